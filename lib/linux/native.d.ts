@@ -1,0 +1,115 @@
+/**
+ * The native module of the Rust host (runtime/src/native/), as TypeScript sees it.
+ *
+ * System calls and nothing above them: no CNI, no netlink message, no policy. `lib/linux/sys.ts` is the only importer.
+ * Every function that fails throws an Error with `errno` (positive), `code` ("ENOENT"), `call` ("openat") and, where
+ * there is one, `path`. All descriptors are opened close-on-exec. Times are milliseconds.
+ */
+declare module "native:sys" {
+	/** What a failed system call throws: message "open /x: no such file or directory (ENOENT)". */
+	export interface SystemError extends Error {
+		readonly errno: number;
+		readonly code: string;
+		readonly call: string;
+		readonly path?: string;
+	}
+
+	// --- this process
+	/** argv, argv[0] included. */
+	export function args(): string[];
+	export function environment(): Record<string, string>;
+	/** Ends the process at once (_exit): nothing is flushed, no destructor runs. */
+	export function exit(status: number): never;
+	export function pid(): number;
+	/** Evaluates the embedded module `name` (once) and returns its exports. Throws if there is none. */
+	export function loadModule(name: string): unknown;
+
+	// --- time and chance
+	export function monotonicMs(): number;
+	export function realtimeMs(): number;
+	export function sleepMs(ms: number): void;
+	export function random(length: number): Uint8Array;
+
+	// --- text (the engine has no TextEncoder)
+	export function encodeUtf8(text: string): Uint8Array;
+	/** Malformed sequences become U+FFFD, as in Go's encoding/json. */
+	export function decodeUtf8(bytes: Uint8Array): string;
+
+	// --- files. `flags`, `mode`, `whence` are the numbers of fcntl.h; `dir` is a directory descriptor or AT_FDCWD (-100).
+	export interface FileStatus {
+		readonly dev: number;
+		readonly ino: number;
+		readonly mode: number;
+		readonly nlink: number;
+		readonly uid: number;
+		readonly gid: number;
+		readonly size: number;
+		readonly mtimeMs: number;
+		readonly ctimeMs: number;
+	}
+	export function openat(dir: number, path: string, flags: number, mode: number): number;
+	export function close(fd: number): void;
+	/** At most `max` bytes; an empty array is end of file. */
+	export function read(fd: number, max: number): Uint8Array;
+	/** Reads up to end of file; more than `max` bytes: EFBIG. */
+	export function readAll(fd: number, max: number): Uint8Array;
+	/** Opens, reads to end of file and closes. More than `max` bytes: EFBIG. */
+	export function readFile(path: string, max: number): Uint8Array;
+	/** Writes all of it (loops over short writes). */
+	export function write(fd: number, data: Uint8Array | string): void;
+	export function fsync(fd: number): void;
+	export function fchmod(fd: number, mode: number): void;
+	export function fstat(fd: number): FileStatus;
+	export function statat(dir: number, path: string, followLinks: boolean): FileStatus;
+	export function renameat(fromDir: number, from: string, toDir: number, to: string): void;
+	export function linkat(fromDir: number, from: string, toDir: number, to: string): void;
+	export function unlinkat(dir: number, path: string, flags: number): void;
+	export function mkdirat(dir: number, path: string, mode: number): void;
+	export function readlinkat(dir: number, path: string): string;
+	/** Names without "." and "..", in the kernel's order. */
+	export function readDirectory(path: string): string[];
+	/** `statfs(2)` f_type, e.g. NSFS_MAGIC 0x6e736673. */
+	export function fileSystemType(fd: number): number;
+	/**
+	 * Blocking flock(2) that gives up after `deadlineMs` (a timer interrupts the wait, so that we queue in the kernel like
+	 * everyone else instead of polling). `deadlineMs` 0 tries once. False: not had within the deadline.
+	 */
+	export function flock(fd: number, operation: number, deadlineMs: number): boolean;
+
+	// --- namespaces
+	/** setns(2) of this (only) thread. */
+	export function setns(fd: number, kind: number): void;
+	export function unshare(flags: number): void;
+
+	// --- sockets. Addresses are raw `struct sockaddr_*` bytes, built by the caller.
+	export function socket(domain: number, type: number, protocol: number): number;
+	export function bind(fd: number, address: Uint8Array): void;
+	export function connect(fd: number, address: Uint8Array): void;
+	export function listen(fd: number, backlog: number): void;
+	export function accept(fd: number): number;
+	export function send(fd: number, data: Uint8Array, flags: number): number;
+	export function sendTo(fd: number, data: Uint8Array, flags: number, address: Uint8Array): number;
+	/** One datagram. With MSG_TRUNC in `flags`, `length` is its real length, which may exceed `data.length`. */
+	export function receive(fd: number, max: number, flags: number): { data: Uint8Array; length: number; address: Uint8Array };
+	export function setSocketOption(fd: number, level: number, option: number, value: Uint8Array | number): void;
+	export function getSocketOption(fd: number, level: number, option: number, max: number): Uint8Array;
+	export function socketName(fd: number): Uint8Array;
+	/** poll(2): returns revents per entry; all zero on time-out. `timeoutMs` -1 waits for ever. */
+	export function poll(entries: { fd: number; events: number }[], timeoutMs: number): number[];
+
+	// --- processes
+	export interface SpawnOptions {
+		readonly path: string;
+		/** argv, argv[0] included. */
+		readonly args: string[];
+		/** The child's whole environment. */
+		readonly environment: Record<string, string>;
+		readonly stdin: Uint8Array;
+		/** Time for the child to close stdout and end; then it is killed (SIGKILL) and `timedOut` is set. */
+		readonly deadlineMs: number;
+		/** More on stdout than this: killed, EFBIG. */
+		readonly maxOutput: number;
+	}
+	/** Runs a program to its end: stdin given, stdout captured, stderr passed through. Throws when it cannot be started. */
+	export function spawn(options: SpawnOptions): { status: number | null; signal: number | null; stdout: Uint8Array; timedOut: boolean };
+}
