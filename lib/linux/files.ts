@@ -1,0 +1,107 @@
+/**
+ * Files of state and of sysfs: bounded reads, writes that are whole or not there.
+ */
+import * as sys from "./sys.ts";
+
+/** No state file or sysfs attribute of ours comes near this; more means that the path is not what we think it is. */
+const MAX_TEXT = 16 * 1024 * 1024;
+
+/** The text of a file. Throws SystemError (EFBIG above 16 MiB). */
+export function readText(path: string): string {
+	return sys.decodeUtf8(sys.readFile(path, MAX_TEXT));
+}
+
+/** The text of a file, or undefined where there is none (ENOENT, ENOTDIR). */
+export function readTextIfPresent(path: string): string | undefined {
+	return ifPresent(() => readText(path));
+}
+
+/** Directory entries without "." and "..", sorted by code unit, or undefined where there is no such directory. */
+export function listIfPresent(path: string): string[] | undefined {
+	return ifPresent(() => sys.readDirectory(path).sort());
+}
+
+/** Target of a symbolic link, or undefined where there is none. */
+export function readLinkIfPresent(path: string): string | undefined {
+	return ifPresent(() => sys.readlinkat(sys.AT_FDCWD, path));
+}
+
+export function statIfPresent(path: string): sys.FileStatus | undefined {
+	return ifPresent(() => sys.statat(sys.AT_FDCWD, path, true));
+}
+
+/** Runs `read`; a missing file or path component gives undefined. */
+function ifPresent<T>(read: () => T): T | undefined {
+	try {
+		return read();
+	} catch (error) {
+		if (sys.isSystemError(error, "ENOENT", "ENOTDIR")) return undefined;
+		throw error;
+	}
+}
+
+/** Removes a file; false where there was none. */
+export function removeIfPresent(path: string): boolean {
+	return ifPresent(() => (sys.unlinkat(sys.AT_FDCWD, path, 0), true)) ?? false;
+}
+
+/** Makes a directory and its parents. `mode` holds for those that are made; existing ones stay as they are. */
+export function makeDirectories(path: string, mode: number): void {
+	try {
+		sys.mkdirat(sys.AT_FDCWD, path, mode);
+	} catch (error) {
+		if (sys.isSystemError(error, "EEXIST")) return assertDirectory(path, error);
+		const slash = path.lastIndexOf("/");
+		if (!sys.isSystemError(error, "ENOENT") || slash <= 0) throw error;
+		makeDirectories(path.slice(0, slash), mode);
+		makeDirectories(path, mode);
+	}
+}
+
+function assertDirectory(path: string, otherwise: Error): void {
+	if (!sys.isDirectory(sys.statat(sys.AT_FDCWD, path, true).mode)) throw otherwise;
+}
+
+/**
+ * Replaces a file in one step: readers see the old text or the new one, also after a crash or a power failure.
+ * The temporary file is `<directory>/.<name>.<pid>.tmp`; it is removed when anything fails.
+ */
+export function writeAtomic(path: string, text: string, mode: number): void {
+	const slash = path.lastIndexOf("/");
+	const directory = path.slice(0, slash);
+	const temporary = `${directory}/.${path.slice(slash + 1)}.${sys.pid()}.tmp`;
+	const fd = sys.openat(sys.AT_FDCWD, temporary, sys.O_WRONLY | sys.O_CREAT | sys.O_TRUNC, mode);
+	try {
+		try {
+			sys.write(fd, text);
+			sys.fsync(fd);
+		} finally {
+			sys.close(fd);
+		}
+		sys.renameat(sys.AT_FDCWD, temporary, sys.AT_FDCWD, path);
+	} catch (error) {
+		removeIfPresent(temporary);
+		throw error;
+	}
+	syncDirectory(directory);
+}
+
+/** Makes renames and removals in a directory last over a power failure. */
+export function syncDirectory(path: string): void {
+	const fd = sys.openat(sys.AT_FDCWD, path, sys.O_RDONLY, 0);
+	try {
+		sys.fsync(fd);
+	} finally {
+		sys.close(fd);
+	}
+}
+
+/** Writes to a file that exists, in one write: sysfs attributes and sysctls. */
+export function writeExisting(path: string, text: string): void {
+	const fd = sys.openat(sys.AT_FDCWD, path, sys.O_WRONLY, 0);
+	try {
+		sys.write(fd, text);
+	} finally {
+		sys.close(fd);
+	}
+}

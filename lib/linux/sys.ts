@@ -1,0 +1,35 @@
+/**
+ * The system calls: the only importer of the host's native module, and the numbers of <fcntl.h> and <sys/stat.h> that go with it.
+ */
+export * from "native:sys";
+
+import type { SystemError } from "native:sys";
+
+export const AT_FDCWD = -100;
+export const AT_REMOVEDIR = 0x200;
+
+// The flags below have these values on x86-64; O_DIRECTORY and O_NOFOLLOW differ on arm64 and are not used for that reason.
+export const O_RDONLY = 0;
+export const O_WRONLY = 1;
+export const O_RDWR = 2;
+export const O_CREAT = 0o100;
+export const O_EXCL = 0o200;
+export const O_TRUNC = 0o1000;
+export const O_APPEND = 0o2000;
+export const O_NONBLOCK = 0o4000;
+
+export const LOCK_SH = 1;
+export const LOCK_EX = 2;
+export const LOCK_UN = 8;
+
+const S_IFMT = 0o170000;
+const S_IFDIR = 0o040000;
+const S_IFREG = 0o100000;
+export const isDirectory = (mode: number): boolean => (mode & S_IFMT) === S_IFDIR;
+export const isRegular = (mode: number): boolean => (mode & S_IFMT) === S_IFREG;
+
+/** Whether `error` is a failed system call, and (where `codes` are given) one of these: `isSystemError(e, "ENOENT")`. */
+export function isSystemError(error: unknown, ...codes: string[]): error is SystemError {
+	if (!(error instanceof Error) || !("errno" in error) || !("call" in error)) return false;
+	return codes.length === 0 || codes.includes((error as SystemError).code);
+}
