@@ -42,7 +42,11 @@ function ifPresent<T>(read: () => T): T | undefined {
 
 /** Removes a file; false where there was none. */
 export function removeIfPresent(path: string): boolean {
-	return ifPresent(() => (sys.unlinkat(sys.AT_FDCWD, path, 0), true)) ?? false;
+	const removed = ifPresent(() => {
+		sys.unlinkat(sys.AT_FDCWD, path, 0);
+		return true;
+	});
+	return removed ?? false;
 }
 
 /** Makes a directory and its parents. `mode` holds for those that are made; existing ones stay as they are. */
@@ -50,16 +54,15 @@ export function makeDirectories(path: string, mode: number): void {
 	try {
 		sys.mkdirat(sys.AT_FDCWD, path, mode);
 	} catch (error) {
-		if (sys.isSystemError(error, "EEXIST")) return assertDirectory(path, error);
+		if (sys.isSystemError(error, "EEXIST")) {
+			if (!sys.isDirectory(sys.statat(sys.AT_FDCWD, path, true).mode)) throw error;
+			return;
+		}
 		const slash = path.lastIndexOf("/");
 		if (!sys.isSystemError(error, "ENOENT") || slash <= 0) throw error;
 		makeDirectories(path.slice(0, slash), mode);
 		makeDirectories(path, mode);
 	}
-}
-
-function assertDirectory(path: string, otherwise: Error): void {
-	if (!sys.isDirectory(sys.statat(sys.AT_FDCWD, path, true).mode)) throw otherwise;
 }
 
 /**
