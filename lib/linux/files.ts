@@ -67,6 +67,7 @@ export function makeDirectories(path: string, mode: number): void {
 
 /**
  * Replaces a file in one step: readers see the old text or the new one, also after a crash or a power failure.
+ * The directory is not synced: what our state describes (devices, containers) does not outlive the kernel either.
  * The temporary file is `<directory>/.<name>.<pid>.tmp`; it is removed when anything fails.
  */
 export function writeAtomic(path: string, text: string, mode: number): void {
@@ -85,17 +86,6 @@ export function writeAtomic(path: string, text: string, mode: number): void {
 	} catch (error) {
 		removeIfPresent(temporary);
 		throw error;
-	}
-	syncDirectory(directory);
-}
-
-/** Makes renames and removals in a directory last over a power failure. */
-export function syncDirectory(path: string): void {
-	const fd = sys.openat(sys.AT_FDCWD, path, sys.O_RDONLY, 0);
-	try {
-		sys.fsync(fd);
-	} finally {
-		sys.close(fd);
 	}
 }
 
