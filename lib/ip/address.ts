@@ -1,0 +1,194 @@
+/**
+ * IP addresses as numbers, with Go's reading and writing of their text (net.ParseIP and net.IP.String of Go 1.26).
+ *
+ * The stores, results and error sentences of the Go plugins hold such text: what Go refuses is refused here, and what
+ * it prints is printed the same.
+ */
+
+export type Family = 4 | 6;
+
+/** `value` is below 2^32 (family 4) or 2^128 (family 6): the address as one number, first byte highest. */
+export type Ip = { readonly family: Family; readonly value: bigint };
+
+const MAX_VALUE = { 4: 0xffffffffn, 6: (1n << 128n) - 1n } as const;
+
+/** Number of bits of an address: 32 or 128. */
+export function addressBits(family: Family): number {
+	return family === 4 ? 32 : 128;
+}
+
+/**
+ * The address that `text` is, or undefined. No leading zeros in IPv4 ("010.1.1.1"), no zones ("fe80::1%eth0"); an
+ * IPv4-mapped IPv6 address ("::ffff:10.0.0.1") is the IPv4 address, as everywhere in Go's `net`.
+ */
+export function parseIp(text: string): Ip | undefined {
+	const parsed = parseIpUnmapped(text);
+	if (parsed === undefined || parsed.family === 4 || parsed.value >> 32n !== 0xffffn) return parsed;
+	return { family: 4, value: parsed.value & 0xffffffffn };
+}
+
+/** As `parseIp`, but an IPv4-mapped IPv6 address stays one: `parseCidr` counts its prefix over 128 bits. */
+export function parseIpUnmapped(text: string): Ip | undefined {
+	for (let i = 0; i < text.length; i++) {
+		const c = text.charCodeAt(i);
+		if (c === DOT) {
+			const value = parseIpv4(text);
+			return value < 0 ? undefined : { family: 4, value: BigInt(value) };
+		}
+		if (c === COLON) return parseIpv6(text);
+	}
+	return undefined;
+}
+
+const DOT = 46;
+const COLON = 58;
+const ZERO = 48;
+
+/** The address as a number, or -1: four decimal fields of up to 255, without leading zeros. */
+function parseIpv4(text: string): number {
+	let address = 0;
+	let fields = 0;
+	let field = 0;
+	let digits = 0;
+	for (let i = 0; i <= text.length; i++) {
+		const c = i < text.length ? text.charCodeAt(i) : DOT;
+		if (c === DOT) {
+			if (digits === 0 || ++fields > 4) return -1;
+			address = address * 256 + field;
+			field = 0;
+			digits = 0;
+			continue;
+		}
+		if (c < ZERO || c > ZERO + 9 || (digits > 0 && field === 0)) return -1;
+		field = field * 10 + c - ZERO;
+		digits++;
+		if (field > 255) return -1;
+	}
+	return fields === 4 ? address : -1;
+}
+
+function hexDigit(c: number): number {
+	if (c >= ZERO && c <= ZERO + 9) return c - ZERO;
+	const lower = c | 0x20;
+	return lower >= 97 && lower <= 102 ? lower - 87 : -1;
+}
+
+function parseIpv6(text: string): Ip | undefined {
+	const groups: number[] = [];
+	let gap = -1;
+	let at = 0;
+	if (text.startsWith("::")) {
+		gap = 0;
+		at = 2;
+	}
+	while (at < text.length) {
+		if (groups.length === 8) return undefined;
+		const start = at;
+		let group = 0;
+		for (let digit = hexDigit(text.charCodeAt(at)); digit >= 0; digit = hexDigit(text.charCodeAt(at))) {
+			group = group * 16 + digit;
+			at++;
+			if (at - start > 4) return undefined;
+		}
+		if (at === start) return undefined;
+		if (text[at] === ".") {
+			// An IPv4 address at the end stands for two groups.
+			const tail = parseIpv4(text.slice(start));
+			if (tail < 0 || groups.length > 6) return undefined;
+			groups.push(tail >>> 16, tail & 0xffff);
+			break;
+		}
+		groups.push(group);
+		if (at === text.length) break;
+		if (text[at] !== ":" || at + 1 === text.length) return undefined;
+		at++;
+		if (text[at] === ":") {
+			if (gap >= 0) return undefined;
+			gap = groups.length;
+			at++;
+		}
+	}
+	const missing = 8 - groups.length;
+	// "::" stands for at least one group.
+	if (gap < 0 ? missing !== 0 : missing < 1) return undefined;
+	if (gap >= 0) groups.splice(gap, 0, ...new Array<number>(missing).fill(0));
+	let value = 0n;
+	for (const group of groups) value = (value << 16n) | BigInt(group);
+	return { family: 6, value };
+}
+
+/** Canonical text: dotted decimal, or RFC 5952 as Go prints it. An address that is IPv4-mapped by its bytes keeps 128 bits: "::ffff:10.0.0.1". */
+export function formatIp(ip: Ip): string {
+	if (ip.family === 4) return formatIpv4(Number(ip.value));
+	if (ip.value >> 32n === 0xffffn) return `::ffff:${formatIpv4(Number(ip.value & 0xffffffffn))}`;
+	const groups: number[] = [];
+	for (let shift = 112n; shift >= 0n; shift -= 16n) groups.push(Number((ip.value >> shift) & 0xffffn));
+	const gap = longestZeroRun(groups);
+	let text = "";
+	for (let i = 0; i < 8; i++) {
+		if (i === gap.start) {
+			text += "::";
+			i = gap.end - 1;
+			continue;
+		}
+		if (i > 0 && i !== gap.end) text += ":";
+		text += groups[i]!.toString(16);
+	}
+	return text;
+}
+
+function formatIpv4(value: number): string {
+	return `${value >>> 24}.${(value >>> 16) & 255}.${(value >>> 8) & 255}.${value & 255}`;
+}
+
+/** The first of the longest runs of at least two zero groups; both ends -1 where there is none. */
+function longestZeroRun(groups: readonly number[]): { start: number; end: number } {
+	let longest = { start: -1, end: -1 };
+	for (let start = 0; start < groups.length; start++) {
+		let end = start;
+		while (groups[end] === 0) end++;
+		if (end - start >= 2 && end - start > longest.end - longest.start) longest = { start, end };
+		if (end > start) start = end;
+	}
+	return longest;
+}
+
+/** 4 or 16 bytes in network order. The family is that of the length: bytes are never collapsed to IPv4. Throws RangeError for another length. */
+export function ipFromBytes(bytes: Uint8Array): Ip {
+	if (bytes.length !== 4 && bytes.length !== 16) throw new RangeError(`an address of ${bytes.length} bytes`);
+	let value = 0n;
+	for (const byte of bytes) value = (value << 8n) | BigInt(byte);
+	return { family: bytes.length === 4 ? 4 : 6, value };
+}
+
+/** Network order; 4 bytes for family 4, 16 for family 6. */
+export function ipToBytes(ip: Ip): Uint8Array {
+	const bytes = new Uint8Array(addressBits(ip.family) / 8);
+	let rest = ip.value;
+	for (let i = bytes.length - 1; i >= 0; i--) {
+		bytes[i] = Number(rest & 255n);
+		rest >>= 8n;
+	}
+	return bytes;
+}
+
+/** The address after `ip`; undefined after the last of the family. */
+export function nextIp(ip: Ip): Ip | undefined {
+	return ip.value === MAX_VALUE[ip.family] ? undefined : { family: ip.family, value: ip.value + 1n };
+}
+
+/** The address before `ip`; undefined before the first of the family. */
+export function previousIp(ip: Ip): Ip | undefined {
+	return ip.value === 0n ? undefined : { family: ip.family, value: ip.value - 1n };
+}
+
+/** Negative, zero or positive, for sorting: IPv4 before IPv6, then by number. */
+export function compareIp(a: Ip, b: Ip): number {
+	if (a.family !== b.family) return a.family - b.family;
+	if (a.value === b.value) return 0;
+	return a.value < b.value ? -1 : 1;
+}
+
+export function sameIp(a: Ip, b: Ip): boolean {
+	return a.family === b.family && a.value === b.value;
+}

@@ -1,0 +1,60 @@
+/**
+ * Ranges of addresses in subnets, and sets of them: the pools of an IPAM plugin.
+ */
+import { type Family, formatIp, type Ip } from "./address.ts";
+import type { Cidr } from "./cidr.ts";
+
+/** The addresses `start` to `end`, both included, of `subnet`; all of one family. */
+export type Range = {
+	readonly subnet: Cidr;
+	readonly start: Ip;
+	readonly end: Ip;
+	/** Never handed out where it lies between start and end. It may lie outside of the subnet. */
+	readonly gateway: Ip;
+};
+
+/** Disjoint ranges of one family that are one pool. Never empty. */
+export type RangeSet = readonly Range[];
+
+export function rangeContains(range: Range, ip: Ip): boolean {
+	return range.start.family === ip.family && range.start.value <= ip.value && ip.value <= range.end.value;
+}
+
+/** The range that `ip` is in, or undefined. */
+export function rangeOf(set: RangeSet, ip: Ip): Range | undefined {
+	for (const range of set) if (rangeContains(range, ip)) return range;
+	return undefined;
+}
+
+export function familyOf(set: RangeSet): Family {
+	return set[0]!.start.family;
+}
+
+/** Whether two ranges have an address in common; their subnets do not matter. */
+export function rangesOverlap(a: Range, b: Range): boolean {
+	return a.start.family === b.start.family && a.start.value <= b.end.value && b.start.value <= a.end.value;
+}
+
+export function setsOverlap(a: RangeSet, b: RangeSet): boolean {
+	return a.some((left) => b.some((right) => rangesOverlap(left, right)));
+}
+
+/** How many addresses of the set can be handed out: all but the ranges' own gateways. */
+export function capacityOf(set: RangeSet): bigint {
+	let capacity = 0n;
+	for (const range of set) {
+		capacity += range.end.value - range.start.value + 1n;
+		if (rangeContains(range, range.gateway)) capacity--;
+	}
+	return capacity;
+}
+
+/** "10.1.2.2-10.1.2.9" */
+export function formatRange(range: Range): string {
+	return `${formatIp(range.start)}-${formatIp(range.end)}`;
+}
+
+/** The ranges, joined by commas. */
+export function formatRangeSet(set: RangeSet): string {
+	return set.map(formatRange).join(",");
+}
