@@ -1,0 +1,174 @@
+/**
+ * IP addresses of interfaces.
+ *
+ * Wire format: linux/if_addr.h, RTM_*ADDR with `struct ifaddrmsg`.
+ */
+import { type Family, formatIp, ipFromBytes, ipToBytes } from "../ip/address.ts";
+import { type Cidr, formatCidr, lastAddressOf, parseCidr } from "../ip/cidr.ts";
+import type { LinkIndex } from "./link.ts";
+import { type Message, MessageWriter, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL } from "./message.ts";
+import type { NetlinkSocket, RequestName } from "./socket.ts";
+
+export interface LinkAddress {
+	readonly linkIndex: LinkIndex;
+	/** "10.1.2.3/24": the local address with the prefix of its network. */
+	readonly cidr: string;
+	/** IFA_F_*. */
+	readonly flags: number;
+	/** RT_SCOPE_*: 0 global, 253 link, 254 host. */
+	readonly scope: number;
+	/** The other end of a point-to-point link, where it differs. */
+	readonly peer?: string;
+	/** IPv4 only. */
+	readonly broadcast?: string;
+	/** IPv4 only: "eth0", or "eth0:1". */
+	readonly label?: string;
+	/** Seconds; undefined: for ever. */
+	readonly validSeconds?: number;
+	readonly preferredSeconds?: number;
+}
+
+export interface AddAddressOptions {
+	/** IPv6: without duplicate address detection. */
+	readonly noDad?: boolean;
+	/** IPv6: of use while duplicates are looked for (RFC 4429); the sysctl optimistic_dad of the interface must be on, else it is ignored. */
+	readonly optimistic?: boolean;
+}
+
+const RTM_NEWADDR = 20;
+const RTM_DELADDR = 21;
+const RTM_GETADDR = 22;
+
+const IFADDRMSG_BYTES = 8;
+const IFA_ADDRESS = 1;
+const IFA_LOCAL = 2;
+const IFA_LABEL = 3;
+const IFA_BROADCAST = 4;
+const IFA_CACHEINFO = 6;
+const IFA_FLAGS = 8;
+
+export const IFA_F_NODAD = 0x02;
+export const IFA_F_OPTIMISTIC = 0x04;
+export const IFA_F_DADFAILED = 0x08;
+export const IFA_F_TENTATIVE = 0x40;
+export const IFA_F_PERMANENT = 0x80;
+
+const AF_INET = 2;
+const AF_INET6 = 10;
+const FOR_EVER = 0xffffffff;
+
+/** AF_* of an address family. */
+export const addressFamily = (family: Family): number => (family === 4 ? AF_INET : AF_INET6);
+
+/** A CIDR that the caller has checked already. */
+export function knownCidr(text: string): Cidr {
+	const cidr = parseCidr(text);
+	if (cidr === undefined) throw new TypeError(`"${text}" is not an address with a prefix length`);
+	return cidr;
+}
+
+function addressMessage(type: number, flags: number, index: LinkIndex, cidr: Cidr): MessageWriter {
+	const family = addressFamily(cidr.ip.family);
+	const message = new MessageWriter(type, flags).u8(family).u8(cidr.prefix).u8(0).u8(0).u32(index);
+	const bytes = ipToBytes(cidr.ip);
+	return message.attributeBytes(IFA_LOCAL, bytes).attributeBytes(IFA_ADDRESS, bytes);
+}
+
+function addressRequest(socket: NetlinkSocket, request: string, index: LinkIndex, cidr: string): RequestName {
+	const name = socket.linkNames.get(index);
+	return { request, subject: `${cidr} of ${name === undefined ? `link ${index}` : `"${name}"`}` };
+}
+
+/**
+ * Adds an address, with the broadcast address of its network for IPv4 up to /30. EEXIST if the interface has it already.
+ * Equivalent: `ip address add CIDR broadcast + dev NAME`.
+ */
+export function addAddress(
+	socket: NetlinkSocket,
+	index: LinkIndex,
+	cidrText: string,
+	options: AddAddressOptions = {},
+): void {
+	const cidr = knownCidr(cidrText);
+	const message = addressMessage(RTM_NEWADDR, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, index, cidr);
+	if (cidr.ip.family === 4 && cidr.prefix < 31) {
+		message.attributeBytes(IFA_BROADCAST, ipToBytes(lastAddressOf(cidr)));
+	}
+	if (cidr.ip.family === 6) {
+		const flags = (options.noDad ? IFA_F_NODAD : 0) | (options.optimistic ? IFA_F_OPTIMISTIC : 0);
+		if (flags !== 0) message.attributeU32(IFA_FLAGS, flags);
+	}
+	socket.change(message, addressRequest(socket, "RTM_NEWADDR", index, cidrText));
+}
+
+/** Removes an address; EADDRNOTAVAIL if the interface does not have it. Equivalent: `ip address del CIDR dev NAME`. */
+export function deleteAddress(socket: NetlinkSocket, index: LinkIndex, cidrText: string): void {
+	const message = addressMessage(RTM_DELADDR, NLM_F_ACK, index, knownCidr(cidrText));
+	socket.change(message, addressRequest(socket, "RTM_DELADDR", index, cidrText));
+}
+
+/** The addresses of an interface, or (`index` undefined) of all. Equivalent: `ip [-4|-6] address show [dev NAME]`. */
+export function listAddresses(socket: NetlinkSocket, index?: LinkIndex, family?: Family): LinkAddress[] {
+	const wanted = family === undefined ? 0 : addressFamily(family);
+	const message = new MessageWriter(RTM_GETADDR, NLM_F_DUMP)
+		.u8(wanted)
+		.u8(0)
+		.u8(0)
+		.u8(0)
+		.u32(index ?? 0);
+	return socket.dump(message, { request: "RTM_GETADDR", subject: "" }, (answer) => {
+		// Kernels before 4.20 ignore the filters. Without IPv6 in the kernel, a question for it is answered with every family.
+		if (answer.type !== RTM_NEWADDR || (index !== undefined && answer.u32(4) !== index)) return undefined;
+		const family = answer.u8(0);
+		return (family === AF_INET || family === AF_INET6) && (wanted === 0 || family === wanted)
+			? parseAddress(answer)
+			: undefined;
+	});
+}
+
+function parseAddress(message: Message): LinkAddress | undefined {
+	const ipv4 = message.u8(0) === AF_INET;
+	const prefix = message.u8(1);
+	let local: Uint8Array | undefined;
+	let address: Uint8Array | undefined;
+	const found: { -readonly [K in keyof LinkAddress]: LinkAddress[K] } = {
+		linkIndex: message.u32(4) as LinkIndex,
+		cidr: "",
+		flags: message.u8(2),
+		scope: message.u8(3),
+	};
+	const attribute = message.attributes(IFADDRMSG_BYTES);
+	while (attribute.next()) {
+		switch (attribute.type) {
+			case IFA_ADDRESS:
+				address = attribute.bytes();
+				break;
+			case IFA_LOCAL:
+				local = attribute.bytes();
+				break;
+			case IFA_BROADCAST:
+				if (ipv4) found.broadcast = formatIp(ipFromBytes(attribute.bytes()));
+				break;
+			case IFA_LABEL:
+				found.label = attribute.text();
+				break;
+			case IFA_FLAGS:
+				found.flags = attribute.u32();
+				break;
+			case IFA_CACHEINFO:
+				if (attribute.u32(0) !== FOR_EVER) found.preferredSeconds = attribute.u32(0);
+				if (attribute.u32(4) !== FOR_EVER) found.validSeconds = attribute.u32(4);
+				break;
+		}
+	}
+	// IFA_ADDRESS is the peer's on a point-to-point link; IPv6 has IFA_LOCAL only there.
+	const own = local ?? address;
+	if (own === undefined) return undefined;
+	const ip = ipFromBytes(own);
+	found.cidr = formatCidr({ ip, prefix });
+	if (address !== undefined && local !== undefined) {
+		const other = formatIp(ipFromBytes(address));
+		if (other !== formatIp(ip)) found.peer = other;
+	}
+	return found;
+}

@@ -1,0 +1,340 @@
+/**
+ * Network interfaces: what they are, and changes to them.
+ *
+ * Wire format: linux/rtnetlink.h and linux/if_link.h, RTM_*LINK with `struct ifinfomsg`. VF settings are in vf.ts: nothing here asks
+ * for them, because the answer grows with the number of VFs.
+ */
+import { formatMac, parseMac } from "../ip/mac.ts";
+import { isSystemError } from "../linux/sys.ts";
+import {
+	type Attributes,
+	type Message,
+	MessageWriter,
+	NLA_F_NESTED,
+	NLM_F_ACK,
+	NLM_F_CREATE,
+	NLM_F_DUMP,
+	NLM_F_EXCL,
+} from "./message.ts";
+import type { NetlinkSocket, RequestName } from "./socket.ts";
+
+/** Number of an interface within its network namespace, from 1; it may change when the interface moves to another. */
+export type LinkIndex = number & { readonly brand: "LinkIndex" };
+
+/** IF_OPER_* of linux/if.h. */
+export type OperState = "unknown" | "notpresent" | "down" | "lowerlayerdown" | "testing" | "dormant" | "up";
+
+export interface Link {
+	readonly index: LinkIndex;
+	readonly name: string;
+	readonly altNames: readonly string[];
+	/** Lower-case hex pairs joined by ":"; "" where the interface has no address. */
+	readonly mac: string;
+	/** The address that the hardware came with; not told by every driver (and igbvf's changes). */
+	readonly permanentMac?: string;
+	readonly mtu: number;
+	/** Limits of the MTU; 0 in `maxMtu` means none. Kernel 4.19 and later. */
+	readonly minMtu?: number;
+	readonly maxMtu?: number;
+	/** IFF_* of linux/if.h. */
+	readonly flags: number;
+	/** IFF_UP: the administrator's wish. */
+	readonly up: boolean;
+	/** IFF_RUNNING: it is up and has a carrier. */
+	readonly running: boolean;
+	readonly operState: OperState;
+	/** How many users (IFF_PROMISC, packet sockets, bridges) want every frame. */
+	readonly promiscuity: number;
+	/** The same for all multicast frames. Kernel 6.1 and later. */
+	readonly allMulti?: number;
+	/** ARPHRD_* of linux/if_arp.h: 1 Ethernet, 32 InfiniBand. */
+	readonly type: number;
+	/** What kind of software interface it is: "veth", "bridge"; hardware has none. */
+	readonly kind?: string;
+	/** The administrator's remark. */
+	readonly alias?: string;
+	/** Name of the device on its bus: the PCI address. Kernel 5.14 and later. */
+	readonly parentDevice?: string;
+}
+
+/** Changes that go into one request, made in the kernel's order: netns, MAC, MTU, name, alias, flags. */
+export interface LinkChange {
+	readonly netnsFd?: number;
+	readonly mac?: string;
+	/** Bytes. */
+	readonly mtu?: number;
+	readonly name?: string;
+	/** "" removes it. */
+	readonly alias?: string;
+	readonly up?: boolean;
+	readonly promiscuous?: boolean;
+	readonly allMulticast?: boolean;
+}
+
+const RTM_NEWLINK = 16;
+const RTM_GETLINK = 18;
+const RTM_SETLINK = 19;
+const RTM_NEWLINKPROP = 108;
+const RTM_DELLINKPROP = 109;
+
+const IFLA_ADDRESS = 1;
+const IFLA_IFNAME = 3;
+const IFLA_MTU = 4;
+const IFLA_OPERSTATE = 16;
+const IFLA_LINKINFO = 18;
+const IFLA_IFALIAS = 20;
+const IFLA_NET_NS_FD = 28;
+const IFLA_PROMISCUITY = 30;
+const IFLA_MIN_MTU = 50;
+const IFLA_MAX_MTU = 51;
+const IFLA_PROP_LIST = 52;
+const IFLA_ALT_IFNAME = 53;
+const IFLA_PERM_ADDRESS = 54;
+const IFLA_PARENT_DEV_NAME = 56;
+const IFLA_ALLMULTI = 61;
+const IFLA_INFO_KIND = 1;
+
+export const IFF_UP = 0x1;
+export const IFF_RUNNING = 0x40;
+export const IFF_PROMISC = 0x100;
+export const IFF_ALLMULTI = 0x200;
+
+/** Longest name of an interface, without its NUL (IFNAMSIZ - 1); longer ones are alternative names. */
+const IFNAME_MAX = 15;
+export const IFINFOMSG_BYTES = 16;
+
+const OPER_STATES: readonly OperState[] = [
+	"unknown",
+	"notpresent",
+	"down",
+	"lowerlayerdown",
+	"testing",
+	"dormant",
+	"up",
+];
+
+/** Starts a message with `struct ifinfomsg`. `index` 0: found by name, or all. */
+export function linkMessage(type: number, flags: number, index: number, ifFlags = 0, ifChange = 0): MessageWriter {
+	return new MessageWriter(type, flags).u8(0).u8(0).u16(0).u32(index).u32(ifFlags).u32(ifChange);
+}
+
+/** Names a request about a link: by the name that this socket last saw, or by its index. */
+export function linkRequest(socket: NetlinkSocket, request: string, index: LinkIndex): RequestName {
+	const name = socket.linkNames.get(index);
+	return { request, subject: name === undefined ? `link ${index}` : `"${name}"` };
+}
+
+/**
+ * The interface with this name, or undefined. Kernels from 5.5 on find alternative names, too: compare with `link.name` where that
+ * matters. Equivalent: `ip link show dev NAME`.
+ */
+export function getLinkByName(socket: NetlinkSocket, name: string): Link | undefined {
+	const message = linkMessage(RTM_GETLINK, 0, 0);
+	message.attributeText(name.length > IFNAME_MAX ? IFLA_ALT_IFNAME : IFLA_IFNAME, name);
+	return getLink(socket, message, { request: "RTM_GETLINK", subject: `"${name}"` });
+}
+
+/** The interface with this index, or undefined. */
+export function getLinkByIndex(socket: NetlinkSocket, index: LinkIndex): Link | undefined {
+	return getLink(socket, linkMessage(RTM_GETLINK, 0, index), linkRequest(socket, "RTM_GETLINK", index));
+}
+
+function getLink(socket: NetlinkSocket, message: MessageWriter, name: RequestName): Link | undefined {
+	try {
+		return parseLink(socket, socket.get(message, name));
+	} catch (error) {
+		if (isSystemError(error, "ENODEV")) return undefined;
+		throw error;
+	}
+}
+
+/** All interfaces of the namespace. Equivalent: `ip link show`. */
+export function listLinks(socket: NetlinkSocket): Link[] {
+	const message = linkMessage(RTM_GETLINK, NLM_F_DUMP, 0);
+	return socket.dump(message, { request: "RTM_GETLINK", subject: "" }, (answer) => parseLink(socket, answer));
+}
+
+/** Reads RTM_NEWLINK; undefined for another type of message. */
+function parseLink(socket: NetlinkSocket, message: Message): Link | undefined {
+	if (message.type !== RTM_NEWLINK) return undefined;
+	const flags = message.u32(8);
+	const altNames: string[] = [];
+	const link: { -readonly [K in keyof Link]: Link[K] } = {
+		index: message.i32(4) as LinkIndex,
+		name: "",
+		altNames,
+		mac: "",
+		mtu: 0,
+		flags,
+		up: (flags & IFF_UP) !== 0,
+		running: (flags & IFF_RUNNING) !== 0,
+		operState: "unknown",
+		promiscuity: 0,
+		type: message.u16(2),
+	};
+	const attribute = message.attributes(IFINFOMSG_BYTES);
+	while (attribute.next()) {
+		switch (attribute.type) {
+			case IFLA_ADDRESS:
+				link.mac = formatMac(attribute.bytes());
+				break;
+			case IFLA_IFNAME:
+				link.name = attribute.text();
+				break;
+			case IFLA_MTU:
+				link.mtu = attribute.u32();
+				break;
+			case IFLA_OPERSTATE:
+				link.operState = OPER_STATES[attribute.u8()] ?? "unknown";
+				break;
+			case IFLA_LINKINFO:
+				parseKind(attribute.nested(), link);
+				break;
+			case IFLA_IFALIAS:
+				link.alias = attribute.text();
+				break;
+			case IFLA_PROMISCUITY:
+				link.promiscuity = attribute.u32();
+				break;
+			case IFLA_MIN_MTU:
+				link.minMtu = attribute.u32();
+				break;
+			case IFLA_MAX_MTU:
+				link.maxMtu = attribute.u32();
+				break;
+			case IFLA_PROP_LIST:
+				parseAltNames(attribute.nested(), altNames);
+				break;
+			case IFLA_PERM_ADDRESS:
+				link.permanentMac = formatMac(attribute.bytes());
+				break;
+			case IFLA_PARENT_DEV_NAME:
+				link.parentDevice = attribute.text();
+				break;
+			case IFLA_ALLMULTI:
+				link.allMulti = attribute.u32();
+				break;
+		}
+	}
+	socket.linkNames.set(link.index, link.name);
+	return link;
+}
+
+function parseKind(attribute: Attributes, link: { kind?: string }): void {
+	while (attribute.next()) if (attribute.type === IFLA_INFO_KIND) link.kind = attribute.text();
+}
+
+function parseAltNames(attribute: Attributes, into: string[]): void {
+	while (attribute.next()) if (attribute.type === IFLA_ALT_IFNAME) into.push(attribute.text());
+}
+
+/**
+ * Makes all of `change` in one RTM_SETLINK, under one hold of the kernel's RTNL lock. The kernel stops at the first refusal and keeps
+ * what it has done until then. Throws NetlinkError.
+ */
+export function setLink(socket: NetlinkSocket, index: LinkIndex, change: LinkChange): void {
+	let flags = 0;
+	let mask = 0;
+	const flag = (bit: number, wanted: boolean | undefined): void => {
+		if (wanted === undefined) return;
+		mask |= bit;
+		if (wanted) flags |= bit;
+	};
+	flag(IFF_UP, change.up);
+	flag(IFF_PROMISC, change.promiscuous);
+	flag(IFF_ALLMULTI, change.allMulticast);
+	const message = linkMessage(RTM_SETLINK, NLM_F_ACK, index, flags, mask);
+	if (change.netnsFd !== undefined) message.attributeU32(IFLA_NET_NS_FD, change.netnsFd);
+	if (change.mac !== undefined) message.attributeBytes(IFLA_ADDRESS, macBytes(change.mac));
+	if (change.mtu !== undefined) message.attributeU32(IFLA_MTU, change.mtu);
+	if (change.name !== undefined) message.attributeText(IFLA_IFNAME, change.name);
+	if (change.alias !== undefined) message.attributeText(IFLA_IFALIAS, change.alias);
+	socket.change(message, linkRequest(socket, "RTM_SETLINK", index));
+	if (change.netnsFd !== undefined) socket.linkNames.delete(index);
+	else if (change.name !== undefined) socket.linkNames.set(index, change.name);
+}
+
+/** The bytes of a MAC that the caller has checked already. */
+export function macBytes(text: string): Uint8Array {
+	const mac = parseMac(text);
+	if (mac === undefined) throw new TypeError(`"${text}" is not a MAC address`);
+	return mac;
+}
+
+/** Equivalent: `ip link set dev NAME up`. */
+export function setLinkUp(socket: NetlinkSocket, index: LinkIndex): void {
+	setLink(socket, index, { up: true });
+}
+
+/** Equivalent: `ip link set dev NAME down`. */
+export function setLinkDown(socket: NetlinkSocket, index: LinkIndex): void {
+	setLink(socket, index, { up: false });
+}
+
+/** Equivalent: `ip link set dev NAME address MAC`. */
+export function setLinkMac(socket: NetlinkSocket, index: LinkIndex, mac: string): void {
+	setLink(socket, index, { mac });
+}
+
+/** Equivalent: `ip link set dev NAME mtu BYTES`. */
+export function setLinkMtu(socket: NetlinkSocket, index: LinkIndex, mtu: number): void {
+	setLink(socket, index, { mtu });
+}
+
+/**
+ * Renames an interface. Before Linux 6.2 it must be down (EBUSY); a taken name is EEXIST, also as someone's alternative name.
+ * Equivalent: `ip link set dev NAME name NEW`.
+ */
+export function setLinkName(socket: NetlinkSocket, index: LinkIndex, name: string): void {
+	setLink(socket, index, { name });
+}
+
+/** Takes or gives back this administrator's wish for all frames. Equivalent: `ip link set dev NAME promisc on|off allmulticast on|off`. */
+export function setLinkFlags(
+	socket: NetlinkSocket,
+	index: LinkIndex,
+	flags: Pick<LinkChange, "promiscuous" | "allMulticast">,
+): void {
+	setLink(socket, index, flags);
+}
+
+/**
+ * Moves an interface to another network namespace, renamed and changed on the way, in one request. The kernel sets it down first.
+ *
+ * Two answers are EEXIST. The present name is taken there and no other is given (or `name` equals it): nothing has happened. `name` is taken
+ * there but the present name is free: **the interface is there already, under its present name**; the caller looks for the name
+ * beforehand and moves the interface back on an error. A present name that is taken there does no harm when `name` is given and free.
+ *
+ * Equivalent: `ip link set dev NAME netns NS name NEW mtu BYTES address MAC up`.
+ */
+export function moveLink(
+	socket: NetlinkSocket,
+	index: LinkIndex,
+	change: LinkChange & { readonly netnsFd: number },
+): void {
+	setLink(socket, index, change);
+}
+
+/** Equivalent: `ip link property add dev NAME altname ALT`. Kernel 5.5 and later. */
+export function addAltName(socket: NetlinkSocket, index: LinkIndex, altName: string): void {
+	changeAltName(socket, index, altName, RTM_NEWLINKPROP, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, "RTM_NEWLINKPROP");
+}
+
+/** Equivalent: `ip link property del dev NAME altname ALT`. */
+export function removeAltName(socket: NetlinkSocket, index: LinkIndex, altName: string): void {
+	changeAltName(socket, index, altName, RTM_DELLINKPROP, NLM_F_ACK, "RTM_DELLINKPROP");
+}
+
+function changeAltName(
+	socket: NetlinkSocket,
+	index: LinkIndex,
+	altName: string,
+	type: number,
+	flags: number,
+	request: string,
+): void {
+	const message = linkMessage(type, flags, index);
+	const list = message.begin(IFLA_PROP_LIST | NLA_F_NESTED);
+	message.attributeText(IFLA_ALT_IFNAME, altName).end(list);
+	socket.change(message, linkRequest(socket, request, index));
+}

@@ -1,0 +1,244 @@
+/**
+ * Routes.
+ *
+ * Wire format: linux/rtnetlink.h, RTM_*ROUTE with `struct rtmsg`.
+ */
+import { type Family, formatIp, ipFromBytes, ipToBytes, parseIp } from "../ip/address.ts";
+import { formatCidr } from "../ip/cidr.ts";
+import { isSystemError } from "../linux/sys.ts";
+import { addressFamily, knownCidr } from "./address.ts";
+import type { LinkIndex } from "./link.ts";
+import { type Attributes, type Message, MessageWriter, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP } from "./message.ts";
+import type { NetlinkSocket, RequestName } from "./socket.ts";
+
+/** A route over one interface. */
+export interface RouteSpec {
+	/** "10.0.0.0/8"; "0.0.0.0/0" and "::/0" are the default routes. Host bits must be 0. */
+	readonly dst: string;
+	readonly gw?: string;
+	readonly linkIndex: LinkIndex;
+	/** Bytes; the path's MTU, not locked. */
+	readonly mtu?: number;
+	/** Bytes; the segment size that TCP offers. */
+	readonly advmss?: number;
+	/** The metric: the lowest wins. IPv6 has 1024 where none is given (and 0 means none). */
+	readonly priority?: number;
+	/** Default: 254, the main table. */
+	readonly table?: number;
+	/** RT_SCOPE_*: 0 global (the default), 253 link, 254 host. IPv4 only. */
+	readonly scope?: number;
+}
+
+/** A route as the kernel has it; one with several next hops is given once for each of them. */
+export interface Route extends Omit<RouteSpec, "linkIndex"> {
+	/** Undefined for routes without an interface: unreachable, blackhole. */
+	readonly linkIndex?: LinkIndex;
+	readonly family: Family;
+	readonly table: number;
+	readonly scope: number;
+	/** RTN_*: 1 unicast, 2 local, 3 broadcast, 5 multicast, 6 blackhole, 7 unreachable. */
+	readonly type: number;
+	/** RTPROT_*, who made it: 2 the kernel, 3 boot (CNI plugins and `ip route`), 4 static, 9 router advertisement. */
+	readonly protocol: number;
+	readonly prefSrc?: string;
+}
+
+export const RT_TABLE_MAIN = 254;
+
+const RTM_NEWROUTE = 24;
+const RTM_DELROUTE = 25;
+const RTM_GETROUTE = 26;
+
+const RTMSG_BYTES = 12;
+const RTNEXTHOP_BYTES = 8;
+const RTPROT_BOOT = 3;
+const RTN_UNICAST = 1;
+const RT_SCOPE_NOWHERE = 255;
+/** A copy that the kernel made of a route for one destination. */
+const RTM_F_CLONED = 0x200;
+
+const RTA_DST = 1;
+const RTA_OIF = 4;
+const RTA_GATEWAY = 5;
+const RTA_PRIORITY = 6;
+const RTA_PREFSRC = 7;
+const RTA_METRICS = 8;
+const RTA_MULTIPATH = 9;
+const RTA_TABLE = 15;
+const RTA_VIA = 18;
+const RTAX_MTU = 2;
+const RTAX_ADVMSS = 8;
+
+const AF_INET = 2;
+const AF_INET6 = 10;
+
+/**
+ * Adds a route as the Go plugins do (vishvananda/netlink's RouteAddEcmp: NLM_F_CREATE and neither EXCL nor APPEND), with `mtu` and `advmss` in
+ * addition. A second gateway for the same destination and metric: IPv6 makes one route with two next hops of them; IPv4 puts the new route
+ * before the old one. The very same route again: EEXIST. Equivalent: `ip route prepend DST via GW dev NAME` (IPv4), `ip -6 route append ...` (IPv6).
+ */
+export function addRoute(socket: NetlinkSocket, route: RouteSpec): void {
+	const message = routeMessage(RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE, route, route.scope ?? 0);
+	if (route.mtu || route.advmss) {
+		const metrics = message.begin(RTA_METRICS);
+		if (route.mtu) message.attributeU32(RTAX_MTU, route.mtu);
+		if (route.advmss) message.attributeU32(RTAX_ADVMSS, route.advmss);
+		message.end(metrics);
+	}
+	socket.change(message, routeRequest(socket, "RTM_NEWROUTE", route));
+}
+
+/** Removes a route that has this destination, gateway, interface and (where given) metric, scope and table; ESRCH if there is none. */
+export function deleteRoute(socket: NetlinkSocket, route: Omit<RouteSpec, "mtu" | "advmss">): void {
+	const message = routeMessage(RTM_DELROUTE, NLM_F_ACK, route, route.scope ?? RT_SCOPE_NOWHERE);
+	socket.change(message, routeRequest(socket, "RTM_DELROUTE", route));
+}
+
+function routeMessage(type: number, flags: number, route: RouteSpec, scope: number): MessageWriter {
+	const dst = knownCidr(route.dst);
+	const table = route.table || RT_TABLE_MAIN;
+	const deleting = type === RTM_DELROUTE;
+	const message = new MessageWriter(type, flags);
+	// struct rtmsg: family, lengths of destination and source, TOS, table, protocol, scope, type, flags. 0 matches all in a removal.
+	message.u8(addressFamily(dst.ip.family)).u8(dst.prefix).u8(0).u8(0);
+	message.u8(table < 256 ? table : 0).u8(deleting ? 0 : RTPROT_BOOT);
+	message
+		.u8(scope)
+		.u8(deleting ? 0 : RTN_UNICAST)
+		.u32(0);
+	message.attributeBytes(RTA_DST, ipToBytes(dst.ip));
+	if (route.gw !== undefined) {
+		const gw = parseIp(route.gw);
+		if (gw === undefined) throw new TypeError(`"${route.gw}" is not an IP address`);
+		if (gw.family !== dst.ip.family) {
+			throw new TypeError(`gateway ${route.gw} and destination ${route.dst} are not of the same address family`);
+		}
+		message.attributeBytes(RTA_GATEWAY, ipToBytes(gw));
+	}
+	if (table >= 256) message.attributeU32(RTA_TABLE, table);
+	if (route.priority) message.attributeU32(RTA_PRIORITY, route.priority);
+	return message.attributeU32(RTA_OIF, route.linkIndex);
+}
+
+function routeRequest(socket: NetlinkSocket, request: string, route: RouteSpec): RequestName {
+	const name = socket.linkNames.get(route.linkIndex) ?? `link ${route.linkIndex}`;
+	return { request, subject: `${route.dst}${route.gw === undefined ? "" : ` via ${route.gw}`} dev ${name}` };
+}
+
+/**
+ * The routes of a family (undefined: both), of one table (undefined: all, the kernel's "local" included), over one interface
+ * (undefined: all). Equivalent: `ip [-4|-6] route show table T|all [dev NAME]`.
+ */
+export function listRoutes(
+	socket: NetlinkSocket,
+	filter: { readonly family?: Family; readonly table?: number; readonly linkIndex?: LinkIndex } = {},
+): Route[] {
+	const families: Family[] = filter.family === undefined ? [4, 6] : [filter.family];
+	return families.flatMap((family) => listFamily(socket, family, filter.table, filter.linkIndex));
+}
+
+function listFamily(
+	socket: NetlinkSocket,
+	family: Family,
+	table: number | undefined,
+	link: number | undefined,
+): Route[] {
+	const message = new MessageWriter(RTM_GETROUTE, NLM_F_DUMP);
+	message.u8(addressFamily(family)).zeros(RTMSG_BYTES - 1);
+	if (table !== undefined) message.attributeU32(RTA_TABLE, table);
+	if (link !== undefined) message.attributeU32(RTA_OIF, link);
+	let routes: Route[][];
+	try {
+		routes = socket.dump(message, { request: "RTM_GETROUTE", subject: "" }, (answer) => parseRoute(answer, family));
+	} catch (error) {
+		// "FIB table does not exist": it comes into being with its first route.
+		if (table !== undefined && isSystemError(error, "ENOENT")) return [];
+		throw error;
+	}
+	return routes
+		.flat()
+		.filter((r) => (table === undefined || r.table === table) && (link === undefined || r.linkIndex === link));
+}
+
+/** Reads RTM_NEWROUTE; undefined for another family (see listAddresses) and for cloned routes. */
+function parseRoute(message: Message, family: Family): Route[] | undefined {
+	if (message.type !== RTM_NEWROUTE || message.u8(0) !== addressFamily(family)) return undefined;
+	if ((message.u32(8) & RTM_F_CLONED) !== 0) return undefined;
+	let dst: Uint8Array = new Uint8Array(family === 4 ? 4 : 16);
+	const route: { -readonly [K in keyof Route]: Route[K] } = {
+		dst: "",
+		family,
+		table: message.u8(4),
+		protocol: message.u8(5),
+		scope: message.u8(6),
+		type: message.u8(7),
+	};
+	let hops: NextHop[] = [{}];
+	const attribute = message.attributes(RTMSG_BYTES);
+	while (attribute.next()) {
+		switch (attribute.type) {
+			case RTA_DST:
+				dst = attribute.bytes();
+				break;
+			case RTA_OIF:
+			case RTA_GATEWAY:
+			case RTA_VIA:
+				readNextHop(attribute, hops[0]!);
+				break;
+			case RTA_PRIORITY:
+				route.priority = attribute.u32();
+				break;
+			case RTA_PREFSRC:
+				route.prefSrc = formatIp(ipFromBytes(attribute.bytes()));
+				break;
+			case RTA_TABLE:
+				route.table = attribute.u32();
+				break;
+			case RTA_METRICS:
+				readMetrics(attribute.nested(), route);
+				break;
+			case RTA_MULTIPATH:
+				hops = readMultipath(attribute);
+				break;
+		}
+	}
+	route.dst = formatCidr({ ip: ipFromBytes(dst), prefix: message.u8(1) });
+	return hops.map((hop) => ({ ...route, ...hop }));
+}
+
+interface NextHop {
+	gw?: string;
+	linkIndex?: LinkIndex;
+}
+
+function readNextHop(attribute: Attributes, hop: NextHop): void {
+	if (attribute.type === RTA_OIF) hop.linkIndex = attribute.u32() as LinkIndex;
+	else if (attribute.type === RTA_GATEWAY) hop.gw = formatIp(ipFromBytes(attribute.bytes()));
+	else if (attribute.type === RTA_VIA) {
+		// struct rtvia: u16 family, then an address of a family other than the destination's.
+		const family = attribute.u16();
+		if (family === AF_INET || family === AF_INET6) hop.gw = formatIp(ipFromBytes(attribute.bytes().subarray(2)));
+	}
+}
+
+function readMetrics(attribute: Attributes, route: { mtu?: number; advmss?: number }): void {
+	while (attribute.next()) {
+		if (attribute.type === RTAX_MTU) route.mtu = attribute.u32();
+		else if (attribute.type === RTAX_ADVMSS) route.advmss = attribute.u32();
+	}
+}
+
+/** A row of `struct rtnexthop` (length, flags, hops, index), each with attributes of its own. */
+function readMultipath(attribute: Attributes): NextHop[] {
+	const hops: NextHop[] = [];
+	for (let at = 0; at + RTNEXTHOP_BYTES <= attribute.length; ) {
+		const length = attribute.u16(at);
+		if (length < RTNEXTHOP_BYTES || at + length > attribute.length) break;
+		const hop: NextHop = { linkIndex: attribute.u32(at + 4) as LinkIndex };
+		const nested = attribute.nested(at + RTNEXTHOP_BYTES, at + length);
+		while (nested.next()) readNextHop(nested, hop);
+		hops.push(hop);
+		at += (length + 3) & ~3;
+	}
+	return hops;
+}

@@ -1,0 +1,269 @@
+/**
+ * Netlink sockets: one request, one answer. Serves every family (route, RDMA).
+ *
+ * System calls: two to open (socket, NETLINK_EXT_ACK), two per request (send, receive). There is no bind(2): the kernel binds an
+ * unbound socket at its first send. NETLINK_CAP_ACK is not asked for: a refused request comes back in full, and it is small.
+ */
+import * as sys from "../linux/sys.ts";
+import { EMSGSIZE, ETIMEDOUT, NetlinkError } from "./error.ts";
+import {
+	type Attributes,
+	type Message,
+	type MessageWriter,
+	NLM_F_ACK_TLVS,
+	NLM_F_CAPPED,
+	NLM_F_DUMP_INTR,
+	NLMSG_DONE,
+	NLMSG_ERROR,
+	NLMSG_HDRLEN,
+	NLMSG_NOOP,
+	splitMessages,
+} from "./message.ts";
+
+export const NETLINK_ROUTE = 0;
+export const NETLINK_RDMA = 20;
+
+const AF_NETLINK = 16;
+const SOCK_RAW = 3;
+const SOL_NETLINK = 270;
+const NETLINK_EXT_ACK = 11;
+const NETLINK_GET_STRICT_CHK = 12;
+const MSG_TRUNC = 0x20;
+const MSG_DONTWAIT = 0x40;
+const POLLIN = 1;
+
+/**
+ * Room for one datagram. A dump comes in pieces of at most 32 KiB; the one big answer is RTM_GETLINK of a PF with all its VFs, and
+ * there the list of VFs is one attribute, which cannot exceed 64 KiB.
+ */
+const RECEIVE_BYTES = 256 * 1024;
+const DEADLINE_MS = 5000;
+/** How often a dump is started that the kernel calls inconsistent because something changed meanwhile. */
+const DUMP_TRIES = 5;
+
+const NLMSGERR_ATTR_MSG = 1;
+
+/** A request on its way: what it is called and what it is about, for errors. */
+export interface RequestName {
+	/** "RTM_SETLINK". */
+	readonly request: string;
+	/** `"eth0"`; "" for nothing. */
+	readonly subject: string;
+}
+
+/** A netlink socket in the network namespace that is current when it is opened; it stays there. */
+export class NetlinkSocket {
+	readonly fd: number;
+	/** Names of links by index as last seen through this socket: errors name the link. */
+	readonly linkNames = new Map<number, string>();
+	#sequence = 0;
+	#strict = false;
+
+	private constructor(fd: number) {
+		this.fd = fd;
+	}
+
+	/** Opens a socket. Throws SystemError (EPROTONOSUPPORT: the kernel lacks this family). */
+	static open(protocol: number): NetlinkSocket {
+		const fd = sys.socket(AF_NETLINK, SOCK_RAW, protocol);
+		const socket = new NetlinkSocket(fd);
+		socket.#setOption(NETLINK_EXT_ACK);
+		return socket;
+	}
+
+	/** Opens a socket that hears of changes: `groups` is the bit mask of `struct sockaddr_nl` (RTMGRP_LINK = 1, ...). */
+	static subscribe(protocol: number, groups: number): NetlinkSocket {
+		const fd = sys.socket(AF_NETLINK, SOCK_RAW, protocol);
+		const socket = new NetlinkSocket(fd);
+		try {
+			// struct sockaddr_nl: family, padding, port (0: the kernel chooses), groups; in the byte order of the host.
+			const address = new Uint8Array(12);
+			new Uint16Array(address.buffer)[0] = AF_NETLINK;
+			new Uint32Array(address.buffer)[2] = groups;
+			sys.bind(fd, address);
+		} catch (error) {
+			socket.close();
+			throw error;
+		}
+		return socket;
+	}
+
+	close(): void {
+		sys.close(this.fd);
+	}
+
+	[Symbol.dispose](): void {
+		this.close();
+	}
+
+	/** Kernels before 4.12 and 4.20 do not know these options; all that we lose is words in errors, and filters that we repeat. */
+	#setOption(option: number): void {
+		try {
+			sys.setSocketOption(this.fd, SOL_NETLINK, option, 1);
+		} catch (error) {
+			if (sys.isSystemError(error, "ENOPROTOOPT")) return;
+			this.close();
+			throw error;
+		}
+	}
+
+	/** Sends a change (with NLM_F_ACK in its flags) and waits for the acknowledgement. Throws NetlinkError. */
+	change(message: MessageWriter, name: RequestName): void {
+		const sequence = this.#send(message);
+		for (;;) {
+			for (const answer of this.#receive(sequence, name)) {
+				if (answer.type !== NLMSG_ERROR) continue;
+				throwRefusal(answer, name);
+				return;
+			}
+		}
+	}
+
+	/** Sends a question for one object (without NLM_F_ACK) and gives the answer. Throws NetlinkError. */
+	get(message: MessageWriter, name: RequestName): Message {
+		const sequence = this.#send(message);
+		for (;;) {
+			for (const answer of this.#receive(sequence, name)) {
+				if (answer.type === NLMSG_ERROR) throwRefusal(answer, name);
+				else if (answer.type !== NLMSG_NOOP) return answer;
+			}
+		}
+	}
+
+	/**
+	 * Sends a question for many objects (NLM_F_DUMP in its flags). Each answer goes through `parse`; undefined leaves it out. A dump
+	 * during which something changed (NLM_F_DUMP_INTR) is made again, up to 5 times in all; then EAGAIN.
+	 */
+	dump<T>(message: MessageWriter, name: RequestName, parse: (answer: Message) => T | undefined): T[] {
+		if (!this.#strict) {
+			// The kernel then filters by what the request's header says, instead of sending all and ignoring it.
+			this.#setOption(NETLINK_GET_STRICT_CHK);
+			this.#strict = true;
+		}
+		for (let attempt = 0; attempt < DUMP_TRIES; attempt++) {
+			const found: T[] = [];
+			if (this.#dumpOnce(message, name, parse, found)) return found;
+		}
+		throw new NetlinkError(
+			name.request,
+			name.subject,
+			11,
+			"",
+			`the list kept changing while it was read, ${DUMP_TRIES} times`,
+		);
+	}
+
+	/** False: interrupted. Reads to the end in any case, so that the next request starts with an empty queue. */
+	#dumpOnce<T>(message: MessageWriter, name: RequestName, parse: (a: Message) => T | undefined, found: T[]): boolean {
+		const sequence = this.#send(message);
+		let whole = true;
+		for (;;) {
+			for (const answer of this.#receive(sequence, name)) {
+				if ((answer.flags & NLM_F_DUMP_INTR) !== 0) whole = false;
+				if (answer.type === NLMSG_DONE) {
+					// The error of a dump that failed in its middle is in the final message.
+					if (answer.length >= 4 && answer.i32(0) < 0) throwRefusal(answer, name);
+					return whole;
+				}
+				if (answer.type === NLMSG_ERROR) {
+					throwRefusal(answer, name);
+					return whole;
+				}
+				if (answer.type === NLMSG_NOOP) continue;
+				const value = parse(answer);
+				if (value !== undefined) found.push(value);
+			}
+		}
+	}
+
+	/**
+	 * Waits until the kernel reports a change on a subscribed socket, then empties the queue. False: nothing within `timeoutMs`.
+	 * What changed is not told: ask. (Events can be lost, so they are only a reason to look.)
+	 */
+	waitForEvent(timeoutMs: number): boolean {
+		const [events] = sys.poll([{ fd: this.fd, events: POLLIN }], timeoutMs);
+		if (events === 0) return false;
+		for (;;) {
+			try {
+				sys.receive(this.fd, 1, MSG_DONTWAIT | MSG_TRUNC);
+			} catch (error) {
+				if (sys.isSystemError(error, "EAGAIN")) return true;
+				if (!sys.isSystemError(error, "ENOBUFS")) throw error;
+			}
+		}
+	}
+
+	#send(message: MessageWriter): number {
+		this.#sequence++;
+		sys.send(this.fd, message.finish(this.#sequence), 0);
+		return this.#sequence;
+	}
+
+	/** The messages of the next datagram that belong to request `sequence`; others are late answers to a request given up. */
+	#receive(sequence: number, name: RequestName): Message[] {
+		const { data, length } = this.#receiveDatagram(name);
+		if (length > data.length) {
+			throw new NetlinkError(
+				name.request,
+				name.subject,
+				EMSGSIZE,
+				"",
+				`the answer has ${length} bytes, our buffer ${data.length}`,
+			);
+		}
+		const messages = splitMessages(data);
+		return messages.every((message) => message.sequence === sequence)
+			? messages
+			: messages.filter((message) => message.sequence === sequence);
+	}
+
+	/** The kernel answers within send(2), so that the answer is nearly always there and no poll(2) is needed. */
+	#receiveDatagram(name: RequestName): { data: Uint8Array; length: number } {
+		let deadline = 0;
+		for (;;) {
+			try {
+				const received = sys.receive(this.fd, RECEIVE_BYTES, MSG_DONTWAIT | MSG_TRUNC);
+				if (isFromKernel(received.address)) return received;
+				continue;
+			} catch (error) {
+				if (!sys.isSystemError(error, "EAGAIN")) throw error;
+			}
+			const now = sys.monotonicMs();
+			if (deadline === 0) deadline = now + DEADLINE_MS;
+			if (now >= deadline) {
+				const text = `no answer from the kernel within ${DEADLINE_MS / 1000} s`;
+				throw new NetlinkError(name.request, name.subject, ETIMEDOUT, "", text);
+			}
+			sys.poll([{ fd: this.fd, events: POLLIN }], Math.ceil(deadline - now));
+		}
+	}
+}
+
+/** Port 0 in the sender's `struct sockaddr_nl`: another process may write to our port, too. */
+function isFromKernel(address: Uint8Array): boolean {
+	return address[4] === 0 && address[5] === 0 && address[6] === 0 && address[7] === 0;
+}
+
+/** Throws what an NLMSG_ERROR or NLMSG_DONE message says, if it is an error; errno 0 is an acknowledgement. */
+function throwRefusal(answer: Message, name: RequestName): void {
+	const errno = -answer.i32(0);
+	if (errno === 0) return;
+	throw new NetlinkError(name.request, name.subject, errno, kernelMessage(answer));
+}
+
+/**
+ * The text of the extended acknowledgement. It follows the error number (NLMSG_DONE), or the error number and the header of the
+ * refused request (NLMSG_ERROR), and, without NLM_F_CAPPED, the rest of that request.
+ */
+function kernelMessage(answer: Message): string {
+	if ((answer.flags & NLM_F_ACK_TLVS) === 0) return "";
+	let skip = 4;
+	if (answer.type === NLMSG_ERROR) {
+		skip += (answer.flags & NLM_F_CAPPED) !== 0 ? NLMSG_HDRLEN : answer.u32(4);
+	}
+	const attribute: Attributes = answer.attributes(skip);
+	while (attribute.next()) {
+		if (attribute.type === NLMSGERR_ATTR_MSG) return attribute.text();
+	}
+	return "";
+}
