@@ -1,0 +1,117 @@
+/**
+ * The variables of a call, checked as Go's skel checks them: in its order, with its sentences.
+ *
+ * Source: containernetworking/cni v1.3.0, pkg/skel getCmdArgsFromEnv and pkg/utils.
+ */
+import { CniError, Code } from "./error.ts";
+
+export interface Environment {
+	/** CNI_COMMAND. "" where it is missing: then nothing else is read. */
+	readonly command: string;
+	readonly containerId: string;
+	readonly netns: string;
+	readonly ifName: string;
+	readonly args: string;
+	readonly path: string;
+	/** CNI_NETNS_OVERRIDE: the sandbox may be the plugin's own namespace. */
+	readonly sameNetnsAllowed: boolean;
+}
+
+const ATTACHMENT = ["ADD", "CHECK", "DEL"];
+const SANDBOX = ["ADD", "CHECK"];
+const EVERY = ["ADD", "CHECK", "DEL", "GC", "STATUS"];
+
+/** Longest name of a network interface in bytes: IFNAMSIZ of linux/if.h less the closing NUL. */
+const MAX_INTERFACE_NAME = 15;
+
+/**
+ * Reads and checks the variables. Throws code 4: a value with bad characters at once, missing ones together.
+ * Values are checked only for the verbs that need them.
+ */
+export function readEnvironment(variables: Readonly<Record<string, string>>): Environment {
+	const command = variables.CNI_COMMAND ?? "";
+	const missing: string[] = [];
+	if (command === "") missing.push("CNI_COMMAND");
+
+	const read = (name: string, verbs: readonly string[], check?: (value: string) => void): string => {
+		const value = variables[name] ?? "";
+		if (!verbs.includes(command)) return value;
+		if (value === "") missing.push(name);
+		else check?.(value);
+		return value;
+	};
+	const containerId = read("CNI_CONTAINERID", ATTACHMENT, checkContainerId);
+	const netns = read("CNI_NETNS", SANDBOX);
+	const ifName = read("CNI_IFNAME", ATTACHMENT, checkInterfaceName);
+	const path = read("CNI_PATH", EVERY);
+
+	if (missing.length > 0) {
+		throw new CniError(Code.invalidEnvironment, `required env variables [${missing.join(",")}] missing`);
+	}
+	const override = variables.CNI_NETNS_OVERRIDE ?? "";
+	return {
+		command,
+		containerId,
+		netns,
+		ifName,
+		args: variables.CNI_ARGS ?? "",
+		path,
+		sameNetnsAllowed: override === "1" || override.toUpperCase() === "TRUE",
+	};
+}
+
+/** Letters, digits, "_", "." and "-", the first a letter or a digit: container ids and network names. */
+export function isValidName(text: string): boolean {
+	for (let i = 0; i < text.length; i++) {
+		const code = text.charCodeAt(i);
+		const alphanumeric =
+			(code >= 0x30 && code <= 0x39) || (code >= 0x41 && code <= 0x5a) || (code >= 0x61 && code <= 0x7a);
+		const mark = code === 0x5f || code === 0x2e || code === 0x2d;
+		if (!alphanumeric && !(mark && i > 0)) return false;
+	}
+	return text.length > 0;
+}
+
+function checkContainerId(id: string): void {
+	if (!isValidName(id)) throw new CniError(Code.invalidEnvironment, "invalid characters in containerID", id);
+}
+
+/** Throws code 4 where `name` cannot be the name of a network interface. */
+export function checkInterfaceName(name: string): void {
+	if (name === "") throw new CniError(Code.invalidEnvironment, "interface name is empty");
+	if (utf8Length(name) > MAX_INTERFACE_NAME) {
+		throw new CniError(
+			Code.invalidEnvironment,
+			"interface name is too long",
+			`interface name should be less than ${MAX_INTERFACE_NAME + 1} characters`,
+		);
+	}
+	if (name === "." || name === "..") throw new CniError(Code.invalidEnvironment, "interface name is . or ..");
+	for (const character of name) {
+		if (character === "/" || character === ":" || isSpace(character.codePointAt(0)!)) {
+			throw new CniError(Code.invalidEnvironment, "interface name contains / or : or whitespace characters");
+		}
+	}
+}
+
+/** Go's unicode.IsSpace; JavaScript's `\s` lacks U+0085 and has U+FEFF. */
+function isSpace(code: number): boolean {
+	if ((code >= 0x09 && code <= 0x0d) || code === 0x20 || code === 0x85 || code === 0xa0 || code === 0x1680) return true;
+	return (
+		(code >= 0x2000 && code <= 0x200a) ||
+		code === 0x2028 ||
+		code === 0x2029 ||
+		code === 0x202f ||
+		code === 0x205f ||
+		code === 0x3000
+	);
+}
+
+function utf8Length(text: string): number {
+	let length = 0;
+	for (const character of text) {
+		const code = character.codePointAt(0)!;
+		length += code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+	}
+	return length;
+}

@@ -1,0 +1,39 @@
+/**
+ * JSON from outside: parsed by the engine, refused with a sentence that says where it breaks.
+ */
+import { explainSyntaxError } from "./json-syntax.ts";
+import type { JsonObject, JsonValue } from "./types.ts";
+
+/** Thrown for a text that is not JSON: the message has no code yet, since what was being read decides on it. */
+export class JsonError extends Error {}
+
+/** Parses `bytes`; `decode` makes text of UTF-8. Throws JsonError. */
+export function parseJson(bytes: Uint8Array, decode: (bytes: Uint8Array) => string): JsonValue {
+	try {
+		return JSON.parse(decode(bytes)) as JsonValue;
+	} catch (error) {
+		const reason = error instanceof Error ? error.message : String(error);
+		throw new JsonError(explainSyntaxError(bytes) ?? reason);
+	}
+}
+
+/** Whether a value is an object and neither null nor an array. */
+export function isObject(value: unknown): value is JsonObject {
+	return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** The JSON type of a value with its article, for sentences. */
+export function describeType(value: unknown): string {
+	if (value === null) return "null";
+	if (Array.isArray(value)) return "a list";
+	switch (typeof value) {
+		case "object":
+			return "an object";
+		case "string":
+			return "a string";
+		case "number":
+			return "a number";
+		default:
+			return `a ${typeof value}`;
+	}
+}

@@ -1,0 +1,70 @@
+/**
+ * Go's case-insensitive keys: `{"IPAM":{"Subnet":...}}` works with every Go plugin, so it works here, in this one place.
+ */
+import { isObject } from "./json.ts";
+import type { JsonObject, JsonValue } from "./types.ts";
+
+/** The keys of a schema, as far as there are any below. */
+export interface KeyTree {
+	/** The members of an object, spelled as the schema spells them. */
+	readonly members?: { readonly [key: string]: KeyTree };
+	/** The members that the schema does not name (a map), or the items of a list. */
+	readonly items?: KeyTree;
+}
+
+/** As Go's encoding/json folds: letters without case, the Kelvin sign as k, the long s as s. */
+function fold(key: string): string {
+	return key.toUpperCase().toLowerCase();
+}
+
+/** The schema's spelling of `key`; undefined where it is not one of its keys. */
+function spelling(key: string, members: { readonly [key: string]: KeyTree }): string | undefined {
+	if (Object.hasOwn(members, key)) return key;
+	let folded: string | undefined;
+	for (const name in members) {
+		if (name.length !== key.length) continue;
+		folded ??= fold(key);
+		if (fold(name) === folded) return name;
+	}
+	return undefined;
+}
+
+/**
+ * `value` with the schema's spelling of every key that it knows, and without known members that are null: null is "not
+ * set" in Go. Where two spellings of one key meet, the later one wins, as in Go. What needs no change is not copied.
+ */
+export function foldKeys(value: JsonValue, tree: KeyTree): JsonValue {
+	if (Array.isArray(value)) return tree.items === undefined ? value : foldItems(value, tree.items);
+	if (!isObject(value)) return value;
+	let changed = false;
+	const folded: JsonObject = {};
+	for (const key in value) {
+		const before = value[key]!;
+		const name = tree.members === undefined ? undefined : spelling(key, tree.members);
+		if (name !== undefined && before === null) {
+			changed = true;
+			continue;
+		}
+		const below = name === undefined ? tree.items : tree.members![name];
+		const after = below === undefined ? before : foldKeys(before, below);
+		if (after !== before || (name !== undefined && name !== key)) changed = true;
+		define(folded, name ?? key, after);
+	}
+	return changed ? folded : value;
+}
+
+function foldItems(list: JsonValue[], tree: KeyTree): JsonValue[] {
+	let changed = false;
+	const folded = list.map((item) => {
+		const after = foldKeys(item, tree);
+		if (after !== item) changed = true;
+		return after;
+	});
+	return changed ? folded : list;
+}
+
+/** A plain assignment to "__proto__" would set the prototype; JSON.parse makes it a member, and so do we. */
+function define(object: JsonObject, key: string, value: JsonValue): void {
+	if (key !== "__proto__") object[key] = value;
+	else Object.defineProperty(object, key, { value, enumerable: true, configurable: true, writable: true });
+}
