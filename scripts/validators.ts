@@ -119,7 +119,7 @@ export async function validatorModule(name: string): Promise<{ code: string; fil
 		useDefaults: false,
 		code: { source: true, esm: true, lines: false, optimize: 2 },
 	});
-	const code = standalone.default(ajv, ajv.compile(withoutTexts(schema) as JsonSchema));
+	const code = standalone(ajv, ajv.compile(withoutTexts(schema) as JsonSchema));
 	if (/\brequire\(|\bimport\b/.test(code)) {
 		throw new Error(`${source.file}: its validator needs ajv at run time: do without the keyword that needs it`);
 	}

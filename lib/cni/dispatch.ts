@@ -11,7 +11,7 @@ import { validAttachments } from "./gc.ts";
 import { isObject, JsonError, parseJson } from "./json.ts";
 import { foldKeys } from "./keys.ts";
 import { excerpt } from "./quote.ts";
-import { renderResult } from "./result.ts";
+import { renderResult } from "./result-render.ts";
 import type { JsonObject, JsonValue, Plugin, Request, Verb } from "./types.ts";
 import { DEFAULT_VERSION, isAtLeast, requireSupported, SUPPORTED_VERSIONS, versionAnswer } from "./version.ts";
 

@@ -1,143 +1,155 @@
 /**
- * Results of ADD as each version of the specification has them, with the order of keys and the omissions of Go.
+ * Results as they come in: a delegate's answer, the prevResult of a chain. Any version of the specification, made into the
+ * newest form.
  *
- * Source: containernetworking/cni v1.3.0, pkg/types/020, /040, /100. What is empty or 0 is left out as in Go; `interface`,
- * `table` and `scope` are pointers there, so their 0 stays.
+ * Source: containernetworking/cni v1.3.0, pkg/types (up-conversions), pkg/version ParsePrevResult, pkg/invoke
+ * fixupResultVersion.
  */
+import validator from "validator:cni-result";
+import { formatIp, parseIp } from "../ip/address.ts";
+import { formatCidr, parseCidr } from "../ip/cidr.ts";
+import { loadConfig } from "./config.ts";
 import { CniError, Code } from "./error.ts";
-import type { CniDns, CniInterface, CniIp, CniResult, CniRoute, JsonObject, JsonValue } from "./types.ts";
-import { requireSupported } from "./version.ts";
+import { isObject } from "./json.ts";
+import { foldKeys } from "./keys.ts";
+import { excerpt, quote } from "./quote.ts";
+import type { RawResult } from "./result-schema.ts";
+import type { CniDns, CniInterface, CniIp, CniResult, CniRoute, JsonObject, JsonValue, Request } from "./types.ts";
+import { isSupported } from "./version.ts";
 
-/** The JSON of a result in version `cniVersion`: indented by 4, no newline at the end. Throws as `resultAsVersion`. */
-export function renderResult(result: CniResult, cniVersion: string): string {
-	return JSON.stringify(resultAsVersion(result, cniVersion), null, 4);
+/** The types of Go's library: versions of one family have one shape. The first of 0.1.0's is Go's "no version". */
+const FAMILIES = [
+	["", "0.1.0", "0.2.0"],
+	["0.3.0", "0.3.1", "0.4.0"],
+	["1.0.0", "1.1.0"],
+] as const;
+
+/**
+ * A result of any version. Without a `cniVersion` of its own it is taken for one of `configVersion`; null is an empty one.
+ * Throws code 6 for wrong types and unknown versions, 7 for what is no address.
+ */
+export function parseResult(json: JsonValue, configVersion: string): CniResult {
+	const raw = readRaw(json);
+	const version = raw.cniVersion || configVersion;
+	if (!isSupported(version)) {
+		throw new CniError(Code.decoding, `unsupported CNI result version ${quote(version)}`);
+	}
+	return version === "0.1.0" || version === "0.2.0" ? from020(raw) : from030(raw);
 }
 
-/** `result` in the shape of `cniVersion`. Throws code 7 where that version cannot hold it: 0.1.0 and 0.2.0 need an address. */
-export function resultAsVersion(result: CniResult, cniVersion: string): JsonObject {
-	requireSupported(cniVersion);
-	switch (cniVersion) {
-		case "0.1.0":
-		case "0.2.0":
-			return as020(result, cniVersion);
-		case "0.3.0":
-		case "0.3.1":
-		case "0.4.0":
-			return as040(result, cniVersion);
-		default:
-			return as100(result, cniVersion);
+/**
+ * The result that the plugins before this one made, or undefined where there is none. It must be of the configuration's own
+ * version, or of one with the same shape. Throws code 6 or 7.
+ */
+export function parsePrevResult(request: Request): CniResult | undefined {
+	const { prevResult } = foldKeys(request.config, { members: { prevResult: {} } }) as JsonObject;
+	if (prevResult === undefined) return undefined;
+	try {
+		const version = readRaw(prevResult).cniVersion || request.cniVersion;
+		const family = FAMILIES.find((versions) => (versions as readonly string[]).includes(request.cniVersion))!;
+		if (!(family as readonly string[]).includes(version)) {
+			const supported = family.join(" ");
+			throw new CniError(
+				Code.decoding,
+				`result type supports [${supported}] but unmarshalled CNIVersion is ${quote(version)}`,
+			);
+		}
+		return parseResult(prevResult, request.cniVersion);
+	} catch (error) {
+		if (!(error instanceof CniError)) throw error;
+		throw new CniError(error.code, `could not parse prevResult: ${error.message}`, error.details);
 	}
 }
 
-/** One address per family, each with the routes of its family; the rest is dropped. */
-function as020(result: CniResult, cniVersion: string): JsonObject {
-	const ip4 = result.ips?.find((ip) => family(ip.address) === "4");
-	const ip6 = result.ips?.find((ip) => family(ip.address) === "6");
-	if (ip4 === undefined && ip6 === undefined) {
-		throw new CniError(
-			Code.invalidConfig,
-			"cannot convert: no valid IP addresses",
-			`cniVersion ${cniVersion} has no result without an address; 0.3.0 and later have`,
-		);
+function readRaw(json: JsonValue): RawResult {
+	const object = json ?? {};
+	if (!isObject(object)) throw new CniError(Code.decoding, `the result must be an object, not ${excerpt(object)}`);
+	return loadConfig<RawResult>(object, validator);
+}
+
+/** IPv4 first, then IPv6; their routes in the same order. */
+function from020({ ip4, ip6, dns }: RawResult): CniResult {
+	const ips: CniIp[] = [];
+	const routes: CniRoute[] = [];
+	for (const [key, side] of [
+		["ip4", ip4],
+		["ip6", ip6],
+	] as const) {
+		if (side === undefined) continue;
+		ips.push({ address: cidr(side.ip, `${key}.ip`), ...address("gateway", side.gateway, `${key}.gateway`) });
+		for (const [index, route] of (side.routes ?? []).entries())
+			routes.push(readRoute(route, `${key}.routes[${index}]`));
 	}
-	const side = (ip: CniIp | undefined, version: "4" | "6"): JsonObject | undefined =>
-		ip && {
-			...compact({ ip: ip.address, gateway: ip.gateway }),
-			...list(
-				"routes",
-				result.routes?.filter((route) => family(route.dst) === version),
-				({ dst, gw }) => compact({ dst, gw }),
-			),
-		};
-	return compact({ cniVersion, ip4: side(ip4, "4"), ip6: side(ip6, "6"), dns: dns040(result.dns) });
+	return assemble([], ips, routes, dns);
 }
 
-function as040(result: CniResult, cniVersion: string): JsonObject {
-	return {
-		cniVersion,
-		...list("interfaces", result.interfaces, ({ name, mac, sandbox }) => ({ name, ...compact({ mac, sandbox }) })),
-		...list("ips", result.ips, (ip) =>
-			compact({ version: family(ip.address), interface: ip.interface, address: ip.address, gateway: ip.gateway }),
-		),
-		...list("routes", result.routes, ({ dst, gw, mtu, advmss, priority, table, scope }) =>
-			compact({
-				dst,
-				gw,
-				mtu: mtu || undefined,
-				advmss: advmss || undefined,
-				priority: priority || undefined,
-				table,
-				scope,
-			}),
-		),
-		dns: dns040(result.dns),
-	};
-}
-
-/** Keys sorted on every level: Go sends this one through a map. */
-function as100(result: CniResult, cniVersion: string): JsonObject {
-	const { nameservers, domain, search, options } = result.dns ?? {};
-	const dns = compact({
-		domain,
-		...strings("nameservers", nameservers),
-		...strings("options", options),
-		...strings("search", search),
-	});
-	return {
-		cniVersion,
-		...(Object.keys(dns).length > 0 ? { dns } : {}),
-		...list("interfaces", result.interfaces, ({ mac, mtu, name, pciID, sandbox, socketPath }) => ({
-			...compact({ mac, mtu: mtu || undefined }),
-			name,
-			...compact({ pciID, sandbox, socketPath }),
+function from030({ interfaces, ips, routes, dns }: RawResult): CniResult {
+	return assemble(
+		(interfaces ?? []).map(readInterface),
+		(ips ?? []).map((ip, index) => ({
+			...(ip.interface === undefined ? {} : { interface: ip.interface }),
+			address: cidr(ip.address, `ips[${index}].address`),
+			...address("gateway", ip.gateway, `ips[${index}].gateway`),
 		})),
-		...list("ips", result.ips, (ip) => compact({ address: ip.address, gateway: ip.gateway, interface: ip.interface })),
-		...list("routes", result.routes, ({ advmss, dst, gw, mtu, priority, scope, table }) =>
-			compact({
-				advmss: advmss || undefined,
-				dst,
-				gw,
-				mtu: mtu || undefined,
-				priority: priority || undefined,
-				scope,
-				table,
-			}),
-		),
-	};
+		(routes ?? []).map((route, index) => readRoute(route, `routes[${index}]`)),
+		dns,
+	);
 }
 
-function dns040(dns: CniDns | undefined): JsonObject {
-	return compact({
-		...strings("nameservers", dns?.nameservers),
-		domain: dns?.domain,
-		...strings("search", dns?.search),
-		...strings("options", dns?.options),
-	});
+function assemble(interfaces: CniInterface[], ips: CniIp[], routes: CniRoute[], dns: RawResult["dns"]): CniResult {
+	const result: CniResult = {};
+	if (interfaces.length > 0) result.interfaces = interfaces;
+	if (ips.length > 0) result.ips = ips;
+	if (routes.length > 0) result.routes = routes;
+	const read = readDns(dns);
+	if (Object.keys(read).length > 0) result.dns = read;
+	return result;
 }
 
-/** "4" or "6". Addresses are canonical: only IPv6 has a colon. */
-function family(address: string): "4" | "6" {
-	return address.includes(":") ? "6" : "4";
+function readInterface(raw: NonNullable<RawResult["interfaces"]>[number]): CniInterface {
+	const read: CniInterface = { name: raw.name ?? "" };
+	if (raw.mac) read.mac = raw.mac;
+	if (raw.mtu) read.mtu = raw.mtu;
+	if (raw.sandbox) read.sandbox = raw.sandbox;
+	if (raw.socketPath) read.socketPath = raw.socketPath;
+	if (raw.pciID) read.pciID = raw.pciID;
+	return read;
 }
 
-/** Without members that are undefined or "". */
-function compact(members: { [key: string]: JsonValue | undefined }): JsonObject {
-	const object: JsonObject = {};
-	for (const key in members) {
-		const value = members[key];
-		if (value !== undefined && value !== "") object[key] = value;
+function readRoute(raw: NonNullable<RawResult["routes"]>[number], path: string): CniRoute {
+	const route: CniRoute = { dst: cidr(raw.dst, `${path}.dst`), ...address("gw", raw.gw, `${path}.gw`) };
+	if (raw.mtu) route.mtu = raw.mtu;
+	if (raw.advmss) route.advmss = raw.advmss;
+	if (raw.priority) route.priority = raw.priority;
+	if (raw.table !== undefined) route.table = raw.table;
+	if (raw.scope !== undefined) route.scope = raw.scope;
+	return route;
+}
+
+function readDns(raw: RawResult["dns"]): CniDns {
+	const dns: CniDns = {};
+	if (raw?.nameservers?.length) dns.nameservers = raw.nameservers;
+	if (raw?.domain) dns.domain = raw.domain;
+	if (raw?.search?.length) dns.search = raw.search;
+	if (raw?.options?.length) dns.options = raw.options;
+	return dns;
+}
+
+/** Canonical text of a CIDR, host bits kept. */
+function cidr(text: string, path: string): string {
+	const parsed = parseCidr(text);
+	if (parsed === undefined) {
+		throw new CniError(Code.invalidConfig, `${path} must be an address with a prefix length, not ${quote(text)}`);
 	}
-	return object;
+	return formatCidr(parsed);
 }
 
-function list<T extends CniInterface | CniIp | CniRoute>(
-	key: string,
-	items: readonly T[] | undefined,
-	render: (item: T) => JsonObject,
-): JsonObject {
-	return items === undefined || items.length === 0 ? {} : { [key]: items.map(render) };
-}
-
-function strings(key: string, items: readonly string[] | undefined): JsonObject {
-	return items === undefined || items.length === 0 ? {} : { [key]: [...items] };
+/** An optional address in canonical text; "" is "not set", as in Go. */
+function address<K extends string>(key: K, text: string | undefined, path: string): { [key in K]?: string } {
+	if (!text) return {};
+	const parsed = parseIp(text);
+	if (parsed === undefined) {
+		throw new CniError(Code.invalidConfig, `${path} must be an IP address, not ${quote(text)}`);
+	}
+	return { [key]: formatIp(parsed) } as { [key in K]: string };
 }
