@@ -1,0 +1,40 @@
+//! File descriptors are numbers in JavaScript, which owns them: it says when one is closed.
+
+use super::call::Call;
+use super::errors::Failure;
+use rustix::fd::{BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
+use rustix::io::{Errno, fcntl_dupfd_cloexec};
+
+impl Call<'_, '_> {
+    /// A descriptor; a negative number is EBADF.
+    pub fn fd(&self, index: usize) -> Result<BorrowedFd<'static>, Failure> {
+        borrow(self.i32(index)?).ok_or_else(|| self.fail(Errno::BADF))
+    }
+
+    /// A directory's descriptor, or AT_FDCWD.
+    pub fn directory(&self, index: usize) -> Result<BorrowedFd<'static>, Failure> {
+        match self.i32(index)? {
+            libc::AT_FDCWD => Ok(rustix::fs::CWD),
+            number => borrow(number).ok_or_else(|| self.fail(Errno::BADF)),
+        }
+    }
+
+    /// The number of a new descriptor, never one of the standard three. Where the caller of the plugin closed one of
+    /// them, the kernel would give out that number next, and what we print would end up in a state file.
+    pub fn keep(&self, fd: OwnedFd) -> Result<f64, Failure> {
+        let number = fd.into_raw_fd();
+        if number > 2 {
+            return Ok(f64::from(number));
+        }
+        // SAFETY: `number` was ours a line ago.
+        let low = unsafe { OwnedFd::from_raw_fd(number) };
+        let high = fcntl_dupfd_cloexec(&low, 3).map_err(|errno| self.fail(errno))?;
+        Ok(f64::from(high.into_raw_fd()))
+    }
+}
+
+pub fn borrow(number: i32) -> Option<BorrowedFd<'static>> {
+    // SAFETY: not negative. Whether it is open is for the kernel to say (EBADF); JavaScript, which owns the number,
+    // cannot close it during the native call that borrows it.
+    (number >= 0).then(|| unsafe { BorrowedFd::borrow_raw(number) })
+}

@@ -1,0 +1,157 @@
+//! Files: open, read, write, status.
+
+use super::call::{Answer, Call};
+use super::errors::Failure;
+use super::{scratch, text};
+use rquickjs::{Object, Value};
+use rustix::buffer::spare_capacity;
+use rustix::fd::AsFd;
+use rustix::fs::{AtFlags, Mode, OFlags, Stat};
+use rustix::io::{Errno, retry_on_intr};
+
+/// A single read asks for no more than this, whatever `max` says.
+const MOST: usize = 1 << 20;
+/// First guess for a whole file: one page holds nearly every file of sysfs, procfs and our state.
+const FIRST: usize = 4096;
+/// Largest number of bytes that JavaScript may ask for: 4 GiB.
+const ANY: usize = 1 << 32;
+
+pub fn openat<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
+    let (directory, path) = (call.directory(0)?, call.path(1)?);
+    let flags = OFlags::from_bits_retain(call.bits(2)?) | OFlags::CLOEXEC;
+    let mode = Mode::from_raw_mode(call.bits(3)?);
+    let fd = retry_on_intr(|| rustix::fs::openat(directory, &path, flags, mode))
+        .map_err(|errno| call.fail_path(errno, &path))?;
+    call.answer_number(call.keep(fd)?)
+}
+
+pub fn close<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
+    let number = call.i32(0)?;
+    if number < 0 {
+        return Err(call.fail(Errno::BADF));
+    }
+    // SAFETY: JavaScript owns the number and gives it up here.
+    match unsafe { rustix::io::try_close(number) } {
+        // Linux has closed it even when a signal came in between.
+        Ok(()) | Err(Errno::INTR) => call.nothing(),
+        Err(errno) => Err(call.fail(errno)),
+    }
+}
+
+pub fn read<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
+    let fd = call.fd(0)?;
+    let max = call.length(1, ANY)?.min(MOST);
+    scratch::with(max, |buffer| {
+        // The buffer may have more room than was asked for.
+        let room = &mut buffer.spare_capacity_mut()[..max];
+        let (got, _) = retry_on_intr(|| rustix::io::read(fd, &mut *room).map(|(got, rest)| (got.len(), rest.len())))
+            .map_err(|errno| call.fail(errno))?;
+        // SAFETY: the kernel wrote that many bytes.
+        unsafe { buffer.set_len(got) };
+        call.answer_bytes(buffer)
+    })
+}
+
+pub fn read_all<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
+    let fd = call.fd(0)?;
+    let max = call.length(1, ANY)?;
+    scratch::with(FIRST, |buffer| {
+        read_to_end(fd, buffer, max).map_err(|errno| call.fail(errno))?;
+        call.answer_bytes(buffer)
+    })
+}
+
+pub fn read_file<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
+    let path = call.path(0)?;
+    let max = call.length(1, ANY)?;
+    let fail = |name: &'static str, errno| Failure::system(errno, name, Some(text::decode(path.as_bytes())));
+    let fd = retry_on_intr(|| rustix::fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()))
+        .map_err(|errno| fail("open", errno))?;
+    scratch::with(FIRST, |buffer| {
+        read_to_end(&fd, buffer, max).map_err(|errno| fail("read", errno))?;
+        call.answer_bytes(buffer)
+    })
+}
+
+fn read_to_end(fd: impl AsFd, buffer: &mut Vec<u8>, max: usize) -> Result<(), Errno> {
+    loop {
+        if buffer.len() == buffer.capacity() {
+            buffer.reserve(buffer.len().clamp(FIRST, MOST));
+        }
+        if retry_on_intr(|| rustix::io::read(fd.as_fd(), spare_capacity(buffer)))? == 0 {
+            return Ok(());
+        }
+        if buffer.len() > max {
+            return Err(Errno::FBIG);
+        }
+    }
+}
+
+pub fn write<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
+    let fd = call.fd(0)?;
+    let text;
+    let mut rest = if call.value(1).is_string() {
+        text = call.text(1)?;
+        text.as_bytes()
+    } else {
+        call.bytes(1)?
+    };
+    while !rest.is_empty() {
+        let written = retry_on_intr(|| rustix::io::write(fd, rest)).map_err(|errno| call.fail(errno))?;
+        rest = &rest[written..];
+    }
+    call.nothing()
+}
+
+pub fn fsync<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
+    let fd = call.fd(0)?;
+    retry_on_intr(|| rustix::fs::fsync(fd)).map_err(|errno| call.fail(errno))?;
+    call.nothing()
+}
+
+pub fn fchmod<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
+    let (fd, mode) = (call.fd(0)?, Mode::from_raw_mode(call.bits(1)?));
+    retry_on_intr(|| rustix::fs::fchmod(fd, mode)).map_err(|errno| call.fail(errno))?;
+    call.nothing()
+}
+
+pub fn fstat<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
+    let status = rustix::fs::fstat(call.fd(0)?).map_err(|errno| call.fail(errno))?;
+    answer_status(call, &status)
+}
+
+pub fn statat<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
+    let (directory, path) = (call.directory(0)?, call.path(1)?);
+    let flags = if call.boolean(2)? { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW };
+    let status = rustix::fs::statat(directory, &path, flags).map_err(|errno| call.fail_path(errno, &path))?;
+    answer_status(call, &status)
+}
+
+fn answer_status<'js>(call: &Call<'_, 'js>, status: &Stat) -> Answer<'js> {
+    let object = Object::new(call.ctx.clone())?;
+    let number = |value| Value::new_number(call.ctx.clone(), value);
+    object.set("dev", number(status.st_dev as f64))?;
+    object.set("ino", number(exact(status.st_ino)))?;
+    object.set("mode", number(f64::from(status.st_mode)))?;
+    object.set("nlink", number(status.st_nlink as f64))?;
+    object.set("uid", number(f64::from(status.st_uid)))?;
+    object.set("gid", number(f64::from(status.st_gid)))?;
+    object.set("size", number(status.st_size as f64))?;
+    object.set("mtimeMs", number(status.st_mtime as f64 * 1000.0 + status.st_mtime_nsec as f64 / 1e6))?;
+    object.set("ctimeMs", number(status.st_ctime as f64 * 1000.0 + status.st_ctime_nsec as f64 / 1e6))?;
+    call.answer(object)
+}
+
+/// A number that differs where inode numbers differ. A JavaScript number is exact up to 53 bits; overlayfs ("xino") marks
+/// the layer in the highest bits above a small number, and rounding would make two files look the same. So the highest
+/// eleven bits are folded onto bits 42 to 52, which such numbers leave unused.
+fn exact(inode: u64) -> f64 {
+    const EXACT_BITS: u32 = 53;
+    let (high, low) = (inode >> EXACT_BITS, inode & ((1 << EXACT_BITS) - 1));
+    (low ^ (high << 42)) as f64
+}
+
+pub fn file_system_type<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
+    let status = rustix::fs::fstatfs(call.fd(0)?).map_err(|errno| call.fail(errno))?;
+    call.answer_number(status.f_type as f64)
+}

@@ -1,0 +1,67 @@
+//! Names in directories: rename, link, unlink, make, list.
+
+use super::call::{Answer, Call};
+use super::errors::Failure;
+use super::{scratch, text};
+use rquickjs::Array;
+use rustix::fs::{AtFlags, Mode, OFlags, RawDir};
+use rustix::io::retry_on_intr;
+
+/// Room for the kernel's directory entries, 32 KiB as glibc takes.
+const ENTRIES: usize = 32 << 10;
+
+pub fn renameat<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
+    let (from, to) = (call.path(1)?, call.path(3)?);
+    rustix::fs::renameat(call.directory(0)?, &from, call.directory(2)?, &to)
+        .map_err(|errno| call.fail_path(errno, &from))?;
+    call.nothing()
+}
+
+pub fn linkat<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
+    let (from, to) = (call.path(1)?, call.path(3)?);
+    rustix::fs::linkat(call.directory(0)?, &from, call.directory(2)?, &to, AtFlags::empty())
+        .map_err(|errno| call.fail_path(errno, &to))?;
+    call.nothing()
+}
+
+pub fn unlinkat<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
+    let path = call.path(1)?;
+    rustix::fs::unlinkat(call.directory(0)?, &path, AtFlags::from_bits_retain(call.bits(2)?))
+        .map_err(|errno| call.fail_path(errno, &path))?;
+    call.nothing()
+}
+
+pub fn mkdirat<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
+    let path = call.path(1)?;
+    rustix::fs::mkdirat(call.directory(0)?, &path, Mode::from_raw_mode(call.bits(2)?))
+        .map_err(|errno| call.fail_path(errno, &path))?;
+    call.nothing()
+}
+
+pub fn readlinkat<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
+    let path = call.path(1)?;
+    let target =
+        rustix::fs::readlinkat(call.directory(0)?, &path, Vec::new()).map_err(|errno| call.fail_path(errno, &path))?;
+    call.answer_text(&text::decode(target.as_bytes()))
+}
+
+pub fn read_directory<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
+    let path = call.path(0)?;
+    let fail = |name: &'static str, errno| Failure::system(errno, name, Some(text::decode(path.as_bytes())));
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let fd = retry_on_intr(|| rustix::fs::open(&path, flags, Mode::empty())).map_err(|errno| fail("open", errno))?;
+    let names = Array::new(call.ctx.clone())?;
+    let mut count = 0;
+    scratch::with(ENTRIES, |buffer| {
+        let mut entries = RawDir::new(&fd, buffer.spare_capacity_mut());
+        while let Some(entry) = entries.next() {
+            let entry = entry.map_err(|errno| fail("getdents64", errno))?;
+            let name = entry.file_name().to_bytes();
+            if name != b"." && name != b".." {
+                names.set(count, call.answer_text(&text::decode(name))?)?;
+                count += 1;
+            }
+        }
+        call.answer(names)
+    })
+}

@@ -1,0 +1,143 @@
+//! The module `native:sys` (lib/linux/native.d.ts says what each function does): one flat table of functions.
+
+mod call;
+mod chance;
+mod deadline;
+mod descriptors;
+mod environment;
+mod errors;
+mod files;
+mod folders;
+mod locks;
+mod namespaces;
+mod processes;
+mod scratch;
+mod sockets;
+mod text;
+mod time;
+
+pub use environment::exit_now;
+
+use call::{Answer, Call};
+use rquickjs::{Ctx, qjs};
+use std::ffi::{CStr, c_int};
+use std::ptr::{NonNull, null_mut};
+
+struct Native {
+    name: &'static CStr,
+    /// `length` of the function: how many arguments it takes.
+    arguments: c_int,
+    run: for<'a, 'js> fn(&Call<'a, 'js>) -> Answer<'js>,
+}
+
+macro_rules! natives {
+    ($($name:literal $arguments:literal $run:path,)*) => {
+        &[$(Native { name: $name, arguments: $arguments, run: $run },)*]
+    };
+}
+
+static NATIVES: &[Native] = natives![
+    c"args" 0 environment::args,
+    c"environment" 0 environment::environment,
+    c"exit" 1 environment::exit,
+    c"pid" 0 environment::pid,
+    c"loadModule" 1 environment::load_module,
+    c"monotonicMs" 0 time::monotonic_ms,
+    c"realtimeMs" 0 time::realtime_ms,
+    c"sleepMs" 1 time::sleep_ms,
+    c"random" 1 chance::random,
+    c"encodeUtf8" 1 text::encode_utf8,
+    c"decodeUtf8" 1 text::decode_utf8,
+    c"openat" 4 files::openat,
+    c"close" 1 files::close,
+    c"read" 2 files::read,
+    c"readAll" 2 files::read_all,
+    c"readFile" 2 files::read_file,
+    c"write" 2 files::write,
+    c"fsync" 1 files::fsync,
+    c"fchmod" 2 files::fchmod,
+    c"fstat" 1 files::fstat,
+    c"statat" 3 files::statat,
+    c"fileSystemType" 1 files::file_system_type,
+    c"renameat" 4 folders::renameat,
+    c"linkat" 4 folders::linkat,
+    c"unlinkat" 3 folders::unlinkat,
+    c"mkdirat" 3 folders::mkdirat,
+    c"readlinkat" 2 folders::readlinkat,
+    c"readDirectory" 1 folders::read_directory,
+    c"flock" 3 locks::flock,
+    c"setns" 2 namespaces::setns,
+    c"unshare" 1 namespaces::unshare,
+    c"socket" 3 sockets::socket,
+    c"bind" 2 sockets::bind,
+    c"connect" 2 sockets::connect,
+    c"listen" 2 sockets::listen,
+    c"accept" 1 sockets::accept,
+    c"send" 3 sockets::send,
+    c"sendTo" 4 sockets::send_to,
+    c"receive" 3 sockets::receive,
+    c"setSocketOption" 4 sockets::set_option,
+    c"getSocketOption" 4 sockets::get_option,
+    c"socketName" 1 sockets::name,
+    c"poll" 2 sockets::poll,
+    c"spawn" 1 processes::spawn,
+];
+
+/// Declares the module to the engine. Null: an exception is pending.
+pub fn declare(ctx: &Ctx<'_>) -> *mut qjs::JSModuleDef {
+    let raw = ctx.as_raw().as_ptr();
+    // SAFETY: the names are static; `initialize` is what the engine calls to fill the exports.
+    unsafe {
+        let module = qjs::JS_NewCModule(raw, c"native:sys".as_ptr(), Some(initialize));
+        if module.is_null() {
+            return null_mut();
+        }
+        for native in NATIVES {
+            if qjs::JS_AddModuleExport(raw, module, native.name.as_ptr()) < 0 {
+                return null_mut();
+            }
+        }
+        module
+    }
+}
+
+unsafe extern "C" fn initialize(raw: *mut qjs::JSContext, module: *mut qjs::JSModuleDef) -> c_int {
+    let kind = qjs::JSCFunctionEnum_JS_CFUNC_generic_magic;
+    for (index, native) in NATIVES.iter().enumerate() {
+        // SAFETY: a function of kind "generic magic" is called with one more argument than the declared type says;
+        // `dispatch` takes it. The engine reads the pointer by its kind (a union, in C).
+        let status = unsafe {
+            let run = std::mem::transmute::<qjs::JSCFunctionMagic, qjs::JSCFunction>(Some(dispatch));
+            let value = qjs::JS_NewCFunction2(raw, run, native.name.as_ptr(), native.arguments, kind, index as c_int);
+            // The value, or the failure to make one, is the export's from here.
+            qjs::JS_SetModuleExport(raw, module, native.name.as_ptr(), value)
+        };
+        if status < 0 {
+            return -1;
+        }
+    }
+    0
+}
+
+/// Every call from JavaScript comes through here.
+unsafe extern "C" fn dispatch(
+    raw: *mut qjs::JSContext,
+    _this: qjs::JSValue,
+    count: c_int,
+    arguments: *mut qjs::JSValue,
+    magic: c_int,
+) -> qjs::JSValue {
+    // SAFETY: the engine passes its context, and `count` values that stay alive during the call.
+    let (ctx, arguments) = unsafe {
+        let arguments = if count > 0 { std::slice::from_raw_parts(arguments, count as usize) } else { &[] };
+        (Ctx::from_raw(NonNull::new_unchecked(raw)), arguments)
+    };
+    let Some(native) = usize::try_from(magic).ok().and_then(|index| NATIVES.get(index)) else {
+        return qjs::JS_UNDEFINED;
+    };
+    let call = Call::new(&ctx, native.name, arguments);
+    match (native.run)(&call) {
+        Ok(value) => call::give(value),
+        Err(failure) => failure.throw(&ctx),
+    }
+}

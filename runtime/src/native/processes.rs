@@ -1,0 +1,220 @@
+//! Running another program to its end, with a deadline.
+
+use super::call::{Answer, Call, bytes_of, integer};
+use super::deadline::Deadline;
+use super::errors::Failure;
+use super::{text, time};
+use rquickjs::{Array, Object, Value};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::io::{Errno, ioctl_fionbio, retry_on_intr};
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, waitpid};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// One read of the child's output: as much as a pipe holds.
+const CHUNK: usize = 64 << 10;
+
+struct Program {
+    path: String,
+    args: Vec<String>,
+    environment: Vec<(String, String)>,
+    wait: Duration,
+    max_output: usize,
+}
+
+pub fn spawn<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
+    let options = call.object(0)?;
+    let program = read_program(&options)?;
+    // Read last: no JavaScript, not even a getter, runs while the bytes are in use.
+    let stdin: Value = options.get("stdin")?;
+    let stdin = bytes_of(call.ctx, stdin.as_raw()).ok_or_else(|| wrong("stdin", "a Uint8Array"))?;
+    let fail = |errno| Failure::system(errno, "execve", Some(program.path.clone()));
+
+    let mut child = start(&program).map_err(fail)?;
+    let end = Instant::now() + program.wait;
+    let all = child.exchange(stdin, program.max_output, end);
+    let finished = match all.and_then(|closed| Ok(closed && child.wait_until(end)?)) {
+        Ok(finished) => finished,
+        Err(errno) => {
+            child.kill();
+            return Err(Failure::system(errno, "spawn", Some(program.path.clone())));
+        }
+    };
+    if !finished {
+        child.kill();
+    }
+
+    let status = child.status;
+    let number = |value: Option<i32>| value.map(f64::from);
+    let answer = Object::new(call.ctx.clone())?;
+    answer.set("status", nullable(call, number(status.and_then(|status| status.exit_status()))))?;
+    answer.set("signal", nullable(call, number(status.and_then(|status| status.terminating_signal()))))?;
+    answer.set("stdout", call.answer_bytes(&child.output)?)?;
+    answer.set("timedOut", !finished)?;
+    call.answer(answer)
+}
+
+fn nullable<'js>(call: &Call<'_, 'js>, number: Option<f64>) -> Value<'js> {
+    match number {
+        Some(number) => Value::new_number(call.ctx.clone(), number),
+        None => Value::new_null(call.ctx.clone()),
+    }
+}
+
+fn wrong(name: &str, wanted: &str) -> Failure {
+    Failure::Type(format!("spawn: {name} must be {wanted}"))
+}
+
+fn read_program(options: &Object<'_>) -> Result<Program, Failure> {
+    let string = |value: &Value<'_>, name: &str| match value.is_string() {
+        true => text::from_js(value),
+        false => Err(wrong(name, "a string")),
+    };
+    let path = string(&options.get::<_, Value>("path")?, "path")?;
+    let list: Array = options.get::<_, Value>("args")?.into_array().ok_or_else(|| wrong("args", "an array"))?;
+    let mut args = Vec::with_capacity(list.len());
+    for index in 0..list.len() {
+        args.push(string(&list.get::<Value>(index)?, "args")?);
+    }
+    let variables: Object =
+        options.get::<_, Value>("environment")?.into_object().ok_or_else(|| wrong("environment", "an object"))?;
+    let mut environment = Vec::new();
+    for name in variables.keys::<Value>() {
+        let name = text::from_js(&name?)?;
+        let value = string(&variables.get::<_, Value>(name.as_str())?, "environment")?;
+        environment.push((name, value));
+    }
+    let wait = options.get::<_, Value>("deadlineMs")?.as_number().ok_or_else(|| wrong("deadlineMs", "a number"))?;
+    let max_output = integer(&options.get::<_, Value>("maxOutput")?)
+        .and_then(|max| usize::try_from(max).ok())
+        .ok_or_else(|| wrong("maxOutput", "an integer from 0 to 2147483647"))?;
+    let texts = [&path].into_iter().chain(&args).chain(environment.iter().flat_map(|(name, value)| [name, value]));
+    let bad_name = |(name, _): &(String, String)| name.is_empty() || name.contains('=');
+    if texts.into_iter().any(|text| text.contains('\0')) || environment.iter().any(bad_name) {
+        return Err(Failure::system(Errno::INVAL, "execve", Some(path)));
+    }
+    Ok(Program { path, args, environment, wait: time::duration(wait), max_output })
+}
+
+struct Child {
+    pid: Pid,
+    stdin: Option<OwnedFd>,
+    stdout: Option<OwnedFd>,
+    output: Vec<u8>,
+    status: Option<WaitStatus>,
+}
+
+fn start(program: &Program) -> Result<Child, Errno> {
+    // A path without a slash would be looked up in PATH.
+    let path = if program.path.contains('/') { program.path.clone() } else { format!("./{}", program.path) };
+    let mut command = Command::new(path);
+    if let Some((own, rest)) = program.args.split_first() {
+        command.arg0(own).args(rest);
+    }
+    command.env_clear().envs(program.environment.iter().map(|(name, value)| (name, value)));
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+    // Whoever started us may ignore SIGCHLD, which is inherited: then the kernel would not keep the child's status.
+    // SAFETY: the default action for SIGCHLD runs no code.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+    let mut child = command.spawn().map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::INVAL))?;
+    let mut child = Child {
+        pid: Pid::from_child(&child),
+        stdin: child.stdin.take().map(OwnedFd::from),
+        stdout: child.stdout.take().map(OwnedFd::from),
+        output: Vec::new(),
+        status: None,
+    };
+    // A write of more than the pipe has room for must not wait for a child that itself waits for us to read.
+    match child.stdin.as_ref().map_or(Ok(()), |stdin| ioctl_fionbio(stdin, true)) {
+        Ok(()) => Ok(child),
+        Err(errno) => {
+            child.kill();
+            Err(errno)
+        }
+    }
+}
+
+impl Child {
+    /// Feeds stdin and reads stdout until the child has closed stdout and taken (or refused) its stdin. False: the
+    /// deadline came first. More output than `max` is EFBIG.
+    fn exchange(&mut self, stdin: &[u8], max: usize, end: Instant) -> Result<bool, Errno> {
+        let mut unsent = stdin;
+        loop {
+            if unsent.is_empty() {
+                self.stdin = None;
+            }
+            let mut entries = Vec::with_capacity(2);
+            entries.extend(self.stdout.as_ref().map(|fd| PollFd::new(fd, PollFlags::IN)));
+            entries.extend(self.stdin.as_ref().map(|fd| PollFd::new(fd, PollFlags::OUT)));
+            if entries.is_empty() {
+                return Ok(true);
+            }
+            let rest = end.saturating_duration_since(Instant::now());
+            let timeout = Timespec { tv_sec: rest.as_secs() as i64, tv_nsec: rest.subsec_nanos().into() };
+            match poll(&mut entries, Some(&timeout)) {
+                Ok(0) => return Ok(false),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno),
+            }
+            let ready: Vec<bool> = entries.iter().map(|entry| !entry.revents().is_empty()).collect();
+            let (readable, writable) = match self.stdout {
+                Some(_) => (ready[0], ready.get(1).copied().unwrap_or(false)),
+                None => (false, ready[0]),
+            };
+            if readable {
+                self.take_output(max)?;
+            }
+            if writable {
+                unsent = self.feed(unsent)?;
+            }
+        }
+    }
+
+    fn take_output(&mut self, max: usize) -> Result<(), Errno> {
+        let Some(stdout) = &self.stdout else { return Ok(()) };
+        self.output.reserve(CHUNK);
+        if retry_on_intr(|| rustix::io::read(stdout.as_fd(), rustix::buffer::spare_capacity(&mut self.output)))? == 0 {
+            self.stdout = None;
+        }
+        if self.output.len() > max { Err(Errno::FBIG) } else { Ok(()) }
+    }
+
+    /// Returns what is still to be sent.
+    fn feed<'a>(&mut self, unsent: &'a [u8]) -> Result<&'a [u8], Errno> {
+        let Some(stdin) = &self.stdin else { return Ok(&[]) };
+        match rustix::io::write(stdin, unsent) {
+            Ok(written) => Ok(&unsent[written..]),
+            Err(Errno::AGAIN | Errno::INTR) => Ok(unsent),
+            // The child needs no (more) input, which is its own business.
+            Err(Errno::PIPE) => Ok(&[]),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// Waits for the child's end. False: the deadline came first.
+    fn wait_until(&mut self, end: Instant) -> Result<bool, Errno> {
+        let deadline = Deadline::new(end.saturating_duration_since(Instant::now()));
+        loop {
+            match waitpid(Some(self.pid), WaitOptions::empty()) {
+                Ok(ended) => {
+                    self.status = ended.map(|(_, status)| status);
+                    return Ok(true);
+                }
+                Err(Errno::INTR) if deadline.is_over() => return Ok(false),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+    }
+
+    /// Ends the child, unless it has ended, and takes its status: none stays behind as a zombie.
+    fn kill(&mut self) {
+        // It can only fail where the child is gone already, and so can the wait.
+        let _gone = kill_process(self.pid, Signal::KILL);
+        if let Ok(ended) = retry_on_intr(|| waitpid(Some(self.pid), WaitOptions::empty())) {
+            self.status = ended.map(|(_, status)| status);
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Sockets of any family: addresses are `struct sockaddr_*` bytes that JavaScript makes and reads.
+
+use super::call::{Answer, Call, integer};
+use super::errors::Failure;
+use super::{descriptors, scratch, time};
+use rquickjs::{Array, Object, Value};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::fd::AsRawFd;
+use rustix::io::{Errno, retry_on_intr};
+use rustix::net::addr::{SocketAddrArg, SocketAddrLen, SocketAddrOpaque};
+use rustix::net::{AddressFamily, Protocol, RecvFlags, SendFlags, SocketAddrAny, SocketFlags, SocketType};
+use std::time::Instant;
+
+/// Most that one receive or one option may ask for; the kernel's socket buffers are smaller.
+const MOST: usize = 16 << 20;
+/// More descriptors than this are never polled.
+const MOST_POLLED: usize = 1024;
+
+/// The bytes of a socket address, as they came.
+struct RawAddress<'a>(&'a [u8]);
+
+// SAFETY: pointer and length belong to one slice that outlives the call. The kernel copies the bytes and checks them.
+unsafe impl SocketAddrArg for RawAddress<'_> {
+    unsafe fn with_sockaddr<R>(&self, work: impl FnOnce(*const SocketAddrOpaque, SocketAddrLen) -> R) -> R {
+        work(self.0.as_ptr().cast(), self.0.len() as SocketAddrLen)
+    }
+}
+
+fn address_bytes(address: &SocketAddrAny) -> &[u8] {
+    // SAFETY: rustix says that the first `addr_len` bytes are initialized.
+    unsafe { std::slice::from_raw_parts(address.as_ptr().cast(), address.addr_len() as usize) }
+}
+
+pub fn socket<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
+    let family = u16::try_from(call.i32(0)?).map_err(|_| call.fail(Errno::AFNOSUPPORT))?;
+    let kind = call.bits(1)?;
+    let (flags, kind) = (kind & !0xf, kind & 0xf);
+    let flags = SocketFlags::from_bits_retain(flags) | SocketFlags::CLOEXEC;
+    let protocol = std::num::NonZeroU32::new(call.bits(2)?).map(Protocol::from_raw);
+    let family = AddressFamily::from_raw(family);
+    let fd = rustix::net::socket_with(family, SocketType::from_raw(kind), flags, protocol)
+        .map_err(|errno| call.fail(errno))?;
+    call.answer_number(call.keep(fd)?)
+}
+
+pub fn bind<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
+    rustix::net::bind(call.fd(0)?, &RawAddress(call.bytes(1)?)).map_err(|errno| call.fail(errno))?;
+    call.nothing()
+}
+
+pub fn connect<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
+    rustix::net::connect(call.fd(0)?, &RawAddress(call.bytes(1)?)).map_err(|errno| call.fail(errno))?;
+    call.nothing()
+}
+
+pub fn listen<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
+    rustix::net::listen(call.fd(0)?, call.i32(1)?).map_err(|errno| call.fail(errno))?;
+    call.nothing()
+}
+
+pub fn accept<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
+    let fd = call.fd(0)?;
+    let accepted = retry_on_intr(|| rustix::net::accept_with(fd, SocketFlags::CLOEXEC));
+    call.answer_number(call.keep(accepted.map_err(|errno| call.fail(errno))?)?)
+}
+
+pub fn send<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
+    let (fd, data, flags) = (call.fd(0)?, call.bytes(1)?, SendFlags::from_bits_retain(call.bits(2)?));
+    let sent = retry_on_intr(|| rustix::net::send(fd, data, flags)).map_err(|errno| call.fail(errno))?;
+    call.answer_number(sent as f64)
+}
+
+pub fn send_to<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
+    let (fd, data, flags) = (call.fd(0)?, call.bytes(1)?, SendFlags::from_bits_retain(call.bits(2)?));
+    let address = RawAddress(call.bytes(3)?);
+    let sent = retry_on_intr(|| rustix::net::sendto(fd, data, flags, &address)).map_err(|errno| call.fail(errno))?;
+    call.answer_number(sent as f64)
+}
+
+pub fn receive<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
+    let (fd, max, flags) = (call.fd(0)?, call.length(1, MOST)?, RecvFlags::from_bits_retain(call.bits(2)?));
+    scratch::with(max, |buffer| {
+        // The buffer may have more room than was asked for.
+        let room = &mut buffer.spare_capacity_mut()[..max];
+        let (got, length, address) = retry_on_intr(|| {
+            let ((got, _), length, address) = rustix::net::recvfrom(fd, &mut *room, flags)?;
+            Ok((got.len(), length, address))
+        })
+        .map_err(|errno| call.fail(errno))?;
+        // SAFETY: the kernel wrote that many bytes.
+        unsafe { buffer.set_len(got) };
+        let object = Object::new(call.ctx.clone())?;
+        object.set("data", call.answer_bytes(buffer)?)?;
+        object.set("length", call.answer_number(length as f64)?)?;
+        object.set("address", call.answer_bytes(address.as_ref().map_or(&[], address_bytes))?)?;
+        call.answer(object)
+    })
+}
+
+pub fn set_option<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
+    let (fd, level, option) = (call.fd(0)?, call.i32(1)?, call.i32(2)?);
+    let number = call.value(3).as_number().map(|_| call.i32(3)).transpose()?.map(i32::to_ne_bytes);
+    let value = match &number {
+        Some(bytes) => bytes.as_slice(),
+        None => call.bytes(3)?,
+    };
+    // SAFETY: pointer and length belong to one slice; the kernel copies it.
+    let status = unsafe {
+        libc::setsockopt(fd.as_raw_fd(), level, option, value.as_ptr().cast(), value.len() as libc::socklen_t)
+    };
+    if status < 0 { Err(call.fail(last_errno())) } else { call.nothing() }
+}
+
+pub fn get_option<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
+    let (fd, level, option, max) = (call.fd(0)?, call.i32(1)?, call.i32(2)?, call.length(3, MOST)?);
+    let mut value = vec![0u8; max];
+    let mut length = max as libc::socklen_t;
+    // SAFETY: the kernel writes at most `length` bytes to `value`.
+    let status = unsafe { libc::getsockopt(fd.as_raw_fd(), level, option, value.as_mut_ptr().cast(), &mut length) };
+    if status < 0 { Err(call.fail(last_errno())) } else { call.answer_bytes(&value[..max.min(length as usize)]) }
+}
+
+fn last_errno() -> Errno {
+    Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::INVAL)
+}
+
+pub fn name<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
+    let address = rustix::net::getsockname(call.fd(0)?).map_err(|errno| call.fail(errno))?;
+    call.answer_bytes(address_bytes(&address))
+}
+
+pub fn poll<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
+    let wait = call.number(1)?;
+    let end = (wait >= 0.0).then(|| Instant::now() + time::duration(wait));
+    let mut entries = poll_entries(call)?;
+    loop {
+        let rest = end.map(|end| end.saturating_duration_since(Instant::now()));
+        let timeout = rest.map(|rest| Timespec { tv_sec: rest.as_secs() as i64, tv_nsec: rest.subsec_nanos().into() });
+        match rustix::event::poll(&mut entries, timeout.as_ref()) {
+            Ok(_) => break,
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(call.fail(errno)),
+        }
+    }
+    let answer = Array::new(call.ctx.clone())?;
+    for (index, entry) in entries.iter().enumerate() {
+        answer.set(index, entry.revents().bits())?;
+    }
+    call.answer(answer)
+}
+
+fn poll_entries(call: &Call<'_, '_>) -> Result<Vec<PollFd<'static>>, Failure> {
+    let wrong = || Failure::Type("poll: argument 1 must be an array of { fd, events }".to_owned());
+    let list = call.value(0).into_array().filter(|list| list.len() <= MOST_POLLED).ok_or_else(wrong)?;
+    let mut entries = Vec::with_capacity(list.len());
+    for index in 0..list.len() {
+        let entry = list.get::<Value>(index)?.into_object().ok_or_else(wrong)?;
+        let fd = integer(&entry.get::<_, Value>("fd")?).ok_or_else(wrong)?;
+        let events = integer(&entry.get::<_, Value>("events")?).ok_or_else(wrong)?;
+        let events = PollFlags::from_bits_retain(u16::try_from(events).map_err(|_| wrong())?);
+        let fd = descriptors::borrow(fd).ok_or_else(|| call.fail(Errno::BADF))?;
+        entries.push(PollFd::from_borrowed_fd(fd, events));
+    }
+    Ok(entries)
+}

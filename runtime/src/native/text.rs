@@ -1,0 +1,57 @@
+//! Strings: UTF-16 inside the engine, UTF-8 outside.
+
+use super::call::{Answer, Call};
+use super::errors::Failure;
+use rquickjs::{Value, qjs};
+
+pub fn encode_utf8<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
+    call.answer_bytes(call.text(0)?.as_bytes())
+}
+
+pub fn decode_utf8<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
+    let bytes = call.bytes(0)?;
+    match std::str::from_utf8(bytes) {
+        Ok(text) => call.answer_text(text),
+        Err(_) => call.answer_text(&decode(bytes)),
+    }
+}
+
+/// As Go decodes: every single byte that belongs to no character becomes U+FFFD (Rust makes one of a cut-off character).
+pub fn decode(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));
+    }
+    text
+}
+
+/// A JavaScript string's text; a lone surrogate becomes U+FFFD.
+pub fn from_js(value: &Value<'_>) -> Result<String, Failure> {
+    let raw = value.ctx().as_raw().as_ptr();
+    let mut length = 0;
+    // SAFETY: `value` is alive. The engine's copy is given back once ours is made.
+    let bytes = unsafe {
+        let start = qjs::JS_ToCStringLen2(raw, &mut length, value.as_raw(), false);
+        if start.is_null() {
+            return Err(Failure::Thrown);
+        }
+        let bytes = std::slice::from_raw_parts(start.cast::<u8>(), length as usize).to_vec();
+        qjs::JS_FreeCString(raw, start);
+        bytes
+    };
+    String::from_utf8(bytes).or_else(|error| {
+        let mut bytes = error.into_bytes();
+        replace_surrogates(&mut bytes);
+        String::from_utf8(bytes).map_err(|_| Failure::Type("a string that is no text".to_owned()))
+    })
+}
+
+/// The engine writes a lone surrogate as ED A0..BF xx, which UTF-8 forbids; U+FFFD has the same length.
+fn replace_surrogates(bytes: &mut [u8]) {
+    for start in 0..bytes.len().saturating_sub(2) {
+        if bytes[start] == 0xED && bytes[start + 1] >= 0xA0 {
+            bytes[start..start + 3].copy_from_slice("\u{FFFD}".as_bytes());
+        }
+    }
+}
