@@ -1,0 +1,29 @@
+/**
+ * vitest's global set-up of the tier `guest`: boots the one guest that its files share.
+ *
+ * With BERTH_GUEST set to the folder of a guest that runs already (`test/vm/guest boot` prints it), that one is used.
+ */
+import type { TestProject } from "vitest/node";
+import { Guest } from "./guest.ts";
+
+declare module "vitest" {
+	export interface ProvidedContext {
+		guestFolder: string;
+	}
+}
+
+export default async function setup(project: TestProject): Promise<(() => Promise<void>) | undefined> {
+	const running = process.env.BERTH_GUEST;
+	if (running) {
+		const guest = await Guest.connect(running);
+		await guest.refresh();
+		guest.disconnect();
+		project.provide("guestFolder", running);
+		return undefined;
+	}
+	const guest = await Guest.boot({ pfs: 2, log: (line) => console.error(line) });
+	// One connection at a time: the test files connect, one after the other.
+	guest.disconnect();
+	project.provide("guestFolder", guest.folder);
+	return () => guest.shutdown();
+}

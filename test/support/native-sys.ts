@@ -1,0 +1,60 @@
+/**
+ * What unit tests get for "native:sys", the native module of the executable's host: the parts that are pure, by Node's
+ * means. The others throw; a test that needs them mocks this module (`vi.mock("native:sys", ...)`) or is no unit test.
+ */
+import { randomBytes } from "node:crypto";
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+
+export const encodeUtf8 = (text: string): Uint8Array => encoder.encode(text);
+export const decodeUtf8 = (bytes: Uint8Array): string => decoder.decode(bytes);
+export const random = (length: number): Uint8Array => randomBytes(length);
+export const monotonicMs = (): number => performance.now();
+export const realtimeMs = (): number => Date.now();
+export const pid = (): number => process.pid;
+
+function absent(name: string): () => never {
+	return () => {
+		throw new Error(`native:sys ${name} is not to be had on Node: mock it, or test the executable`);
+	};
+}
+
+export const args = absent("args");
+export const environment = absent("environment");
+export const exit = absent("exit");
+export const loadModule = absent("loadModule");
+export const sleepMs = absent("sleepMs");
+export const openat = absent("openat");
+export const close = absent("close");
+export const read = absent("read");
+export const readAll = absent("readAll");
+export const readFile = absent("readFile");
+export const write = absent("write");
+export const fsync = absent("fsync");
+export const fchmod = absent("fchmod");
+export const fstat = absent("fstat");
+export const statat = absent("statat");
+export const renameat = absent("renameat");
+export const linkat = absent("linkat");
+export const unlinkat = absent("unlinkat");
+export const mkdirat = absent("mkdirat");
+export const readlinkat = absent("readlinkat");
+export const readDirectory = absent("readDirectory");
+export const fileSystemType = absent("fileSystemType");
+export const flock = absent("flock");
+export const setns = absent("setns");
+export const unshare = absent("unshare");
+export const socket = absent("socket");
+export const bind = absent("bind");
+export const connect = absent("connect");
+export const listen = absent("listen");
+export const accept = absent("accept");
+export const send = absent("send");
+export const sendTo = absent("sendTo");
+export const receive = absent("receive");
+export const setSocketOption = absent("setSocketOption");
+export const getSocketOption = absent("getSocketOption");
+export const socketName = absent("socketName");
+export const poll = absent("poll");
+export const spawn = absent("spawn");

@@ -1,0 +1,45 @@
+import { fileURLToPath } from "node:url";
+import { defineConfig } from "vitest/config";
+import { validatorVitePlugin } from "./scripts/validators.ts";
+
+/** The tiers. `unit` is pure code; the others run programs, so they get time and run as root. */
+export default defineConfig({
+	test: {
+		projects: [
+			{
+				plugins: [validatorVitePlugin()],
+				// The host's native module is not there on Node: pure parts work, the rest says so (or is mocked).
+				resolve: { alias: { "native:sys": fileURLToPath(new URL("test/support/native-sys.ts", import.meta.url)) } },
+				test: { name: "unit", include: ["test/unit/**/*.test.ts"] },
+			},
+			{
+				test: {
+					name: "protocol",
+					include: ["test/protocol/**/*.test.ts"],
+					testTimeout: 60_000,
+					hookTimeout: 600_000,
+				},
+			},
+			{
+				test: {
+					name: "peers",
+					include: ["test/peers/**/*.test.ts"],
+					testTimeout: 120_000,
+					// A first run compiles the Go peers.
+					hookTimeout: 900_000,
+				},
+			},
+			{
+				test: {
+					name: "guest",
+					include: ["test/guest/**/*.test.ts"],
+					globalSetup: ["test/support/guest-setup.ts"],
+					// One guest, one file after the other in it.
+					fileParallelism: false,
+					testTimeout: 180_000,
+					hookTimeout: 300_000,
+				},
+			},
+		],
+	},
+});
