@@ -1,0 +1,133 @@
+/**
+ * Tells the neighbours of an interface which addresses are now at which MAC, so that they forget who had them before.
+ *
+ * IPv4: a gratuitous ARP request (RFC 5227, section 3; RFC 826). IPv6: an unsolicited neighbour advertisement (RFC 4861, section 7.2.6).
+ */
+import { type Ip, ipToBytes } from "../ip/address.ts";
+import { isZeroMac, type Mac, parseMac } from "../ip/mac.ts";
+import { knownCidr } from "../netlink/address.ts";
+import type { Link, LinkIndex } from "../netlink/link.ts";
+import * as sys from "./sys.ts";
+
+const AF_INET6 = 10;
+const AF_PACKET = 17;
+const SOCK_DGRAM = 2;
+const SOCK_RAW = 3;
+const IPPROTO_IPV6 = 41;
+const IPPROTO_ICMPV6 = 58;
+const IPV6_MULTICAST_HOPS = 18;
+const SOL_SOCKET = 1;
+const SO_BINDTODEVICE = 25;
+
+const ETH_P_ARP = 0x0806;
+const ETH_P_IP = 0x0800;
+const ARPHRD_ETHER = 1;
+const ARPOP_REQUEST = 1;
+const ND_NEIGHBOR_ADVERT = 136;
+/** The override flag alone: the neighbours shall replace what they have; we are not asked, and no router. */
+const ND_NA_FLAG_OVERRIDE = 0x20;
+const ND_OPT_TARGET_LINKADDR = 2;
+const ETHER_BYTES = 6;
+
+interface Announcer {
+	readonly index: LinkIndex;
+	readonly name: string;
+	readonly mac: Mac;
+}
+
+/**
+ * Announces each address ("10.1.2.3/24") once, in the current network namespace, out of this interface only (Go's sriov-cni leaves the interface of
+ * IPv6 to the routing table, so that in a pod with several it may be another). Returns what went wrong: an announcement is a courtesy, and a
+ * failed one must not hold up the others. Nothing is sent for a MAC that is not 6 bytes, all zero or the broadcast address.
+ */
+export function announce(
+	link: Pick<Link, "index" | "name" | "mac">,
+	addresses: readonly { readonly address: string }[],
+): Error[] {
+	const failures: Error[] = [];
+	const mac = parseMac(link.mac);
+	if (mac === undefined || !isAnnounceable(mac)) return failures;
+	const announcer = { index: link.index, name: link.name, mac };
+	for (const { address } of addresses) {
+		const { ip } = knownCidr(address);
+		try {
+			if (ip.family === 4) sendGratuitousArp(announcer, ip);
+			else sendNeighborAdvertisement(announcer, ip);
+		} catch (error) {
+			if (!sys.isSystemError(error)) throw error;
+			failures.push(error);
+		}
+	}
+	return failures;
+}
+
+function isAnnounceable(mac: Mac): boolean {
+	return mac.length === ETHER_BYTES && !isZeroMac(mac) && mac.some((byte) => byte !== 0xff);
+}
+
+/** An ARP request in which sender and target have the same IP address, to everyone. */
+function sendGratuitousArp(link: Announcer, address: Ip): void {
+	const ip = ipToBytes(address);
+	const broadcast = new Uint8Array(ETHER_BYTES).fill(0xff);
+	const packet = new Uint8Array(28);
+	const view = new DataView(packet.buffer);
+	view.setUint16(0, ARPHRD_ETHER);
+	view.setUint16(2, ETH_P_IP);
+	packet[4] = ETHER_BYTES;
+	packet[5] = ip.length;
+	view.setUint16(6, ARPOP_REQUEST);
+	packet.set(link.mac, 8);
+	packet.set(ip, 14);
+	packet.set(broadcast, 18);
+	packet.set(ip, 24);
+	// Protocol 0: the socket sends only, it need not take part in what comes in.
+	const fd = sys.socket(AF_PACKET, SOCK_DGRAM, 0);
+	try {
+		sys.sendTo(fd, packet, 0, linkLayerAddress(link.index, broadcast));
+	} finally {
+		sys.close(fd);
+	}
+}
+
+/** `struct sockaddr_ll` of linux/if_packet.h: family, protocol (network order), interface, type, packet type, length, address. */
+function linkLayerAddress(index: LinkIndex, mac: Mac): Uint8Array {
+	const bytes = new Uint8Array(20);
+	new Uint16Array(bytes.buffer)[0] = AF_PACKET;
+	new DataView(bytes.buffer).setUint16(2, ETH_P_ARP);
+	new Int32Array(bytes.buffer)[1] = index;
+	bytes[11] = mac.length;
+	bytes.set(mac, 12);
+	return bytes;
+}
+
+/** To all nodes on the link, ff02::1. The kernel puts in the source address and the checksum. */
+function sendNeighborAdvertisement(link: Announcer, address: Ip): void {
+	const packet = new Uint8Array(32);
+	packet[0] = ND_NEIGHBOR_ADVERT;
+	packet[4] = ND_NA_FLAG_OVERRIDE;
+	packet.set(ipToBytes(address), 8);
+	packet[24] = ND_OPT_TARGET_LINKADDR;
+	// In units of 8 bytes: type, length and MAC.
+	packet[25] = 1;
+	packet.set(link.mac, 26);
+	const fd = sys.socket(AF_INET6, SOCK_RAW, IPPROTO_ICMPV6);
+	try {
+		sys.setSocketOption(fd, SOL_SOCKET, SO_BINDTODEVICE, sys.encodeUtf8(link.name));
+		// Receivers drop neighbour discovery that has been through a router: the hop limit must have stayed at 255.
+		sys.setSocketOption(fd, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, 255);
+		sys.sendTo(fd, packet, 0, allNodesAddress(link.index));
+	} finally {
+		sys.close(fd);
+	}
+}
+
+/** `struct sockaddr_in6` with ff02::1 and the interface as scope: family, port, flow, address, scope. */
+function allNodesAddress(index: LinkIndex): Uint8Array {
+	const bytes = new Uint8Array(28);
+	new Uint16Array(bytes.buffer)[0] = AF_INET6;
+	bytes[8] = 0xff;
+	bytes[9] = 0x02;
+	bytes[23] = 1;
+	new Uint32Array(bytes.buffer)[6] = index;
+	return bytes;
+}

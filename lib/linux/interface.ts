@@ -1,0 +1,128 @@
+/**
+ * Gives an interface in a pod what IPAM said: addresses and routes. Does what ConfigureIface of the Go plugins (pkg/ipam) does, in its
+ * order; in addition, the `mtu` and `advmss` of routes reach the kernel (plugins issue 971).
+ *
+ * All functions here run in the pod's network namespace (`Netns.run`): sysctls are those of the current one.
+ */
+import { CniError, Code } from "../cni/error.ts";
+import type { CniIp, CniRoute } from "../cni/types.ts";
+import { parseIp } from "../ip/address.ts";
+import { addAddress, IFA_F_DADFAILED, IFA_F_TENTATIVE, knownCidr, listAddresses } from "../netlink/address.ts";
+import { getLinkByIndex, type Link, type LinkIndex, setLinkUp } from "../netlink/link.ts";
+import { addRoute } from "../netlink/route.ts";
+import { NETLINK_ROUTE, NetlinkSocket } from "../netlink/socket.ts";
+import * as sys from "./sys.ts";
+import { readSysctlIfPresent, writeSysctl } from "./sysctl.ts";
+
+/** Groups of linux/rtnetlink.h. */
+const RTMGRP_LINK = 0x1;
+const RTMGRP_IPV6_IFADDR = 0x100;
+
+const DAD_DEADLINE_MS = 5000;
+/** Events are a reason to look at once; this is how often we look without one, should one be lost. */
+const LOOK_AGAIN_MS = 250;
+
+/**
+ * Adds the addresses to `link`, brings it up and adds the routes. A route without a gateway gets the first gateway of its family, if there
+ * is one. With an IPv6 gateway, waits up to 5 s for duplicate address detection: before, the routes could not be used.
+ * Throws CniError (what, on which interface, and the kernel's words). What was done until then stays; it goes with the interface.
+ */
+export function configureInterface(
+	socket: NetlinkSocket,
+	link: Pick<Link, "index" | "name">,
+	config: { readonly ips: readonly CniIp[]; readonly routes: readonly CniRoute[] },
+): void {
+	let ipv6Enabled = false;
+	const gateways: { 4?: string; 6?: string } = {};
+	for (const ip of config.ips) {
+		const family = knownCidr(ip.address).ip.family;
+		if (family === 6 && !ipv6Enabled) {
+			enableIpv6(link.name);
+			ipv6Enabled = true;
+		}
+		refusal(`failed to add IP address ${ip.address} to "${link.name}"`, () =>
+			addAddress(socket, link.index, ip.address),
+		);
+		const gateway = ip.gateway === undefined ? undefined : parseIp(ip.gateway);
+		if (gateway !== undefined) gateways[gateway.family] ??= ip.gateway!;
+	}
+	refusal(`failed to set "${link.name}" up`, () => setLinkUp(socket, link.index));
+	if (gateways[6] !== undefined) settleAddresses(socket, link);
+	for (const route of config.routes) {
+		const { dst, gw = gateways[knownCidr(route.dst).ip.family], ...metrics } = route;
+		const spec = { dst, linkIndex: link.index, ...metrics, ...(gw === undefined ? {} : { gw }) };
+		const via = gw === undefined ? "" : ` via ${gw}`;
+		refusal(`failed to add route ${dst}${via} dev "${link.name}"`, () => addRoute(socket, spec));
+	}
+}
+
+function refusal(what: string, change: () => void): void {
+	try {
+		change();
+	} catch (error) {
+		if (!sys.isSystemError(error)) throw error;
+		throw new CniError(Code.device, `${what}: ${error.message}`);
+	}
+}
+
+/**
+ * Turns IPv6 on for the interface and for lo, where the container runtime has it off, and keeps the addresses when the link goes
+ * down. A kernel without IPv6 has none of these settings: adding the address then fails with its own words.
+ */
+function enableIpv6(name: string): void {
+	for (const each of ["lo", name]) {
+		const key = `net/ipv6/conf/${each}/disable_ipv6`;
+		const value = readSysctlIfPresent(key);
+		if (value === undefined || value === "0") continue;
+		refusal(`failed to enable IPv6 for "${each}" (${key}=${value})`, () => writeSysctl(key, "0"));
+	}
+	const key = `net/ipv6/conf/${name}/keep_addr_on_down`;
+	if (readSysctlIfPresent(key) === undefined) return;
+	refusal(`failed to enable keep_addr_on_down for "${name}"`, () => writeSysctl(key, "1"));
+}
+
+/**
+ * Waits until duplicate address detection is done with all IPv6 addresses of the interface. Throws CniError if one is a duplicate, or if there
+ * is no end after 5 s on a link that is up (on one without a carrier it cannot end, and that is no error).
+ */
+function settleAddresses(socket: NetlinkSocket, link: Pick<Link, "index" | "name">): void {
+	let duplicate: string | undefined;
+	const settled = waitFor(RTMGRP_IPV6_IFADDR, DAD_DEADLINE_MS, () => {
+		const addresses = listAddresses(socket, link.index, 6);
+		duplicate = addresses.find((address) => (address.flags & IFA_F_DADFAILED) !== 0)?.cidr;
+		return duplicate !== undefined || addresses.every((address) => (address.flags & IFA_F_TENTATIVE) === 0);
+	});
+	if (duplicate !== undefined) {
+		throw new CniError(
+			Code.device,
+			`link "${link.name}" has address ${duplicate} in DADFAILED state: another node on this network uses it already`,
+		);
+	}
+	if (settled || getLinkByIndex(socket, link.index)?.operState !== "up") return;
+	throw new CniError(
+		Code.device,
+		`link "${link.name}" still has tentative addresses after ${DAD_DEADLINE_MS / 1000} seconds of duplicate address detection`,
+	);
+}
+
+/** Waits up to `deadlineMs` until the interface is up and has a carrier (IFF_UP, IFF_RUNNING). False: not within that time. */
+export function waitForCarrier(socket: NetlinkSocket, index: LinkIndex, deadlineMs: number): boolean {
+	return waitFor(RTMGRP_LINK, deadlineMs, () => {
+		const link = getLinkByIndex(socket, index);
+		return link?.up === true && link.running;
+	});
+}
+
+/** Looks, and looks again at each event of `groups` in the current namespace, until `done` or the deadline; the last look's answer. */
+function waitFor(groups: number, deadlineMs: number, done: () => boolean): boolean {
+	if (done()) return true;
+	const deadline = sys.monotonicMs() + deadlineMs;
+	using events = NetlinkSocket.subscribe(NETLINK_ROUTE, groups);
+	for (;;) {
+		// Looking comes after subscribing: what changes in between makes an event.
+		if (done()) return true;
+		const left = deadline - sys.monotonicMs();
+		if (left <= 0) return false;
+		events.waitForEvent(Math.ceil(Math.min(left, LOOK_AGAIN_MS)));
+	}
+}

@@ -1,0 +1,134 @@
+/**
+ * Network namespaces: opening them by path, and running code inside.
+ *
+ * Note on sysfs: /sys/class/net and .../net of a PCI device show the namespace in which that sysfs was *mounted*, whatever namespace the
+ * reader is in. /proc/sys/net shows the reader's. So look at sysfs for the host, and at netlink and sysctls for the pod.
+ */
+import { CniError, Code } from "../cni/error.ts";
+import * as sys from "./sys.ts";
+
+const CLONE_NEWNET = 0x40000000;
+const NSFS_MAGIC = 0x6e736673;
+/** Namespace files were part of procfs before Linux 3.19. */
+const PROC_SUPER_MAGIC = 0x9fa0;
+const OWN_NETNS = "/proc/self/ns/net";
+
+/** An open network namespace; it lives at least as long as this. */
+export class Netns {
+	/** The namespace in which this thread (the only one) is, while `run` has taken it elsewhere. */
+	static #entered: Netns | undefined;
+
+	readonly fd: number;
+	/** Where it was opened; "" for one without a path. */
+	readonly path: string;
+
+	private constructor(fd: number, path: string) {
+		this.fd = fd;
+		this.path = path;
+	}
+
+	/**
+	 * Opens the namespace at `path` (a bind mount of a namespace file, or /proc/PID/ns/net).
+	 * Throws CniError 4 where there is nothing, or no network namespace; SystemError for other reasons.
+	 */
+	static open(path: string): Netns {
+		let fd: number;
+		try {
+			fd = sys.openat(sys.AT_FDCWD, path, sys.O_RDONLY, 0);
+		} catch (error) {
+			if (!sys.isSystemError(error, "ENOENT", "ENOTDIR")) throw error;
+			throw new CniError(Code.invalidEnvironment, `network namespace "${path}" does not exist`);
+		}
+		const netns = new Netns(fd, path);
+		try {
+			netns.#check();
+			return netns;
+		} catch (error) {
+			netns.close();
+			throw error;
+		}
+	}
+
+	/** The namespace that this thread is in. */
+	static current(): Netns {
+		return new Netns(sys.openat(sys.AT_FDCWD, OWN_NETNS, sys.O_RDONLY, 0), "");
+	}
+
+	/** A new namespace without a name: it ends with the last descriptor, socket or process in it. */
+	static anonymous(): Netns {
+		using here = Netns.current();
+		sys.unshare(CLONE_NEWNET);
+		try {
+			return Netns.current();
+		} finally {
+			here.#enterOrExit();
+		}
+	}
+
+	#check(): void {
+		const type = sys.fileSystemType(this.fd);
+		if (type !== NSFS_MAGIC && type !== PROC_SUPER_MAGIC) {
+			const what = `it is on a file system of type 0x${type.toString(16)}`;
+			throw new CniError(Code.invalidEnvironment, `"${this.path}" is not a network namespace: ${what}`);
+		}
+		// Files of mount, PID and other namespaces look the same; only entering tells (EINVAL), and nothing has been changed yet.
+		this.run(() => undefined);
+	}
+
+	/** Whether both are the same namespace. */
+	same(other: Netns): boolean {
+		const a = sys.fstat(this.fd);
+		const b = sys.fstat(other.fd);
+		return a.ino === b.ino && a.dev === b.dev;
+	}
+
+	/**
+	 * Runs `body` inside this namespace. Sockets opened there stay there. If there is no way back the process ends at once: what follows
+	 * would change the wrong namespace.
+	 */
+	run<T>(body: () => T): T {
+		const outer = Netns.#entered;
+		const back = outer ?? Netns.current();
+		try {
+			this.#enter();
+			Netns.#entered = this;
+			try {
+				return body();
+			} finally {
+				back.#enterOrExit();
+				Netns.#entered = outer;
+			}
+		} finally {
+			if (outer === undefined) back.close();
+		}
+	}
+
+	#enter(): void {
+		try {
+			sys.setns(this.fd, CLONE_NEWNET);
+		} catch (error) {
+			if (!sys.isSystemError(error, "EINVAL")) throw error;
+			throw new CniError(Code.invalidEnvironment, `"${this.path}" is a namespace, but not a network namespace`);
+		}
+	}
+
+	#enterOrExit(): void {
+		try {
+			sys.setns(this.fd, CLONE_NEWNET);
+		} catch (error) {
+			sys.write(
+				2,
+				`cannot return to the network namespace we came from: ${error instanceof Error ? error.message : error}\n`,
+			);
+			sys.exit(70);
+		}
+	}
+
+	close(): void {
+		sys.close(this.fd);
+	}
+
+	[Symbol.dispose](): void {
+		this.close();
+	}
+}

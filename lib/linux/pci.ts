@@ -1,0 +1,126 @@
+/**
+ * PCI devices and their virtual functions, from sysfs.
+ *
+ * Source: Documentation/ABI/testing/sysfs-bus-pci. `net/` folders list only interfaces in the network namespace of the sysfs mount, which
+ * is the host's: a VF whose interface is in a pod has none here.
+ */
+import { listIfPresent, readLinkIfPresent, readText, statIfPresent } from "./files.ts";
+import * as sys from "./sys.ts";
+
+const PCI_DEVICES = "/sys/bus/pci/devices";
+
+/** Domain (4 to 8 digits), bus, device, function: the spelling of sysfs. */
+const PCI_ADDRESS = /^[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]$/;
+
+/** Whether `text` is a PCI address as sysfs spells it ("0000:3b:02.1"): anything else must not become part of a path. */
+export function isPciAddress(text: string): boolean {
+	return PCI_ADDRESS.test(text);
+}
+
+/** The folder of a device. `pci` must be a PCI address. */
+export function devicePath(pci: string): string {
+	return `${PCI_DEVICES}/${pci}`;
+}
+
+/** Whether there is such a device. */
+export function exists(pci: string): boolean {
+	return isPciAddress(pci) && statIfPresent(devicePath(pci)) !== undefined;
+}
+
+/** Whether it is a virtual function whose physical function is on this host (in a virtual machine it is not). */
+export function isVf(pci: string): boolean {
+	return physicalFunction(pci) !== undefined;
+}
+
+/** PCI address of the PF that VF `vf` belongs to; undefined where `vf` is no VF, or no PCI address at all. */
+export function physicalFunction(vf: string): string | undefined {
+	return isPciAddress(vf) ? targetName(`${devicePath(vf)}/physfn`) : undefined;
+}
+
+/**
+ * Name of the interface of VF `vf`'s PF. In switchdev mode the representors of the VFs are there beside it (kernel 5.8 and later), and the
+ * first in sort order, which Go's sriov-cni takes, may be one of those; then it is the one whose port name is that of a physical port.
+ */
+export function pfNetdev(vf: string): string | undefined {
+	const pf = physicalFunction(vf);
+	if (pf === undefined) return undefined;
+	const names = netdevs(pf);
+	if (names.length < 2) return names[0];
+	let plain: string | undefined;
+	for (const name of names) {
+		const switchId = attribute(pf, name, "phys_switch_id");
+		const portName = attribute(pf, name, "phys_port_name");
+		if (switchId !== "" && /^p\d+$/.test(portName)) return name;
+		// A second port of one PCI function (mlx4) or a PF outside switchdev mode: neither has both.
+		if (plain === undefined && (switchId === "" || portName === "")) plain = name;
+	}
+	return plain ?? names[0];
+}
+
+/** A text attribute of an interface of the PF; "" where the driver has none (reading it is EOPNOTSUPP). */
+function attribute(pf: string, netdev: string, name: string): string {
+	try {
+		return readText(`${devicePath(pf)}/net/${netdev}/${name}`).trim();
+	} catch (error) {
+		if (sys.isSystemError(error, "EOPNOTSUPP", "ENOENT", "ENODEV", "EINVAL")) return "";
+		throw error;
+	}
+}
+
+/**
+ * Number of VF `vf` on its PF: N of the link virtfnN that leads to it. The links are numbered without gaps up to sriov_numvfs, so that
+ * a missing one ends the search. Undefined where none leads there.
+ */
+export function vfIndex(vf: string): number | undefined {
+	const pf = physicalFunction(vf);
+	if (pf === undefined) return undefined;
+	for (let index = 0; ; index++) {
+		const name = targetName(`${devicePath(pf)}/virtfn${index}`);
+		if (name === undefined) return undefined;
+		if (name === vf) return index;
+	}
+}
+
+/** How many VFs the PF at PCI address `pf` has now; 0 for a device without SR-IOV. */
+export function vfCount(pf: string): number {
+	try {
+		return Number(readText(`${devicePath(pf)}/sriov_numvfs`));
+	} catch (error) {
+		if (sys.isSystemError(error, "ENOENT", "ENOTDIR")) return 0;
+		throw error;
+	}
+}
+
+/** Name of the VF's interface, if it is in the host's namespace and its driver makes one. */
+export function vfNetdev(vf: string): string | undefined {
+	return netdevs(vf)[0];
+}
+
+/** Names of the interfaces of a device, sorted; those of a virtio device are one level down, under virtio<N>/net. */
+export function netdevs(pci: string): string[] {
+	if (!isPciAddress(pci)) return [];
+	const path = devicePath(pci);
+	const names = listIfPresent(`${path}/net`);
+	if (names !== undefined && names.length > 0) return names;
+	const virtio = listIfPresent(path)?.filter((entry) => /^virtio\d+$/.test(entry)) ?? [];
+	return virtio.flatMap((entry) => listIfPresent(`${path}/${entry}/net`) ?? []);
+}
+
+/** Name of the driver that is bound to the device. */
+export function driver(pci: string): string | undefined {
+	return isPciAddress(pci) ? targetName(`${devicePath(pci)}/driver`) : undefined;
+}
+
+/**
+ * Whether a driver hands the device to a program in user space: vfio-pci and its variants for one kind of hardware (mlx5_vfio_pci,
+ * hisi_acc_vfio_pci, ...), and the two UIO drivers of DPDK.
+ */
+export function isUserspaceDriver(name: string): boolean {
+	return name.replaceAll("-", "_").endsWith("vfio_pci") || name === "uio_pci_generic" || name === "igb_uio";
+}
+
+/** Last component of a symbolic link's target. */
+function targetName(path: string): string | undefined {
+	const target = readLinkIfPresent(path);
+	return target?.slice(target.lastIndexOf("/") + 1);
+}
