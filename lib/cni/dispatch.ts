@@ -5,13 +5,13 @@
  * network namespace before the work (Go: after it, with the result already printed), and whatever happens, stdout gets one
  * document, written once, at the end.
  */
+import { addAsVersion } from "./add.ts";
 import { type Environment, isValidName, readEnvironment } from "./environment.ts";
 import { CniError, Code } from "./error.ts";
 import { validAttachments } from "./gc.ts";
 import { isObject, JsonError, parseJson } from "./json.ts";
 import { foldKeys } from "./keys.ts";
 import { excerpt } from "./quote.ts";
-import { renderResult } from "./result-render.ts";
 import type { JsonObject, JsonValue, Plugin, Request, Verb } from "./types.ts";
 import { DEFAULT_VERSION, isAtLeast, requireSupported, SUPPORTED_VERSIONS, versionAnswer } from "./version.ts";
 
@@ -169,7 +169,13 @@ function callVerb(io: PluginIo, descriptor: PluginDescriptor, request: Request):
 	const plugin = descriptor.load();
 	switch (request.verb) {
 		case "ADD":
-			return add(io, descriptor, plugin, request);
+			return JSON.stringify(
+				addAsVersion(plugin, request, (failure) =>
+					io.writeStderr(`${descriptor.name}: undoing the failed ADD: ${messageOf(failure)}\n`),
+				),
+				null,
+				4,
+			);
 		case "DEL":
 			plugin.del(request);
 			return "";
@@ -187,20 +193,5 @@ function callVerb(io: PluginIo, descriptor: PluginDescriptor, request: Request):
 		default:
 			plugin.status(request);
 			return "";
-	}
-}
-
-/** A result that the configuration's version cannot express fails the ADD after its work is done: so the work is undone. */
-function add(io: PluginIo, descriptor: PluginDescriptor, plugin: Plugin, request: Request): string {
-	const result = plugin.add(request);
-	try {
-		return renderResult(result, request.cniVersion);
-	} catch (error) {
-		try {
-			plugin.del({ ...request, verb: "DEL" });
-		} catch (failure) {
-			io.writeStderr(`${descriptor.name}: undoing the failed ADD: ${messageOf(failure)}\n`);
-		}
-		throw error;
 	}
 }

@@ -8,11 +8,6 @@ import { CniError, Code } from "./error.ts";
 import type { CniDns, CniInterface, CniIp, CniResult, CniRoute, JsonObject, JsonValue } from "./types.ts";
 import { requireSupported } from "./version.ts";
 
-/** The JSON of a result in version `cniVersion`: indented by 4, no newline at the end. Throws as `resultAsVersion`. */
-export function renderResult(result: CniResult, cniVersion: string): string {
-	return JSON.stringify(resultAsVersion(result, cniVersion), null, 4);
-}
-
 /** `result` in the shape of `cniVersion`. Throws code 7 where that version cannot hold it: 0.1.0 and 0.2.0 need an address. */
 export function resultAsVersion(result: CniResult, cniVersion: string): JsonObject {
 	requireSupported(cniVersion);

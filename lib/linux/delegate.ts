@@ -1,0 +1,142 @@
+/**
+ * Delegation: another plugin, mostly IPAM, does a part of this call's work.
+ *
+ * A delegate that is this very executable runs in this process, with the same request; anything else is executed. Nobody can
+ * tell the difference but by the clock.
+ */
+import { addAsVersion } from "../cni/add.ts";
+import {
+	type DelegateEnd,
+	delegateCandidates,
+	delegateNotFound,
+	readDelegateResult,
+	requireSuccess,
+} from "../cni/delegation.ts";
+import { CniError, Code } from "../cni/error.ts";
+import { validAttachments } from "../cni/gc.ts";
+import { quote } from "../cni/quote.ts";
+import { parseResult } from "../cni/result.ts";
+import type { CniResult, Plugin, Request, Verb } from "../cni/types.ts";
+import * as sys from "./sys.ts";
+
+/** For one call of a delegate, its retries included. The kubelet gives a pod's whole chain of plugins 4 minutes. */
+const DEADLINE_MS = 120_000;
+
+/** Retries while the file is being written (ETXTBSY), one second apart: as many as libcni makes. */
+const BUSY_ATTEMPTS = 6;
+const BUSY_PAUSE_MS = 1000;
+
+/** No result or error comes near this. */
+const MAX_ANSWER = 16 * 1024 * 1024;
+
+/** ADD by the plugin `type`, found in `request.path`. Throws its error, or code 103 where it cannot be found, run or understood. */
+export function delegateAdd(request: Request, type: string): CniResult {
+	const delegated: Request = { ...request, verb: "ADD" };
+	const target = findDelegate(request, type);
+	if (target.plugin === undefined) {
+		return readDelegateResult(type, execute(target.file, delegated, type), request.cniVersion, sys.decodeUtf8);
+	}
+	const result = addAsVersion(target.plugin, delegated, (failure) =>
+		sys.write(2, `${type}: undoing the failed ADD: ${failure instanceof Error ? failure.message : String(failure)}\n`),
+	);
+	return parseResult(result, request.cniVersion);
+}
+
+/** DEL by the plugin `type`: also the way to undo `delegateAdd`. Throws as `delegateAdd`. */
+export function delegateDel(request: Request, type: string): void {
+	delegate({ ...request, verb: "DEL" }, type, (plugin, delegated) => plugin.del(delegated));
+}
+
+/** CHECK by the plugin `type`. Throws as `delegateAdd`. */
+export function delegateCheck(request: Request, type: string): void {
+	delegate({ ...request, verb: "CHECK" }, type, (plugin, delegated) => plugin.check(delegated));
+}
+
+/** GC by the plugin `type`. Throws as `delegateAdd`. */
+export function delegateGc(request: Request, type: string): void {
+	delegate({ ...request, verb: "GC" }, type, (plugin, delegated) =>
+		plugin.gc(delegated, validAttachments(delegated.config)),
+	);
+}
+
+/** STATUS by the plugin `type`. Throws as `delegateAdd`. */
+export function delegateStatus(request: Request, type: string): void {
+	delegate({ ...request, verb: "STATUS" }, type, (plugin, delegated) => plugin.status(delegated));
+}
+
+function delegate(request: Request, type: string, call: (plugin: Plugin, request: Request) => void): void {
+	const target = findDelegate(request, type);
+	if (target.plugin !== undefined) call(target.plugin, request);
+	else requireSuccess(type, execute(target.file, request, type), sys.decodeUtf8);
+}
+
+/** The delegate's file, and its code where the file is this executable. */
+interface Delegate {
+	readonly file: string;
+	readonly plugin: Plugin | undefined;
+}
+
+/** The first regular file in CNI_PATH, symbolic links followed, whether executable or not: Go's rule. */
+function findDelegate(request: Request, type: string): Delegate {
+	for (const file of delegateCandidates(type, request.path)) {
+		const status = statOrNothing(file);
+		if (status === undefined || !sys.isRegular(status.mode)) continue;
+		// Following /proc/self/exe reaches the inode that runs, also when its name has been given to a newer file.
+		const own = statOrNothing("/proc/self/exe");
+		const isOwn = own !== undefined && own.dev === status.dev && own.ino === status.ino;
+		return { file, plugin: isOwn ? embeddedPlugin(type) : undefined };
+	}
+	throw delegateNotFound(type, request.path);
+}
+
+/** A candidate that cannot be looked at is passed over, as in Go: the next folder may have one. */
+function statOrNothing(path: string): sys.FileStatus | undefined {
+	try {
+		return sys.statat(sys.AT_FDCWD, path, true);
+	} catch (error) {
+		if (sys.isSystemError(error)) return undefined;
+		throw error;
+	}
+}
+
+/** The plugin of that name in this executable, or undefined: a link to it may have any name. */
+function embeddedPlugin(type: string): Plugin | undefined {
+	try {
+		return (sys.loadModule(`verbs/${type}`) as { plugin: Plugin }).plugin;
+	} catch (error) {
+		if (error instanceof TypeError && error.message.startsWith("loadModule: no embedded module")) return undefined;
+		throw error;
+	}
+}
+
+/** Runs the delegate with the same stdin and the same environment but for CNI_COMMAND. */
+function execute(file: string, request: Request, type: string): DelegateEnd {
+	const started = sys.monotonicMs();
+	for (let attempt = 1; ; attempt++) {
+		const left = Math.max(1, DEADLINE_MS - (sys.monotonicMs() - started));
+		try {
+			return runOnce(file, request.verb, request.stdin, left);
+		} catch (error) {
+			if (!sys.isSystemError(error)) throw error;
+			if (error.code === "ETXTBSY" && attempt < BUSY_ATTEMPTS) {
+				sys.sleepMs(BUSY_PAUSE_MS);
+				continue;
+			}
+			throw new CniError(Code.delegation, `plugin ${quote(type)} cannot be run: ${error.message}`);
+		}
+	}
+}
+
+function runOnce(file: string, verb: Verb, stdin: Uint8Array, deadlineMs: number): DelegateEnd {
+	const end = sys.spawn({
+		path: file,
+		args: [file],
+		environment: { ...sys.environment(), CNI_COMMAND: verb },
+		stdin,
+		deadlineMs,
+		maxOutput: MAX_ANSWER,
+	});
+	const signal = end.signal === null ? undefined : `signal ${end.signal}`;
+	const stoppedBy = end.timedOut ? `its deadline of ${DEADLINE_MS / 1000} s` : signal;
+	return { stoppedBy, status: end.status ?? 0, stdout: end.stdout };
+}
