@@ -1,0 +1,107 @@
+/**
+ * Who has a VF: the lock while a verb works on it, the marker while a sandbox has it.
+ */
+import { CniError, Code } from "../../lib/cni/error.ts";
+import type { Request } from "../../lib/cni/types.ts";
+import type { Lock } from "../../lib/linux/lock.ts";
+import type { Log } from "../../lib/log/log.ts";
+import type { Link } from "../../lib/netlink/link.ts";
+import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
+import { getVf } from "../../lib/netlink/vf.ts";
+import type { Attachment } from "./config.ts";
+import {
+	lockPath,
+	lockVf,
+	prepareState,
+	readMarker,
+	recordsOf,
+	removeMarker,
+	type VfRecord,
+	writeMarker,
+	writeRecord,
+} from "./record.ts";
+import { release } from "./release.ts";
+import { Sandbox } from "./sandbox.ts";
+import type { VfPort } from "./settings.ts";
+
+/** As long as the Go plugin waits. */
+const LOCK_DEADLINE_MS = 60_000;
+
+/** Takes the VF's lock, which lasts until the end of the process at the latest. Throws CniError 11 after a minute. */
+export function takeLock(pci: string): Lock {
+	prepareState();
+	const lock = lockVf(pci, LOCK_DEADLINE_MS);
+	if (lock !== undefined) return lock;
+	throw new CniError(
+		Code.tryAgain,
+		`time out while waiting to acquire exclusive lock on VF ${pci}: another process has held ${lockPath(pci)} for ${LOCK_DEADLINE_MS / 1000} s`,
+	);
+}
+
+/**
+ * Refuses a VF that a living sandbox has. One whose sandbox is dead, without a DEL, is given back first, so that this ADD
+ * starts from the VF's own settings and not from those of a dead pod.
+ */
+export function requireFree(host: NetlinkSocket, pci: string, log: Log): void {
+	const marker = readMarker(pci);
+	if (marker === undefined) return;
+	const records = recordsOf(pci);
+	if (isAlive(marker)) {
+		const owner = records.find((record) => record.netns === marker || record.netns === "");
+		throw new CniError(
+			Code.tryAgain,
+			`pci address ${pci} is already allocated to sandbox ${marker}${owner === undefined ? "" : ` (container ${owner.containerId}, interface ${owner.ifName})`}`,
+		);
+	}
+	for (const record of records) {
+		log.info(
+			`VF ${pci} comes back from container ${record.containerId}, whose sandbox ${marker} is gone without a DEL`,
+		);
+		release(host, record, marker, log);
+	}
+	removeMarker(pci);
+}
+
+function isAlive(netns: string): boolean {
+	using sandbox = Sandbox.openIfAlive(netns);
+	return sandbox !== undefined;
+}
+
+/** Writes down what the VF is now and who gets it: marker, then record. From here on DEL can put everything back. */
+export function claim(
+	request: Request,
+	attachment: Attachment,
+	host: NetlinkSocket,
+	port: VfPort,
+	netdev: Link | undefined,
+): VfRecord {
+	const record: VfRecord = {
+		containerId: request.containerId,
+		ifName: request.ifName,
+		netns: request.netns,
+		network: request.network,
+		pci: attachment.pci,
+		pfName: port.pfName,
+		vfIndex: port.vf,
+		original: {
+			netdev: netdev && {
+				name: netdev.name,
+				mac: netdev.mac,
+				mtu: netdev.mtu,
+				altNames: netdev.altNames,
+				up: netdev.up,
+			},
+			settings: getVf(host, port.pfIndex, port.vf),
+		},
+		config: attachment.config,
+		requestedMac: attachment.mac,
+	};
+	writeMarker(record.pci, record.netns);
+	try {
+		writeRecord(record);
+	} catch (error) {
+		removeMarker(record.pci);
+		throw error;
+	}
+	return record;
+}

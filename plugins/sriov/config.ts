@@ -1,0 +1,119 @@
+/**
+ * The configuration of one attachment: shape by the generated validator, meaning here.
+ */
+import validator from "validator:sriov";
+import { parseCniArgs } from "../../lib/cni/args.ts";
+import { loadConfig } from "../../lib/cni/config.ts";
+import { CniError, Code } from "../../lib/cni/error.ts";
+import type { Request } from "../../lib/cni/types.ts";
+import { formatMac, isMulticastMac, isZeroMac, parseMac } from "../../lib/ip/mac.ts";
+import { isPciAddress } from "../../lib/linux/pci.ts";
+import type { VfSettings } from "../../lib/netlink/vf.ts";
+import type { SriovConfig } from "./schema.ts";
+
+/** An attachment as the user wants it. What is undefined stays as the VF has it. */
+export interface Attachment {
+	/** The configuration, for the record that the Go plugin can read too. */
+	readonly config: SriovConfig;
+	/** PCI address of the VF, lower case. */
+	readonly pci: string;
+	/** Settings made through the PF; the MAC among them. */
+	readonly settings: Partial<VfSettings>;
+	/** MAC of the VF's netdev in the pod, in colon notation. */
+	readonly mac: string | undefined;
+	readonly mtu: number | undefined;
+	/** IPAM plugin, undefined for none (`"ipam": {}` is none too). */
+	readonly ipam: string | undefined;
+}
+
+/** `"ipam": {}` means none, as the SR-IOV operator writes it. */
+export const ipamOf = (config: SriovConfig): string | undefined => config.ipam?.type || undefined;
+
+/** Reads the configuration of ADD and CHECK. Throws CniError 6 and 7 with a sentence that names the value. */
+export function loadAttachment(request: Request): Attachment {
+	const config = loadConfig<SriovConfig>(request.config, validator);
+	const mac = requestedMac(request, config);
+	return {
+		config,
+		pci: pciAddress(config),
+		settings: { ...vlanSettings(config), ...(mac === undefined ? {} : { mac }), ...otherSettings(config) },
+		mac,
+		mtu: config.mtu,
+		ipam: ipamOf(config),
+	};
+}
+
+/** The VF of a configuration that may have lost other fields (DEL), or undefined where it names none. */
+export function pciAddressIfAny(config: SriovConfig): string | undefined {
+	const address = (config.deviceID || config.runtimeConfig?.deviceID || config.pciBusID || "").toLowerCase();
+	return isPciAddress(address) ? address : undefined;
+}
+
+function pciAddress(config: SriovConfig): string {
+	const given = config.deviceID || config.runtimeConfig?.deviceID || config.pciBusID;
+	if (!given) {
+		throw new CniError(
+			Code.invalidConfig,
+			"VF pci addr is required: deviceID is missing (Multus sets it when the network has the annotation k8s.v1.cni.cncf.io/resourceName)",
+		);
+	}
+	const address = pciAddressIfAny(config);
+	if (address === undefined) {
+		throw new CniError(Code.invalidConfig, `deviceID "${given}" is not a PCI address such as 0000:3b:02.1`);
+	}
+	return address;
+}
+
+/** Rules of the Go plugin: QoS and protocol only beside a VLAN, and other than their defaults only beside one that is not 0. */
+function vlanSettings(config: SriovConfig): Partial<VfSettings> {
+	const { vlan, vlanQoS, vlanProto } = config;
+	const proto = vlanProto?.toLowerCase();
+	if (proto !== undefined && proto !== "802.1q" && proto !== "802.1ad") {
+		throw new CniError(Code.invalidConfig, `vlanProto "${vlanProto}" must be "802.1q" or "802.1ad"`);
+	}
+	if (vlan === undefined) {
+		if (vlanQoS !== undefined) throw new CniError(Code.invalidConfig, `vlanQoS ${vlanQoS} needs vlan to be set`);
+		if (proto !== undefined) throw new CniError(Code.invalidConfig, `vlanProto "${vlanProto}" needs vlan to be set`);
+		return {};
+	}
+	if (vlan === 0 && (vlanQoS ?? 0) !== 0) {
+		throw new CniError(Code.invalidConfig, `vlanQoS ${vlanQoS} needs a vlan other than 0`);
+	}
+	if (vlan === 0 && proto === "802.1ad") {
+		throw new CniError(Code.invalidConfig, `vlanProto "${vlanProto}" needs a vlan other than 0`);
+	}
+	return { vlan, vlanQos: vlanQoS ?? 0, vlanProto: proto ?? "802.1q" };
+}
+
+function otherSettings(config: SriovConfig): Partial<VfSettings> {
+	const { min_tx_rate: minTxRate, max_tx_rate: maxTxRate, spoofchk, trust, link_state: linkState } = config;
+	if (minTxRate !== undefined && maxTxRate !== undefined && maxTxRate !== 0 && minTxRate > maxTxRate) {
+		throw new CniError(Code.invalidConfig, `min_tx_rate ${minTxRate} is above max_tx_rate ${maxTxRate}`);
+	}
+	return {
+		...(minTxRate === undefined ? {} : { minTxRate }),
+		...(maxTxRate === undefined ? {} : { maxTxRate }),
+		...(spoofchk === undefined ? {} : { spoofCheck: spoofchk === "on" }),
+		...(trust === undefined ? {} : { trust: trust === "on" }),
+		...(linkState === undefined ? {} : { linkState }),
+	};
+}
+
+/** `mac` < CNI_ARGS MAC < runtimeConfig.mac, as in the Go plugin; colon notation whatever was written. */
+function requestedMac(request: Request, config: SriovConfig): string | undefined {
+	const fromArgs = parseCniArgs(request.args, ["MAC"]).MAC;
+	const [source, text] = config.runtimeConfig?.mac
+		? ["runtimeConfig.mac", config.runtimeConfig.mac]
+		: fromArgs
+			? ["MAC in CNI_ARGS", fromArgs]
+			: ["mac", config.mac];
+	if (!text) return undefined;
+	const mac = parseMac(text);
+	if (mac === undefined || mac.length !== 6) {
+		throw new CniError(Code.invalidConfig, `${source} "${text}" is not an Ethernet address such as 02:00:5e:10:00:01`);
+	}
+	if (isZeroMac(mac) || isMulticastMac(mac)) {
+		throw new CniError(Code.invalidConfig, `${source} "${text}" must be a unicast address other than zero`);
+	}
+	return formatMac(mac);
+}

@@ -1,0 +1,209 @@
+/**
+ * The VF's netdev on its way into the pod and home.
+ */
+import { CniError, Code } from "../../lib/cni/error.ts";
+import type { Netns } from "../../lib/linux/netns.ts";
+import * as sys from "../../lib/linux/sys.ts";
+import { writeSysctl } from "../../lib/linux/sysctl.ts";
+import { NetlinkError } from "../../lib/netlink/error.ts";
+import {
+	addAltName,
+	getLinkByIndex,
+	getLinkByName,
+	type Link,
+	type LinkChange,
+	type LinkIndex,
+	listLinks,
+	moveLink,
+	removeAltName,
+	setLink,
+	setLinkDown,
+	setLinkMac,
+	setLinkUp,
+} from "../../lib/netlink/link.ts";
+import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
+import type { OriginalNetdev } from "./record.ts";
+import type { Sandbox } from "./sandbox.ts";
+
+/** How long a driver may take until its netdev shows a MAC that was set through the PF. */
+const MAC_DEADLINE_MS = 2000;
+const MAC_POLL_MS = 20;
+
+/** An interface of the pod's own is never touched: look before anything is changed. Alternative names count. */
+export function requireNameFree(sandbox: Sandbox, name: string): void {
+	if (getLinkByName(sandbox.route, name) === undefined) return;
+	throw new CniError(
+		Code.invalidEnvironment,
+		`CNI_IFNAME ${name}: an interface of this name exists already in ${sandbox.path}`,
+	);
+}
+
+/** The netdev in the pod: moved, renamed, with its MAC and MTU, up. Returns it as it is then. */
+export function enterPod(
+	host: NetlinkSocket,
+	sandbox: Sandbox,
+	netdev: Link,
+	as: { name: string; mac: string | undefined; mtu: number | undefined },
+): Link {
+	const inPod = moveIntoPod(host, sandbox, netdev, as);
+	tuneInPod(sandbox, as.name);
+	return bringUp(sandbox.route, inPod, as.mac);
+}
+
+/**
+ * Moves the netdev into the pod under its new name, in one message: no moment in which a kill leaves it between two
+ * names. On an error it may be in the pod already, under either name (`netdevInPod` finds it there).
+ */
+function moveIntoPod(
+	host: NetlinkSocket,
+	sandbox: Sandbox,
+	netdev: Link,
+	as: { name: string; mtu: number | undefined },
+): Link {
+	// An alternative name may collide with a name in the pod, and with the one the VF shall have (issue 445).
+	for (const altName of netdev.altNames) removeAltName(host, netdev.index, altName);
+	const mtu = as.mtu === undefined || as.mtu === netdev.mtu ? {} : { mtu: as.mtu };
+	moveLink(host, netdev.index, { netnsFd: sandbox.netns.fd, name: as.name, ...mtu });
+	const inPod = getLinkByName(sandbox.route, as.name);
+	if (inPod === undefined)
+		throw new CniError(Code.device, `${netdev.name} was moved but is not in ${sandbox.path} as ${as.name}`);
+	return inPod;
+}
+
+/** Kernel's own announcements and quick IPv6 addresses, as the Go plugin sets them. A kernel without IPv6 has no such files. */
+function tuneInPod(sandbox: Sandbox, name: string): void {
+	sandbox.netns.run(() => {
+		writeSysctlIfPresent(`net/ipv4/conf/${name}/arp_notify`, "1");
+		writeSysctlIfPresent(`net/ipv6/conf/${name}/ndisc_notify`, "1");
+		writeSysctlIfPresent(`net/ipv6/conf/${name}/optimistic_dad`, "1");
+	});
+}
+
+function writeSysctlIfPresent(key: string, value: string): void {
+	try {
+		writeSysctl(key, value);
+	} catch (error) {
+		if (!sys.isSystemError(error, "ENOENT", "EROFS", "EACCES", "EPERM")) throw error;
+	}
+}
+
+/**
+ * Brings the link up with `mac` (undefined: with the one it has). Drivers differ in how a MAC that the PF set reaches the
+ * netdev: mlx5 wants it set there too; igb refuses that without `trust`, but the VF takes it over when it is brought up.
+ */
+function bringUp(route: NetlinkSocket, link: Link, mac: string | undefined): Link {
+	if (mac !== undefined && link.mac !== mac) setMacIfAllowed(route, link.index, mac);
+	setLinkUp(route, link.index);
+	let now = linkOnceMac(route, link, mac, 0);
+	if (mac === undefined || now.mac === mac) return now;
+	setLinkDown(route, link.index);
+	setMacIfAllowed(route, link.index, mac);
+	setLinkUp(route, link.index);
+	now = linkOnceMac(route, link, mac, MAC_DEADLINE_MS);
+	if (now.mac === mac) return now;
+	throw new CniError(
+		Code.device,
+		`${now.name} kept the MAC ${now.mac} and did not take ${mac}: its driver may need "trust": "on"`,
+	);
+}
+
+function setMacIfAllowed(route: NetlinkSocket, index: LinkIndex, mac: string): void {
+	try {
+		setLinkMac(route, index, mac);
+	} catch (error) {
+		if (!(error instanceof NetlinkError)) throw error;
+	}
+}
+
+/** The link as it is now, or once it has `mac` (within `deadlineMs`). */
+function linkOnceMac(route: NetlinkSocket, link: Link, mac: string | undefined, deadlineMs: number): Link {
+	const deadline = sys.monotonicMs() + deadlineMs;
+	for (;;) {
+		const now = getLinkByIndex(route, link.index);
+		if (now === undefined) throw new CniError(Code.device, `${link.name} vanished while it was brought up`);
+		if (mac === undefined || now.mac === mac || sys.monotonicMs() >= deadline) return now;
+		sys.sleepMs(MAC_POLL_MS);
+	}
+}
+
+/**
+ * The VF's netdev in a pod: under `name` if it is there, else wherever (it may have been renamed). By PCI address, so
+ * that nobody else's interface is ever taken for it; kernels before 5.14 do not tell it, there `name` must do.
+ */
+export function netdevInPod(sandbox: Sandbox, pci: string, name: string): Link | undefined {
+	const named = getLinkByName(sandbox.route, name);
+	if (named !== undefined && (named.parentDevice ?? pci) === pci) return named;
+	return listLinks(sandbox.route).find((link) => link.parentDevice === pci);
+}
+
+/**
+ * Brings the netdev home from the pod and gives it the name and MTU that it had. Returns what could not be put back.
+ * Throws only where the netdev stays in the pod.
+ */
+export function takeHome(
+	host: NetlinkSocket,
+	hostNetns: Netns,
+	sandbox: Sandbox,
+	inPod: Link,
+	original: OriginalNetdev,
+): string[] {
+	const taken = getLinkByName(host, original.name) !== undefined;
+	moveLink(sandbox.route, inPod.index, {
+		netnsFd: hostNetns.fd,
+		// The kernel puts the first free number in place of "%d".
+		name: taken ? "dev%d" : original.name,
+		promiscuous: false,
+		allMulticast: false,
+		...mtuToRestore(inPod, original),
+	});
+	return taken ? [`the name ${original.name} is taken on the host by another interface`] : [];
+}
+
+/** The same for a netdev that is on the host already: the kernel brought it back when its namespace died, or somebody did. */
+export function correctAtHome(host: NetlinkSocket, atHome: Link, original: OriginalNetdev): string[] {
+	const failures: string[] = [];
+	const change: LinkChange = { promiscuous: false, allMulticast: false, ...mtuToRestore(atHome, original) };
+	if (atHome.name === original.name) {
+		setLink(host, atHome.index, change);
+		return failures;
+	}
+	const taken = getLinkByName(host, original.name);
+	if (taken !== undefined && taken.index !== atHome.index) {
+		failures.push(`the name ${original.name} is taken on the host by another interface`);
+		setLink(host, atHome.index, change);
+		return failures;
+	}
+	// One of its own alternative names may be the one that it shall have.
+	if (taken !== undefined) removeAltName(host, atHome.index, original.name);
+	if (atHome.up) setLinkDown(host, atHome.index);
+	setLink(host, atHome.index, { ...change, name: original.name });
+	return failures;
+}
+
+/** Alternative names, MAC and up or down of a netdev that is home. Returns what could not be put back. */
+export function restoreRest(host: NetlinkSocket, link: Link, original: OriginalNetdev): string[] {
+	const failures: string[] = [];
+	for (const altName of original.altNames) {
+		if (!link.altNames.includes(altName)) collect(failures, () => addAltName(host, link.index, altName));
+	}
+	if (original.mac !== "" && link.mac !== original.mac) {
+		// The VF may only take it over when it is brought up, as in bringUp.
+		collect(failures, () => bringUp(host, link, original.mac));
+		if (!original.up) setLinkDown(host, link.index);
+	} else if (link.up !== original.up) {
+		(original.up ? setLinkUp : setLinkDown)(host, link.index);
+	}
+	return failures;
+}
+
+const mtuToRestore = (link: Link, original: OriginalNetdev): { mtu?: number } =>
+	original.mtu === 0 || link.mtu === original.mtu ? {} : { mtu: original.mtu };
+
+function collect(failures: string[], step: () => void): void {
+	try {
+		step();
+	} catch (error) {
+		if (!(error instanceof NetlinkError || error instanceof CniError)) throw error;
+		failures.push(error.message);
+	}
+}

@@ -1,0 +1,228 @@
+/**
+ * What this node knows of the VFs in pods: a record per attachment and a marker per VF, under /var/lib/cni/sriov.
+ *
+ * The files are those of the Go plugin (sriov-cni v2.10.0), so that either can delete what the other added:
+ *   <container>-<ifname>      the configuration with `OrigVfState`, JSON. Ours has one key more, `berth`.
+ *   pci/<address>             the marker: path of the sandbox that has the VF
+ *   pci/vf_lock/<address>.lock
+ * Order: marker, record, then the first change; back: device, record, marker. So every record of ours has a marker, and
+ * a VF whose marker is stale is one that some record may still tell how to restore.
+ */
+import type { JsonObject } from "../../lib/cni/types.ts";
+import * as files from "../../lib/linux/files.ts";
+import { Lock } from "../../lib/linux/lock.ts";
+import type { VfSettings } from "../../lib/netlink/vf.ts";
+import type { SriovConfig } from "./schema.ts";
+
+/** Compiled in, as in the Go plugin. */
+export const STATE_DIRECTORY = "/var/lib/cni/sriov";
+const MARKER_DIRECTORY = `${STATE_DIRECTORY}/pci`;
+const LOCK_DIRECTORY = `${MARKER_DIRECTORY}/vf_lock`;
+
+/** What the VF was before ADD. */
+export interface OriginalState {
+	/** Undefined for a VF without a netdev (userspace driver). */
+	readonly netdev: OriginalNetdev | undefined;
+	/** Undefined where the PF reports no settings of its VFs. */
+	readonly settings: VfSettings | undefined;
+}
+
+export interface OriginalNetdev {
+	readonly name: string;
+	/** Address of the netdev, not the administrative one. "" in a record of Go's that has none. */
+	readonly mac: string;
+	/** 0 in a record of Go's that has none. */
+	readonly mtu: number;
+	readonly altNames: readonly string[];
+	readonly up: boolean;
+}
+
+export interface VfRecord {
+	readonly containerId: string;
+	readonly ifName: string;
+	/** CNI_NETNS of ADD; "" in a record of Go's. */
+	readonly netns: string;
+	readonly network: string;
+	readonly pci: string;
+	readonly pfName: string;
+	readonly vfIndex: number;
+	readonly original: OriginalState;
+	/** The configuration that ADD was given. */
+	readonly config: SriovConfig;
+	/** MAC that ADD was asked for, from whichever source. */
+	readonly requestedMac: string | undefined;
+}
+
+const recordPath = (containerId: string, ifName: string): string => `${STATE_DIRECTORY}/${containerId}-${ifName}`;
+const markerPath = (pci: string): string => `${MARKER_DIRECTORY}/${pci}`;
+
+export function prepareState(): void {
+	files.makeDirectories(LOCK_DIRECTORY, 0o700);
+}
+
+/** Throws SystemError where no record could be written: a read-only or full file system, no permission. */
+export function requireWritable(): void {
+	prepareState();
+	files.writeAtomic(`${STATE_DIRECTORY}/.status`, "", 0o600);
+	files.removeIfPresent(`${STATE_DIRECTORY}/.status`);
+}
+
+/** The lock on a VF, or undefined when another process still holds it after `deadlineMs`. Same file as the Go plugin's. */
+export function lockVf(pci: string, deadlineMs: number): Lock | undefined {
+	return Lock.acquire(lockPath(pci), { deadlineMs, mode: 0o600 });
+}
+export const lockPath = (pci: string): string => `${LOCK_DIRECTORY}/${pci}.lock`;
+
+/** Sandbox path in the VF's marker, or undefined where it has none. */
+export function readMarker(pci: string): string | undefined {
+	return files.readTextIfPresent(markerPath(pci))?.trim();
+}
+export function writeMarker(pci: string, netns: string): void {
+	files.writeAtomic(markerPath(pci), netns, 0o600);
+}
+export function removeMarker(pci: string): void {
+	files.removeIfPresent(markerPath(pci));
+}
+
+export function writeRecord(record: VfRecord): void {
+	files.writeAtomic(recordPath(record.containerId, record.ifName), JSON.stringify(toJson(record)), 0o600);
+}
+export function removeRecord(record: { containerId: string; ifName: string }): void {
+	files.removeIfPresent(recordPath(record.containerId, record.ifName));
+}
+
+/** The record of an attachment: undefined where there is none, "damaged" where its file cannot be understood. */
+export function readRecord(containerId: string, ifName: string): VfRecord | "damaged" | undefined {
+	const text = files.readTextIfPresent(recordPath(containerId, ifName));
+	return text === undefined ? undefined : (parseRecord(text, containerId, ifName) ?? "damaged");
+}
+
+/** All records that can be read, of any network. */
+export function listRecords(): VfRecord[] {
+	const records: VfRecord[] = [];
+	for (const name of files.listIfPresent(STATE_DIRECTORY) ?? []) {
+		// An interface name may hold dashes and so may a container ID: the Go plugin's name for a record does not tell them
+		// apart. Ours says both inside; for Go's the last dash is the best guess.
+		const dash = name.lastIndexOf("-");
+		if (dash <= 0 || name.startsWith(".")) continue;
+		const text = files.readTextIfPresent(`${STATE_DIRECTORY}/${name}`);
+		const record = text === undefined ? undefined : parseRecord(text, name.slice(0, dash), name.slice(dash + 1));
+		if (record !== undefined) records.push(record);
+	}
+	return records;
+}
+
+export function recordsOf(pci: string): VfRecord[] {
+	return listRecords().filter((record) => record.pci === pci);
+}
+
+// --- the Go plugin's format
+
+const LINK_STATES = ["auto", "enable", "disable"] as const;
+const PROTO_NUMBERS = { "802.1q": 0x8100, "802.1ad": 0x88a8 } as const;
+
+function toJson(record: VfRecord): JsonObject {
+	const { config, original } = record;
+	const { settings, netdev } = original;
+	return {
+		...(config as JsonObject),
+		vlan: config.vlan ?? null,
+		vlanQoS: config.vlanQoS ?? null,
+		vlanProto: config.vlanProto ?? null,
+		min_tx_rate: config.min_tx_rate ?? null,
+		max_tx_rate: config.max_tx_rate ?? null,
+		deviceID: record.pci,
+		VFID: record.vfIndex,
+		Master: record.pfName,
+		MAC: record.requestedMac ?? "",
+		MTU: config.mtu ?? netdev?.mtu ?? 0,
+		OrigVfState: {
+			HostIFName: netdev?.name ?? "",
+			SpoofChk: settings?.spoofCheck ?? true,
+			Trust: settings?.trust ?? true,
+			AdminMAC: settings?.mac ?? "",
+			EffectiveMAC: netdev?.mac ?? "",
+			Vlan: settings?.vlan ?? 0,
+			VlanQoS: settings?.vlanQos ?? 0,
+			VlanProto: PROTO_NUMBERS[settings?.vlanProto ?? "802.1q"],
+			MinTxRate: settings?.minTxRate ?? 0,
+			MaxTxRate: settings?.maxTxRate ?? 0,
+			LinkState: LINK_STATES.indexOf(settings?.linkState ?? "auto"),
+			MTU: netdev?.mtu ?? 0,
+		},
+		berth: {
+			containerID: record.containerId,
+			ifname: record.ifName,
+			netns: record.netns,
+			netdev: netdev === undefined ? null : { altNames: [...netdev.altNames], up: netdev.up },
+			// What Go's format cannot say: that the PF reports no settings, or not this one.
+			settings:
+				settings === undefined ? null : { spoofchk: settings.spoofCheck ?? null, trust: settings.trust ?? null },
+		},
+	};
+}
+
+const text = (value: unknown): string => (typeof value === "string" ? value : "");
+const number = (value: unknown): number => (typeof value === "number" ? value : 0);
+const object = (value: unknown): JsonObject | undefined =>
+	typeof value === "object" && value !== null && !Array.isArray(value) ? (value as JsonObject) : undefined;
+
+/** Undefined for anything that is not a whole record: state files may be cut off (Go does not write them atomically). */
+function parseRecord(json: string, containerId: string, ifName: string): VfRecord | undefined {
+	const record = parseObject(json);
+	const go = object(record?.OrigVfState);
+	if (record === undefined || go === undefined || !text(record.deviceID)) return undefined;
+	const own = object(record.berth);
+	return {
+		containerId: text(own?.containerID) || containerId,
+		ifName: text(own?.ifname) || ifName,
+		netns: text(own?.netns),
+		network: text(record.name),
+		pci: text(record.deviceID),
+		pfName: text(record.Master),
+		vfIndex: number(record.VFID),
+		original: { netdev: parseNetdev(go, own), settings: parseSettings(go, own) },
+		config: record as unknown as SriovConfig,
+		requestedMac: text(record.MAC) || undefined,
+	};
+}
+
+function parseNetdev(go: JsonObject, own: JsonObject | undefined): OriginalNetdev | undefined {
+	const name = text(go.HostIFName);
+	if (!name) return undefined;
+	const netdev = object(own?.netdev);
+	const altNames = netdev?.altNames;
+	return {
+		name,
+		mac: text(go.EffectiveMAC),
+		mtu: number(go.MTU),
+		altNames: Array.isArray(altNames) ? altNames.map(text) : [],
+		up: netdev?.up === true,
+	};
+}
+
+function parseSettings(go: JsonObject, own: JsonObject | undefined): VfSettings | undefined {
+	if (own !== undefined && own.settings === null) return undefined;
+	const told = object(own?.settings);
+	const flag = (goKey: string, ownKey: string): boolean | undefined =>
+		told !== undefined && told[ownKey] === null ? undefined : go[goKey] === true;
+	return {
+		mac: text(go.AdminMAC),
+		vlan: number(go.Vlan),
+		vlanQos: number(go.VlanQoS),
+		vlanProto: number(go.VlanProto) === PROTO_NUMBERS["802.1ad"] ? "802.1ad" : "802.1q",
+		minTxRate: number(go.MinTxRate),
+		maxTxRate: number(go.MaxTxRate),
+		spoofCheck: flag("SpoofChk", "spoofchk"),
+		trust: flag("Trust", "trust"),
+		linkState: LINK_STATES[number(go.LinkState)] ?? "auto",
+	};
+}
+
+function parseObject(json: string): JsonObject | undefined {
+	try {
+		return object(JSON.parse(json));
+	} catch {
+		return undefined;
+	}
+}

@@ -1,0 +1,61 @@
+/**
+ * Giving a VF back: DEL, GC, the undo of a failed ADD, and the healing of a VF whose pod is gone are all this.
+ */
+import { Netns } from "../../lib/linux/netns.ts";
+import type { Log } from "../../lib/log/log.ts";
+import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
+import { findPortIfAny, netdevOnHost } from "./device.ts";
+import { correctAtHome, netdevInPod, restoreRest, takeHome } from "./netdev.ts";
+import { type OriginalNetdev, readMarker, removeMarker, removeRecord, type VfRecord } from "./record.ts";
+import { Sandbox } from "./sandbox.ts";
+import { restoreSettings } from "./settings.ts";
+
+/**
+ * Puts the VF back to what the record says it was, wherever it is now, then forgets the attachment: device, record,
+ * marker, in this order. A VF that another sandbox has by now (marker) is not touched. The caller holds the VF's lock.
+ * What a driver refuses to put back is a warning in the log: it must not keep a pod from ending.
+ * Throws (record and marker stay, so that it can be tried again) where the netdev could not leave the pod.
+ */
+export function release(host: NetlinkSocket, record: VfRecord, netns: string, log: Log): void {
+	const holder = readMarker(record.pci);
+	const owner = record.netns || netns;
+	if (holder !== undefined && owner !== "" && holder !== owner) {
+		log.warning(`VF ${record.pci} belongs to sandbox ${holder} by now and is left alone`);
+		removeRecord(record);
+		return;
+	}
+	for (const failure of giveBack(host, record, netns)) log.warning(failure, { func: "release" });
+	removeRecord(record);
+	if (holder !== undefined) removeMarker(record.pci);
+}
+
+/**
+ * Settings first: some drivers refuse changes to the netdev of a VF whose settings are half a pod's. Then the netdev, from
+ * the pod or from where the kernel put it when the pod's namespace died. Returns what could not be put back.
+ */
+function giveBack(host: NetlinkSocket, record: VfRecord, netns: string): string[] {
+	const failures: string[] = [];
+	const { netdev, settings } = record.original;
+	const port = findPortIfAny(host, record.pci);
+	if (port !== undefined && settings !== undefined) failures.push(...restoreSettings(host, port, settings));
+	if (netdev !== undefined) failures.push(...bringHome(host, record, netdev, netns));
+	return failures;
+}
+
+function bringHome(host: NetlinkSocket, record: VfRecord, original: OriginalNetdev, netns: string): string[] {
+	const failures: string[] = [];
+	const atHome = netdevOnHost(host, record.pci);
+	if (atHome !== undefined) {
+		failures.push(...correctAtHome(host, atHome, original));
+	} else {
+		using sandbox = Sandbox.openIfAlive(netns || record.netns);
+		const inPod = sandbox === undefined ? undefined : netdevInPod(sandbox, record.pci, record.ifName);
+		// Gone, or bound to another driver: nothing of it is left to restore.
+		if (sandbox === undefined || inPod === undefined) return failures;
+		using hostNetns = Netns.current();
+		failures.push(...takeHome(host, hostNetns, sandbox, inPod, original));
+	}
+	const home = netdevOnHost(host, record.pci);
+	if (home !== undefined) failures.push(...restoreRest(host, home, original));
+	return failures;
+}

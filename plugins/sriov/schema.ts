@@ -1,0 +1,65 @@
+/**
+ * Configuration of the sriov plugin: the one source of its types, JSON Schema, validator and reference page.
+ */
+import { z } from "zod";
+import { pluginConfig } from "../../lib/cni/schema.ts";
+
+const onOff = z.enum(["on", "off"]);
+const rate = z.int().min(0).max(0xffffffff);
+
+export const schema = pluginConfig
+	.extend({
+		deviceID: z
+			.string()
+			.optional()
+			.describe("PCI address of the VF, as in /sys/bus/pci/devices. Multus sets it from the device plugin's choice."),
+		pciBusID: z.string().optional().describe("The same, as Multus also writes it. Used where deviceID is missing."),
+		vlan: z.int().min(0).max(4094).optional().describe("VLAN of the VF. 0 clears it; absent leaves it as it is."),
+		vlanQoS: z
+			.int()
+			.min(0)
+			.max(7)
+			.optional()
+			.describe("VLAN priority (802.1p). Needs vlan; other than 0 needs a vlan other than 0."),
+		vlanProto: z
+			.string()
+			.optional()
+			.describe('VLAN protocol, "802.1q" (default) or "802.1ad", in either case. 802.1ad needs a vlan other than 0.'),
+		mac: z
+			.string()
+			.optional()
+			.describe(
+				"MAC address of the VF, in colon, dash or dot notation. Overridden by CNI_ARGS MAC and by runtimeConfig.mac.",
+			),
+		mtu: z
+			.int()
+			.min(68)
+			.max(65535)
+			.optional()
+			.describe("MTU of the VF in the pod, in bytes. Absent leaves it as it is."),
+		min_tx_rate: rate.optional().describe("Guaranteed transmit rate in Mbit/s; 0 is none. Absent keeps the VF's own."),
+		max_tx_rate: rate.optional().describe("Highest transmit rate in Mbit/s; 0 is no limit. Absent keeps the VF's own."),
+		spoofchk: onOff.optional().describe("Whether the card drops frames with a foreign source MAC."),
+		trust: onOff.optional().describe("Whether the VF may change its MAC and be promiscuous."),
+		link_state: z.enum(["auto", "enable", "disable"]).optional().describe("Link state of the VF as the card shows it."),
+		logLevel: z
+			.string()
+			.optional()
+			.describe(
+				'"panic", "error", "warning", "info" (default) or "debug". Another word means info, as in the Go plugin.',
+			),
+		logFile: z.string().optional().describe("File that log lines are added to, in place of stderr."),
+		runtimeConfig: z
+			.looseObject({
+				mac: z
+					.string()
+					.optional()
+					.describe("Capability `mac`: MAC address that the pod asked for. Wins over the others."),
+				deviceID: z.string().optional().describe("Capability `deviceID`: used where the top-level one is missing."),
+			})
+			.optional()
+			.describe("What the runtime passes for declared capabilities."),
+	})
+	.describe("Configuration of the sriov plugin.");
+
+export type SriovConfig = z.infer<typeof schema>;

@@ -1,0 +1,161 @@
+/**
+ * VF settings through the PF: apply what the user wants, put back what was.
+ */
+import { CniError, Code } from "../../lib/cni/error.ts";
+import * as sys from "../../lib/linux/sys.ts";
+import { NetlinkError } from "../../lib/netlink/error.ts";
+import type { LinkIndex } from "../../lib/netlink/link.ts";
+import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
+import { getVf, setVf, type VfIndex, type VfSettings } from "../../lib/netlink/vf.ts";
+
+/** A VF as its PF sees it. */
+export interface VfPort {
+	readonly pfName: string;
+	readonly pfIndex: LinkIndex;
+	readonly vf: VfIndex;
+}
+
+/** Some drivers (i40e, ice) take over a MAC a while after they said yes. The Go plugin waits as long. */
+const MAC_DEADLINE_MS = 2000;
+const MAC_POLL_MS = 20;
+
+/** Names of the settings as users write them, in the order in which the kernel is given them. */
+export const FIELD_NAMES: readonly (readonly [keyof VfSettings, string])[] = [
+	["vlan", "vlan"],
+	["vlanQos", "vlanQoS"],
+	["vlanProto", "vlanProto"],
+	["mac", "mac"],
+	["minTxRate", "min_tx_rate"],
+	["maxTxRate", "max_tx_rate"],
+	["spoofCheck", "spoofchk"],
+	["trust", "trust"],
+	["linkState", "link_state"],
+];
+
+/**
+ * Makes the VF's settings those of `wanted`; what is not in it stays. `before` is what the VF has now (undefined: its PF
+ * reports no settings). Returns what it has then. Throws CniError that names the setting that the driver refused; the
+ * caller undoes with `restoreSettings`.
+ */
+export function applySettings(
+	route: NetlinkSocket,
+	port: VfPort,
+	before: VfSettings | undefined,
+	wanted: Partial<VfSettings>,
+): VfSettings | undefined {
+	if (before === undefined) return requireNothingWanted(port, wanted);
+	const changes = difference(before, wanted);
+	if (changes === undefined) return before;
+	const refusal = trySetVf(route, port, changes);
+	let after = readSettings(route, port);
+	if (refusal === undefined && after.mac !== (changes.mac ?? after.mac)) after = awaitMac(route, port, changes.mac);
+	const field = differing(after, changes).find((each) => after[each] !== undefined);
+	if (field === undefined && refusal === undefined) return after;
+	throw new CniError(Code.device, refusalSentence(port, field, changes, after, refusal));
+}
+
+function requireNothingWanted(port: VfPort, wanted: Partial<VfSettings>): undefined {
+	const field = FIELD_NAMES.find(([each]) => wanted[each] !== undefined);
+	if (field === undefined) return undefined;
+	throw new CniError(
+		Code.device,
+		`PF ${port.pfName} does not report the settings of VF ${port.vf}, so ${field[1]} cannot be set`,
+	);
+}
+
+/** The kernel does not say which setting a driver refused: it is the first that is not as it was wanted. */
+function refusalSentence(
+	port: VfPort,
+	field: keyof VfSettings | undefined,
+	wanted: Partial<VfSettings>,
+	after: VfSettings,
+	refusal: NetlinkError | undefined,
+): string {
+	const name = FIELD_NAMES.find(([each]) => each === field)?.[1];
+	const what = field === undefined ? "a setting" : `${name} ${shown(wanted[field])}`;
+	const why = refusal?.message ?? `it still reports ${field && shown(after[field])}`;
+	return `the driver of PF ${port.pfName} did not take ${what} for VF ${port.vf}: ${why}`;
+}
+
+/**
+ * Puts the settings back to `original`, one at a time where the driver refuses them together, so that one refusal does
+ * not keep the others. Returns a sentence for each that could not be put back.
+ */
+export function restoreSettings(route: NetlinkSocket, port: VfPort, original: VfSettings): string[] {
+	const now = getVf(route, port.pfIndex, port.vf);
+	const changes = now === undefined ? undefined : difference(now, original);
+	if (changes === undefined) return [];
+	return trySetVf(route, port, changes) === undefined ? [] : restoreOneByOne(route, port, changes);
+}
+
+/** Settings that the kernel takes only together. */
+const GROUPS = [
+	["vlan", "vlanQos", "vlanProto"],
+	["mac"],
+	["minTxRate", "maxTxRate"],
+	["spoofCheck"],
+	["trust"],
+	["linkState"],
+] as const;
+const ZERO_MAC = "00:00:00:00:00:00";
+
+function restoreOneByOne(route: NetlinkSocket, port: VfPort, changes: Partial<VfSettings>): string[] {
+	const failures: string[] = [];
+	for (const group of GROUPS) {
+		if (changes[group[0]] === undefined) continue;
+		const refusal = trySetVf(route, port, pick(changes, group));
+		// Drivers such as bnx2x take no zero MAC, so what was "none" cannot be put back: harmless, the next ADD sets its own.
+		if (refusal === undefined || (group[0] === "mac" && changes.mac === ZERO_MAC)) continue;
+		failures.push(`PF ${port.pfName} refused to put ${group.join(", ")} of VF ${port.vf} back: ${refusal.message}`);
+	}
+	return failures;
+}
+
+/** Undefined: done. */
+function trySetVf(route: NetlinkSocket, port: VfPort, settings: Partial<VfSettings>): NetlinkError | undefined {
+	try {
+		setVf(route, port.pfIndex, port.vf, settings);
+		return undefined;
+	} catch (error) {
+		if (error instanceof NetlinkError) return error;
+		throw error;
+	}
+}
+
+/** The settings of a VF. Throws CniError where the PF does not report them. */
+export function readSettings(route: NetlinkSocket, port: VfPort): VfSettings {
+	const settings = getVf(route, port.pfIndex, port.vf);
+	if (settings === undefined) throw new CniError(Code.device, `PF ${port.pfName} reports no VF ${port.vf}`);
+	return settings;
+}
+
+/** The fields of `wanted` that are not as in `now`. */
+export function differing(now: VfSettings, wanted: Partial<VfSettings>): (keyof VfSettings)[] {
+	return FIELD_NAMES.map(([field]) => field).filter(
+		(field) => wanted[field] !== undefined && wanted[field] !== now[field],
+	);
+}
+
+/** What has to be sent to get from `now` to `wanted`: whole groups, since half of one cannot be sent. Undefined for nothing. */
+function difference(now: VfSettings, wanted: Partial<VfSettings>): Partial<VfSettings> | undefined {
+	const fields = differing(now, wanted);
+	if (fields.length === 0) return undefined;
+	const groups = GROUPS.filter((group) => group.some((field) => fields.includes(field)));
+	return pick({ ...now, ...wanted }, groups.flat());
+}
+
+function pick(settings: Partial<VfSettings>, fields: readonly (keyof VfSettings)[]): Partial<VfSettings> {
+	return Object.fromEntries(fields.map((field) => [field, settings[field]]));
+}
+
+function awaitMac(route: NetlinkSocket, port: VfPort, mac: string | undefined): VfSettings {
+	const deadline = sys.monotonicMs() + MAC_DEADLINE_MS;
+	for (;;) {
+		const settings = readSettings(route, port);
+		if (settings.mac === mac || sys.monotonicMs() >= deadline) return settings;
+		sys.sleepMs(MAC_POLL_MS);
+	}
+}
+
+/** A setting as users write it. */
+export const shown = (value: unknown): string => (typeof value === "boolean" ? (value ? "on" : "off") : String(value));

@@ -1,0 +1,224 @@
+/**
+ * sriov: a virtual function in a pod, and back on the host.
+ */
+import validator from "validator:sriov";
+import { loadConfig } from "../../lib/cni/config.ts";
+import { CniError, Code } from "../../lib/cni/error.ts";
+import { parsePrevResult } from "../../lib/cni/result.ts";
+import type { CniResult, Plugin, Request, ValidAttachment } from "../../lib/cni/types.ts";
+import { isAtLeast } from "../../lib/cni/version.ts";
+import { delegateCheck, delegateDel, delegateGc, delegateStatus } from "../../lib/linux/delegate.ts";
+import { UndoStack } from "../../lib/linux/undo-stack.ts";
+import { Log } from "../../lib/log/log.ts";
+import { NetlinkError } from "../../lib/netlink/error.ts";
+import { NETLINK_ROUTE, NetlinkSocket } from "../../lib/netlink/socket.ts";
+import { addAddresses } from "./addresses.ts";
+import { checkPod, checkSettings } from "./check.ts";
+import { claim, requireFree, takeLock } from "./claim.ts";
+import { ipamOf, loadAttachment, pciAddressIfAny } from "./config.ts";
+import { findPort, requireNetdev } from "./device.ts";
+import { enterPod, requireNameFree } from "./netdev.ts";
+import {
+	listRecords,
+	readMarker,
+	readRecord,
+	recordsOf,
+	removeMarker,
+	removeRecord,
+	requireWritable,
+	type VfRecord,
+} from "./record.ts";
+import { release } from "./release.ts";
+import { Sandbox } from "./sandbox.ts";
+import type { SriovConfig } from "./schema.ts";
+import { applySettings } from "./settings.ts";
+
+function add(request: Request): CniResult {
+	const attachment = loadAttachment(request);
+	if (attachment.ipam === undefined && !isAtLeast(request.cniVersion, "0.3.0")) {
+		// The old result is nothing but addresses. Said before anything is done.
+		throw new CniError(Code.invalidConfig, "cannot convert: no valid IP addresses");
+	}
+	const log = openLog(request, attachment.config);
+	using undo = new UndoStack((what, error) => log.error(`could not ${what} after a failed ADD: ${sentence(error)}`));
+	using sandbox = Sandbox.open(request.netns);
+	requireNameFree(sandbox, request.ifName);
+	using host = NetlinkSocket.open(NETLINK_ROUTE);
+	const port = findPort(host, attachment.pci);
+	using _lock = takeLock(attachment.pci);
+	requireFree(host, attachment.pci, log);
+
+	const netdev = requireNetdev(host, attachment.pci);
+	const record = claim(request, attachment, host, port, netdev);
+	undo.push(`give VF ${record.pci} back`, () => release(host, record, request.netns, log));
+
+	const settings = applySettings(host, port, record.original.settings, attachment.settings);
+	const inPod =
+		netdev && enterPod(host, sandbox, netdev, { name: request.ifName, mac: attachment.mac, mtu: attachment.mtu });
+	const ipam = addAddresses(request, attachment.ipam, sandbox, inPod, undo);
+	undo.commit();
+	log.debug("the VF is in the sandbox", { pci: record.pci, pf: record.pfName, vf: record.vfIndex });
+	const mac = inPod?.mac ?? attachment.mac ?? settings?.mac;
+	return {
+		...ipam,
+		interfaces: [
+			{
+				name: request.ifName,
+				...(mac && { mac }),
+				...(inPod && { mtu: inPod.mtu }),
+				sandbox: request.netns,
+				pciID: record.pci,
+			},
+		],
+	};
+}
+
+/**
+ * Never sticks: what is missing is not needed, and the addresses are released whatever happens to the device. Works from
+ * the record; the configuration may have lost fields on its way (Multus 4.3.0 and older).
+ */
+function del(request: Request): void {
+	const config = looseConfig(request);
+	const log = openLog(request, config);
+	const failures: unknown[] = [];
+	// First, since dhcp releases its lease over the interface.
+	const ipam = ipamOf(config);
+	if (ipam !== undefined) attempt(failures, () => delegateDel(request, ipam));
+	attempt(failures, () => releaseAttachment(request, config, log));
+	throwTogether(failures);
+}
+
+function releaseAttachment(request: Request, config: SriovConfig, log: Log): void {
+	const { containerId, ifName } = request;
+	const found = readRecord(containerId, ifName);
+	const pci = found === undefined || found === "damaged" ? pciAddressIfAny(config) : found.pci;
+	if (pci === undefined) {
+		if (found === "damaged") removeRecord({ containerId, ifName });
+		return;
+	}
+	using _lock = takeLock(pci);
+	// Another DEL may have done it while we waited.
+	const record = readRecord(containerId, ifName);
+	if (record === undefined || record === "damaged") {
+		if (record === "damaged")
+			log.warning(`the record of ${containerId} ${ifName} is damaged: the VF's old name and settings are not known`);
+		removeRecord({ containerId, ifName });
+		// What a DEL that was killed at its very end left. A VF that some record knows belongs to that one.
+		if (request.netns !== "" && readMarker(pci) === request.netns && recordsOf(pci).length === 0) removeMarker(pci);
+		return;
+	}
+	using host = NetlinkSocket.open(NETLINK_ROUTE);
+	release(host, record, request.netns, log);
+}
+
+function check(request: Request): void {
+	const attachment = loadAttachment(request);
+	const previous = parsePrevResult(request);
+	if (previous === undefined) throw new CniError(Code.invalidConfig, "required prevResult missing");
+	const record = readRecord(request.containerId, request.ifName);
+	if (record === undefined || record === "damaged") {
+		throw new CniError(
+			Code.checkFailed,
+			`there is no record of an attachment of container ${request.containerId}, interface ${request.ifName}`,
+		);
+	}
+	if (record.pci !== attachment.pci) {
+		throw new CniError(Code.checkFailed, `the attachment has VF ${record.pci}, not ${attachment.pci}`);
+	}
+	using host = NetlinkSocket.open(NETLINK_ROUTE);
+	checkSettings(host, findPort(host, record.pci), attachment.settings);
+	if (record.original.netdev !== undefined) {
+		using sandbox = Sandbox.open(request.netns);
+		checkPod(sandbox, record, previous);
+	}
+	if (attachment.ipam !== undefined) delegateCheck(request, attachment.ipam);
+}
+
+/** Gives back every VF of this network whose attachment is not valid. Goes on after errors, and tells of all of them. */
+function gc(request: Request, valid: readonly ValidAttachment[] | undefined): void {
+	const config = looseConfig(request);
+	const log = openLog(request, config);
+	const failures: unknown[] = [];
+	if (valid !== undefined) {
+		const keep = new Set(valid.map(({ containerID, ifname }) => `${containerID}/${ifname}`));
+		for (const record of listRecords()) {
+			if (record.network === request.network && !keep.has(`${record.containerId}/${record.ifName}`)) {
+				attempt(failures, () => collectGarbage(record, log));
+			}
+		}
+	}
+	const ipam = ipamOf(config);
+	if (ipam !== undefined) attempt(failures, () => delegateGc(request, ipam));
+	throwTogether(failures);
+}
+
+function collectGarbage(record: VfRecord, log: Log): void {
+	using _lock = takeLock(record.pci);
+	const now = readRecord(record.containerId, record.ifName);
+	if (now === undefined || now === "damaged") return;
+	using host = NetlinkSocket.open(NETLINK_ROUTE);
+	log.info(`VF ${now.pci} comes back from container ${now.containerId}, which is not valid any more`);
+	release(host, now, now.netns, log);
+}
+
+/** Cheap: it is polled every few seconds. */
+function status(request: Request): void {
+	const config = looseConfig(request);
+	requireWritable();
+	const ipam = ipamOf(config);
+	if (ipam !== undefined) delegateStatus(request, ipam);
+}
+
+export const plugin: Plugin = {
+	add: (request) => withDeviceErrors(() => add(request)),
+	del: (request) => withDeviceErrors(() => del(request)),
+	check: (request) => withDeviceErrors(() => check(request)),
+	gc: (request, valid) => withDeviceErrors(() => gc(request, valid)),
+	status,
+};
+
+/** What the kernel refuses is the device's matter (100), not an I/O error of ours (5). */
+function withDeviceErrors<T>(verb: () => T): T {
+	try {
+		return verb();
+	} catch (error) {
+		if (error instanceof NetlinkError) throw new CniError(Code.device, error.message);
+		throw error;
+	}
+}
+
+/** The configuration of a verb that must work with what is left of it. */
+function looseConfig(request: Request): SriovConfig {
+	try {
+		return loadConfig<SriovConfig>(request.config, validator);
+	} catch (error) {
+		if (!(error instanceof CniError)) throw error;
+		return request.config as SriovConfig;
+	}
+}
+
+function openLog(request: Request, config: SriovConfig): Log {
+	return new Log({
+		level: config.logLevel,
+		file: config.logFile,
+		fields: { cniName: "sriov-cni", containerID: request.containerId, netns: request.netns, ifname: request.ifName },
+	});
+}
+
+function attempt(failures: unknown[], step: () => void): void {
+	try {
+		step();
+	} catch (error) {
+		failures.push(error);
+	}
+}
+
+/** One failure as it is; several as one error with the first one's code. */
+function throwTogether(failures: readonly unknown[]): void {
+	const [first] = failures;
+	if (first === undefined) return;
+	if (failures.length === 1) throw first;
+	throw new CniError(first instanceof CniError ? first.code : Code.io, failures.map(sentence).join("; "));
+}
+
+const sentence = (error: unknown): string => (error instanceof Error ? error.message : String(error));
