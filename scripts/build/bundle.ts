@@ -1,0 +1,90 @@
+/**
+ * TypeScript to the modules that the executable embeds: one per applet, one per set of verbs, and what they share.
+ */
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+import * as esbuild from "esbuild";
+import { validatorPlugin } from "../validators.ts";
+
+/**
+ * `applet/<name>` and `verbs/<name>` of every plugin below `parents`, with the source file of each. A plugin that has only
+ * one of the two is left out when `unfinished` is set, and an error otherwise.
+ */
+export function entryPoints(root: string, parents: readonly string[], unfinished = false): Record<string, string> {
+	const entries: Record<string, string> = {};
+	for (const parent of parents) {
+		for (const name of readdirSync(join(root, parent)).sort()) {
+			const main = join(root, parent, name, "main.ts");
+			const verbs = join(root, parent, name, "verbs.ts");
+			if (!existsSync(main) && !existsSync(verbs)) continue;
+			if (!existsSync(main) || !existsSync(verbs)) {
+				if (unfinished) continue;
+				throw new Error(`${parent}/${name} has only one of main.ts and verbs.ts: an applet needs both`);
+			}
+			if (entries[`applet/${name}`]) throw new Error(`two plugins are called ${name}`);
+			entries[`applet/${name}`] = main;
+			entries[`verbs/${name}`] = verbs;
+		}
+	}
+	return entries;
+}
+
+/** Bundles `entries` into the folder `out`. Files that stay the same are left alone, so that cargo sees what changed. */
+export async function bundle(root: string, entries: Record<string, string>, out: string): Promise<void> {
+	const result = await esbuild.build({
+		absWorkingDir: root,
+		entryPoints: entries,
+		outdir: out,
+		write: false,
+		bundle: true,
+		splitting: true,
+		format: "esm",
+		target: "es2023",
+		platform: "neutral",
+		charset: "utf8",
+		legalComments: "none",
+		minifySyntax: true,
+		minifyWhitespace: true,
+		logLevel: "warning",
+		plugins: [nativePlugin(root), validatorPlugin()],
+	});
+	const wanted = new Map(result.outputFiles.map((file) => [file.path, file.contents]));
+	for (const path of filesBelow(out)) {
+		if (!wanted.has(path)) rmSync(path);
+	}
+	for (const [path, contents] of wanted) {
+		if (existsSync(path) && readFileSync(path).equals(contents)) continue;
+		mkdirSync(dirname(path), { recursive: true });
+		writeFileSync(path, contents);
+	}
+}
+
+function filesBelow(folder: string): string[] {
+	if (!existsSync(folder)) return [];
+	return readdirSync(folder, { recursive: true, withFileTypes: true })
+		.filter((entry) => entry.isFile())
+		.map((entry) => join(entry.parentPath, entry.name));
+}
+
+/**
+ * Tells esbuild what `native:sys` exports. Of a module that it knows nothing about, `export * from` would be copied name by
+ * name when a verb starts.
+ */
+function nativePlugin(root: string): esbuild.Plugin {
+	const declaration = join(root, "lib/linux/native.d.ts");
+	return {
+		name: "native",
+		setup(build) {
+			build.onResolve({ filter: /^native:sys$/ }, ({ namespace }) =>
+				namespace === "native"
+					? { path: "native:sys", external: true, sideEffects: false }
+					: { path: "native:sys", namespace: "native", sideEffects: false },
+			);
+			build.onLoad({ filter: /.*/, namespace: "native" }, () => {
+				const names = [...readFileSync(declaration, "utf8").matchAll(/^\texport function (\w+)\(/gm)];
+				if (names.length === 0) throw new Error(`${relative(root, declaration)} declares no function`);
+				return { contents: `export { ${names.map(([, name]) => name).join(", ")} } from "native:sys";` };
+			});
+		},
+	};
+}
