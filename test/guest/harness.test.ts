@@ -145,15 +145,14 @@ describe("an igb card with vfshim", () => {
 
 	it("carries traffic between VFs of one VLAN in two namespaces", async () => {
 		const script = `set -e
-for n in 0 1; do
-	ip netns add wire$n
-	ip link set eth0 vf $n vlan 7
-done
+for n in 2 3; do ip link set eth0 vf $n vlan 7; done
+ip netns add wire0; ip netns add wire1
 ip link set $1 netns wire0; ip -n wire0 address add 192.0.2.1/24 dev $1; ip -n wire0 link set $1 up
 ip link set $2 netns wire1; ip -n wire1 address add 192.0.2.2/24 dev $2; ip -n wire1 link set $2 up
+# A VF has carrier some time after "up".
 i=0; until ip netns exec wire0 ping -c 1 -W 1 192.0.2.2; do i=$((i + 1)); [ $i -lt 30 ]; done
 ip netns delete wire0; ip netns delete wire1`;
-		const { stdout } = await guest().run(["sh", "-c", script, "sh", vfs[0]!.netdev!, vfs[1]!.netdev!]);
+		const { stdout } = await guest().run(["sh", "-c", script, "sh", vfs[2]!.netdev!, vfs[3]!.netdev!]);
 		expect(stdout).toContain("1 received");
 	});
 
