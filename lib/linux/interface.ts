@@ -9,10 +9,10 @@ import type { CniIp, CniRoute } from "../cni/types.ts";
 import { parseIp } from "../ip/address.ts";
 import { addAddress, IFA_F_DADFAILED, IFA_F_TENTATIVE, knownCidr, listAddresses } from "../netlink/address.ts";
 import { getLinkByIndex, type Link, type LinkIndex, setLinkUp } from "../netlink/link.ts";
-import { addRoute } from "../netlink/route.ts";
+import { addRoute, RT_SCOPE_LINK } from "../netlink/route.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../netlink/socket.ts";
 import * as sys from "./sys.ts";
-import { readSysctlIfPresent, writeSysctl } from "./sysctl.ts";
+import { readSysctlIfPresent, writeSysctl, writeSysctlIfPresent } from "./sysctl.ts";
 
 /** Groups of linux/rtnetlink.h. */
 const RTMGRP_LINK = 0x1;
@@ -24,7 +24,7 @@ const LOOK_AGAIN_MS = 250;
 
 /**
  * Adds the addresses to `link`, brings it up and adds the routes. A route without a gateway gets the first gateway of its family, if there
- * is one. With an IPv6 gateway, waits up to 5 s for duplicate address detection: before, the routes could not be used.
+ * is one (not where its scope is link or host: the kernel refuses a gateway there, and so the Go plugins fail). With an IPv6 gateway, waits up to 5 s for duplicate address detection: before, the routes could not be used.
  * Throws CniError (what, on which interface, and the kernel's words). What was done until then stays; it goes with the interface.
  */
 export function configureInterface(
@@ -49,7 +49,8 @@ export function configureInterface(
 	refusal(`failed to set "${link.name}" up`, () => setLinkUp(socket, link.index));
 	if (gateways[6] !== undefined) settleAddresses(socket, link);
 	for (const route of config.routes) {
-		const { dst, gw = gateways[knownCidr(route.dst).ip.family], ...metrics } = route;
+		const onLink = route.scope !== undefined && route.scope >= RT_SCOPE_LINK;
+		const { dst, gw = onLink ? undefined : gateways[knownCidr(route.dst).ip.family], ...metrics } = route;
 		const spec = { dst, linkIndex: link.index, ...metrics, ...(gw === undefined ? {} : { gw }) };
 		const via = gw === undefined ? "" : ` via ${gw}`;
 		refusal(`failed to add route ${dst}${via} dev "${link.name}"`, () => addRoute(socket, spec));
@@ -77,8 +78,7 @@ function enableIpv6(name: string): void {
 		refusal(`failed to enable IPv6 for "${each}" (${key}=${value})`, () => writeSysctl(key, "0"));
 	}
 	const key = `net/ipv6/conf/${name}/keep_addr_on_down`;
-	if (readSysctlIfPresent(key) === undefined) return;
-	refusal(`failed to enable keep_addr_on_down for "${name}"`, () => writeSysctl(key, "1"));
+	refusal(`failed to enable keep_addr_on_down for "${name}"`, () => writeSysctlIfPresent(key, "1"));
 }
 
 /**

@@ -15,7 +15,9 @@ const OWN_NETNS = "/proc/self/ns/net";
 
 /** An open network namespace; it lives at least as long as this. */
 export class Netns {
-	/** The namespace in which this thread (the only one) is, while `run` has taken it elsewhere. */
+	/** The namespace that the process started in; opened once, for the ways back. */
+	static #home: Netns | undefined;
+	/** Where this thread (the only one) is, while `run` has taken it elsewhere. */
 	static #entered: Netns | undefined;
 
 	readonly fd: number;
@@ -88,18 +90,15 @@ export class Netns {
 	 */
 	run<T>(body: () => T): T {
 		const outer = Netns.#entered;
-		const back = outer ?? Netns.current();
+		if (outer === undefined) Netns.#home ??= Netns.current();
+		const back = outer ?? Netns.#home!;
+		this.#enter();
+		Netns.#entered = this;
 		try {
-			this.#enter();
-			Netns.#entered = this;
-			try {
-				return body();
-			} finally {
-				back.#enterOrExit();
-				Netns.#entered = outer;
-			}
+			return body();
 		} finally {
-			if (outer === undefined) back.close();
+			back.#enterOrExit();
+			Netns.#entered = outer;
 		}
 	}
 

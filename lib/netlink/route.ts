@@ -53,6 +53,7 @@ const RTMSG_BYTES = 12;
 const RTNEXTHOP_BYTES = 8;
 const RTPROT_BOOT = 3;
 const RTN_UNICAST = 1;
+export const RT_SCOPE_LINK = 253;
 const RT_SCOPE_NOWHERE = 255;
 /** A copy that the kernel made of a route for one destination. */
 const RTM_F_CLONED = 0x200;
