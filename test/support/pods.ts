@@ -1,0 +1,82 @@
+/**
+ * Pods and attachments on a machine: network namespaces, and the CNI plugins called as a runtime calls them.
+ */
+import { fileURLToPath } from "node:url";
+import type { Machine, RunResult } from "./machine.ts";
+
+/** Where `npm run build` puts the executables. */
+export const binaries = fileURLToPath(new URL("../../dist/bin", import.meta.url));
+
+export type Configuration = Record<string, unknown> & { readonly name: string };
+
+export interface Call {
+	readonly containerId: string;
+	/** Path of the sandbox; "" for none. */
+	readonly netns: string;
+	readonly ifName?: string;
+	readonly args?: string;
+	/** CNI_PATH, default: our executables. */
+	readonly path?: string;
+}
+
+export interface Answer {
+	readonly status: number | null;
+	readonly signal: NodeJS.Signals | null;
+	/** stdout parsed; undefined where it is empty. Not JSON: an error of the test. */
+	// biome-ignore lint/suspicious/noExplicitAny: results and errors of every version.
+	readonly json: any;
+	readonly stdout: string;
+	readonly stderr: string;
+}
+
+/** Makes a pod: a network namespace as `ip netns` makes it. Returns the path of its sandbox. */
+export async function createPod(machine: Machine, name: string): Promise<string> {
+	await machine.run(["ip", "netns", "add", name]);
+	return `/run/netns/${name}`;
+}
+
+/** Runs a plugin as a container runtime does. Any exit status is an answer. */
+export async function callPlugin(
+	machine: Machine,
+	plugin: string,
+	verb: string,
+	configuration: Configuration,
+	call: Call,
+): Promise<Answer> {
+	const env: Record<string, string> = {
+		CNI_COMMAND: verb,
+		CNI_CONTAINERID: call.containerId,
+		CNI_IFNAME: call.ifName ?? "net1",
+		CNI_PATH: call.path ?? binaries,
+		...(call.netns && { CNI_NETNS: call.netns }),
+		...(call.args && { CNI_ARGS: call.args }),
+	};
+	return parse(await machine.run([`${binaries}/${plugin}`], { env, stdin: JSON.stringify(configuration), ok: false }));
+}
+
+function parse({ status, signal, stdout, stderr }: RunResult): Answer {
+	return { status, signal, stdout, stderr, json: stdout === "" ? undefined : JSON.parse(stdout) };
+}
+
+/** What the kernel shows of the interfaces of a namespace (undefined: the host's), by name, every setting of every VF included. */
+// biome-ignore lint/suspicious/noExplicitAny: the output of `ip -j`.
+export async function links(machine: Machine, pod?: string): Promise<any[]> {
+	const where = pod === undefined ? [] : ["-n", pod];
+	const all = await machine.json(["ip", ...where, "-j", "-d", "link", "show"]);
+	return all.sort((a: { ifname: string }, b: { ifname: string }) => (a.ifname < b.ifname ? -1 : 1));
+}
+
+/** Files of state that are left below /var/lib/cni, without what stays for good: lock files and Go's round-robin memory. */
+export async function stateFiles(machine: Machine): Promise<string[]> {
+	const { stdout } = await machine.run([
+		"sh",
+		"-c",
+		"[ ! -e /var/lib/cni ] || find /var/lib/cni -type f ! -name '*.lock' ! -name lock ! -name 'last_reserved_ip.*'",
+	]);
+	return stdout.split("\n").filter(Boolean).sort();
+}
+
+/** All that a verb may change on the host, to be compared before and after. */
+export async function hostState(machine: Machine): Promise<unknown> {
+	return { links: await links(machine), files: await stateFiles(machine) };
+}
