@@ -90,7 +90,7 @@ function describeRule(keyword: string, params: Readonly<Record<string, unknown>>
 			return `must be at most ${params.limit}`;
 		case "minLength":
 		case "minItems":
-			return params.limit === 1 ? "must not be empty" : `must have at least ${params.limit} entries`;
+			return params.limit === 1 ? "must have an entry" : `must have at least ${params.limit} entries`;
 		case "maxLength":
 		case "maxItems":
 			return `must have at most ${params.limit} entries`;

@@ -1,0 +1,67 @@
+import { describe, expect, it } from "vitest";
+import { fieldTable, publishedSchema, withTables } from "../../../scripts/generate.ts";
+import { keyTree, pluginSchemas, validatorModule } from "../../../scripts/validators.ts";
+
+describe("what follows from a schema", () => {
+	it("the tree of keys has every object and list with named keys below, unions included", () => {
+		expect(
+			keyTree({
+				properties: {
+					plain: { type: "string" },
+					ranges: { items: { items: { properties: { subnet: {} } } } },
+					map: { additionalProperties: { properties: { a: {} } } },
+					either: { anyOf: [{ type: "string" }, { properties: { b: {} } }, { items: { properties: { c: {} } } }] },
+				},
+			}),
+		).toEqual({
+			members: {
+				plain: {},
+				ranges: { items: { items: { members: { subnet: {} } } } },
+				map: { items: { members: { a: {} } } },
+				either: { members: { b: {} }, items: { members: { c: {} } } },
+			},
+		});
+	});
+
+	it("the table of fields names each with its path, type and text", () => {
+		const table = fieldTable({
+			required: ["name"],
+			properties: {
+				name: { type: "string", description: "A | B." },
+				vlan: { type: "integer", minimum: 0, maximum: 4094, default: 0 },
+				mode: { enum: ["on", "off"] },
+				ranges: {
+					type: "array",
+					items: { type: "array", items: { type: "object", properties: { s: { type: "string" } } } },
+				},
+			},
+		});
+		expect(table.split("\n").slice(2)).toEqual([
+			"| `name` | string, required | A \\| B. |",
+			"| `vlan` | 0 to 4094 | Default: `0`. |",
+			'| `mode` | "on" or "off" |  |',
+			"| `ranges` | list of list of object |  |",
+			"| `ranges[][].s` | string |  |",
+		]);
+	});
+
+	it("a page gets its tables between the markers and nothing else changes", () => {
+		const page = "# A\n<!-- fields:a -->\nold\n<!-- /fields -->\nend\n";
+		const made = withTables(page, new Map([["a", "| new |"]]));
+		expect(made).toBe("# A\n<!-- fields:a -->\n| new |\n<!-- /fields -->\nend\n");
+		expect(withTables(made, new Map([["a", "| new |"]]))).toBe(made);
+		expect(() => withTables(page, new Map())).toThrow("fields:a: there is no schema of that name");
+	});
+
+	it.each(pluginSchemas())("$name: published schema with a title, validator without imports", async (source) => {
+		const published = JSON.parse(await publishedSchema(source));
+		expect(published).toMatchObject({ $schema: "https://json-schema.org/draft/2020-12/schema", title: source.name });
+		expect(published.required).toContain("name");
+		const { code } = await validatorModule(source.name);
+		expect(code).not.toMatch(/\brequire\(|\bimport\b|schemaPath|description/);
+	});
+
+	it("a validator without a schema is an error", async () => {
+		await expect(validatorModule("nothing")).rejects.toThrow("there is no plugins/nothing/schema.ts");
+	});
+});
