@@ -1,0 +1,42 @@
+/**
+ * Fields that IPAM configurations share: addresses, CIDRs and routes, with Go's sentences and Go's spelling in results.
+ */
+import type { z } from "zod";
+import { CniError, Code } from "../lib/cni/error.ts";
+import type { routeConfig } from "../lib/cni/schema.ts";
+import type { CniRoute } from "../lib/cni/types.ts";
+import { formatIp, type Ip, parseIp } from "../lib/ip/address.ts";
+import { type Cidr, formatCidr, parseCidr } from "../lib/ip/cidr.ts";
+
+export type RouteConfig = z.infer<typeof routeConfig>;
+
+/** `ipam.routes` for the result: host bits of `dst` stay, as in Go. Throws code 7 for what is no CIDR or no address. */
+export function resultRoutes(routes: readonly RouteConfig[] = []): CniRoute[] {
+	return routes.map(({ dst, gw, mtu, advmss, priority, table, scope }, index) => {
+		const gateway = optionalAddress(gw, `ipam.routes[${index}].gw`);
+		return {
+			dst: formatCidr(requireCidr(dst, `ipam.routes[${index}].dst`)),
+			...(gateway && { gw: formatIp(gateway) }),
+			...(mtu !== undefined && { mtu }),
+			...(advmss !== undefined && { advmss }),
+			...(priority !== undefined && { priority }),
+			...(table !== undefined && { table }),
+			...(scope !== undefined && { scope }),
+		};
+	});
+}
+
+/** The address of field `path`; "" is "not set", as in Go. Throws code 7 with Go's sentence. */
+export function optionalAddress(text: string | undefined, path: string): Ip | undefined {
+	if (text === undefined || text === "") return undefined;
+	const ip = parseIp(text);
+	if (ip === undefined) throw new CniError(Code.invalidConfig, `invalid IP address: ${text}`, `field ${path}`);
+	return ip;
+}
+
+/** The CIDR of field `path`. Throws code 7 with Go's sentence. */
+export function requireCidr(text: string, path: string): Cidr {
+	const cidr = parseCidr(text);
+	if (cidr === undefined) throw new CniError(Code.invalidConfig, `invalid CIDR address: ${text}`, `field ${path}`);
+	return cidr;
+}

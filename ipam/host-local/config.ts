@@ -1,0 +1,119 @@
+/**
+ * What host-local is told: configuration, CNI_ARGS and capabilities, read in the Go plugin's order.
+ */
+import validator from "validator:host-local";
+import { parseCniArgs } from "../../lib/cni/args.ts";
+import { loadConfig } from "../../lib/cni/config.ts";
+import { CniError, Code } from "../../lib/cni/error.ts";
+import { isObject } from "../../lib/cni/json.ts";
+import { foldKeys } from "../../lib/cni/keys.ts";
+import { excerpt, quote } from "../../lib/cni/quote.ts";
+import type { CniRoute, JsonObject, JsonValue, Request } from "../../lib/cni/types.ts";
+import { isAtLeast } from "../../lib/cni/version.ts";
+import { type Ip, parseIp, sameIp } from "../../lib/ip/address.ts";
+import { parseCidr } from "../../lib/ip/cidr.ts";
+import type { RangeSet } from "../../lib/ip/range.ts";
+import { optionalAddress, resultRoutes } from "../fields.ts";
+import { completeSet, type ReadRange, readRange, requireDisjoint, requireOnePerFamily } from "./ranges.ts";
+import type { HostLocalConfig, RangeConfig } from "./schema.ts";
+
+const DEFAULT_DATA_DIR = "/var/lib/cni/networks";
+
+export interface HostLocal {
+	/** Each gives one address; in the order of the result and of the files `last_reserved_ip.N`. */
+	readonly sets: readonly RangeSet[];
+	/** Addresses asked for, without repetitions. */
+	readonly requested: readonly Ip[];
+	readonly routes: CniRoute[];
+	/** Path, or "". */
+	readonly resolvConf: string;
+}
+
+/** The configuration of `request`, every check made. Throws code 4 (CNI_ARGS), 6 (wrong type) or 7. */
+export function loadHostLocal(request: Request): HostLocal {
+	ipamOf(request);
+	const config = loadConfig<HostLocalConfig>(request.config, validator);
+	const { ipam } = config;
+	const legacy = readLegacyRange(ipam);
+	const ranges = readSets(ipam.ranges, "ipam.ranges");
+	const routes = resultRoutes(ipam.routes);
+	const runtimeRanges = readSets(config.runtimeConfig?.ipRanges, "runtimeConfig.ipRanges");
+	const requested = readRequested(request.args, config);
+
+	const read = [...runtimeRanges, ...(legacy ? [[legacy]] : []), ...ranges];
+	// No range may still come by capability `ipRanges`, which a runtime does not pass with STATUS.
+	if (read.length === 0 && request.verb !== "STATUS") throw new CniError(Code.invalidConfig, "no IP ranges specified");
+	const sets = read.map(completeSet);
+	if (!isAtLeast(request.cniVersion, "0.3.0")) requireOnePerFamily(sets, request.cniVersion);
+	requireDisjoint(sets);
+	return { sets, requested, routes, resolvConf: ipam.resolvConf ?? "" };
+}
+
+/** The short form: fields of a range beside `ranges`. Without a subnet they mean nothing, but must still be addresses. */
+function readLegacyRange(ipam: HostLocalConfig["ipam"]): ReadRange | undefined {
+	if (ipam.subnet !== undefined) return readRange(ipam as RangeConfig, "ipam");
+	for (const key of ["rangeStart", "rangeEnd", "gateway"] as const) optionalAddress(ipam[key], `ipam.${key}`);
+	return undefined;
+}
+
+function readSets(sets: readonly (readonly RangeConfig[])[] = [], path: string): ReadRange[][] {
+	return sets.map((set, i) => set.map((range, j) => readRange(range, `${path}[${i}][${j}]`)));
+}
+
+/** Go merges the three sources, it does not let one override another. */
+function readRequested(args: string, config: HostLocalConfig): Ip[] {
+	const inConfig = (config.args?.cni?.ips ?? []).map((text, i) => readRequest(text, `args.cni.ips[${i}]`));
+	const inRuntime = (config.runtimeConfig?.ips ?? []).map((text, i) => readRequest(text, `runtimeConfig.ips[${i}]`));
+	const requested: Ip[] = [];
+	for (const ip of [readEnvironmentRequest(args), ...inConfig, ...inRuntime]) {
+		if (ip !== undefined && !requested.some((other) => sameIp(other, ip))) requested.push(ip);
+	}
+	return requested;
+}
+
+/** CNI_ARGS `IP`; "" is "not set". */
+function readEnvironmentRequest(args: string): Ip | undefined {
+	const { IP: text = "" } = parseCniArgs(args, ["IP"]);
+	if (text === "") return undefined;
+	const ip = parseRequest(text);
+	if (ip !== undefined) return ip;
+	const pair = quote(`IP=${text}`);
+	throw new CniError(Code.invalidEnvironment, `ARGS: error parsing value of pair ${pair}: invalid IP address ${text}`);
+}
+
+function readRequest(text: string, path: string): Ip {
+	// Go takes "" for an address of no bytes, and then cannot say what family that is.
+	if (text === "") {
+		throw new CniError(Code.invalidConfig, "cannot understand ip: IP <nil> not v4 nor v6", `field ${path} is empty`);
+	}
+	const ip = parseRequest(text);
+	if (ip === undefined) throw new CniError(Code.invalidConfig, `invalid IP address ${text}`, `field ${path}`);
+	return ip;
+}
+
+/** An address with or without a prefix length, which is dropped. */
+function parseRequest(text: string): Ip | undefined {
+	return text.includes("/") ? parseCidr(text)?.ip : parseIp(text);
+}
+
+/**
+ * Folder of the network's store. It needs nothing of the configuration but `name` and `dataDir`: what was handed out can
+ * be released though the ranges are no longer valid (Go's DEL fails there). Throws code 6 or 7.
+ */
+export function storeDirectory(request: Request): string {
+	const { dataDir = "" } = ipamOf(request);
+	if (typeof dataDir !== "string") {
+		throw new CniError(Code.decoding, `ipam.dataDir must be a string, not ${excerpt(dataDir)}`);
+	}
+	const parent = dataDir === "" ? DEFAULT_DATA_DIR : dataDir.replace(/\/+$/, "");
+	return `${parent}/${request.network}`;
+}
+
+const IPAM_KEYS = { members: { ipam: { members: { dataDir: {} } } } };
+
+function ipamOf(request: Request): JsonObject {
+	const { ipam } = foldKeys(request.config, IPAM_KEYS) as { ipam?: JsonValue };
+	if (ipam === undefined) throw new CniError(Code.invalidConfig, "IPAM config missing 'ipam' key");
+	if (!isObject(ipam)) throw new CniError(Code.decoding, `ipam must be an object, not ${excerpt(ipam)}`);
+	return ipam;
+}

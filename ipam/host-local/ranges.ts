@@ -1,0 +1,96 @@
+/**
+ * Range sets of the configuration, checked and completed in the order and with the sentences of the Go plugin.
+ */
+import { CniError, Code } from "../../lib/cni/error.ts";
+import { addressBits, formatIp, type Ip, nextIp, previousIp, sameIp } from "../../lib/ip/address.ts";
+import { type Cidr, contains, formatCidr, lastAddressOf, networkOf } from "../../lib/ip/cidr.ts";
+import { familyOf, formatRange, type Range, type RangeSet, rangesOverlap, setsOverlap } from "../../lib/ip/range.ts";
+import { optionalAddress, requireCidr } from "../fields.ts";
+import type { RangeConfig } from "./schema.ts";
+
+/** A range as configured, its texts read but nothing checked or filled in. */
+export interface ReadRange {
+	readonly subnet: Cidr;
+	/** The subnet is written as an IPv4-mapped IPv6 network ("::ffff:10.0.0.0/120"). */
+	readonly mapped: boolean;
+	readonly start: Ip | undefined;
+	readonly end: Ip | undefined;
+	readonly gateway: Ip | undefined;
+}
+
+/** Reads the texts of the range at `path` of the configuration. Throws code 7. */
+export function readRange(range: RangeConfig, path: string): ReadRange {
+	const subnet = requireCidr(range.subnet, `${path}.subnet`);
+	return {
+		subnet,
+		mapped: subnet.ip.family === 4 && range.subnet.includes(":"),
+		start: optionalAddress(range.rangeStart, `${path}.rangeStart`),
+		end: optionalAddress(range.rangeEnd, `${path}.rangeEnd`),
+		gateway: optionalAddress(range.gateway, `${path}.gateway`),
+	};
+}
+
+/** Checks and completes range set `index`. Throws code 7: `invalid range set <index>: <reason>`. */
+export function completeSet(ranges: readonly ReadRange[], index: number): RangeSet {
+	const invalid = (reason: string) => new CniError(Code.invalidConfig, `invalid range set ${index}: ${reason}`);
+	if (ranges.length === 0) throw invalid("empty range set");
+	const set: Range[] = [];
+	for (const read of ranges) {
+		const range = completeRange(read);
+		if (typeof range === "string") throw invalid(range);
+		set.push(range);
+		if (range.start.family !== set[0]!.start.family) throw invalid("mixed address families");
+	}
+	for (const [position, range] of set.entries()) {
+		for (const later of set.slice(position + 1)) {
+			if (rangesOverlap(range, later)) {
+				throw invalid(`subnets ${formatRange(range)} and ${formatRange(later)} overlap`);
+			}
+		}
+	}
+	return set;
+}
+
+/** The range with what its subnet implies, or the reason why there can be none. */
+function completeRange({ subnet, mapped, start, end, gateway }: ReadRange): Range | string {
+	const { ip, prefix } = subnet;
+	if (prefix > addressBits(ip.family) - 2) return `Network ${formatCidr(subnet)} too small to allocate from`;
+	if (mapped) return "IPNet IP and Mask version mismatch";
+	const network = networkOf(subnet);
+	if (!sameIp(network.ip, ip)) {
+		return `Network has host bits set. For a subnet mask of length ${prefix} the network address is ${formatIp(network.ip)}`;
+	}
+	const first = nextIp(ip)!;
+	// Go looks at the other bound too while it checks one: a start after the end is "not in network".
+	const isAfterEnd = end !== undefined && start?.family === end.family && start.value > end.value;
+	if (start !== undefined && (!contains(subnet, start) || isAfterEnd)) {
+		return `RangeStart ${formatIp(start)} not in network ${formatCidr(subnet)}`;
+	}
+	const from = start ?? first;
+	if (end !== undefined && (!contains(subnet, end) || end.value < from.value)) {
+		return `RangeEnd ${formatIp(end)} not in network ${formatCidr(subnet)}`;
+	}
+	const last = lastAddressOf(subnet);
+	const to = end ?? (ip.family === 4 ? previousIp(last)! : last);
+	return { subnet, start: from, end: to, gateway: gateway ?? first };
+}
+
+/** Throws code 7 where versions before 0.3.0 could not hold the result: they have one address of each family. */
+export function requireOnePerFamily(sets: readonly RangeSet[], cniVersion: string): void {
+	const v4 = sets.filter((set) => familyOf(set) === 4).length;
+	if (v4 <= 1 && sets.length - v4 <= 1) return;
+	throw new CniError(
+		Code.invalidConfig,
+		`CNI version ${cniVersion} does not support more than 1 address per family`,
+		"cniVersion 0.3.0 and later do",
+	);
+}
+
+/** Throws code 7: `range set <i> overlaps with <j>`. */
+export function requireDisjoint(sets: readonly RangeSet[]): void {
+	for (const [i, set] of sets.entries()) {
+		for (let j = i + 1; j < sets.length; j++) {
+			if (setsOverlap(set, sets[j]!)) throw new CniError(Code.invalidConfig, `range set ${i} overlaps with ${j}`);
+		}
+	}
+}

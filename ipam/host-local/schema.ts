@@ -1,0 +1,84 @@
+/**
+ * Configuration of host-local: the one source of its types, JSON Schema, validator and reference page.
+ */
+import { z } from "zod";
+import { pluginConfig, routeConfig } from "../../lib/cni/schema.ts";
+
+const rangeStart = z
+	.string()
+	.optional()
+	.describe("First address to hand out. Absent: the one after the network address. May be the network address itself.");
+const rangeEnd = z
+	.string()
+	.optional()
+	.describe("Last address to hand out. Absent: the last before the broadcast address (IPv4), or the last (IPv6).");
+const gateway = z
+	.string()
+	.optional()
+	.describe("Gateway in the result; never handed out. Absent: the address after the network address.");
+
+const range = z.looseObject({
+	subnet: z.string().describe("Network as CIDR without host bits, at most /30 (IPv4) or /126 (IPv6)."),
+	rangeStart,
+	rangeEnd,
+	gateway,
+});
+
+const rangeSets = z.array(z.array(range));
+const address = z.string();
+
+export const schema = pluginConfig
+	.extend({
+		ipam: z
+			.looseObject({
+				type: z.string().optional().describe('"host-local".'),
+				ranges: rangeSets
+					.optional()
+					.describe(
+						"Range sets: each gives one address. A range set is a list of ranges that do not overlap, of one family, used as one pool.",
+					),
+				subnet: z
+					.string()
+					.optional()
+					.describe("Short form of a range set with one range; comes before those of `ranges`."),
+				rangeStart: rangeStart.describe("As in a range; belongs to the short form."),
+				rangeEnd: rangeEnd.describe("As in a range; belongs to the short form."),
+				gateway: gateway.describe("As in a range; belongs to the short form."),
+				routes: z.array(routeConfig).optional().describe("Routes of the result."),
+				resolvConf: z
+					.string()
+					.optional()
+					.describe("File in the format of resolv.conf on the host: its settings are `dns` of the result."),
+				dataDir: z
+					.string()
+					.optional()
+					.describe(
+						"Folder of the stores, one sub-folder for each network. Absent: /var/lib/cni/networks. The Go plugin reads and writes the same files.",
+					),
+			})
+			.describe("Configuration of host-local itself."),
+		args: z
+			.looseObject({
+				cni: z
+					.looseObject({
+						ips: z.array(address).optional().describe("Addresses asked for, each with or without a prefix length."),
+					})
+					.optional(),
+			})
+			.optional()
+			.describe("Arguments that runtimes add."),
+		runtimeConfig: z
+			.looseObject({
+				ips: z
+					.array(address)
+					.optional()
+					.describe("Capability `ips`: addresses asked for. Added to those of `args` and of CNI_ARGS `IP`."),
+				ipRanges: rangeSets.optional().describe("Capability `ipRanges`: range sets that come before all others."),
+			})
+			.optional()
+			.describe("What the runtime passes for declared capabilities."),
+	})
+	.describe("Configuration of the host-local IPAM plugin.");
+
+export type HostLocalConfig = z.infer<typeof schema>;
+export type RangeConfig = z.infer<typeof range>;

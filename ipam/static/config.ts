@@ -1,0 +1,104 @@
+/**
+ * What static is told: configuration, CNI_ARGS and capabilities, read and ranked as in the Go plugin.
+ */
+import validator from "validator:static";
+import { parseCniArgs } from "../../lib/cni/args.ts";
+import { loadConfig } from "../../lib/cni/config.ts";
+import { CniError, Code } from "../../lib/cni/error.ts";
+import { foldKeys } from "../../lib/cni/keys.ts";
+import type { CniDns, CniRoute, JsonObject, Request } from "../../lib/cni/types.ts";
+import { isAtLeast } from "../../lib/cni/version.ts";
+import { type Ip, parseIp } from "../../lib/ip/address.ts";
+import { type Cidr, contains, parseCidr } from "../../lib/ip/cidr.ts";
+import { optionalAddress, resultRoutes } from "../fields.ts";
+import type { StaticConfig } from "./schema.ts";
+
+export interface StaticAddress {
+	readonly cidr: Cidr;
+	readonly gateway: Ip | undefined;
+}
+
+export interface Static {
+	readonly addresses: readonly StaticAddress[];
+	readonly routes: CniRoute[];
+	readonly dns: CniDns | undefined;
+}
+
+/** The configuration of `request`, every check made. Throws code 4 (CNI_ARGS), 6 (wrong type) or 7. */
+export function loadStatic(request: Request): Static {
+	if ((foldKeys(request.config, { members: { ipam: {} } }) as JsonObject).ipam === undefined) {
+		throw new CniError(Code.invalidConfig, "IPAM config missing 'ipam' key");
+	}
+	const config = loadConfig<StaticConfig>(request.config, validator);
+	const { ipam } = config;
+	const gateways = (ipam.addresses ?? []).map(({ gateway }, i) =>
+		optionalAddress(gateway, `ipam.addresses[${i}].gateway`),
+	);
+	const routes = resultRoutes(ipam.routes);
+
+	const fromEnvironment = readEnvironmentAddresses(request.args);
+	const fromArgs = (config.args?.cni?.ips ?? []).map(readEntry);
+	const fromRuntime = (config.runtimeConfig?.ips ?? []).map(readEntry);
+	let addresses = [fromRuntime, fromArgs].find((list) => list.length > 0);
+	addresses ??= [
+		...(ipam.addresses ?? []).map(({ address }, i) => ({ cidr: readConfigured(address), gateway: gateways[i] })),
+		...fromEnvironment,
+	];
+	requireOnePerFamily(addresses, request.cniVersion);
+	return { addresses, routes, dns: ipam.dns as CniDns | undefined };
+}
+
+/**
+ * CNI_ARGS `IP` (CIDRs) and `GATEWAY` (addresses), each a list with commas. A gateway belongs to every one of these addresses
+ * whose network it is in; those of the configuration keep their own.
+ */
+function readEnvironmentAddresses(args: string): StaticAddress[] {
+	const { IP = "", GATEWAY = "" } = parseCniArgs(args, ["IP", "GATEWAY"]);
+	let addresses: StaticAddress[] = [];
+	for (const item of splitList(IP)) {
+		const cidr = parseCidr(item.trim());
+		if (cidr === undefined) {
+			throw new CniError(
+				Code.invalidEnvironment,
+				`the 'ip' field is expected to be in CIDR notation, got: '${item.trim()}'`,
+				`CNI_ARGS IP=${IP}`,
+			);
+		}
+		addresses.push({ cidr, gateway: undefined });
+	}
+	for (const item of splitList(GATEWAY)) {
+		const gateway = parseIp(item.trim());
+		if (gateway === undefined) {
+			throw new CniError(Code.invalidEnvironment, `invalid gateway address: ${item}`, `CNI_ARGS GATEWAY=${GATEWAY}`);
+		}
+		addresses = addresses.map((each) => (contains(each.cidr, gateway) ? { ...each, gateway } : each));
+	}
+	return addresses;
+}
+
+function splitList(text: string): string[] {
+	return text === "" ? [] : text.split(",");
+}
+
+function readEntry(text: string): StaticAddress {
+	const cidr = parseCidr(text);
+	if (cidr !== undefined) return { cidr, gateway: undefined };
+	throw new CniError(Code.invalidConfig, `an entry in the 'ips' field is NOT in CIDR notation, got: '${text}'`);
+}
+
+function readConfigured(text: string): Cidr {
+	const cidr = parseCidr(text);
+	if (cidr !== undefined) return cidr;
+	throw new CniError(Code.invalidConfig, `the 'address' field is expected to be in CIDR notation, got: '${text}'`);
+}
+
+/** Results before 0.3.0 have one address of each family. */
+function requireOnePerFamily(addresses: readonly StaticAddress[], cniVersion: string): void {
+	const v4 = addresses.filter(({ cidr }) => cidr.ip.family === 4).length;
+	if ((v4 <= 1 && addresses.length - v4 <= 1) || isAtLeast(cniVersion, "0.3.0")) return;
+	throw new CniError(
+		Code.invalidConfig,
+		`CNI version ${cniVersion} does not support more than 1 address per family`,
+		"cniVersion 0.3.0 and later do",
+	);
+}
