@@ -45,7 +45,6 @@ const RTEXT_FILTER_SKIP_STATS = 8;
 const IFLA_VF_INFO = 1;
 const IFLA_VF_MAC = 1;
 const IFLA_VF_VLAN = 2;
-const IFLA_VF_TX_RATE = 3;
 const IFLA_VF_SPOOFCHK = 4;
 const IFLA_VF_LINK_STATE = 5;
 const IFLA_VF_RATE = 6;
@@ -138,10 +137,6 @@ function parseVf(
 				}
 				break;
 			}
-			case IFLA_VF_TX_RATE:
-				// Older than IFLA_VF_RATE, which comes later in the message where the kernel has it.
-				settings.maxTxRate = attribute.u32(4);
-				break;
 			case IFLA_VF_RATE:
 				settings.minTxRate = attribute.u32(4);
 				settings.maxTxRate = attribute.u32(8);

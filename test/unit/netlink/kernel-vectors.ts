@@ -1,0 +1,26 @@
+/**
+ * The messages of vectors.c, which a C compiler makes from the kernel's headers.
+ */
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+export function compileVectors(): Map<string, Uint8Array> {
+	const folder = mkdtempSync(join(tmpdir(), "berth-vectors-"));
+	try {
+		const program = join(folder, "vectors");
+		const source = fileURLToPath(new URL("vectors.c", import.meta.url));
+		execFileSync("cc", ["-Wall", "-Wextra", "-Werror", "-o", program, source]);
+		const lines = execFileSync(program, { encoding: "utf8" }).trimEnd().split("\n");
+		return new Map(
+			lines.map((line) => {
+				const [name, hex] = line.split(" ");
+				return [name!, Uint8Array.from(Buffer.from(hex!, "hex"))];
+			}),
+		);
+	} finally {
+		rmSync(folder, { recursive: true });
+	}
+}

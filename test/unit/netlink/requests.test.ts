@@ -1,0 +1,196 @@
+import { beforeAll, beforeEach, expect, test, vi } from "vitest";
+import { addAddress, deleteAddress } from "../../../lib/netlink/address.ts";
+import {
+	addAltName,
+	getLinkByIndex,
+	getLinkByName,
+	type LinkIndex,
+	listLinks,
+	moveLink,
+	removeAltName,
+	setLinkDown,
+	setLinkFlags,
+	setLinkUp,
+} from "../../../lib/netlink/link.ts";
+import { addRoute, deleteRoute } from "../../../lib/netlink/route.ts";
+import { NETLINK_ROUTE, NetlinkSocket } from "../../../lib/netlink/socket.ts";
+import { getVf, getVfs, setVf, type VfIndex } from "../../../lib/netlink/vf.ts";
+import { errorBody, fakeKernel } from "./fake-kernel.ts";
+import { compileVectors } from "./kernel-vectors.ts";
+
+vi.mock("native:sys", async (original) => (await import("./fake-kernel.ts")).nativeModule(await original<object>()));
+
+let vectors: Map<string, Uint8Array>;
+let socket: NetlinkSocket;
+const link = 7 as LinkIndex;
+const pf = 2 as LinkIndex;
+const vf = (index: number) => index as VfIndex;
+
+beforeAll(() => {
+	vectors = compileVectors();
+});
+beforeEach(() => {
+	fakeKernel.reset();
+	socket = NetlinkSocket.open(NETLINK_ROUTE);
+});
+
+const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
+const ACK = { type: 2, body: errorBody(0) };
+const DONE = { type: 3, body: new Uint8Array(4) };
+
+const requests: [vector: string, answer: { type: number; body?: Uint8Array }, run: () => void][] = [
+	["get-by-name", { type: 2, body: errorBody(19) }, () => getLinkByName(socket, "eth0")],
+	["get-by-alt-name", { type: 2, body: errorBody(19) }, () => getLinkByName(socket, "sixteen-letters-")],
+	["get-by-index", { type: 2, body: errorBody(19) }, () => getLinkByIndex(socket, link)],
+	["list", DONE, () => listLinks(socket)],
+	["up", ACK, () => setLinkUp(socket, link)],
+	["down", ACK, () => setLinkDown(socket, link)],
+	["plain", ACK, () => setLinkFlags(socket, link, { promiscuous: false, allMulticast: false })],
+	[
+		"move",
+		ACK,
+		() => moveLink(socket, link, { netnsFd: 9, name: "net1", mtu: 1400, mac: "02-00-00-00-00-01", up: true }),
+	],
+	["add-alt-name", ACK, () => addAltName(socket, link, "enp1s0f0v3")],
+	["remove-alt-name", ACK, () => removeAltName(socket, link, "enp1s0f0v3")],
+	[
+		"set-vf-all",
+		ACK,
+		() =>
+			setVf(socket, pf, vf(3), {
+				linkState: "disable",
+				trust: true,
+				spoofCheck: false,
+				maxTxRate: 200,
+				minTxRate: 10,
+				mac: "02:00:00:00:00:01",
+				vlanProto: "802.1ad",
+				vlanQos: 5,
+				vlan: 100,
+			}),
+	],
+	["set-vf-no-vlan", ACK, () => setVf(socket, pf, vf(0), { vlan: 0 })],
+	["add-ipv4", ACK, () => addAddress(socket, link, "10.1.2.3/24")],
+	["add-ipv4-31", ACK, () => addAddress(socket, link, "10.1.2.2/31")],
+	["add-ipv6", ACK, () => addAddress(socket, link, "fd00::3/64")],
+	["add-ipv6-nodad", ACK, () => addAddress(socket, link, "fd00::3/64", { noDad: true })],
+	["delete-ipv4", ACK, () => deleteAddress(socket, link, "10.1.2.3/24")],
+	["add-default", ACK, () => addRoute(socket, { dst: "0.0.0.0/0", gw: "10.1.2.1", linkIndex: link })],
+	[
+		"add-full",
+		ACK,
+		() =>
+			addRoute(socket, {
+				dst: "fd01::/48",
+				gw: "fd00::1",
+				linkIndex: link,
+				mtu: 1300,
+				advmss: 1240,
+				priority: 50,
+				table: 1000,
+			}),
+	],
+	["delete", ACK, () => deleteRoute(socket, { dst: "10.0.0.0/8", linkIndex: link, table: 100 })],
+];
+
+test.each(requests)("%s is the message that the kernel's headers make", (name, answer, run) => {
+	fakeKernel.queue.push([answer]);
+	run();
+	expect(hex(fakeKernel.sent[0]!)).toBe(hex(vectors.get(name)!));
+});
+
+test("the VLAN of a VF has 16 bytes, its protocol in network byte order", () => {
+	fakeKernel.queue.push([ACK]);
+	setVf(socket, pf, vf(1), { vlan: 5, vlanProto: "802.1ad" });
+	// length 20 (4 of header, 16 of struct), type 1; VF, VLAN, QoS; 88 a8; padding.
+	expect(hex(fakeKernel.sent[0]!)).toContain("14000100" + "01000000" + "05000000" + "00000000" + "88a8" + "0000");
+});
+
+test("a rate alone, or a VLAN's priority without the VLAN, is refused before anything is sent", () => {
+	expect(() => setVf(socket, pf, vf(0), { minTxRate: 5 })).toThrow("give both");
+	expect(() => setVf(socket, pf, vf(0), { vlanQos: 5 })).toThrow("without vlan");
+	expect(fakeKernel.sent).toEqual([]);
+});
+
+test("a link is read with all that the kernel tells", () => {
+	fakeKernel.queue.push(vectors.get("link-answer")!);
+	expect(getLinkByName(socket, "eth0")).toEqual({
+		index: 2,
+		name: "eth0",
+		altNames: ["enp1s0f0", "uplink-of-rack-4"],
+		mac: "52:54:00:aa:00:01",
+		permanentMac: "52:54:00:aa:00:02",
+		mtu: 9000,
+		minMtu: 68,
+		maxMtu: 9216,
+		flags: 0x1 | 0x2 | 0x40 | 0x1000,
+		up: true,
+		running: true,
+		operState: "up",
+		promiscuity: 2,
+		allMulti: 1,
+		type: 1,
+		kind: "veth",
+		alias: "uplink",
+		parentDevice: "0000:01:00.0",
+	});
+});
+
+const expectedVfs = [
+	{
+		mac: "02:00:00:00:01:00",
+		vlan: 0,
+		vlanQos: 0,
+		vlanProto: "802.1q",
+		minTxRate: 0,
+		maxTxRate: 0,
+		spoofCheck: true,
+		trust: false,
+		linkState: "auto",
+	},
+	{
+		mac: "02:00:00:00:01:01",
+		vlan: 100,
+		vlanQos: 3,
+		vlanProto: "802.1ad",
+		minTxRate: 10,
+		maxTxRate: 200,
+		spoofCheck: false,
+		trust: true,
+		linkState: "enable",
+	},
+	{
+		mac: "02:00:00:00:01:02",
+		vlan: 4094,
+		vlanQos: 7,
+		vlanProto: "802.1q",
+		minTxRate: 0,
+		maxTxRate: 1000,
+		// All ones: the driver does not tell.
+		spoofCheck: undefined,
+		trust: undefined,
+		linkState: "disable",
+	},
+];
+
+test("the VFs of a PF are read, with what the driver does not tell as undefined; statistics are not asked for", () => {
+	fakeKernel.queue.push(vectors.get("vfs-answer")!);
+	expect(getVfs(socket, pf)).toStrictEqual(expectedVfs);
+	expect(hex(fakeKernel.sent[0]!)).toBe(hex(vectors.get("get-vfs")!));
+});
+
+test("one VF is read; one that the PF does not list is undefined", () => {
+	fakeKernel.queue.push(vectors.get("vfs-answer")!);
+	expect(getVf(socket, pf, vf(1))).toStrictEqual(expectedVfs[1]);
+	socket = NetlinkSocket.open(NETLINK_ROUTE);
+	fakeKernel.queue.push(vectors.get("vfs-answer")!);
+	expect(getVf(socket, pf, vf(3))).toBeUndefined();
+});
+
+test("a PF with 200 VFs answers in one datagram of 39 KB", () => {
+	const answer = vectors.get("200-vfs-answer")!;
+	expect(answer.length).toBeGreaterThan(39_000);
+	fakeKernel.queue.push(answer);
+	const vfs = getVfs(socket, pf);
+	expect(vfs.map((each) => each.vlan)).toEqual(Array.from({ length: 200 }, (_, index) => index));
+});
