@@ -58,7 +58,7 @@ function typeText(field: JsonSchema): string {
 	if (field.type === "object" && typeof field.additionalProperties === "object") {
 		return `object of ${typeText(field.additionalProperties)}`;
 	}
-	return field.type === undefined ? "any" : [field.type].flat().join(" or ");
+	return field.type === undefined ? "any" : field.type;
 }
 
 function cell(text: string): string {

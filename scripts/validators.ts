@@ -1,24 +1,23 @@
 /**
- * Validators as code: the module `validator:<name>` for esbuild and vite, made from the zod schema of that name.
+ * Validators: the module `validator:<name>` for esbuild and vite, made from the zod schema of that name.
  *
- * zod is the source, not the run-time: the schema becomes a JSON Schema, ajv's standalone generator makes a function of it,
- * and that function and a tree of the known keys is all that the executable gets.
+ * zod is the source, not the run-time: the schema becomes a JSON Schema, and what of it can say no to a value becomes a small
+ * tree that lib/cni/config.ts walks. That tree is all that the executable gets.
  */
 import { existsSync, readdirSync } from "node:fs";
-import { join, relative } from "node:path";
+import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { Ajv } from "ajv";
-import standalone from "ajv/dist/standalone/index.js";
 import type * as esbuild from "esbuild";
 import { z } from "zod";
-import type { KeyTree } from "../lib/cni/keys.ts";
+import type { Validator } from "../lib/cni/config.ts";
+import type { JsonValue } from "../lib/cni/types.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 
 /** As much of a JSON Schema as our zod schemas make. */
 export interface JsonSchema {
 	$schema?: string;
-	type?: string | string[];
+	type?: string;
 	description?: string;
 	default?: unknown;
 	properties?: Record<string, JsonSchema>;
@@ -53,12 +52,11 @@ export function pluginSchemas(): SchemaSource[] {
 /** Those that only the library needs. */
 const LIBRARY_SCHEMAS: SchemaSource[] = [{ name: "cni-result", file: "lib/cni/result-schema.ts" }];
 
-/** The keywords that lib/cni/config.ts has sentences for, and those that say nothing about a value. */
+/** The keywords that lib/cni/config.ts understands, and those that say nothing about a value. */
 const KEYWORDS = new Set(
-	(
-		"type properties required additionalProperties items anyOf enum const minimum maximum minLength maxLength minItems " +
-		"maxItems pattern $schema title description default"
-	).split(" "),
+	"type properties required additionalProperties items anyOf enum const minimum maximum $schema title description default".split(
+		" ",
+	),
 );
 
 /** The JSON Schema of a source file's `schema`. Throws for what a validator of ours cannot say or would silently do. */
@@ -76,7 +74,8 @@ export async function jsonSchema(source: SchemaSource): Promise<JsonSchema> {
 			}
 			simplify(made as JsonSchema);
 			const unknown = Object.keys(made).find((keyword) => !KEYWORDS.has(keyword));
-			if (unknown) throw new Error(`${here}: lib/cni/config.ts has no sentence for the keyword "${unknown}"`);
+			if (unknown)
+				throw new Error(`${here}: lib/cni/config.ts does not understand the keyword "${unknown}": check it in code`);
 		},
 	}) as JsonSchema;
 }
@@ -90,16 +89,42 @@ function simplify(schema: JsonSchema): void {
 	if (typeof others === "object" && Object.keys(others).length === 0) delete schema.additionalProperties;
 }
 
-/** The keys of a schema, as lib/cni/keys.ts folds them. */
-export function keyTree(schema: JsonSchema): KeyTree {
-	const branches = (schema.anyOf ?? []).map(keyTree);
-	const members: Record<string, KeyTree> = Object.assign({}, ...branches.map((branch) => branch.members ?? {}));
-	for (const [key, below] of Object.entries(schema.properties ?? {})) members[key] = keyTree(below);
-	const others = typeof schema.additionalProperties === "object" ? schema.additionalProperties : schema.items;
-	const items = others ? keyTree(others) : branches.find((branch) => branch.items)?.items;
+const TYPES = {
+	string: "string",
+	integer: "integer",
+	number: "number",
+	boolean: "boolean",
+	object: "object",
+	array: "list",
+} as const;
+
+/** The part of a schema that can say no to a value. */
+export function toValidator(schema: JsonSchema): Validator {
+	const {
+		type,
+		properties = {},
+		required,
+		additionalProperties,
+		items,
+		anyOf,
+		enum: values,
+		minimum,
+		maximum,
+	} = schema;
+	if (type !== undefined && !Object.hasOwn(TYPES, type)) throw new Error(`a validator of ours knows no type ${type}`);
+	if (additionalProperties === false) throw new Error("Go ignores unknown keys: use z.looseObject, not z.strictObject");
+	const below = typeof additionalProperties === "object" ? additionalProperties : items;
+	const members = Object.entries(properties).map(([key, field]) => [key, toValidator(field)] as const);
+	const oneOf = "const" in schema ? [schema.const] : values;
 	return {
-		...(Object.keys(members).length > 0 ? { members } : {}),
-		...(items && Object.keys(items).length > 0 ? { items } : {}),
+		...(type !== undefined && { type: TYPES[type as keyof typeof TYPES] }),
+		...(members.length > 0 && { members: Object.fromEntries(members) }),
+		...(required?.length && { required }),
+		...(below && { items: toValidator(below) }),
+		...(oneOf && { oneOf: oneOf as JsonValue[] }),
+		...(minimum !== undefined && { minimum }),
+		...(maximum !== undefined && { maximum }),
+		...(anyOf && { anyOf: anyOf.map(toValidator) }),
 	};
 }
 
@@ -107,72 +132,28 @@ export function keyTree(schema: JsonSchema): KeyTree {
 export async function validatorModule(name: string): Promise<{ code: string; file: string }> {
 	const source = [...pluginSchemas(), ...LIBRARY_SCHEMAS].find((each) => each.name === name);
 	if (!source) throw new Error(`validator:${name}: there is no plugins/${name}/schema.ts or ipam/${name}/schema.ts`);
-	const schema = await jsonSchema(source);
-	// Our keywords mean the same in every draft; the class of 2020-12 adds the bookkeeping of keywords that we do not have.
-	const ajv = new Ajv({
-		messages: false,
-		inlineRefs: true,
-		unicodeRegExp: false,
-		strict: true,
-		strictTypes: false,
-		// "default" is documentation here; the code of ajv would change the value.
-		useDefaults: false,
-		code: { source: true, esm: true, lines: false, optimize: 2 },
-	});
-	const code = standalone(ajv, ajv.compile(withoutTexts(schema) as JsonSchema));
-	if (/\brequire\(|\bimport\b/.test(code)) {
-		throw new Error(`${source.file}: its validator needs ajv at run time: do without the keyword that needs it`);
-	}
-	const body = trim(code, schema);
-	return {
-		file: join(ROOT, source.file),
-		code: `${body}
-export default {
-	validate: (value) => (check(value) ? undefined : check.errors),
-	keys: ${JSON.stringify(keyTree(schema))},
-};
-`,
+	return { file: join(ROOT, source.file), code: expression(toValidator(await jsonSchema(source))) };
+}
+
+/** The module's text. Equal parts, such as the routes and ranges that occur twice, are written once. */
+function expression(validator: Validator): string {
+	const names = new Map<string, string>();
+	const lines: string[] = [];
+	const write = (value: unknown): string => {
+		if (typeof value !== "object" || value === null) return JSON.stringify(value);
+		if (Array.isArray(value)) return `[${value.map(write).join(",")}]`;
+		const members = Object.entries(value).map(([key, below]) => `${JSON.stringify(key)}:${write(below)}`);
+		const text = `{${members.join(",")}}`;
+		let known = names.get(text);
+		if (known === undefined) {
+			known = `v${names.size}`;
+			names.set(text, known);
+			lines.push(`const ${known} = ${text};`);
+		}
+		return known;
 	};
-}
-
-/** The schema without what only people read: ajv puts parts of it into its output. */
-function withoutTexts(schema: unknown): unknown {
-	const text = JSON.stringify(schema, (key, value: unknown) =>
-		(key === "description" && typeof value === "string") || key === "$schema" ? undefined : value,
-	);
-	return JSON.parse(text);
-}
-
-/**
- * Leaves out of ajv's output what nothing of ours reads: its exports, the path into the schema, and the schema itself, of which
- * only the lists of allowed values are used; writes each finding as a call. Half of the size.
- */
-function trim(code: string, schema: JsonSchema): string {
-	const name = /export default (\w+);/.exec(code)?.[1];
-	if (!name) throw new Error("the output of ajv's standalone generator has changed: it has no default export");
-	return code
-		.replace(/^"use strict";/, "")
-		.replace(/const schema\d+ = .*?;(?=(const|function) )/, "")
-		.replaceAll(/schema\d+((?:\.\w+|\["[^"]+"\]|\[\d+\])+)/g, (_, path: string) =>
-			JSON.stringify(valueAt(schema, path)),
-		)
-		.replace(/export const validate = \w+;/, "")
-		.replace(/export default \w+;/, "")
-		.replaceAll(/schemaPath:"(?:[^"\\]|\\.)*",/g, "")
-		.replaceAll(
-			/\w+\.errors = \[\{instancePath(?::([^,]+))?,keyword:("\w+"),params:(\{[^{}]*\})\}\];return false;/g,
-			(_, path = "instancePath", keyword, params) => `return refuse(${path},${keyword},${params});`,
-		)
-		.concat(
-			`\nconst check = ${name};`,
-			"\nfunction refuse(instancePath, keyword, params) { check.errors = [{ instancePath, keyword, params }]; return false; }",
-		);
-}
-
-/** `.properties.spoofchk.enum` or `["x-y"][0]` of a value. */
-function valueAt(value: unknown, path: string): unknown {
-	const keys = [...path.matchAll(/\.(\w+)|\["([^"]+)"\]|\[(\d+)\]/g)].map((match) => match[1] ?? match[2] ?? match[3]!);
-	return keys.reduce<unknown>((below, key) => (below as Record<string, unknown>)[key], value);
+	const root = write(validator);
+	return `${lines.join("\n")}\nexport default ${root};\n`;
 }
 
 const FILTER = /^validator:/;
@@ -211,9 +192,4 @@ export function validatorVitePlugin(): VitePlugin {
 				? validatorModule(id.slice("\0validator:".length)).then(({ code }) => code)
 				: undefined,
 	};
-}
-
-/** Paths in messages, from the project's root. */
-export function fromRoot(path: string): string {
-	return relative(ROOT, path);
 }

@@ -1,24 +1,30 @@
 /**
  * A plugin's configuration: Go's keys folded, then held against the plugin's schema.
+ *
+ * The schema comes from the build as a small tree (scripts/validators.ts), which this walks. Code generated from it by ajv came
+ * to 14 KB for host-local alone, and most of the start of a verb went into loading that.
  */
 import { CniError, Code } from "./error.ts";
-import { describeType } from "./json.ts";
-import { foldKeys, type KeyTree } from "./keys.ts";
+import { isObject } from "./json.ts";
+import { foldKeys } from "./keys.ts";
 import { excerpt } from "./quote.ts";
-import type { JsonObject } from "./types.ts";
+import type { JsonObject, JsonValue } from "./types.ts";
 
-/** What `validator:<name>` exports: a schema as code (scripts/validators.ts). */
+/** What `validator:<name>` exports: a schema, as far as its values can be wrong. */
 export interface Validator {
-	/** What is wrong, in the order in which it was found, or undefined. */
-	validate(value: unknown): readonly Violation[] | undefined;
-	readonly keys: KeyTree;
-}
-
-/** One finding of ajv: a JSON pointer, the keyword of JSON Schema that failed, its parameters. */
-export interface Violation {
-	readonly instancePath: string;
-	readonly keyword: string;
-	readonly params: Readonly<Record<string, unknown>>;
+	/** Undefined: any value goes. */
+	readonly type?: "string" | "integer" | "number" | "boolean" | "object" | "list";
+	/** The members of an object, spelled as the schema spells them. Others are allowed, as in Go. */
+	readonly members?: { readonly [key: string]: Validator };
+	readonly required?: readonly string[];
+	/** The items of a list, or what an object holds under the keys that `members` does not name. */
+	readonly items?: Validator;
+	readonly oneOf?: readonly JsonValue[];
+	/** Bounds of a number, both inclusive. */
+	readonly minimum?: number;
+	readonly maximum?: number;
+	/** A union: the value must fit one of these. */
+	readonly anyOf?: readonly Validator[];
 }
 
 /**
@@ -26,91 +32,126 @@ export interface Violation {
  * Throws for the first violation: code 6 for a value of a wrong type, 7 for a missing or a forbidden one.
  */
 export function loadConfig<T>(config: JsonObject, validator: Validator): T {
-	const folded = foldKeys(config, validator.keys);
-	const violations = validator.validate(folded);
-	if (violations !== undefined) throw violationError(folded, violations);
+	const folded = foldKeys(config, validator);
+	const path: Path = [];
+	const rule = findViolation(folded, validator, path);
+	if (rule !== undefined) throw violationError(folded, path, rule);
 	return folded as T;
 }
 
-function violationError(config: unknown, violations: readonly Violation[]): CniError {
-	const violation = mostTelling(violations);
-	const segments = violation.instancePath.split("/").slice(1).map(unescapePointer);
-	const value = segments.reduce<unknown>((below, key) => (below as Record<string, unknown>)[key], config);
-	const path = formatPath(segments);
-	const { keyword, params } = violation;
-	if (keyword === "required") {
-		const missing = formatPath([...segments, String(params.missingProperty)]);
-		return new CniError(Code.invalidConfig, `${missing} is missing`);
+type Path = (string | number)[];
+
+/** What a value must be: the end of that sentence. */
+interface Rule {
+	readonly code: Code;
+	readonly text: string;
+	/** There is no value to quote. */
+	readonly missing?: true;
+}
+
+/** The rule that `value` breaks first; `path` then leads to the place. Undefined, and `path` as it was, where there is none. */
+function findViolation(value: JsonValue, validator: Validator, path: Path): Rule | undefined {
+	if (validator.anyOf !== undefined) return findUnionViolation(value, validator.anyOf, path);
+	const { type } = validator;
+	if (type !== undefined && !hasType(value, type)) return { code: Code.decoding, text: `${TYPE_NAMES[type]}` };
+	if (validator.oneOf !== undefined && !validator.oneOf.includes(value)) {
+		const text = `${validator.oneOf.length > 1 ? "one of " : ""}${validator.oneOf.map(excerpt).join(", ")}`;
+		return { code: Code.invalidConfig, text };
 	}
-	const types = keyword === "type" ? [params.type] : keyword === "anyOf" ? wantedTypes(violations, violation) : [];
-	const code = types.length > 0 ? Code.decoding : Code.invalidConfig;
-	const rule = types.length > 0 ? `must be ${listTypes(types)}` : describeRule(keyword, params);
-	return new CniError(code, `${path} ${rule}, not ${excerpt(value)}`);
+	if (typeof value === "number") return findBoundViolation(value, validator);
+	if (Array.isArray(value)) return validator.items && findItemViolation(value, validator.items, path);
+	if (isObject(value)) return findMemberViolation(value, validator, path);
+	return undefined;
 }
 
-/** With a union, ajv lists every branch's findings before the union's own: a finding deeper inside says more. */
-function mostTelling(violations: readonly Violation[]): Violation {
-	const last = violations.at(-1)!;
-	if (last.keyword !== "anyOf") return last;
-	return violations.find((each) => each.instancePath.length > last.instancePath.length) ?? last;
+function findBoundViolation(value: number, { minimum, maximum }: Validator): Rule | undefined {
+	if (minimum !== undefined && value < minimum) return { code: Code.invalidConfig, text: `at least ${minimum}` };
+	if (maximum !== undefined && value > maximum) return { code: Code.invalidConfig, text: `at most ${maximum}` };
+	return undefined;
 }
 
-/** The types that the branches of a union want, where the value has none of them. */
-function wantedTypes(violations: readonly Violation[], union: Violation): unknown[] {
-	const branches = violations.filter((each) => each !== union && each.instancePath === union.instancePath);
-	return branches.every((each) => each.keyword === "type") ? branches.map((each) => each.params.type) : [];
+function findItemViolation(list: JsonValue[], items: Validator, path: Path): Rule | undefined {
+	for (let index = 0; index < list.length; index++) {
+		path.push(index);
+		const rule = findViolation(list[index]!, items, path);
+		if (rule !== undefined) return rule;
+		path.pop();
+	}
+	return undefined;
 }
 
-const TYPE_NAMES: Record<string, string> = {
-	string: describeType(""),
-	number: describeType(0),
+function findMemberViolation(object: JsonObject, validator: Validator, path: Path): Rule | undefined {
+	for (const key of validator.required ?? []) {
+		if (Object.hasOwn(object, key)) continue;
+		path.push(key);
+		return { code: Code.invalidConfig, text: "", missing: true };
+	}
+	const { members = {}, items } = validator;
+	for (const key in object) {
+		const below = Object.hasOwn(members, key) ? members[key] : items;
+		if (below === undefined) continue;
+		path.push(key);
+		const rule = findViolation(object[key]!, below, path);
+		if (rule !== undefined) return rule;
+		path.pop();
+	}
+	return undefined;
+}
+
+/** A violation deeper inside one branch says more than that no branch fits. */
+function findUnionViolation(value: JsonValue, branches: readonly Validator[], path: Path): Rule | undefined {
+	const depth = path.length;
+	const rules: Rule[] = [];
+	for (const branch of branches) {
+		const inside = path.slice();
+		const rule = findViolation(value, branch, inside);
+		if (rule === undefined) return undefined;
+		if (inside.length > depth) {
+			path.push(...inside.slice(depth));
+			return rule;
+		}
+		rules.push(rule);
+	}
+	const code = rules.every((rule) => rule.code === Code.decoding) ? Code.decoding : Code.invalidConfig;
+	return { code, text: rules.map((rule) => rule.text).join(" or ") };
+}
+
+const TYPE_NAMES = {
+	string: "a string",
 	integer: "a whole number",
-	boolean: describeType(true),
-	object: describeType({}),
-	array: describeType([]),
-	null: describeType(null),
-};
+	number: "a number",
+	boolean: "true or false",
+	object: "an object",
+	list: "a list",
+} as const;
 
-/** Types may come as a list in one finding (`"type": ["string", "number"]`). */
-function listTypes(types: readonly unknown[]): string {
-	const names = types.flat().map((type) => TYPE_NAMES[String(type)] ?? String(type));
-	return [...new Set(names)].join(" or ");
-}
-
-/** The keywords that scripts/validators.ts lets through, but for "required" and the types. */
-function describeRule(keyword: string, params: Readonly<Record<string, unknown>>): string {
-	switch (keyword) {
-		case "enum":
-			return `must be one of ${(params.allowedValues as unknown[]).map(excerpt).join(", ")}`;
-		case "const":
-			return `must be ${excerpt(params.allowedValue)}`;
-		case "minimum":
-			return `must be at least ${params.limit}`;
-		case "maximum":
-			return `must be at most ${params.limit}`;
-		case "minLength":
-		case "minItems":
-			return params.limit === 1 ? "must have an entry" : `must have at least ${params.limit} entries`;
-		case "maxLength":
-		case "maxItems":
-			return `must have at most ${params.limit} entries`;
-		case "pattern":
-			return `must match ${params.pattern}`;
+function hasType(value: JsonValue, type: NonNullable<Validator["type"]>): boolean {
+	switch (type) {
+		case "integer":
+			return Number.isInteger(value);
+		case "object":
+			return isObject(value);
+		case "list":
+			return Array.isArray(value);
 		default:
-			return "must have one of the forms that the reference page lists";
+			return typeof value === type;
 	}
 }
 
-/** `["ipam", "ranges", "0", "0", "subnet"]`: `ipam.ranges[0][0].subnet`. */
-function formatPath(segments: readonly string[]): string {
-	let path = "";
-	for (const segment of segments) {
-		if (/^[0-9]+$/.test(segment)) path += `[${segment}]`;
-		else path += path === "" ? segment : `.${segment}`;
-	}
-	return path === "" ? "the configuration" : path;
+function violationError(config: JsonValue, path: Path, { code, text, missing }: Rule): CniError {
+	const place = formatPath(path);
+	if (missing) return new CniError(code, `${place} is missing`);
+	let value: unknown = config;
+	for (const key of path) value = (value as Record<string, unknown>)[key];
+	return new CniError(code, `${place} must be ${text}, not ${excerpt(value)}`);
 }
 
-function unescapePointer(segment: string): string {
-	return segment.replaceAll("~1", "/").replaceAll("~0", "~");
+/** `["ipam", "ranges", 0, 0, "subnet"]`: `ipam.ranges[0][0].subnet`. */
+function formatPath(path: Path): string {
+	let text = "";
+	for (const key of path) {
+		if (typeof key === "number") text += `[${key}]`;
+		else text += text === "" ? key : `.${key}`;
+	}
+	return text === "" ? "the configuration" : text;
 }

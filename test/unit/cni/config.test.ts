@@ -1,9 +1,12 @@
 import validator from "validator:cni-result";
+import { Ajv2020 } from "ajv/dist/2020.js";
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { loadConfig, type Validator } from "../../../lib/cni/config.ts";
 import { CniError } from "../../../lib/cni/error.ts";
 import { foldKeys } from "../../../lib/cni/keys.ts";
-import type { JsonObject } from "../../../lib/cni/types.ts";
+import type { JsonObject, JsonValue } from "../../../lib/cni/types.ts";
+import { type JsonSchema, jsonSchema, pluginSchemas, toValidator } from "../../../scripts/validators.ts";
 
 function failure(config: JsonObject, by: Validator = validator): [number, string] {
 	try {
@@ -66,37 +69,97 @@ describe("a configuration against its schema", () => {
 		expect(failure(config)).toEqual([code, message]);
 	});
 
-	const says = (...violations: [string, string, object][]): Validator => ({
-		keys: {},
-		validate: () =>
-			violations.map(([instancePath, keyword, params]) => ({ instancePath, keyword, params: params as never })),
+	const onOff: Validator = { type: "string", oneOf: ["on", "off"] };
+	const small: Validator = { type: "integer", minimum: 1, maximum: 4 };
+	const either: Validator = { anyOf: [{ type: "string" }, { type: "boolean" }] };
+	const deep: Validator = { anyOf: [{ type: "string" }, { type: "object", members: { x: small } }] };
+
+	it.each([
+		[onOff, "ON", 7, 'a/b must be one of "on", "off", not "ON"'],
+		[onOff, 1, 6, "a/b must be a string, not 1"],
+		[{ oneOf: [1] }, 2, 7, "a/b must be 1, not 2"],
+		[small, 0, 7, "a/b must be at least 1, not 0"],
+		[small, 5, 7, "a/b must be at most 4, not 5"],
+		[small, 2.5, 6, "a/b must be a whole number, not 2.5"],
+		[either, 3, 6, "a/b must be a string or true or false, not 3"],
+		[deep, { x: 9 }, 7, "a/b.x must be at most 4, not 9"],
+		[{ type: "object", items: small }, { c: 0 }, 7, "a/b.c must be at least 1, not 0"],
+	] as [Validator, JsonValue, number, string][])("%j refuses %j", (rule, value, code, message) => {
+		expect(failure({ "a/b": value }, { members: { "a/b": rule } })).toEqual([code, message]);
 	});
 
 	it.each([
-		[[["", "required", { missingProperty: "name" }]], 7, "name is missing"],
-		[[["/a~1b", "enum", { allowedValues: ["on", "off"] }]], 7, 'a/b must be one of "on", "off", not 3'],
-		[[["/n", "minimum", { comparison: ">=", limit: 4 }]], 7, "n must be at least 4, not 3"],
-		[[["/n", "maximum", { comparison: "<=", limit: 2 }]], 7, "n must be at most 2, not 3"],
-		[[["/n", "minItems", { limit: 1 }]], 7, "n must have an entry, not 3"],
-		[
-			[
-				["/n", "type", { type: "string" }],
-				["/n", "type", { type: "boolean" }],
-				["/n", "anyOf", {}],
-			],
-			6,
-			"n must be a string or a boolean, not 3",
-		],
-		[
-			[
-				["/o", "type", { type: "string" }],
-				["/o/x", "type", { type: "string" }],
-				["/o", "anyOf", {}],
-			],
-			6,
-			"o.x must be a string, not 4",
-		],
-	] as [[string, string, object][], number, string][])("%j is told", (violations, code, message) => {
-		expect(failure({ "a/b": 3, n: 3, o: { x: 4 } }, says(...violations))).toEqual([code, message]);
+		[onOff, "on"],
+		[small, 4],
+		[either, false],
+		[deep, { x: 4, y: 9 }],
+		[{}, [null, {}]],
+	] as [Validator, JsonValue][])("%j accepts %j", (rule, value) => {
+		expect(loadConfig({ k: value }, { members: { k: rule } })).toEqual({ k: value });
+	});
+});
+
+describe("every validator of the build", () => {
+	/** Values that are right, nearly right, or anything, for a schema. */
+	function values(schema: JsonSchema): fc.Arbitrary<unknown> {
+		const wild = fc.constantFrom<unknown>("on", "", 0, 1, -1, 4095, 1.5, 2 ** 40, true, {}, [], [[]], { name: 1 });
+		return fc.oneof({ weight: 12, arbitrary: fitting(schema) }, { weight: 1, arbitrary: wild });
+	}
+
+	function fitting(schema: JsonSchema): fc.Arbitrary<unknown> {
+		if (schema.anyOf) return fc.oneof(...schema.anyOf.map(values));
+		if (schema.enum) return fc.constantFrom(...schema.enum, "other");
+		switch (schema.type) {
+			case "object": {
+				const members = Object.entries(schema.properties ?? {}).map(([key, field]) => [key, values(field)] as const);
+				const others =
+					typeof schema.additionalProperties === "object" ? values(schema.additionalProperties) : fc.jsonValue();
+				return fc
+					.tuple(
+						fc.record(Object.fromEntries(members), {
+							requiredKeys: fc.sample(fc.boolean(), 1)[0] ? (schema.required ?? []) : [],
+						}),
+						fc.dictionary(fc.constantFrom("x-1", "x-2"), others, { maxKeys: 1 }),
+					)
+					.map(([known, unknown]) => ({ ...unknown, ...known }));
+			}
+			case "array":
+				return fc.array(values(schema.items ?? {}), { maxLength: 3 });
+			case "integer":
+				return fc.oneof(fc.integer({ min: -2, max: 5000 }), fc.constantFrom(schema.minimum ?? 0, schema.maximum ?? 0));
+			case "string":
+				return fc.string({ maxLength: 3 });
+			case "boolean":
+				return fc.boolean();
+			default:
+				return fc.jsonValue();
+		}
+	}
+
+	const sources = [...pluginSchemas(), { name: "cni-result", file: "lib/cni/result-schema.ts" }];
+
+	it.each(sources)("$name says yes and no where ajv does", async (source) => {
+		const schema = await jsonSchema(source);
+		const ajv = new Ajv2020({ strict: false }).compile(schema);
+		const ours = toValidator(schema);
+		const answers = { yes: 0, no: 0 };
+		fc.assert(
+			fc.property(values(schema), (value) => {
+				fc.pre(typeof value === "object" && value !== null && !Array.isArray(value));
+				const plain = JSON.parse(JSON.stringify(value), (_, member) => (member === null ? 0 : member)) as JsonObject;
+				const expected = ajv(plain);
+				answers[expected ? "yes" : "no"]++;
+				let accepted = true;
+				try {
+					loadConfig(plain, ours);
+				} catch (error) {
+					if (!(error instanceof CniError)) throw error;
+					accepted = false;
+				}
+				expect(accepted).toBe(expected);
+			}),
+			{ numRuns: 500 },
+		);
+		expect(Math.min(answers.yes, answers.no), "both answers occur").toBeGreaterThan(20);
 	});
 });

@@ -1,26 +1,34 @@
 import { describe, expect, it } from "vitest";
 import { fieldTable, publishedSchema, withTables } from "../../../scripts/generate.ts";
-import { keyTree, pluginSchemas, validatorModule } from "../../../scripts/validators.ts";
+import { jsonSchema, pluginSchemas, toValidator, validatorModule } from "../../../scripts/validators.ts";
 
 describe("what follows from a schema", () => {
-	it("the tree of keys has every object and list with named keys below, unions included", () => {
+	it("the validator has what can say no to a value, on every level", () => {
 		expect(
-			keyTree({
+			toValidator({
+				type: "object",
+				required: ["plain"],
 				properties: {
-					plain: { type: "string" },
-					ranges: { items: { items: { properties: { subnet: {} } } } },
-					map: { additionalProperties: { properties: { a: {} } } },
-					either: { anyOf: [{ type: "string" }, { properties: { b: {} } }, { items: { properties: { c: {} } } }] },
+					plain: { type: "string", description: "text", default: "x" },
+					ranges: { type: "array", items: { type: "array", items: { properties: { subnet: {} } } } },
+					map: { type: "object", additionalProperties: { type: "integer", minimum: 0 } },
+					either: { anyOf: [{ type: "string" }, { const: 5 }] },
 				},
 			}),
 		).toEqual({
+			type: "object",
+			required: ["plain"],
 			members: {
-				plain: {},
-				ranges: { items: { items: { members: { subnet: {} } } } },
-				map: { items: { members: { a: {} } } },
-				either: { members: { b: {} }, items: { members: { c: {} } } },
+				plain: { type: "string" },
+				ranges: { type: "list", items: { type: "list", items: { members: { subnet: {} } } } },
+				map: { type: "object", items: { type: "integer", minimum: 0 } },
+				either: { anyOf: [{ type: "string" }, { oneOf: [5] }] },
 			},
 		});
+	});
+
+	it("a schema that refuses unknown keys is refused", () => {
+		expect(() => toValidator({ additionalProperties: false })).toThrow("Go ignores unknown keys");
 	});
 
 	it("the table of fields names each with its path, type and text", () => {
@@ -58,7 +66,9 @@ describe("what follows from a schema", () => {
 		expect(published).toMatchObject({ $schema: "https://json-schema.org/draft/2020-12/schema", title: source.name });
 		expect(published.required).toContain("name");
 		const { code } = await validatorModule(source.name);
-		expect(code).not.toMatch(/\brequire\(|\bimport\b|schemaPath|description/);
+		expect(code).not.toMatch(/\bimport\b|description/);
+		const made = (await import(`data:text/javascript,${encodeURIComponent(code)}`)) as { default: unknown };
+		expect(made.default).toEqual(toValidator(await jsonSchema(source)));
 	});
 
 	it("a validator without a schema is an error", async () => {
