@@ -53,7 +53,7 @@ interface Rule {
 function findViolation(value: JsonValue, validator: Validator, path: Path): Rule | undefined {
 	if (validator.anyOf !== undefined) return findUnionViolation(value, validator.anyOf, path);
 	const { type } = validator;
-	if (type !== undefined && !hasType(value, type)) return { code: Code.decoding, text: `${TYPE_NAMES[type]}` };
+	if (type !== undefined && !hasType(value, type)) return { code: Code.decoding, text: TYPE_NAMES[type] };
 	if (validator.oneOf !== undefined && !validator.oneOf.includes(value)) {
 		const text = `${validator.oneOf.length > 1 ? "one of " : ""}${validator.oneOf.map(excerpt).join(", ")}`;
 		return { code: Code.invalidConfig, text };
