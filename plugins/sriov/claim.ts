@@ -46,12 +46,10 @@ export function requireFree(host: NetlinkSocket, pci: string, log: Log): void {
 	const marker = readMarker(pci);
 	if (marker === undefined) return;
 	const records = recordsOf(pci);
-	if (isAlive(marker)) {
-		const owner = records.find((record) => record.netns === marker || record.netns === "");
-		throw new CniError(
-			Code.tryAgain,
-			`pci address ${pci} is already allocated to sandbox ${marker}${owner === undefined ? "" : ` (container ${owner.containerId}, interface ${owner.ifName})`}`,
-		);
+	const owner = records.find((record) => record.netns === marker || record.netns === "");
+	if (isAlive(marker, owner?.netnsIdentity)) {
+		const who = owner === undefined ? "" : ` (container ${owner.containerId}, interface ${owner.ifName})`;
+		throw new CniError(Code.tryAgain, `pci address ${pci} is already allocated to sandbox ${marker}${who}`);
 	}
 	for (const record of records) {
 		log.info(
@@ -62,15 +60,17 @@ export function requireFree(host: NetlinkSocket, pci: string, log: Log): void {
 	removeMarker(pci);
 }
 
-function isAlive(netns: string): boolean {
+/** Whether the sandbox at `netns` is there, and still the one that it was (`identity`; unknown in Go's records). */
+function isAlive(netns: string, identity: string | undefined): boolean {
 	using sandbox = Sandbox.openIfAlive(netns);
-	return sandbox !== undefined;
+	return sandbox !== undefined && (!identity || sandbox.identity === identity);
 }
 
 /** Writes down what the VF is now and who gets it: marker, then record. From here on DEL can put everything back. */
 export function claim(
 	request: Request,
 	attachment: Attachment,
+	sandbox: Sandbox,
 	host: NetlinkSocket,
 	port: VfPort,
 	netdev: Link | undefined,
@@ -79,6 +79,7 @@ export function claim(
 		containerId: request.containerId,
 		ifName: request.ifName,
 		netns: request.netns,
+		netnsIdentity: sandbox.identity,
 		network: request.network,
 		pci: attachment.pci,
 		pfName: port.pfName,

@@ -42,6 +42,8 @@ export interface VfRecord {
 	readonly ifName: string;
 	/** CNI_NETNS of ADD; "" in a record of Go's. */
 	readonly netns: string;
+	/** `Sandbox.identity` of ADD; "" in a record of Go's. */
+	readonly netnsIdentity: string;
 	readonly network: string;
 	readonly pci: string;
 	readonly pfName: string;
@@ -154,6 +156,7 @@ function toJson(record: VfRecord): JsonObject {
 			containerID: record.containerId,
 			ifname: record.ifName,
 			netns: record.netns,
+			netnsIdentity: record.netnsIdentity,
 			netdev: netdev === undefined ? null : { altNames: [...netdev.altNames], up: netdev.up },
 			// What Go's format cannot say: that the PF reports no settings, or not this one.
 			settings:
@@ -177,6 +180,7 @@ function parseRecord(json: string, containerId: string, ifName: string): VfRecor
 		containerId: text(own?.containerID) || containerId,
 		ifName: text(own?.ifname) || ifName,
 		netns: text(own?.netns),
+		netnsIdentity: text(own?.netnsIdentity),
 		network: text(record.name),
 		pci: text(record.deviceID),
 		pfName: text(record.Master),

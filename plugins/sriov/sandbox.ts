@@ -6,6 +6,10 @@ import { Netns } from "../../lib/linux/netns.ts";
 import * as sys from "../../lib/linux/sys.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../../lib/netlink/socket.ts";
 
+const SOL_SOCKET = 1;
+/** asm-generic/socket.h: the same number on x86-64 and arm64. */
+const SO_NETNS_COOKIE = 71;
+
 export class Sandbox {
 	readonly path: string;
 	readonly netns: Netns;
@@ -41,6 +45,20 @@ export class Sandbox {
 		} catch (error) {
 			if (error instanceof CniError && error.code === Code.invalidEnvironment) return undefined;
 			if (sys.isSystemError(error, "ENOENT", "ENOTDIR", "EINVAL", "ENXIO")) return undefined;
+			throw error;
+		}
+	}
+
+	/**
+	 * Which namespace it is, whatever its path: a dead sandbox's path may be used again, and so may its inode number. The kernel's
+	 * cookie is unique until the next boot. "" before Linux 5.14, which has none.
+	 */
+	get identity(): string {
+		try {
+			const cookie = sys.getSocketOption(this.route.fd, SOL_SOCKET, SO_NETNS_COOKIE, 8);
+			return Array.from(cookie, (byte) => byte.toString(16).padStart(2, "0")).join("");
+		} catch (error) {
+			if (sys.isSystemError(error, "ENOPROTOOPT")) return "";
 			throw error;
 		}
 	}

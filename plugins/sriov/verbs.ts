@@ -40,16 +40,17 @@ function add(request: Request): CniResult {
 		throw new CniError(Code.invalidConfig, "cannot convert: no valid IP addresses");
 	}
 	const log = openLog(request, attachment.config);
-	using undo = new UndoStack((what, error) => log.error(`could not ${what} after a failed ADD: ${sentence(error)}`));
 	using sandbox = Sandbox.open(request.netns);
 	requireNameFree(sandbox, request.ifName);
 	using host = NetlinkSocket.open(NETLINK_ROUTE);
 	const port = findPort(host, attachment.pci);
 	using _lock = takeLock(attachment.pci);
 	requireFree(host, attachment.pci, log);
+	// Last, so that it unwinds first: its steps need the sockets and the lock.
+	using undo = new UndoStack((what, error) => log.error(`could not ${what} after a failed ADD: ${sentence(error)}`));
 
 	const netdev = requireNetdev(host, attachment.pci);
-	const record = claim(request, attachment, host, port, netdev);
+	const record = claim(request, attachment, sandbox, host, port, netdev);
 	undo.push(`give VF ${record.pci} back`, () => release(host, record, request.netns, log));
 
 	const settings = applySettings(host, port, record.original.settings, attachment.settings);

@@ -63,6 +63,10 @@ function parse({ status, signal, stdout, stderr }: RunResult): Answer {
 export async function links(machine: Machine, pod?: string): Promise<any[]> {
 	const where = pod === undefined ? [] : ["-n", pod];
 	const all = await machine.json(["ip", ...where, "-j", "-d", "link", "show"]);
+	for (const link of all) {
+		// An interface that is down shows the queueing discipline of when it was up, until it is moved: not a setting.
+		if (!link.flags.includes("UP")) delete link.qdisc;
+	}
 	return all.sort((a: { ifname: string }, b: { ifname: string }) => (a.ifname < b.ifname ? -1 : 1));
 }
 
