@@ -1,0 +1,197 @@
+/**
+ * Runs the tiers of tests, two at a time: see scripts/test.
+ *
+ * Counts come from vitest's JSON report; each step of `lint` counts as one test. A tier that ran no test has failed.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { cargoFolder, hostTarget } from "./build/host.ts";
+
+const root = join(import.meta.dirname, "..");
+const logs = join(root, "build/logs");
+
+interface Count {
+	passed: number;
+	failed: number;
+	skipped: number;
+}
+
+interface Task {
+	readonly name: string;
+	run(): Promise<Count>;
+}
+
+/** Those that take longest come first, so that none of them is left over at the end. */
+const tiers = ["guest", "peers", "lint", "protocol", "unit"];
+
+const running = new Set<ChildProcess>();
+
+/** Runs a program with its output in a log file. */
+function execute(
+	log: string,
+	program: string,
+	args: string[],
+	environment: NodeJS.ProcessEnv = {},
+	folder = root,
+): Promise<boolean> {
+	const output = openSync(join(logs, log), "a");
+	return new Promise((resolve) => {
+		const child = spawn(program, args, {
+			cwd: folder,
+			env: { ...process.env, NO_COLOR: "1", ...environment },
+			stdio: ["ignore", output, output],
+			// A process group of its own, so that Ctrl-C ends what it has started, too.
+			detached: true,
+		});
+		running.add(child);
+		child.on("error", () => resolve(false));
+		child.on("exit", (status) => {
+			running.delete(child);
+			closeSync(output);
+			resolve(status === 0);
+		});
+	});
+}
+
+const node = (log: string, script: string, ...args: string[]) =>
+	execute(log, process.execPath, [join(root, script), ...args]);
+
+/** What the TypeScript and Rust compilers and linters say. */
+async function lint(): Promise<Count> {
+	const cargo = (...args: string[]) => {
+		const environment = { CARGO_TARGET_DIR: cargoFolder(), BERTH_MODULES: join(root, "build/modules") };
+		return execute("lint.log", "cargo", args, environment, join(root, "runtime"));
+	};
+	const steps: Record<string, () => Promise<boolean>> = {
+		"types of the executable": () => node("lint.log", "node_modules/typescript/bin/tsc", "-p", "tsconfig.json"),
+		"types of tests and scripts": () => node("lint.log", "node_modules/typescript/bin/tsc", "-p", "test/tsconfig.json"),
+		"format and lint (biome)": () => execute("lint.log", join(root, "node_modules/.bin/biome"), ["ci", "--colors=off", "."]),
+		"generated files are fresh": () => node("lint.log", "scripts/generate.ts", "--check"),
+		"Rust format (rustfmt)": () => cargo("fmt", "--check"),
+		"Rust lint (clippy)": () =>
+			cargo("clippy", "--release", "--locked", "--target", hostTarget(root), "--", "-D", "warnings"),
+	};
+	const count = { passed: 0, failed: 0, skipped: 0 };
+	for (const [name, step] of Object.entries(steps)) {
+		const passed = await step();
+		count[passed ? "passed" : "failed"]++;
+		if (!passed) {
+			console.log(`test: lint: failed: ${name}`);
+		}
+	}
+	return count;
+}
+
+interface Report {
+	readonly numPassedTests: number;
+	readonly numFailedTests: number;
+	readonly numPendingTests: number;
+	readonly numTodoTests: number;
+	readonly testResults: readonly {
+		readonly status: string;
+		readonly assertionResults: readonly { readonly status: string }[];
+	}[];
+}
+
+async function vitest(tier: string): Promise<Count> {
+	const json = join(logs, `${tier}.json`);
+	rmSync(json, { force: true });
+	const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${json}`];
+	const succeeded = await node(`${tier}.log`, "node_modules/vitest/vitest.mjs", "run", "--project", tier, ...reporters);
+	if (!existsSync(json)) {
+		return { passed: 0, failed: 1, skipped: 0 };
+	}
+	const report = JSON.parse(readFileSync(json, "utf8")) as Report;
+	// A file that failed as a whole, while it was loaded or in a hook, has no failed test in it.
+	const brokenFiles = report.testResults.filter(
+		(file) => file.status === "failed" && !file.assertionResults.some((test) => test.status === "failed"),
+	).length;
+	const count = {
+		passed: report.numPassedTests,
+		failed: report.numFailedTests + brokenFiles,
+		skipped: report.numPendingTests + report.numTodoTests,
+	};
+	if (count.failed === 0 && (!succeeded || count.passed === 0)) {
+		count.failed = 1;
+		console.log(`test: ${tier}: ${count.passed === 0 ? "ran no test" : "vitest failed, though no test did"}`);
+	}
+	return count;
+}
+
+function seconds(since: number): string {
+	return `${((performance.now() - since) / 1000).toFixed(0)} s`;
+}
+
+function report(name: string, count: Count, start: number): void {
+	const skipped = count.skipped > 0 ? `, ${count.skipped} skipped` : "";
+	const numbers = `${count.passed} passed, ${count.failed} failed${skipped}`;
+	console.log(`test: ${name.padEnd(9)} ${numbers.padEnd(32)} ${seconds(start).padStart(6)}   build/logs/${name}.log`);
+	if (count.failed > 0) {
+		console.log(`--- build/logs/${name}.log`);
+		console.log(readFileSync(join(logs, `${name}.log`), "utf8").trimEnd());
+		console.log(`--- end of build/logs/${name}.log`);
+	}
+}
+
+/** Runs tasks, `width` at a time, and adds up their counts. */
+async function runAll(tasks: Task[], width: number): Promise<Count> {
+	const total = { passed: 0, failed: 0, skipped: 0 };
+	const queue = [...tasks];
+	const active = new Map<string, number>();
+	const stillAlive = setInterval(() => {
+		const list = [...active].map(([name, start]) => `${name} (${seconds(start)})`).join(", ");
+		console.log(`test: still running: ${list}`);
+	}, 60_000);
+	const lane = async () => {
+		for (let task = queue.shift(); task !== undefined; task = queue.shift()) {
+			const start = performance.now();
+			active.set(task.name, start);
+			const count = await task.run();
+			active.delete(task.name);
+			report(task.name, count, start);
+			total.passed += count.passed;
+			total.failed += count.failed;
+			total.skipped += count.skipped;
+		}
+	};
+	await Promise.all(Array.from({ length: width }, lane));
+	clearInterval(stillAlive);
+	return total;
+}
+
+async function main(wanted: string[]): Promise<number> {
+	const unknown = wanted.find((tier) => !tiers.includes(tier));
+	if (unknown !== undefined) {
+		console.error(`test: there is no tier "${unknown}": ${[...tiers].sort().join(", ")}`);
+		return 2;
+	}
+	const chosen = tiers.filter((tier) => wanted.length === 0 || wanted.includes(tier));
+	rmSync(logs, { recursive: true, force: true });
+	mkdirSync(logs, { recursive: true });
+	for (const signal of ["SIGINT", "SIGTERM"] as const) {
+		process.once(signal, () => {
+			for (const child of running) {
+				process.kill(-child.pid!, "SIGTERM");
+			}
+			process.exit(130);
+		});
+	}
+
+	console.log("test: building");
+	const start = performance.now();
+	const built = await node("build.log", "scripts/build.ts");
+	report("build", { passed: built ? 1 : 0, failed: built ? 0 : 1, skipped: 0 }, start);
+	if (!built) {
+		console.log("0 passed, 1 failed");
+		return 1;
+	}
+	console.log(`test: running ${chosen.join(", ")}`);
+	const tasks = chosen.map((name) => ({ name, run: () => (name === "lint" ? lint() : vitest(name)) }));
+	const { passed, failed } = await runAll(tasks, Math.min(2, availableParallelism()));
+	console.log(`${passed + 1} passed, ${failed} failed`);
+	return failed === 0 ? 0 : 1;
+}
+
+process.exitCode = await main(process.argv.slice(2));
