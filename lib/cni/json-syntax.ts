@@ -16,6 +16,9 @@ export function explainSyntaxError(bytes: Uint8Array): string | undefined {
 	}
 }
 
+/** Go's limit of nesting. */
+const MAX_DEPTH = 10_000;
+
 class Mismatch extends Error {}
 
 class Scanner {
@@ -27,53 +30,66 @@ class Scanner {
 	}
 
 	document(): void {
-		this.#value(0);
+		// The open brackets: a stack of our own, since the engine's ends long before the nesting that Go reads.
+		const open: string[] = [];
+		do {
+			this.#space();
+			const start = this.#peek();
+			if (start === "{" || start === "[") {
+				this.#open(start, open);
+				continue;
+			}
+			this.#scalar(start);
+			this.#close(open);
+		} while (open.length > 0);
 		this.#space();
 		if (this.#at < this.#bytes.length) throw this.#mismatch("after top-level value");
 	}
 
-	#value(depth: number): void {
-		// The engine's stack bounds its parser and this one; Go allows 10,000 levels, no configuration has ten.
-		if (depth > 1000) throw this.#mismatch("exceeded max depth");
+	/** An opening bracket, and a key after a brace. What is closed at once is done with. */
+	#open(bracket: string, open: string[]): void {
+		if (open.length >= MAX_DEPTH) throw this.#mismatch("exceeded max depth");
+		this.#at++;
 		this.#space();
-		const start = this.#peek();
-		if (start === "{") this.#object(depth);
-		else if (start === "[") this.#array(depth);
-		else if (start === '"') this.#string();
+		if (this.#take(bracket === "{" ? "}" : "]")) {
+			this.#close(open);
+			return;
+		}
+		open.push(bracket);
+		if (bracket === "{") this.#key();
+	}
+
+	/** What follows a value: a comma, and a key in an object; or closing brackets. */
+	#close(open: string[]): void {
+		while (open.length > 0) {
+			const inObject = open.at(-1) === "{";
+			this.#space();
+			if (this.#take(",")) {
+				if (inObject) this.#key();
+				return;
+			}
+			if (!this.#take(inObject ? "}" : "]")) {
+				throw this.#mismatch(inObject ? "after object key:value pair" : "after array element");
+			}
+			open.pop();
+		}
+	}
+
+	#key(): void {
+		this.#space();
+		if (this.#peek() !== '"') throw this.#mismatch("looking for beginning of object key string");
+		this.#string();
+		this.#space();
+		if (!this.#take(":")) throw this.#mismatch("after object key");
+	}
+
+	#scalar(start: string): void {
+		if (start === '"') this.#string();
 		else if (start === "-" || isDigit(start)) this.#number();
 		else if (start === "t") this.#literal("true");
 		else if (start === "f") this.#literal("false");
 		else if (start === "n") this.#literal("null");
 		else throw this.#mismatch("looking for beginning of value");
-	}
-
-	#object(depth: number): void {
-		this.#at++;
-		this.#space();
-		if (this.#take("}")) return;
-		for (;;) {
-			this.#space();
-			if (this.#peek() !== '"') throw this.#mismatch("looking for beginning of object key string");
-			this.#string();
-			this.#space();
-			if (!this.#take(":")) throw this.#mismatch("after object key");
-			this.#value(depth + 1);
-			this.#space();
-			if (this.#take("}")) return;
-			if (!this.#take(",")) throw this.#mismatch("after object key:value pair");
-		}
-	}
-
-	#array(depth: number): void {
-		this.#at++;
-		this.#space();
-		if (this.#take("]")) return;
-		for (;;) {
-			this.#value(depth + 1);
-			this.#space();
-			if (this.#take("]")) return;
-			if (!this.#take(",")) throw this.#mismatch("after array element");
-		}
 	}
 
 	#string(): void {
@@ -147,8 +163,9 @@ class Scanner {
 		const name = character === "'" ? "\\'" : character === '"' ? '"' : quoteCharacter(character);
 		const from = Math.max(0, this.#at - 20);
 		let near = from > 0 ? "..." : "";
-		for (const byte of this.#bytes.subarray(from, this.#at + 12))
+		for (const byte of this.#bytes.subarray(from, this.#at + 12)) {
 			near += byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : " ";
+		}
 		if (this.#at + 12 < this.#bytes.length) near += "...";
 		return new Mismatch(`invalid character '${name}' ${context} (byte ${this.#at}, near ${near.trim()})`);
 	}

@@ -13,7 +13,8 @@ export function parseJson(bytes: Uint8Array, decode: (bytes: Uint8Array) => stri
 		return JSON.parse(decode(bytes)) as JsonValue;
 	} catch (error) {
 		const reason = error instanceof Error ? error.message : String(error);
-		throw new JsonError(explainSyntaxError(bytes) ?? reason);
+		// Valid, and yet refused: nested deeper than the engine's stack allows.
+		throw new JsonError(explainSyntaxError(bytes) ?? `it cannot be read: ${reason}`);
 	}
 }
 

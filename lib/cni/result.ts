@@ -45,7 +45,7 @@ export function parsePrevResult(request: Request): CniResult | undefined {
 	const { prevResult } = foldKeys(request.config, { members: { prevResult: {} } }) as JsonObject;
 	if (prevResult === undefined) return undefined;
 	try {
-		const version = readRaw(prevResult).cniVersion || request.cniVersion;
+		const version = readRaw(prevResult).cniVersion ?? request.cniVersion;
 		const family = FAMILIES.find((versions) => (versions as readonly string[]).includes(request.cniVersion))!;
 		if (!(family as readonly string[]).includes(version)) {
 			const supported = family.join(" ");
