@@ -52,6 +52,8 @@ fn report(error: &CaughtError<'_>) {
             eprintln!("berth: uncaught: {}", exception.message().unwrap_or_default());
             eprint!("{}", exception.stack().unwrap_or_default());
         }
+        // What the engine throws where it has no memory left for an error object.
+        CaughtError::Value(value) if value.is_null() => eprintln!("berth: uncaught: out of memory"),
         other => eprintln!("berth: uncaught: {other}"),
     }
 }

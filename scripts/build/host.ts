@@ -36,7 +36,7 @@ export function hostTarget(root: string): string {
 
 /** Where cargo keeps what it built; shared by all checkouts, and nothing breaks when it is removed. */
 export function cargoFolder(): string {
-	return join(process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "berth/cargo");
+	return join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "berth/cargo");
 }
 
 /**

@@ -1,0 +1,564 @@
+/**
+ * The host and its native module, through an executable of its own that embeds the modules in test/fixtures/runtime.
+ */
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { copyFileSync, mkdtempSync, openSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { compileHost, hostTarget } from "../../scripts/build/host.ts";
+
+const ROOT = join(import.meta.dirname, "../..");
+
+let folder: string;
+let executable: string;
+
+beforeAll(() => {
+	folder = mkdtempSync(join(tmpdir(), "berth-runtime-"));
+	executable = join(folder, "berth");
+	const modules = join(ROOT, "test/fixtures/runtime");
+	copyFileSync(compileHost(ROOT, hostTarget(ROOT), modules, ["fixtures"]), executable);
+});
+
+afterAll(() => rmSync(folder, { recursive: true }));
+
+// biome-ignore lint/suspicious/noExplicitAny: what native functions return, as JSON
+type Result = any;
+
+/** Runs an applet to its end. */
+function run(args: string[], options: { input?: string; env?: NodeJS.ProcessEnv; stdio?: "pipe" } = {}) {
+	return spawnSync(executable, args, { encoding: "utf8", timeout: 50_000, ...options });
+}
+
+/** Makes native calls in one process; see test/fixtures/runtime/applet/probe.js. */
+function probe(...calls: unknown[][]): Result[] {
+	const ended = run(["probe", JSON.stringify(calls)]);
+	if (ended.status !== 0) throw new Error(`the probe ended with ${ended.status ?? ended.signal}: ${ended.stderr}`);
+	return JSON.parse(ended.stdout);
+}
+
+/** The same, without waiting for its end. */
+function probeLater(...calls: unknown[][]): { process: ChildProcess; results: Promise<Result[]> } {
+	const child = spawn(executable, ["probe", JSON.stringify(calls)], { stdio: ["pipe", "pipe", "inherit"] });
+	const results = new Promise<Result[]>((resolve, reject) => {
+		let output = "";
+		child.stdout.setEncoding("utf8").on("data", (text) => {
+			output += text;
+		});
+		child.on("error", reject).on("close", () => resolve(JSON.parse(output)));
+	});
+	return { process: child, results };
+}
+
+const hex = (text: string) => ({ hex: Buffer.from(text).toString("hex") });
+const text = (result: Result) => Buffer.from(result.hex, "hex").toString();
+const result = (index: number, key?: string) => (key === undefined ? { result: index } : { result: index, key });
+
+const AT_FDCWD = -100;
+const O_RDONLY = 0;
+const O_RDWR_CREAT = 0o102;
+const LOCK_SH = 1;
+const LOCK_EX = 2;
+const LOCK_UN = 8;
+
+/** Polls for a condition; fails when it does not come about. */
+async function until(what: string, condition: () => boolean): Promise<void> {
+	const end = Date.now() + 30_000;
+	while (!condition()) {
+		if (Date.now() > end) throw new Error(`waited in vain: ${what}`);
+		await new Promise((resolve) => setImmediate(resolve));
+	}
+}
+
+describe("the executable", () => {
+	test("without a known name it says which there are, and exits 2", () => {
+		for (const args of [[], ["absent"]]) {
+			const ended = run(args);
+			expect(ended.status).toBe(2);
+			expect(ended.stdout).toBe("");
+			expect(ended.stderr).toContain("applets: end modules probe stdin\n");
+		}
+	});
+
+	test("says its version and the engine's", () => {
+		expect(run(["--version"]).stdout).toMatch(/^berth \d+\.\d+\.\d+ \(QuickJS-ng \d+\.\d+\.\d+\)\n$/);
+	});
+
+	test("a link named after an applet runs that applet", () => {
+		const link = join(folder, "probe");
+		symlinkSync("berth", link);
+		const ended = spawnSync(link, ['[["args"]]'], { encoding: "utf8" });
+		expect(JSON.parse(ended.stdout)).toEqual([[link, '[["args"]]']]);
+	});
+
+	test("exit status: 0 at the end of the module, or the one of exit()", () => {
+		expect(run(["end", "return"]).status).toBe(0);
+		expect(run(["end", "exit"]).status).toBe(7);
+	});
+
+	test("an uncaught exception is exit status 70, with message and stack on stderr", () => {
+		const ended = run(["end", "throw"]);
+		expect(ended.status).toBe(70);
+		expect(ended.stdout).toBe("");
+		expect(ended.stderr).toMatch(/^berth: uncaught: nobody caught this\n {4}at throw \(applet\/end\.js:8:13\)\n/);
+	});
+
+	test.each(["memory", "nesting", "recursion"])("too much %s is an exception, not a crash", (what) => {
+		expect(run(["end", what]).status).toBe(70);
+	});
+
+	test("takes 10 MB on standard input", () => {
+		const count = 350_000;
+		const input = JSON.stringify(Array.from({ length: count }, (_, n) => ({ address: `10.0.0.${n}/8` })));
+		expect(input.length).toBeGreaterThan(10_000_000);
+		expect(run(["stdin"], { input }).stdout).toBe(`${count}\n`);
+	});
+
+	test("a module is evaluated once, whoever loads it; one that cannot be loaded throws", () => {
+		expect(JSON.parse(run(["modules"]).stdout)).toEqual({
+			same: true,
+			evaluations: ["chunk", "counter"],
+			answer: 42,
+			"verbs/absent": "TypeError: loadModule: no embedded module verbs/absent",
+			"verbs/broken": "Error: broken while it was evaluated",
+		});
+	});
+
+	test("arguments and environment arrive as they are", () => {
+		const ended = run(["probe", '[["args"],["environment"]]'], { env: { EMPTY: "", A: "b=c", ÄÖ: "ü\n" } });
+		expect(JSON.parse(ended.stdout)).toEqual([
+			[executable, "probe", '[["args"],["environment"]]'],
+			{ EMPTY: "", A: "b=c", ÄÖ: "ü\n" },
+		]);
+	});
+
+	test("opens no descriptor under the number of a closed standard one", () => {
+		const program = '[["openat",-100,"/etc/passwd",0,0]]';
+		const shell = spawnSync("sh", ["-c", `exec "$0" probe '${program}' 0<&- 2>&-`, executable], { encoding: "utf8" });
+		expect(JSON.parse(shell.stdout)[0]).toBeGreaterThan(2);
+	});
+});
+
+describe("errors", () => {
+	test("carry errno, code, call and path", () => {
+		expect(probe(["openat", AT_FDCWD, "/nowhere/x", O_RDONLY, 0])).toEqual([
+			{
+				error: {
+					name: "Error",
+					message: "openat /nowhere/x: no such file or directory (ENOENT)",
+					errno: 2,
+					code: "ENOENT",
+					call: "openat",
+					path: "/nowhere/x",
+				},
+			},
+		]);
+		expect(probe(["fsync", 99])).toEqual([
+			{
+				error: { name: "Error", message: "fsync: bad file descriptor (EBADF)", errno: 9, code: "EBADF", call: "fsync" },
+			},
+		]);
+	});
+
+	test("a NUL in a path or in what a program gets is EINVAL", () => {
+		const program = { path: "/bin/true", args: ["true"], environment: {}, stdin: hex(""), deadlineMs: 1, maxOutput: 0 };
+		const results = probe(
+			["openat", AT_FDCWD, "/etc/passwd\0.bak", O_RDONLY, 0],
+			["spawn", { ...program, args: ["a\0b"] }],
+			["spawn", { ...program, environment: { "A=B": "" } }],
+		);
+		expect(results.map((each) => each.error.code)).toEqual(["EINVAL", "EINVAL", "EINVAL"]);
+	});
+
+	test("arguments of the wrong type or range are TypeErrors", () => {
+		const calls: unknown[][] = [
+			["openat", "x", "/", 0, 0],
+			["openat", AT_FDCWD, 1, 0, 0],
+			["openat", AT_FDCWD, "/", 0.5, 0],
+			["read", 0, -1],
+			["read", 0],
+			["readFile", null, 1],
+			["write", 1, [1, 2]],
+			["decodeUtf8", "text"],
+			["encodeUtf8", 7],
+			["random", 1e9],
+			["poll", {}, 0],
+			["poll", [1], 0],
+			["receive", 0, 1e12, 0],
+			["spawn"],
+			["spawn", { path: "/bin/true" }],
+			["statat", AT_FDCWD, "/", 1],
+			["loadModule", {}],
+		];
+		const results = probe(...calls);
+		expect(results.map((each) => each?.error?.name)).toEqual(calls.map(() => "TypeError"));
+	});
+
+	test("a negative descriptor is EBADF", () => {
+		const results = probe(["close", -1], ["fstat", -1], ["poll", [{ fd: -5, events: 1 }], 0], ["setns", -1, 0]);
+		expect(results.map((each) => each.error.code)).toEqual(["EBADF", "EBADF", "EBADF", "EBADF"]);
+	});
+});
+
+describe("text", () => {
+	test("is UTF-8 outside; a lone surrogate becomes U+FFFD", () => {
+		const results = probe(["encodeUtf8", "aä€😀"], ["encodeUtf8", "x\ud800y"]);
+		expect(results.map(text)).toEqual(["aä€😀", "x\ufffdy"]);
+	});
+
+	test("every byte that belongs to no character becomes U+FFFD, as in Go", () => {
+		// A cut-off euro sign, an encoded surrogate, an overlong slash, a lone continuation byte.
+		const cases = { "61e28262": "a\ufffd\ufffdb", eda080: "\ufffd\ufffd\ufffd", c0af: "\ufffd\ufffd", "80": "\ufffd" };
+		const results = probe(...Object.keys(cases).map((bytes) => ["decodeUtf8", { hex: bytes }]));
+		expect(results).toEqual(Object.values(cases));
+		expect(probe(["decodeUtf8", hex("aä€😀\0b")], ["decodeUtf8", hex("")])).toEqual(["aä€😀\0b", ""]);
+	});
+});
+
+describe("files", () => {
+	test("are written and read whole, however large", () => {
+		const path = join(folder, "large");
+		const size = 5_000_000;
+		const results = probe(
+			["openat", AT_FDCWD, path, O_RDWR_CREAT, 0o640],
+			["write", result(0), { repeat: "01234", times: size / 5 }],
+			["write", result(0), "ä"],
+			["fsync", result(0)],
+			["fchmod", result(0), 0o600],
+			["fstat", result(0)],
+			["readFile", path, size + 2],
+			["readFile", path, size],
+			["openat", AT_FDCWD, path, O_RDONLY, 0],
+			["read", result(8), 7],
+			["readAll", result(8), size],
+			["read", result(8), 10],
+		);
+		expect(readFileSync(path, "utf8")).toBe(`${"01234".repeat(size / 5)}ä`);
+		expect(results[5]).toMatchObject({ size: size + 2, mode: 0o100600, nlink: 1 });
+		expect(results[6].length).toBe(size + 2);
+		expect(results[7].error).toMatchObject({ code: "EFBIG", path });
+		expect(text(results[9])).toBe("0123401");
+		expect(results[10].length).toBe(size + 2 - 7);
+		expect(results[11].length).toBe(0);
+	});
+
+	test("of size zero that have content, as in procfs, are read to their end", () => {
+		const [file] = probe(["readFile", "/proc/self/cmdline", 100_000]);
+		expect(text(file)).toContain(executable);
+	});
+
+	test("names are made, moved, linked, listed and removed", () => {
+		const at = (name: string) => join(folder, name);
+		const results = probe(
+			["mkdirat", AT_FDCWD, at("d"), 0o755],
+			["openat", AT_FDCWD, at("d"), O_RDONLY, 0],
+			["openat", result(1), "a", O_RDWR_CREAT, 0o600],
+			["linkat", result(1), "a", result(1), "b"],
+			["renameat", result(1), "a", AT_FDCWD, at("d/c")],
+			["readDirectory", at("d")],
+			["statat", result(1), "b", false],
+			["fstat", result(2)],
+			["unlinkat", result(1), "b", 0],
+			["unlinkat", result(1), "c", 0],
+			["readDirectory", at("d")],
+			["unlinkat", AT_FDCWD, at("d"), 0x200],
+			["readDirectory", at("d")],
+		);
+		expect(results[5].sort()).toEqual(["b", "c"]);
+		expect(results[6]).toMatchObject({ ino: results[7].ino, dev: results[7].dev, nlink: 2 });
+		expect(results[10]).toEqual([]);
+		expect(results[12].error).toMatchObject({ code: "ENOENT", path: at("d") });
+	});
+
+	test("links are read, or followed where asked", () => {
+		symlinkSync("/proc/self/ns/net", join(folder, "link"));
+		const results = probe(
+			["readlinkat", AT_FDCWD, join(folder, "link")],
+			["statat", AT_FDCWD, join(folder, "link"), false],
+			["statat", AT_FDCWD, join(folder, "link"), true],
+			["openat", AT_FDCWD, join(folder, "link"), O_RDONLY, 0],
+			["fileSystemType", result(3)],
+		);
+		expect(results[0]).toBe("/proc/self/ns/net");
+		expect(results[1].mode & 0o170000).toBe(0o120000);
+		expect(results[2].mode & 0o170000).toBe(0o100000);
+		expect(results[4]).toBe(0x6e736673);
+	});
+
+	test("a large directory is listed whole", () => {
+		const names = Array.from({ length: 2000 }, (_, n) => `a-name-that-takes-some-room-${n}`);
+		const directory = mkdtempSync(join(folder, "many-"));
+		for (const name of names) writeFileSync(join(directory, name), "");
+		expect(probe(["readDirectory", directory])[0].sort()).toEqual(names.sort());
+	});
+});
+
+describe("flock", () => {
+	const open = (path: string) => ["openat", AT_FDCWD, path, O_RDWR_CREAT, 0o600];
+
+	test("takes a free lock, shares a shared one, and tries once when the deadline is 0", () => {
+		const path = join(folder, "lock");
+		const results = probe(
+			open(path),
+			open(path),
+			["flock", result(0), LOCK_SH, 0],
+			["flock", result(1), LOCK_SH, 0],
+			["flock", result(1), LOCK_EX, 0],
+			["flock", result(0), LOCK_UN, 0],
+			["flock", result(1), LOCK_EX, 0],
+			["flock", result(1), 77, 0],
+		);
+		expect(results.slice(2, 7)).toEqual([true, true, false, true, true]);
+		expect(results[7].error.code).toBe("EINVAL");
+	});
+
+	test("gives up after the deadline, not before", () => {
+		const path = join(folder, "busy");
+		const results = probe(
+			open(path),
+			open(path),
+			["flock", result(0), LOCK_EX, 0],
+			["monotonicMs"],
+			["flock", result(1), LOCK_EX, 120],
+			["monotonicMs"],
+			// The timer is gone: nothing interrupts (or ends) what comes after.
+			["sleepMs", 30],
+			["flock", result(1), LOCK_EX, 0],
+		);
+		expect(results[4]).toBe(false);
+		expect(results[5] - results[3]).toBeGreaterThanOrEqual(120);
+		expect(results[7]).toBe(false);
+	});
+
+	test("waits in the kernel's queue and gets the lock when it is free", async () => {
+		const path = join(folder, "queue");
+		const holder = spawn("flock", [path, "cat"], { stdio: ["pipe", "ignore", "inherit"] });
+		const taken = () => probe(open(path), ["flock", result(0), LOCK_EX, 0])[1] === false;
+		await until("the other program holds the lock", taken);
+		const waiter = probeLater(open(path), ["flock", result(0), LOCK_EX, 40_000]);
+		const queued = () => new RegExp(`-> FLOCK .* ${waiter.process.pid} `).test(readFileSync("/proc/locks", "utf8"));
+		await until("the probe is queued in /proc/locks", queued);
+		holder.stdin.end();
+		expect((await waiter.results)[1]).toBe(true);
+	});
+});
+
+describe("spawn", () => {
+	const program = (path: string, args: string[], more: object = {}) => [
+		"spawn",
+		{ path, args, environment: {}, stdin: hex(""), deadlineMs: 40_000, maxOutput: 100_000_000, ...more },
+	];
+	const shell = (script: string, more: object = {}) => program("/bin/sh", ["sh", "-c", script], more);
+
+	test("gives arguments and nothing but the environment, and returns stdout and status", () => {
+		const [ended] = probe(
+			program("/bin/sh", ["name", "-c", 'echo "$0 $1 $A"; env | grep -v PWD; exit 3', "zero", "one"], {
+				environment: { A: "b c" },
+			}),
+		);
+		expect(ended).toMatchObject({ status: 3, signal: null, timedOut: false });
+		expect(
+			text(ended.stdout)
+				.split("\n")
+				.filter((line) => !line.startsWith("_=")),
+		).toEqual(["zero one b c", "A=b c", ""]);
+	});
+
+	test("passes megabytes through a program that reads and writes at the same time", () => {
+		const [ended] = probe(program("/bin/cat", ["cat"], { stdin: { repeat: "0123456789", times: 400_000 } }));
+		expect(ended).toMatchObject({ status: 0, stdout: { length: 4_000_000 } });
+	});
+
+	test("a program need not read its input", () => {
+		const [ended] = probe(shell("exec 0<&-; echo done", { stdin: { repeat: "x", times: 3_000_000 } }));
+		expect(ended).toMatchObject({ status: 0, timedOut: false });
+		expect(text(ended.stdout)).toBe("done\n");
+	});
+
+	test.each([
+		["that keeps stdout open", "echo begun; exec sleep 600"],
+		["that has closed stdout", "echo begun; exec sleep 600 >&-"],
+	])("kills a program %s at the deadline, and leaves no zombie", (_, script) => {
+		const [ended, children] = probe(shell(script, { deadlineMs: 200 }), [
+			"readFile",
+			"/proc/thread-self/children",
+			100,
+		]);
+		expect(ended).toMatchObject({ status: null, signal: 9, timedOut: true });
+		expect(text(ended.stdout)).toBe("begun\n");
+		expect(text(children)).toBe("");
+	});
+
+	test("more output than allowed is EFBIG, and the end of the program", () => {
+		const [ended] = probe(shell("exec yes", { maxOutput: 10_000 }));
+		expect(ended.error).toMatchObject({ code: "EFBIG", call: "spawn", path: "/bin/sh" });
+	});
+
+	test("passes stderr through", () => {
+		const ended = run(["probe", JSON.stringify([shell("echo to stderr >&2")])]);
+		expect(ended.stderr).toBe("to stderr\n");
+	});
+
+	test("a program may die of SIGPIPE again, and has no signal blocked", () => {
+		const [status] = probe(shell("grep -E 'Sig(Blk|Ign)' /proc/self/status"));
+		const [, blocked, ignored] = /SigBlk:\t(\w+)\nSigIgn:\t(\w+)/.exec(text(status.stdout)) ?? [];
+		expect(BigInt(`0x${blocked}`)).toBe(0n);
+		const SIGPIPE = 13n;
+		expect(BigInt(`0x${ignored}`) & (1n << (SIGPIPE - 1n))).toBe(0n);
+	});
+
+	test("reports the signal that ended a program", () => {
+		expect(probe(shell("kill -TERM $$"))[0]).toMatchObject({ status: null, signal: 15, timedOut: false });
+	});
+
+	test("works where SIGCHLD was ignored by the caller", () => {
+		const calls = JSON.stringify([shell("exit 5")]);
+		const outer = spawnSync("bash", ["-c", `trap '' CHLD; exec "$0" probe "$1"`, executable, calls]);
+		expect(JSON.parse(outer.stdout.toString())[0].status).toBe(5);
+	});
+
+	test("what cannot be started is an error with the path; a script that is being written is ETXTBSY", () => {
+		const busy = join(folder, "busy-program");
+		copyFileSync("/bin/true", busy);
+		openSync(busy, "r+");
+		const results = probe(program("/nowhere/x", ["x"]), program("/etc/passwd", ["x"]), program(busy, ["x"]));
+		expect(results.map((each) => each.error.code)).toEqual(["ENOENT", "EACCES", "ETXTBSY"]);
+		expect(results[0].error).toMatchObject({ call: "execve", path: "/nowhere/x" });
+	});
+});
+
+describe("namespaces and sockets", () => {
+	const CLONE_NEWNET = 0x40000000;
+	const AF_UNIX = 1;
+	const SOCK_STREAM = 1;
+	const SOCK_DGRAM = 2;
+	const POLLIN = 1;
+	const abstract = (name: string) => ({ hex: `0100${Buffer.from(`\0berth-${process.pid}-${name}`).toString("hex")}` });
+
+	test("enter a new network namespace and come back", () => {
+		const own = ["readlinkat", AT_FDCWD, "/proc/self/ns/net"];
+		const results = probe(
+			own,
+			["openat", AT_FDCWD, "/proc/self/ns/net", O_RDONLY, 0],
+			["unshare", CLONE_NEWNET],
+			own,
+			["setns", result(1), CLONE_NEWNET],
+			own,
+			// The wrong kind of namespace.
+			["setns", result(1), 0x20000000],
+		);
+		expect(results[3]).toMatch(/^net:\[\d+\]$/);
+		expect(results[3]).not.toBe(results[0]);
+		expect(results[5]).toBe(results[0]);
+		expect(results[6].error).toMatchObject({ code: "EINVAL", call: "setns" });
+	});
+
+	test("ask the kernel by netlink, and learn a message's real length before reading it", () => {
+		const netlink = (pid: string) => ({ hex: `10000000${pid}00000000` });
+		// struct nlmsghdr and struct ifinfomsg: RTM_GETLINK for interface 1, request only.
+		const request = { hex: "20000000120001000700000000000000" + "00000000010000000000000000000000" };
+		const MSG_PEEK = 2;
+		const MSG_TRUNC = 0x20;
+		const results = probe(
+			["unshare", CLONE_NEWNET],
+			["socket", 16, 3, 0],
+			["bind", result(1), netlink("00000000")],
+			["sendTo", result(1), request, 0, netlink("00000000")],
+			["poll", [{ fd: result(1), events: POLLIN }], 20_000],
+			["receive", result(1), 16, MSG_PEEK | MSG_TRUNC],
+			["receive", result(1), 65_536, 0],
+			["socketName", result(1)],
+			["setSocketOption", result(1), 270, 11, 1],
+			["getSocketOption", result(1), 270, 11, 16],
+		);
+		expect(results[3]).toBe(32);
+		expect(results[4]).toEqual([POLLIN]);
+		const [peeked, message] = [results[5], results[6]];
+		expect(peeked.data.length).toBe(16);
+		expect(peeked.length).toBe(message.length);
+		expect(message.data.length).toBe(message.length);
+		// RTM_NEWLINK, sequence 7, from the kernel.
+		expect(message.data.hex.slice(8, 12)).toBe("1000");
+		expect(message.data.hex.slice(16, 24)).toBe("07000000");
+		expect(message.address).toEqual({ hex: "100000000000000000000000", length: 12 });
+		expect(results[7].hex.slice(0, 4)).toBe("1000");
+		expect(results[9]).toEqual({ hex: "01000000", length: 4 });
+	});
+
+	test("streams: listen, connect, accept, and EPIPE when the other side is gone", () => {
+		const results = probe(
+			["socket", AF_UNIX, SOCK_STREAM, 0],
+			["bind", result(0), abstract("stream")],
+			["listen", result(0), 1],
+			["socket", AF_UNIX, SOCK_STREAM, 0],
+			["connect", result(3), abstract("stream")],
+			["accept", result(0)],
+			["send", result(3), hex("hello"), 0],
+			["receive", result(5), 100, 0],
+			["close", result(3)],
+			["receive", result(5), 100, 0],
+			["write", result(5), "too late"],
+			["socket", AF_UNIX, SOCK_STREAM, 0],
+			["connect", result(11), abstract("nobody")],
+		);
+		expect(text(results[7].data)).toBe("hello");
+		expect(results[9]).toMatchObject({ length: 0, data: { length: 0 } });
+		expect(results[10].error).toMatchObject({ code: "EPIPE", call: "write" });
+		expect(results[12].error).toMatchObject({ code: "ECONNREFUSED", call: "connect" });
+	});
+
+	test("poll returns what happened per entry, and zeroes on time-out", () => {
+		const results = probe(
+			["socket", AF_UNIX, SOCK_DGRAM, 0],
+			["bind", result(0), abstract("poll")],
+			["socket", AF_UNIX, SOCK_DGRAM, 0],
+			[
+				"poll",
+				[
+					{ fd: result(0), events: POLLIN },
+					{ fd: result(2), events: POLLIN },
+				],
+				0,
+			],
+			["monotonicMs"],
+			["poll", [{ fd: result(0), events: POLLIN }], 50],
+			["monotonicMs"],
+			["sendTo", result(2), { repeat: "x", times: 60_000 }, 0, abstract("poll")],
+			[
+				"poll",
+				[
+					{ fd: result(2), events: POLLIN },
+					{ fd: result(0), events: POLLIN },
+				],
+				-1,
+			],
+			["receive", result(0), 1 << 20, 0],
+			["receive", result(0), 10, 0x40],
+		);
+		expect(results[3]).toEqual([0, 0]);
+		expect(results[5]).toEqual([0]);
+		expect(results[6] - results[4]).toBeGreaterThanOrEqual(50);
+		expect(results[8]).toEqual([0, POLLIN]);
+		expect(results[9]).toMatchObject({ length: 60_000, data: { length: 60_000 } });
+		expect(results[10].error.code).toBe("EAGAIN");
+	});
+});
+
+describe("time and chance", () => {
+	test("the clocks are the kernel's", () => {
+		const [before, wall] = [Number(process.hrtime.bigint()) / 1e6, Date.now()];
+		const [monotonic, realtime, , later] = probe(["monotonicMs"], ["realtimeMs"], ["sleepMs", 20], ["monotonicMs"]);
+		expect(monotonic).toBeGreaterThan(before);
+		expect(monotonic).toBeLessThan(Number(process.hrtime.bigint()) / 1e6);
+		expect(realtime).toBeGreaterThanOrEqual(wall);
+		expect(realtime).toBeLessThanOrEqual(Date.now() + 1);
+		expect(later - monotonic).toBeGreaterThanOrEqual(20);
+	});
+
+	test("random bytes differ", () => {
+		const [none, one, other] = probe(["random", 0], ["random", 32], ["random", 32]);
+		expect(none.length).toBe(0);
+		expect([one.length, other.length]).toEqual([32, 32]);
+		expect(one.hex).not.toBe(other.hex);
+	});
+});
