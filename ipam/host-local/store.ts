@@ -45,8 +45,13 @@ export class Store {
 
 	/** Locks the store in `directory`, which is made if missing. Throws code 5, or 11 when the lock is not to be had. */
 	static open(directory: string): Store {
-		makeDirectories(directory, 0o755);
-		return new Store(directory, acquire(`${directory}/lock`));
+		try {
+			return new Store(directory, acquire(`${directory}/lock`));
+		} catch (error) {
+			if (!sys.isSystemError(error, "ENOENT")) throw error;
+			makeDirectories(directory, 0o755);
+			return new Store(directory, acquire(`${directory}/lock`));
+		}
 	}
 
 	/** As `open`, but makes no directory: undefined where there is none, and so nothing held. */
@@ -155,8 +160,11 @@ export class Store {
 
 	/** Throws code 5 when no file can be written here. */
 	requireWritable(): void {
-		this.#writeTemporary("\n");
-		sys.unlinkat(sys.AT_FDCWD, this.#path(TEMPORARY), 0);
+		const path = this.#path(TEMPORARY);
+		this.#attempt(path, () => {
+			writeWhole(path, "\n");
+			sys.unlinkat(sys.AT_FDCWD, path, 0);
+		});
 	}
 
 	#path(name: string): string {
@@ -176,7 +184,7 @@ export class Store {
 				const text = readTextIfPresent(this.#path(name));
 				if (text !== undefined) contents.holders.set(name, parseHolder(text));
 			} catch (error) {
-				// A directory holds no address, but its name is taken.
+				// Also a directory: its name is taken.
 				contents.unreadable.set(name, sentenceOf(error));
 			}
 		}
@@ -211,37 +219,37 @@ export class Store {
 
 	/** Makes or replaces a file: it is there whole, or not at all. Throws code 5. */
 	#write(name: string, text: string): void {
-		this.#writeTemporary(text);
-		try {
-			sys.renameat(sys.AT_FDCWD, this.#path(TEMPORARY), sys.AT_FDCWD, this.#path(name));
-		} catch (error) {
-			this.#discardTemporary();
-			throw error;
-		}
+		const temporary = this.#path(TEMPORARY);
+		const path = this.#path(name);
+		this.#attempt(path, () => {
+			writeWhole(temporary, text);
+			sys.renameat(sys.AT_FDCWD, temporary, sys.AT_FDCWD, path);
+		});
 	}
 
-	#writeTemporary(text: string): void {
-		const flags = sys.O_WRONLY | sys.O_CREAT | sys.O_TRUNC;
-		const fd = sys.openat(sys.AT_FDCWD, this.#path(TEMPORARY), flags, 0o600);
+	/** Runs `work`, which writes `path` by way of the temporary file. Where it fails that is removed, and code 5 thrown. */
+	#attempt(path: string, work: () => void): void {
 		try {
+			work();
+		} catch (error) {
+			const reason = sentenceOf(error);
 			try {
-				sys.write(fd, text);
-			} finally {
-				sys.close(fd);
+				removeIfPresent(this.#path(TEMPORARY));
+			} catch (second) {
+				// The first error is the one to tell; what stays is overwritten by the next write.
+				sentenceOf(second);
 			}
-		} catch (error) {
-			this.#discardTemporary();
-			throw error;
+			throw new CniError(Code.io, `cannot write ${path}: ${reason}`);
 		}
 	}
+}
 
-	/** The caller has an error to tell; a temporary file that stays is overwritten by the next write. */
-	#discardTemporary(): void {
-		try {
-			removeIfPresent(this.#path(TEMPORARY));
-		} catch (error) {
-			sentenceOf(error);
-		}
+function writeWhole(path: string, text: string): void {
+	const fd = sys.openat(sys.AT_FDCWD, path, sys.O_WRONLY | sys.O_CREAT | sys.O_TRUNC, 0o600);
+	try {
+		sys.write(fd, text);
+	} finally {
+		sys.close(fd);
 	}
 }
 

@@ -7,7 +7,7 @@ import type { CniDns, CniResult, Plugin, Request, ValidAttachment } from "../../
 import { formatIp, type Ip } from "../../lib/ip/address.ts";
 import { parseCidr } from "../../lib/ip/cidr.ts";
 import { capacityOf, formatRangeSet, type RangeSet, rangeOf } from "../../lib/ip/range.ts";
-import { readText } from "../../lib/linux/files.ts";
+import { readText, statIfPresent } from "../../lib/linux/files.ts";
 import * as sys from "../../lib/linux/sys.ts";
 import { UndoStack } from "../../lib/linux/undo-stack.ts";
 import { Log } from "../../lib/log/log.ts";
@@ -28,8 +28,9 @@ function add(request: Request): CniResult {
 
 function readDns(path: string): CniDns | undefined {
 	if (path === "") return undefined;
+	const status = statIfPresent(path);
 	// To read from a pipe or a terminal could take for ever.
-	if (!sys.isRegular(sys.statat(sys.AT_FDCWD, path, true).mode)) {
+	if (status !== undefined && !sys.isRegular(status.mode)) {
 		throw new CniError(Code.invalidConfig, `ipam.resolvConf ${path} is not a regular file`);
 	}
 	return parseResolvConf(readText(path));
@@ -99,14 +100,14 @@ function gc(request: Request, valid: readonly ValidAttachment[] | undefined): vo
 /** Ready when an ADD would find a store that can be written and an address in every range set. */
 function status(request: Request): void {
 	const config = loadHostLocal(request);
-	const directory = storeDirectory(request);
 	try {
-		using store = Store.open(directory);
+		using store = Store.open(storeDirectory(request));
 		store.requireWritable();
 		requireFreeAddresses(store, config);
 	} catch (error) {
-		if (!sys.isSystemError(error)) throw error;
-		throw new CniError(Code.notAvailable, `the store ${directory} cannot be used: ${error.message}`);
+		const isIo = sys.isSystemError(error) || (error instanceof CniError && error.code === Code.io);
+		if (!isIo) throw error;
+		throw new CniError(Code.notAvailable, `the store cannot be used: ${error.message}`);
 	}
 }
 

@@ -1,0 +1,137 @@
+/**
+ * host-local from outside: configurations that it must refuse, before it touches anything.
+ */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it, test } from "vitest";
+import { network, range } from "../support/host-local.ts";
+
+describe("a configuration that is not in order changes nothing", () => {
+	const set = (...ranges: object[]) => ({ ranges: [ranges] });
+	test.each<[string, object, number, string]>([
+		["no ranges", {}, 7, "no IP ranges specified"],
+		["an empty set", { ranges: [[]] }, 7, "invalid range set 0: empty range set"],
+		["no CIDR", set(range("10.1.2.0")), 7, "invalid CIDR address: 10.1.2.0"],
+		["leading zeros", set(range("10.1.02.0/24")), 7, "invalid CIDR address: 10.1.02.0/24"],
+		["no address", set(range("10.1.2.0/24", { rangeEnd: "x" })), 7, "invalid IP address: x"],
+		["/31", set(range("10.1.2.0/31")), 7, "invalid range set 0: Network 10.1.2.0/31 too small to allocate from"],
+		[
+			"/128",
+			set(range("2001:db8::1/128")),
+			7,
+			"invalid range set 0: Network 2001:db8::1/128 too small to allocate from",
+		],
+		[
+			"a mapped network",
+			set(range("::ffff:10.1.2.0/120")),
+			7,
+			"invalid range set 0: IPNet IP and Mask version mismatch",
+		],
+		[
+			"host bits",
+			set(range("192.168.127.0/23")),
+			7,
+			"invalid range set 0: Network has host bits set. For a subnet mask of length 23 the network address is 192.168.126.0",
+		],
+		[
+			"host bits in IPv6",
+			set(range("2001:db8:24:19ff::/63")),
+			7,
+			"invalid range set 0: Network has host bits set. For a subnet mask of length 63 the network address is 2001:db8:24:19fe::",
+		],
+		[
+			"a start outside",
+			set(range("192.0.2.0/24", { rangeStart: "192.0.3.0" })),
+			7,
+			"invalid range set 0: RangeStart 192.0.3.0 not in network 192.0.2.0/24",
+		],
+		[
+			"an end outside",
+			set(range("192.0.2.0/24", { rangeEnd: "192.0.4.0" })),
+			7,
+			"invalid range set 0: RangeEnd 192.0.4.0 not in network 192.0.2.0/24",
+		],
+		[
+			"a start after the end",
+			set(range("192.0.2.0/24", { rangeStart: "192.0.2.50", rangeEnd: "192.0.2.40" })),
+			7,
+			"invalid range set 0: RangeStart 192.0.2.50 not in network 192.0.2.0/24",
+		],
+		[
+			"an end before the default start",
+			set(range("192.0.2.0/24", { rangeEnd: "192.0.2.0" })),
+			7,
+			"invalid range set 0: RangeEnd 192.0.2.0 not in network 192.0.2.0/24",
+		],
+		[
+			"two families",
+			set(range("10.1.2.0/24"), range("2001:db8::/64")),
+			7,
+			"invalid range set 0: mixed address families",
+		],
+		[
+			"overlap in a set",
+			set(range("10.1.0.0/22"), range("10.1.2.0/24")),
+			7,
+			"invalid range set 0: subnets 10.1.0.1-10.1.3.254 and 10.1.2.1-10.1.2.254 overlap",
+		],
+		["overlap of sets", { ranges: [[range("10.1.0.0/22")], [range("10.1.2.0/24")]] }, 7, "range set 0 overlaps with 1"],
+		[
+			"a route to nowhere",
+			{ ...set(range("10.1.2.0/24")), routes: [{ dst: "default" }] },
+			7,
+			"invalid CIDR address: default",
+		],
+		["no subnet", { ranges: [[{ rangeStart: "10.1.2.3" }]] }, 7, "ipam.ranges[0][0].subnet is missing"],
+		["a number for a subnet", { ranges: [[{ subnet: 5 }]] }, 6, "ipam.ranges[0][0].subnet must be a string, not 5"],
+		["a set that is no list", { ranges: [range("10.1.2.0/24")] }, 6, "ipam.ranges[0] must be a list"],
+		["a folder that is no text", { dataDir: 5, subnet: "10.1.2.0/24" }, 6, "ipam.dataDir must be a string, not 5"],
+	])("%s", async (_, ipam, code, sentence) => {
+		const { run, dataDir } = network(ipam);
+		const { status, json } = await run("ADD");
+		expect({ status, code: json.code }).toEqual({ status: 1, code });
+		expect(json.msg).toContain(sentence);
+		expect(existsSync(join(dataDir, "net"))).toBe(false);
+	});
+
+	test.each<[string, object, string, number, string]>([
+		["no ipam", { ipam: null }, "", 7, "IPAM config missing 'ipam' key"],
+		["ipam that is no object", { ipam: [] }, "", 6, "ipam must be an object, not []"],
+		[
+			"null among the requests",
+			{ args: { cni: { ips: [null] } } },
+			"",
+			6,
+			"args.cni.ips[0] must be a string, not null",
+		],
+		["an empty request", { args: { cni: { ips: [""] } } }, "", 7, "cannot understand ip: IP <nil> not v4 nor v6"],
+		[
+			"a request that is no address",
+			{ runtimeConfig: { ips: ["10.1.2.3/33"] } },
+			"",
+			7,
+			"invalid IP address 10.1.2.3/33",
+		],
+		["the same in CNI_ARGS", {}, "IP=bad", 4, 'ARGS: error parsing value of pair "IP=bad": invalid IP address bad'],
+		["a foreign key in CNI_ARGS", {}, "A=b", 4, 'ARGS: unknown args ["A=b"]'],
+		["no pair in CNI_ARGS", {}, "IP", 4, 'ARGS: invalid pair "IP"'],
+	])("%s", async (_, more, args, code, sentence) => {
+		const { run, dataDir } = network(undefined, more);
+		expect(await run("ADD", { args })).toMatchObject({ status: 1, json: { code, msg: sentence } });
+		expect(existsSync(join(dataDir, "net"))).toBe(false);
+	});
+
+	it("a resolvConf that is not there, or no file", async () => {
+		const missing = network({ subnet: "10.1.2.0/24", resolvConf: "/nonexistent/resolv.conf" });
+		expect((await missing.run("ADD")).json).toMatchObject({
+			code: 5,
+			msg: "open /nonexistent/resolv.conf: no such file or directory (ENOENT)",
+		});
+		const device = network({ subnet: "10.1.2.0/24", resolvConf: "/dev/zero" });
+		expect((await device.run("ADD")).json).toMatchObject({
+			code: 7,
+			msg: "ipam.resolvConf /dev/zero is not a regular file",
+		});
+		expect(existsSync(missing.directory) || existsSync(device.directory)).toBe(false);
+	});
+});

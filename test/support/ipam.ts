@@ -1,0 +1,83 @@
+/**
+ * Calls of IPAM plugins as a runtime makes them, ours and the Go ones, and the files of a host-local store.
+ */
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { execa } from "execa";
+import { onTestFinished } from "vitest";
+
+/** Our executable of this name. */
+export function ours(name: string): string {
+	return fileURLToPath(new URL(`../../dist/bin/${name}`, import.meta.url));
+}
+
+export interface Call {
+	readonly config: unknown;
+	/** Default "c1". */
+	readonly id?: string;
+	/** Default "eth0". */
+	readonly ifName?: string;
+	/** CNI_ARGS. */
+	readonly args?: string;
+	/**
+	 * Shell commands that run first, in a private mount namespace that the plugin then shares; "$@" is the plugin's command line
+	 * for scripts that have to go on after it. What they print goes before the answer.
+	 */
+	readonly script?: string;
+}
+
+export interface Answer {
+	readonly status: number | undefined;
+	// biome-ignore lint/suspicious/noExplicitAny: whatever JSON it is; undefined where nothing was printed.
+	readonly json: any;
+	readonly stdout: string;
+	readonly stderr: string;
+}
+
+export async function call(executable: string, verb: string, options: Call): Promise<Answer> {
+	const { config, id = "c1", ifName = "eth0", args = "", script } = options;
+	const command = script === undefined ? [executable] : ["unshare", "-m", "sh", "-euc", script, "sh", executable];
+	const { exitCode, stdout, stderr } = await execa(command[0]!, command.slice(1), {
+		input: typeof config === "string" ? config : JSON.stringify(config),
+		env: {
+			PATH: "/usr/sbin:/usr/bin:/sbin:/bin",
+			CNI_COMMAND: verb,
+			CNI_CONTAINERID: id,
+			CNI_NETNS: "/var/run/netns/none",
+			CNI_IFNAME: ifName,
+			CNI_ARGS: args,
+			CNI_PATH: "/opt/cni/bin",
+		},
+		extendEnv: false,
+		reject: false,
+		stripFinalNewline: false,
+		timeout: 50_000,
+	});
+	const start = script === undefined ? 0 : stdout.indexOf("{");
+	const json = stdout.trim() === "" || start < 0 ? undefined : JSON.parse(stdout.slice(start));
+	return { status: exitCode, json, stdout, stderr };
+}
+
+/** A folder that goes away with the test. */
+export function scratchFolder(): string {
+	const folder = mkdtempSync(join(tmpdir(), "berth-ipam-"));
+	onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+	return folder;
+}
+
+/** Name and text of every file in a store, sorted; without `lock`, which stays empty. */
+export function storeFiles(directory: string): Record<string, string> {
+	const names = readdirSync(directory).filter((name) => name !== "lock");
+	return Object.fromEntries(names.sort().map((name) => [name, readFileSync(join(directory, name), "utf8")]));
+}
+
+/** The addresses that a store holds. */
+export function heldAddresses(directory: string): string[] {
+	return Object.keys(storeFiles(directory)).filter((name) => !name.startsWith("last_reserved_ip."));
+}
+
+export function modeOf(path: string): string {
+	return (statSync(path).mode & 0o7777).toString(8).padStart(4, "0");
+}

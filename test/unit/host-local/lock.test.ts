@@ -1,0 +1,33 @@
+import { expect, it, vi } from "vitest";
+import { Store } from "../../../ipam/host-local/store.ts";
+import { CniError, Code } from "../../../lib/cni/error.ts";
+
+const deadlines: number[] = [];
+vi.mock("../../../lib/linux/sys.ts", async (original) => ({
+	...(await original<typeof import("../../../lib/linux/sys.ts")>()),
+	openat: () => 9,
+	close: () => {},
+	// Someone else holds the lock until the deadline.
+	flock: (_fd: number, _operation: number, deadlineMs: number) => {
+		deadlines.push(deadlineMs);
+		return false;
+	},
+}));
+
+it("gives up on a lock that another process keeps, names the file and says to try again", () => {
+	for (const open of [Store.open, Store.openIfPresent]) {
+		const error = (() => {
+			try {
+				open("/data/net");
+			} catch (thrown) {
+				return thrown;
+			}
+		})();
+		expect(error).toBeInstanceOf(CniError);
+		expect(error).toMatchObject({
+			code: Code.tryAgain,
+			message: "cannot lock /data/net/lock within 60 s: another process holds it",
+		});
+	}
+	expect(deadlines).toEqual([60_000, 60_000]);
+});
