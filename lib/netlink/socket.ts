@@ -40,6 +40,7 @@ const RECEIVE_BYTES = 256 * 1024;
 const DEADLINE_MS = 5000;
 /** How often a dump is started that the kernel calls inconsistent because something changed meanwhile. */
 const DUMP_TRIES = 5;
+const EVENTS_AT_ONCE = 100;
 
 const NLMSGERR_ATTR_MSG = 1;
 
@@ -177,13 +178,14 @@ export class NetlinkSocket {
 	}
 
 	/**
-	 * Waits until the kernel reports a change on a subscribed socket, then empties the queue. False: nothing within `timeoutMs`.
-	 * What changed is not told: ask. (Events can be lost, so they are only a reason to look.)
+	 * Waits until the kernel reports a change on a subscribed socket, then empties the queue (up to a bound: where events keep
+	 * pouring in, the caller shall look at its clock). False: nothing within `timeoutMs`. What changed is not told: ask. (Events can
+	 * be lost, so they are only a reason to look.)
 	 */
 	waitForEvent(timeoutMs: number): boolean {
 		const [events] = sys.poll([{ fd: this.fd, events: POLLIN }], timeoutMs);
 		if (events === 0) return false;
-		for (;;) {
+		for (let event = 0; event < EVENTS_AT_ONCE; event++) {
 			try {
 				sys.receive(this.fd, 1, MSG_DONTWAIT | MSG_TRUNC);
 			} catch (error) {
@@ -191,6 +193,7 @@ export class NetlinkSocket {
 				if (!sys.isSystemError(error, "ENOBUFS")) throw error;
 			}
 		}
+		return true;
 	}
 
 	#send(message: MessageWriter): number {
