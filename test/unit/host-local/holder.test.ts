@@ -10,7 +10,7 @@ describe("text of an address file", () => {
 		["dummy\r\n", "dummy", undefined],
 		["a.b_c-d\r\nnet1@if2", "a.b_c-d", "net1@if2"],
 		["", undefined, undefined],
-		["\r\neth0", undefined, undefined],
+		["\r\neth0", "eth0", undefined],
 		["\0\0\0\0", undefined, undefined],
 		["-dummy\r\neth0", undefined, undefined],
 		["two words", undefined, undefined],
