@@ -180,20 +180,32 @@ export function correctAtHome(host: NetlinkSocket, atHome: Link, original: Origi
 	return failures;
 }
 
-/** Alternative names, MAC and up or down of a netdev that is home. Returns what could not be put back. */
-export function restoreRest(host: NetlinkSocket, link: Link, original: OriginalNetdev): string[] {
+/**
+ * Alternative names, MAC and up or down of a netdev that is home. `freeMac` makes the PF forget the VF's administrative MAC.
+ * Returns what could not be put back.
+ */
+export function restoreRest(host: NetlinkSocket, link: Link, original: OriginalNetdev, freeMac: () => void): string[] {
 	const failures: string[] = [];
 	for (const altName of original.altNames) {
 		if (!link.altNames.includes(altName)) collect(failures, () => addAltName(host, link.index, altName));
 	}
 	if (original.mac !== "" && link.mac !== original.mac) {
-		// The VF may only take it over when it is brought up, as in bringUp.
-		collect(failures, () => bringUp(host, link, original.mac));
-		if (!original.up) setLinkDown(host, link.index);
-	} else if (link.up !== original.up) {
-		(original.up ? setLinkUp : setLinkDown)(host, link.index);
+		collect(failures, () => restoreMac(host, link, original.mac, freeMac));
 	}
+	const up = getLinkByIndex(host, link.index)?.up;
+	if (up !== original.up) (original.up ? setLinkUp : setLinkDown)(host, link.index);
 	return failures;
+}
+
+/**
+ * A driver may refuse a MAC other than the administrative one, even if that is only what the VF takes on at its next reset:
+ * then without the administrative one, and if that does not help, by the reset.
+ */
+function restoreMac(host: NetlinkSocket, link: Link, mac: string, freeMac: () => void): void {
+	setMacIfAllowed(host, link.index, mac);
+	if (getLinkByIndex(host, link.index)?.mac === mac) return;
+	freeMac();
+	bringUp(host, link, mac);
 }
 
 const mtuToRestore = (link: Link, original: OriginalNetdev): { mtu?: number } =>

@@ -3,12 +3,13 @@
  */
 import { Netns } from "../../lib/linux/netns.ts";
 import type { Log } from "../../lib/log/log.ts";
+import type { Link } from "../../lib/netlink/link.ts";
 import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import { findPortIfAny, netdevOnHost } from "./device.ts";
 import { correctAtHome, netdevInPod, restoreRest, takeHome } from "./netdev.ts";
 import { type OriginalNetdev, readMarker, removeMarker, removeRecord, type VfRecord } from "./record.ts";
 import { Sandbox } from "./sandbox.ts";
-import { restoreSettings } from "./settings.ts";
+import { clearMac, restoreSettings } from "./settings.ts";
 
 /**
  * Puts the VF back to what the record says it was, wherever it is now, then forgets the attachment: device, record,
@@ -31,31 +32,44 @@ export function release(host: NetlinkSocket, record: VfRecord, netns: string, lo
 
 /**
  * Settings first: some drivers refuse changes to the netdev of a VF whose settings are half a pod's. Then the netdev, from
- * the pod or from where the kernel put it when the pod's namespace died. Returns what could not be put back.
+ * the pod or from where the kernel put it when the pod's namespace died. Settings again, if its MAC had to be set: that of a
+ * trusted VF becomes the administrative one. Returns what could not be put back.
  */
 function giveBack(host: NetlinkSocket, record: VfRecord, netns: string): string[] {
 	const failures: string[] = [];
 	const { netdev, settings } = record.original;
 	const port = findPortIfAny(host, record.pci);
-	if (port !== undefined && settings !== undefined) failures.push(...restoreSettings(host, port, settings));
-	if (netdev !== undefined) failures.push(...bringHome(host, record, netdev, netns));
+	const putSettingsBack = (): string[] =>
+		port === undefined || settings === undefined ? [] : restoreSettings(host, port, settings);
+	failures.push(...putSettingsBack());
+	if (netdev === undefined) return failures;
+	const home = bringHome(host, record, netdev, netns, failures);
+	if (home === undefined) return failures;
+	const freeMac = (): void => {
+		if (port !== undefined) clearMac(host, port);
+	};
+	failures.push(...restoreRest(host, home, netdev, freeMac));
+	if (home.mac !== netdev.mac) failures.push(...putSettingsBack());
 	return failures;
 }
 
-function bringHome(host: NetlinkSocket, record: VfRecord, original: OriginalNetdev, netns: string): string[] {
-	const failures: string[] = [];
+/** The netdev on the host, under its old name with its old MTU; undefined where it is gone or bound to another driver. */
+function bringHome(
+	host: NetlinkSocket,
+	record: VfRecord,
+	original: OriginalNetdev,
+	netns: string,
+	failures: string[],
+): Link | undefined {
 	const atHome = netdevOnHost(host, record.pci);
 	if (atHome !== undefined) {
 		failures.push(...correctAtHome(host, atHome, original));
 	} else {
 		using sandbox = Sandbox.openIfAlive(netns || record.netns);
 		const inPod = sandbox === undefined ? undefined : netdevInPod(sandbox, record.pci, record.ifName);
-		// Gone, or bound to another driver: nothing of it is left to restore.
-		if (sandbox === undefined || inPod === undefined) return failures;
+		if (sandbox === undefined || inPod === undefined) return undefined;
 		using hostNetns = Netns.current();
 		failures.push(...takeHome(host, hostNetns, sandbox, inPod, original));
 	}
-	const home = netdevOnHost(host, record.pci);
-	if (home !== undefined) failures.push(...restoreRest(host, home, original));
-	return failures;
+	return netdevOnHost(host, record.pci);
 }

@@ -71,8 +71,9 @@ function refusalSentence(
 	after: VfSettings,
 	refusal: NetlinkError | undefined,
 ): string {
-	const name = FIELD_NAMES.find(([each]) => each === field)?.[1];
-	const what = field === undefined ? "a setting" : `${name} ${shown(wanted[field])}`;
+	const group = GROUPS.find((each) => (each as readonly string[]).includes(field ?? ""));
+	const named = FIELD_NAMES.filter(([each]) => (group as readonly string[] | undefined)?.includes(each));
+	const what = named.map(([each, name]) => `${name} ${shown(wanted[each])}`).join(", ") || "a setting";
 	const why = refusal?.message ?? `it still reports ${field && shown(after[field])}`;
 	return `the driver of PF ${port.pfName} did not take ${what} for VF ${port.vf}: ${why}`;
 }
@@ -109,6 +110,11 @@ function restoreOneByOne(route: NetlinkSocket, port: VfPort, changes: Partial<Vf
 		failures.push(`PF ${port.pfName} refused to put ${group.join(", ")} of VF ${port.vf} back: ${refusal.message}`);
 	}
 	return failures;
+}
+
+/** Makes the PF forget the administrative MAC, where its driver can: the VF's netdev may then take any. */
+export function clearMac(route: NetlinkSocket, port: VfPort): void {
+	trySetVf(route, port, { mac: ZERO_MAC });
 }
 
 /** Undefined: done. */

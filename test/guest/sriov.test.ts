@@ -11,6 +11,7 @@ import {
 	hostState,
 	links,
 	stateFiles,
+	succeeded,
 } from "../support/pods.ts";
 import { createVfs, until, type Vf } from "../support/sriov.ts";
 
@@ -32,12 +33,6 @@ const add = (configuration: Configuration, pod: string, more = {}): Promise<Answ
 	callPlugin(guest(), "sriov", "ADD", configuration, { containerId: `c-${pod}`, netns: `/run/netns/${pod}`, ...more });
 const del = (configuration: Configuration, pod: string, more = {}): Promise<Answer> =>
 	callPlugin(guest(), "sriov", "DEL", configuration, { containerId: `c-${pod}`, netns: `/run/netns/${pod}`, ...more });
-
-/** Shows what a verb said when it should not have failed. */
-function succeeded(answer: Answer): Answer {
-	expect(answer.stdout + answer.stderr).toSatisfy(() => answer.status === 0, "exit status 0");
-	return answer;
-}
 
 /** A pod that lasts as long as `body`. */
 async function withPod<T>(name: string, body: () => Promise<T>): Promise<T> {
@@ -182,6 +177,25 @@ describe("what ADD leaves and DEL puts back", () => {
 			succeeded(await del(configuration, "pod1"));
 		});
 		expect(await hostState(guest())).toEqual(before);
+	});
+
+	test.each([
+		["not taken over yet", ""],
+		["taken over by a rebind, as RDMA-CM needs it", "rebind"],
+	])("an administrative MAC that was set on purpose stays (%s)", async (_, rebind) => {
+		const { pci } = vfs[2]!;
+		await guest().run(["ip", "link", "set", PF, "vf", "2", "mac", "02:00:5e:20:00:02"]);
+		if (rebind) {
+			await guest().run(["sh", "-c", `cd /sys/bus/pci/drivers/igbvf && echo ${pci} > unbind && echo ${pci} > bind`]);
+		}
+		const before = await hostState(guest());
+		for (const more of [{}, { mac: "02:00:5e:10:00:0b" }, { mac: "02:00:5e:10:00:0c", trust: "on" }]) {
+			await withPod("pod1", async () => {
+				succeeded(await add(network(2, more), "pod1"));
+				succeeded(await del(network(2, more), "pod1"));
+			});
+			expect(await hostState(guest())).toEqual(before);
+		}
 	});
 
 	test("a VF whose pod went without a DEL starts its next ADD from its own settings", async () => {

@@ -54,6 +54,12 @@ export async function callPlugin(
 	return parse(await machine.run([`${binaries}/${plugin}`], { env, stdin: JSON.stringify(configuration), ok: false }));
 }
 
+/** Throws with all that a verb said if it failed. */
+export function succeeded(answer: Answer): Answer {
+	if (answer.status === 0) return answer;
+	throw new Error(`exit status ${answer.status} (${answer.signal}):\n${answer.stdout}\n${answer.stderr}`);
+}
+
 function parse({ status, signal, stdout, stderr }: RunResult): Answer {
 	return { status, signal, stdout, stderr, json: stdout === "" ? undefined : JSON.parse(stdout) };
 }
