@@ -5,7 +5,7 @@
  *
  * --fast leaves out the type check, and plugins that are not finished. --target builds for another machine (aarch64-unknown-linux-gnu) into dist/TRIPLE/bin.
  */
-import { readFileSync, statSync } from "node:fs";
+import { mkdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { bundle, entryPoints } from "./build/bundle.ts";
@@ -40,9 +40,11 @@ async function build(fast: boolean, wanted: string | undefined): Promise<void> {
 	await step("schemas", () => node("scripts/generate.ts"));
 	const entries = entryPoints(ROOT, ["plugins", "ipam"], fast);
 	await step("bundles", () => bundle(ROOT, entries, modules));
-	const executable = await step("executable", () => compileHost(ROOT, target, modules));
+	mkdirSync(folder, { recursive: true });
+	const made = join(folder, `.berth.${process.pid}`);
+	await step("executable", () => compileHost(ROOT, target, modules, made));
 	const applets = Object.keys(entries).flatMap((entry) => entry.match(/^applet\/(.+)$/)?.slice(1) ?? []);
-	install(executable, folder, applets);
+	install(made, folder, applets);
 	const size = (statSync(join(folder, "berth")).size / 1e6).toFixed(2);
 	console.log(`build: ${folder}/berth, ${size} MB, also as ${applets.join(", ")}`);
 }

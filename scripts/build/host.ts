@@ -2,15 +2,18 @@
  * The Rust host with embedded modules: compiled by cargo, put in place under all of its names.
  */
 import { spawnSync } from "node:child_process";
-import { chmodSync, copyFileSync, linkSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { linkSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 
-/** Runs a program to its end; throws a sentence when it cannot be run or fails. Returns stdout when `capture` is set. */
+/**
+ * Runs a program to its end; throws a sentence when it cannot be run or fails, in which `what` stands for the command. Returns
+ * stdout when `capture` is set.
+ */
 export function run(
 	program: string,
 	args: string[],
-	options: { cwd: string; environment?: NodeJS.ProcessEnv; capture?: boolean },
+	options: { cwd: string; environment?: NodeJS.ProcessEnv; capture?: boolean; what?: string },
 ): string {
 	const result = spawnSync(program, args, {
 		cwd: options.cwd,
@@ -22,7 +25,8 @@ export function run(
 	if (reason?.code === "ENOENT") throw new Error(`${program} is not installed (or not in PATH)`);
 	if (reason) throw reason;
 	if (result.status !== 0) {
-		throw new Error(`${program} ${args[0]} failed (${result.signal ?? `exit status ${result.status}`})`);
+		const what = options.what ?? `${program} ${args[0]}`;
+		throw new Error(`${what} failed (${result.signal ?? `exit status ${result.status}`})`);
 	}
 	return result.stdout ?? "";
 }
@@ -40,34 +44,47 @@ export function cargoFolder(): string {
 }
 
 /**
- * Compiles the host around the modules in `modules` and returns the path of the executable, which the next build replaces.
- * `features`: see runtime/Cargo.toml.
+ * Compiles the host around the modules in `modules` and puts the executable at `path`. `features`: see runtime/Cargo.toml.
  */
-export function compileHost(root: string, target: string, modules: string, features: string[] = []): string {
-	const args = ["build", "--release", "--locked", "--quiet", "--target", target];
-	if (features.length > 0) args.push("--features", features.join(","));
-	run("cargo", args, {
+export function compileHost(
+	root: string,
+	target: string,
+	modules: string,
+	path: string,
+	features: readonly string[] = [],
+): void {
+	const folder = cargoFolder();
+	mkdirSync(folder, { recursive: true });
+	const cargo = ["build", "--release", "--locked", "--quiet", "--target", target];
+	if (features.length > 0) cargo.push("--features", features.join(","));
+	// cargo has one place for the result of every build (of other checkouts, or of the tests): it is ours until it is copied.
+	const script = 'built=$1 path=$2; shift 2; cargo "$@" && cp "$built" "$path"';
+	const built = join(folder, target, "release/berth");
+	run("flock", [join(folder, ".berth.lock"), "sh", "-c", script, "sh", built, path, ...cargo], {
 		// cargo reads .cargo/config.toml of the folder that it is started in.
 		cwd: join(root, "runtime"),
-		environment: { BERTH_MODULES: modules, CARGO_TARGET_DIR: cargoFolder() },
+		environment: { BERTH_MODULES: modules, CARGO_TARGET_DIR: folder, ...linker(root, target) },
+		what: "cargo build",
 	});
-	return join(cargoFolder(), target, "release/berth");
 }
 
-/** Puts the executable at `folder`/berth with a hard link for each applet, and removes what else is there. */
-export function install(executable: string, folder: string, applets: string[]): void {
-	mkdirSync(folder, { recursive: true });
-	const copy = join(folder, `.berth.${process.pid}`);
-	copyFileSync(executable, copy);
-	chmodSync(copy, 0o755);
+/** For another machine: the cross linker under its Debian name, unless the caller chose one. */
+function linker(root: string, target: string): NodeJS.ProcessEnv {
+	const variable = `CARGO_TARGET_${target.toUpperCase().replaceAll("-", "_")}_LINKER`;
+	if (target === hostTarget(root) || process.env[variable]) return {};
+	return { [variable]: `${target.split("-")[0]}-linux-gnu-gcc` };
+}
+
+/** Gives the executable `made` in `folder` the name berth and a hard link for each applet; removes what else is there. */
+export function install(made: string, folder: string, applets: readonly string[]): void {
 	const names = ["berth", ...applets];
 	for (const name of names) {
 		// A new file under the old name: whoever runs the old one keeps it.
 		const link = join(folder, `.${name}.${process.pid}.link`);
-		linkSync(copy, link);
+		linkSync(made, link);
 		renameSync(link, join(folder, name));
 	}
-	rmSync(copy);
+	rmSync(made);
 	for (const name of readdirSync(folder)) {
 		if (!names.includes(name)) rmSync(join(folder, name), { recursive: true });
 	}

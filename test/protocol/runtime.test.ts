@@ -2,7 +2,16 @@
  * The host and its native module, through an executable of its own that embeds the modules in test/fixtures/runtime.
  */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { copyFileSync, mkdtempSync, openSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+	closeSync,
+	copyFileSync,
+	mkdtempSync,
+	openSync,
+	readFileSync,
+	rmSync,
+	symlinkSync,
+	writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -17,7 +26,7 @@ beforeAll(() => {
 	folder = mkdtempSync(join(tmpdir(), "berth-runtime-"));
 	executable = join(folder, "berth");
 	const modules = join(ROOT, "test/fixtures/runtime");
-	copyFileSync(compileHost(ROOT, hostTarget(ROOT), modules, ["fixtures"]), executable);
+	compileHost(ROOT, hostTarget(ROOT), modules, executable, ["fixtures"]);
 });
 
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -420,8 +429,9 @@ describe("spawn", () => {
 	test("what cannot be started is an error with the path; a script that is being written is ETXTBSY", () => {
 		const busy = join(folder, "busy-program");
 		copyFileSync("/bin/true", busy);
-		openSync(busy, "r+");
+		const writer = openSync(busy, "r+");
 		const results = probe(program("/nowhere/x", ["x"]), program("/etc/passwd", ["x"]), program(busy, ["x"]));
+		closeSync(writer);
 		expect(results.map((each) => each.error.code)).toEqual(["ENOENT", "EACCES", "ETXTBSY"]);
 		expect(results[0].error).toMatchObject({ call: "execve", path: "/nowhere/x" });
 	});
