@@ -33,6 +33,15 @@ export function quoteCharacter(character: string): string {
 
 /** A JSON value for a sentence: as JSON, cut after 80 characters. */
 export function excerpt(value: unknown): string {
-	const text = JSON.stringify(value) ?? String(value);
+	const text = toJson(value);
 	return text.length <= 80 ? text : `${text.slice(0, 77)}...`;
+}
+
+function toJson(value: unknown): string {
+	try {
+		return JSON.stringify(value) ?? String(value);
+	} catch {
+		// The engine can parse deeper nesting than it can print.
+		return "something that is nested too deeply";
+	}
 }
