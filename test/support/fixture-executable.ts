@@ -1,9 +1,10 @@
 /**
  * The executable's host with a test's own applets in it, instead of the shipped ones.
  */
-import { execFileSync, spawnSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { copyFileSync, existsSync, globSync, mkdirSync, readFileSync, renameSync } from "node:fs";
+import { once } from "node:events";
+import { existsSync, globSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { bundle } from "../../scripts/build/bundle.ts";
 import { compileHost, hostTarget } from "../../scripts/build/host.ts";
@@ -12,23 +13,36 @@ const ROOT = join(import.meta.dirname, "../..");
 
 /**
  * The executable with `applets` (name to source file, relative to the project), built if what it consists of has changed. Run it as
- * `<path> <applet>`.
+ * `<path> <applet>`. Test files that ask for the same one at the same time wait for each other.
  */
 export async function fixtureExecutable(name: string, applets: Record<string, string>): Promise<string> {
 	const folder = join(ROOT, "build/fixtures", name);
+	mkdirSync(folder, { recursive: true });
+	await using _ = await holdLock(join(folder, "lock"));
 	const modules = join(folder, "modules");
 	const entries = Object.entries(applets).map(([applet, source]) => [`applet/${applet}`, join(ROOT, source)]);
 	await bundle(ROOT, Object.fromEntries(entries), modules);
 	const executable = join(folder, `berth-${fingerprint(modules)}`);
-	// Another test may build with its modules in the same folder of cargo's, between our build and our copy: then once more.
-	for (let attempt = 0; !existsSync(executable); attempt++) {
-		if (attempt === 5) throw new Error(`cargo keeps giving us another build than that of ${modules}`);
-		mkdirSync(folder, { recursive: true });
-		const copy = `${executable}.${process.pid}`;
-		copyFileSync(compileHost(ROOT, hostTarget(ROOT), modules), copy);
-		if (hasApplets(copy, Object.keys(applets))) renameSync(copy, executable);
-	}
+	if (existsSync(executable)) return executable;
+	for (const old of globSync("berth-*", { cwd: folder })) rmSync(join(folder, old));
+	const fresh = join(folder, "fresh");
+	compileHost(ROOT, hostTarget(ROOT), modules, fresh);
+	renameSync(fresh, executable);
 	return executable;
+}
+
+/** flock(1) holds it, so that it is free again however we end. */
+async function holdLock(path: string): Promise<AsyncDisposable> {
+	const holder = spawn("flock", [path, "sh", "-c", "echo held; exec cat"], { stdio: ["pipe", "pipe", "inherit"] });
+	const closed = once(holder, "close");
+	await Promise.race([once(holder.stdout, "data"), closed]);
+	if (holder.exitCode !== null) throw new Error(`flock ${path} failed with exit status ${holder.exitCode}`);
+	return {
+		async [Symbol.asyncDispose]() {
+			holder.stdin.end();
+			await closed;
+		},
+	};
 }
 
 function fingerprint(modules: string): string {
@@ -41,13 +55,6 @@ function fingerprint(modules: string): string {
 	const hash = createHash("sha256");
 	for (const file of files.sort()) hash.update(`${file}\0`).update(readFileSync(file));
 	return hash.digest("hex").slice(0, 16);
-}
-
-/** Called without the name of an applet, the executable lists them. */
-function hasApplets(executable: string, applets: string[]): boolean {
-	const { stderr } = spawnSync(executable, [], { encoding: "utf8" });
-	const listed = /^applets: (.*)$/m.exec(stderr)?.[1]?.split(/[ ,]+/) ?? [];
-	return applets.length === listed.length && applets.every((applet) => listed.includes(applet));
 }
 
 /** A program of one C file, compiled if it has changed: an eye on the kernel that is none of ours. */
