@@ -17,6 +17,7 @@ import { validAttachments } from "../cni/gc.ts";
 import { quote } from "../cni/quote.ts";
 import { parseResult } from "../cni/result.ts";
 import type { CniResult, Plugin, Request, Verb } from "../cni/types.ts";
+import { writeStderr } from "./stderr.ts";
 import * as sys from "./sys.ts";
 
 /** For one call of a delegate, its retries included. The kubelet gives a pod's whole chain of plugins 4 minutes. */
@@ -37,7 +38,7 @@ export function delegateAdd(request: Request, type: string): CniResult {
 		return readDelegateResult(type, execute(target.file, delegated, type), request.cniVersion, sys.decodeUtf8);
 	}
 	const result = addAsVersion(target.plugin, delegated, (failure) =>
-		sys.write(2, `${type}: undoing the failed ADD: ${failure instanceof Error ? failure.message : String(failure)}\n`),
+		writeStderr(`${type}: undoing the failed ADD: ${failure instanceof Error ? failure.message : String(failure)}\n`),
 	);
 	return parseResult(result, request.cniVersion);
 }

@@ -3,6 +3,7 @@
  */
 import { runPlugin } from "../cni/dispatch.ts";
 import type { Plugin } from "../cni/types.ts";
+import { writeStderr } from "./stderr.ts";
 import * as sys from "./sys.ts";
 
 /** More than any configuration with every attachment of a node in it (GC sends about 100 bytes for each). */
@@ -31,15 +32,6 @@ function readStdin(): Uint8Array {
 	} catch (error) {
 		if (sys.isSystemError(error, "EBADF")) return new Uint8Array(0);
 		throw error;
-	}
-}
-
-/** A log that nobody reads (closed, a full disk) must not change the answer. */
-function writeStderr(text: string): void {
-	try {
-		sys.write(2, text);
-	} catch (error) {
-		if (!sys.isSystemError(error)) throw error;
 	}
 }
 
