@@ -90,7 +90,11 @@ declare module "native:sys" {
 	export function send(fd: number, data: Uint8Array, flags: number): number;
 	export function sendTo(fd: number, data: Uint8Array, flags: number, address: Uint8Array): number;
 	/** One datagram. With MSG_TRUNC in `flags`, `length` is its real length, which may exceed `data.length`. */
-	export function receive(fd: number, max: number, flags: number): { data: Uint8Array; length: number; address: Uint8Array };
+	export function receive(
+		fd: number,
+		max: number,
+		flags: number,
+	): { data: Uint8Array; length: number; address: Uint8Array };
 	export function setSocketOption(fd: number, level: number, option: number, value: Uint8Array | number): void;
 	export function getSocketOption(fd: number, level: number, option: number, max: number): Uint8Array;
 	export function socketName(fd: number): Uint8Array;
@@ -111,5 +115,10 @@ declare module "native:sys" {
 		readonly maxOutput: number;
 	}
 	/** Runs a program to its end: stdin given, stdout captured, stderr passed through. Throws when it cannot be started. */
-	export function spawn(options: SpawnOptions): { status: number | null; signal: number | null; stdout: Uint8Array; timedOut: boolean };
+	export function spawn(options: SpawnOptions): {
+		status: number | null;
+		signal: number | null;
+		stdout: Uint8Array;
+		timedOut: boolean;
+	};
 }
