@@ -27,7 +27,7 @@ export interface GuestOptions extends GuestHardware, GuestDrivers {
 	readonly log?: (line: string) => void;
 }
 
-/** A guest that prints nothing on its console for so long while it boots is taken for hung. One boot in many does. */
+/** A guest that prints nothing on its console for so long while it boots is taken for hung. */
 const silenceMs = 30_000;
 const bootTimeoutMs = 240_000;
 
@@ -51,10 +51,10 @@ export class Guest implements Machine {
 		try {
 			return await Guest.#bootOnce(image, options);
 		} catch (error) {
-			if (!(error instanceof SilentGuest)) {
+			if (!(error instanceof FailedBoot)) {
 				throw error;
 			}
-			options.log?.(`${error.message}; starting it once more`);
+			options.log?.(`${error.message.split("\n")[0]} while it booted; starting it once more`);
 			return await Guest.#bootOnce(image, options);
 		}
 	}
@@ -86,6 +86,9 @@ export class Guest implements Machine {
 
 	/** Connects to a guest that another process booted. One connection at a time: waits for the other to go. */
 	static async connect(folder: string): Promise<Guest> {
+		if (!existsSync(join(folder, guestFile.socket))) {
+			throw new Error(`there is no guest in ${folder || "the folder that was not named"}`);
+		}
 		const deadline = Date.now() + 30_000;
 		for (;;) {
 			try {
@@ -157,7 +160,8 @@ export class Guest implements Machine {
 	}
 }
 
-class SilentGuest extends Error {}
+/** One boot in many hangs or panics, on a busy host. */
+class FailedBoot extends Error {}
 
 /** Fetches and builds what the guest boots from, or finds it in the cache. */
 export function prepareGuest(log?: (line: string) => void): Promise<GuestImage> {
@@ -195,14 +199,14 @@ async function waitForAgent(folder: string, isDead: () => boolean): Promise<Agen
 	let lastSign = Date.now();
 	while (Date.now() < deadline) {
 		if (isDead()) {
-			throw new Error(describeDeath(folder));
+			throw new FailedBoot(describeDeath(folder));
 		}
 		const sizeNow = existsSync(console) ? statSync(console).size : 0;
 		if (sizeNow !== size) {
 			size = sizeNow;
 			lastSign = Date.now();
 		} else if (Date.now() - lastSign > silenceMs) {
-			throw new SilentGuest(`the guest was silent for ${silenceMs / 1000} s while it booted`);
+			throw new FailedBoot(`the guest was silent for ${silenceMs / 1000} s`);
 		}
 		// The socket is there before the agent; what was sent to a port without a reader is lost, so look at the console first.
 		if (existsSync(socket) && size > 0 && readFileSync(console, "latin1").includes("agent: ready")) {
@@ -214,7 +218,7 @@ async function waitForAgent(folder: string, isDead: () => boolean): Promise<Agen
 		}
 		await delay(50);
 	}
-	throw new SilentGuest(`the guest did not boot within ${bootTimeoutMs / 1000} s`);
+	throw new FailedBoot(`the guest was not ready after ${bootTimeoutMs / 1000} s`);
 }
 
 /** The last words of QEMU and of the guest's kernel. */

@@ -92,7 +92,8 @@ function kernelArguments(options: GuestHardware & GuestDrivers): string {
 		...modules,
 	];
 	return [
-		"console=ttyS0 nokaslr panic=-1 mitigations=off nowatchdog",
+		// no_timer_check: on a busy host the emulated timer is late at times, and the kernel panics over it.
+		"console=ttyS0 nokaslr panic=-1 mitigations=off nowatchdog no_timer_check",
 		// RDMA devices belong to one namespace, from the start: the mode cannot change once there are namespaces.
 		`ib_core.netns_mode=${rdmaShared ? 1 : 0}`,
 		...(iommu ? ["intel_iommu=on", "iommu=pt"] : []),

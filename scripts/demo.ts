@@ -1,0 +1,271 @@
+/**
+ * The demo: see scripts/demo for what it does and its options.
+ */
+import { spawn } from "node:child_process";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { Guest } from "../test/support/guest.ts";
+import type { Machine } from "../test/support/machine.ts";
+import { peersDirectory } from "../test/support/peers.ts";
+import { until } from "../test/support/sriov.ts";
+import { describeCard, examineHostCard, prepareGuestCard, prepareHostCard, Refusal } from "./demonstration/card.ts";
+import * as pods from "./demonstration/pods.ts";
+import { Cleanup, Interrupted, Progress } from "./demonstration/progress.ts";
+import { differences, type Snapshot, takeSnapshot } from "./demonstration/state.ts";
+import { vfTable } from "./demonstration/table.ts";
+
+const root = join(import.meta.dirname, "..");
+
+interface Options {
+	/** Of this host; undefined: the guest's. */
+	readonly pf: string | undefined;
+	readonly vlan: number;
+	readonly json: boolean;
+	readonly build: boolean;
+}
+
+/** What `--json` prints. */
+interface Report {
+	ok: boolean;
+	/** The sentence that is also on stderr. */
+	error?: string;
+	machine?: string;
+	pf?: string;
+	card?: string;
+	before?: Snapshot;
+	withPods?: Snapshot;
+	after?: Snapshot;
+	pods?: { name: string; configuration: unknown; result: unknown }[];
+	pings?: pods.Ping[];
+	/** Where the state after differs from the one before. */
+	differences?: string[];
+}
+
+function readOptions(): Options {
+	const { values } = parseArgs({
+		options: {
+			pf: { type: "string" },
+			vlan: { type: "string", default: "100" },
+			json: { type: "boolean", default: false },
+			"no-build": { type: "boolean", default: false },
+		},
+	});
+	const vlan = Number(values.vlan);
+	if (!Number.isInteger(vlan) || vlan < 1 || vlan > 4094) {
+		throw new Refusal(`--vlan must be a number from 1 to 4094, not ${JSON.stringify(values.vlan)}`);
+	}
+	return { pf: values.pf, vlan, json: values.json, build: !values["no-build"] };
+}
+
+/** Runs the build; its output is shown only if it fails. */
+function build(): Promise<void> {
+	return new Promise((resolve, reject) => {
+		const child = spawn(process.execPath, [join(root, "scripts/build.ts")], {
+			cwd: root,
+			stdio: ["ignore", "pipe", "pipe"],
+		});
+		let output = "";
+		const collect = (bytes: Buffer) => {
+			output += bytes;
+		};
+		child.stdout.on("data", collect);
+		child.stderr.on("data", collect);
+		child.on("error", reject);
+		child.on("close", (status) =>
+			status === 0 ? resolve() : reject(new Error(`the build failed:\n${output.trim()}`)),
+		);
+	});
+}
+
+/** Builds what is needed and provides the machine and its card. Returns the name of the PF. */
+async function provide(
+	options: Options,
+	progress: Progress,
+	cleanup: Cleanup,
+): Promise<{ machine: Machine; pf: string }> {
+	// Before the long work: it may be all in vain.
+	const card = options.pf === undefined ? undefined : await examineHostCard(options.pf);
+	if (options.build) {
+		progress.step("building dist/bin (types, bundles, bytecode, executable)");
+		await build();
+	}
+	progress.step("building cnitool, the runtime's side, from its Go module");
+	await peersDirectory();
+	if (card !== undefined && options.pf !== undefined) {
+		await prepareHostCard(card.machine, options.pf, card.vfs, progress, cleanup);
+		return { machine: card.machine, pf: options.pf };
+	}
+	progress.step("booting a virtual machine with an SR-IOV card (QEMU, igb)");
+	const guest = await Guest.boot({ pfs: 1, log: (line) => progress.note(line) });
+	cleanup.push("end the virtual machine", () => guest.shutdown());
+	return { machine: guest, pf: await prepareGuestCard(guest, progress) };
+}
+
+function choosePods(snapshot: Snapshot, vlan: number): [pods.Pod, pods.Pod] {
+	const [first, second] = snapshot.vfs;
+	return [
+		{
+			name: "demo-a",
+			vf: first!,
+			settings: { vlan, mac: "02:00:5e:10:00:0a", trust: "on", spoofchk: "off", max_tx_rate: 200 },
+		},
+		{ name: "demo-b", vf: second!, settings: { vlan } },
+	];
+}
+
+async function attachPods(
+	machine: Machine,
+	both: pods.Pod[],
+	progress: Progress,
+	cleanup: Cleanup,
+): Promise<pods.Attachment[]> {
+	const results: pods.Attachment[] = [];
+	if (machine instanceof Guest) {
+		// Nothing in it outlives it.
+		cleanup = new Cleanup();
+	}
+	cleanup.push("remove /run/berth-demo", () => pods.removeFolder(machine));
+	for (const pod of both) {
+		progress.step(`pod ${pod.name}: network namespace, then ADD through cnitool with VF ${pod.vf.pci}`);
+		await pods.createPod(machine, pod);
+		cleanup.push(`delete pod ${pod.name}`, () => pods.deletePod(machine, pod));
+		// DEL may come any number of times, and after a failed ADD, as runtimes do it.
+		cleanup.push(`detach pod ${pod.name}`, () => pods.detach(machine, pod));
+		results.push(await pods.attach(machine, pod));
+		await pods.check(machine, pod);
+	}
+	return results;
+}
+
+/** Sends pings both ways, once both VFs have carrier. */
+async function pingPods(
+	machine: Machine,
+	pf: string,
+	[a, b]: [pods.Pod, pods.Pod],
+	attachments: pods.Attachment[],
+): Promise<pods.Ping[]> {
+	const names = [a.name, b.name];
+	await until("both VFs to have carrier", async () => {
+		const { vfs } = await takeSnapshot(machine, pf, names);
+		return vfs.filter((vf) => vf.pod !== undefined && vf.carrier).length === 2;
+	});
+	return [
+		await pods.ping(machine, a, b, attachments[1]!.ips[0]!.address),
+		await pods.ping(machine, b, a, attachments[0]!.ips[0]!.address),
+	];
+}
+
+/** The host's own links come and go while we work: of those only the card counts. In the guest everything does. */
+function comparable(snapshot: Snapshot, pf: string, machine: Machine): unknown {
+	if (machine instanceof Guest) {
+		return { link: snapshot.links, rdma: snapshot.rdma };
+	}
+	const names = new Set([pf, ...snapshot.vfs.map((vf) => vf.netdev)]);
+	return { link: Object.fromEntries(Object.entries(snapshot.links).filter(([name]) => names.has(name))) };
+}
+
+function describePings(pings: readonly pods.Ping[]): string {
+	return pings
+		.map(({ from, to, address, received, averageMs }) => {
+			const time = averageMs === undefined ? "" : `, ${averageMs} ms on average`;
+			return `  ${from} -> ${to} (${address}): ${received} of 3 answers${time}`;
+		})
+		.join("\n");
+}
+
+async function demonstrate(options: Options, progress: Progress, cleanup: Cleanup, report: Report): Promise<void> {
+	const { machine, pf } = await provide(options, progress, cleanup);
+	const card = await describeCard(machine, pf);
+	Object.assign(report, { machine: machine.name, pf, card });
+
+	const before = await takeSnapshot(machine, pf, []);
+	report.before = before;
+	progress.text(
+		`\nBefore: the VFs of ${pf} (${card}) as ${machine instanceof Guest ? "the guest's" : "this host's"} kernel shows them\n\n${vfTable(before.vfs)}\n`,
+	);
+
+	const both = choosePods(before, options.vlan);
+	const names = both.map((pod) => pod.name);
+	const attachments = await attachPods(machine, both, progress, cleanup);
+	report.pods = both.map((pod, index) => ({
+		name: pod.name,
+		configuration: pods.configuration(pod),
+		result: attachments[index],
+	}));
+	const attached = await takeSnapshot(machine, pf, names);
+	report.withPods = attached;
+	progress.text(`\nNetwork of pod ${both[0].name}, as a NetworkAttachmentDefinition and Multus give it:\n`);
+	progress.text(`${indent(JSON.stringify(pods.configuration(both[0]), null, 2))}\n`);
+	progress.text(`With pods: every value is read from the kernel\n\n${vfTable(attached.vfs)}\n`);
+	const wrong = both.flatMap((pod, index) => pods.mismatches(pod, attachments[index]!, attached.vfs[pod.vf.index]!));
+	const leased = await pods.heldAddresses(machine);
+	const given = attachments.map((attachment) => attachment.ips[0]?.address.split("/")[0] ?? "nothing");
+	if (leased.join() !== given.sort().join()) {
+		wrong.push(`host-local holds ${leased.join(", ") || "nothing"}, and the pods were given ${given.join(", ")}`);
+	}
+	requireNone(wrong);
+
+	progress.step("pings between the pods, over the VFs");
+	report.pings = await pingPods(machine, pf, both, attachments);
+	progress.text(`${describePings(report.pings)}\n`);
+	requireNone(
+		report.pings
+			.filter((one) => !pods.allReceived(one))
+			.map((one) => `${one.to} did not answer ${one.from} over the VFs`),
+	);
+
+	progress.step("DEL of both pods through cnitool");
+	for (const pod of both) {
+		await pods.detach(machine, pod);
+	}
+	const after = await takeSnapshot(machine, pf, names);
+	report.after = after;
+	progress.text(`\nAfter\n\n${vfTable(after.vfs)}\n`);
+	report.differences = differences(comparable(before, pf, machine), comparable(after, pf, machine));
+	requireNone(report.differences.map((difference) => `after DEL, ${difference}`));
+	const held = await pods.heldAddresses(machine);
+	requireNone(held.map((address) => `host-local still holds ${address} after DEL`));
+	const what = machine instanceof Guest ? "every link of the guest" : `${pf} and its VFs`;
+	progress.text(`Everything is back: \`ip -d link\` shows ${what} as before, and no address is held.`);
+}
+
+const indent = (text: string): string => text.replaceAll(/^/gm, "  ");
+
+function requireNone(sentences: readonly string[]): void {
+	if (sentences.length > 0) {
+		throw new Error(sentences.join("; "));
+	}
+}
+
+async function main(): Promise<number> {
+	const report: Report = { ok: false };
+	const json = process.argv.includes("--json");
+	const progress = new Progress((line) => (json ? process.stderr : process.stdout).write(`${line}\n`));
+	const cleanup = new Cleanup();
+	const interrupt = () => {
+		progress.note("interrupted: putting everything back");
+		progress.interrupt();
+	};
+	process.on("SIGINT", interrupt).on("SIGTERM", interrupt);
+	let failure: string | undefined;
+	let status = 0;
+	try {
+		await demonstrate(readOptions(), progress, cleanup, report);
+	} catch (error) {
+		// Ctrl-C also goes to what we have started, whose end is then no news.
+		failure = progress.interrupted ? new Interrupted().message : (error as Error).message;
+		status = progress.interrupted ? 130 : 1;
+	}
+	const leftBehind = await cleanup.run();
+	if (failure !== undefined || leftBehind.length > 0) {
+		report.error = [...(failure === undefined ? [] : [failure]), ...leftBehind].join("; ");
+		console.error(`demo: ${report.error}`);
+	}
+	report.ok = report.error === undefined;
+	if (json) {
+		console.log(JSON.stringify(report, null, 2));
+	}
+	return status || (report.ok ? 0 : 1);
+}
+
+process.exitCode = await main();

@@ -1,0 +1,131 @@
+/**
+ * The SR-IOV card that the demo uses: the guest's, which is ours to do with as we like, or one of this host, which is not.
+ */
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { basename } from "node:path";
+import type { Guest } from "../../test/support/guest.ts";
+import { LocalMachine, type Machine } from "../../test/support/machine.ts";
+import { createVfs, listVfs, removeVfs, until, type Vf } from "../../test/support/sriov.ts";
+import type { Cleanup, Progress } from "./progress.ts";
+
+/** The demo declines to touch what it was pointed at. */
+export class Refusal extends Error {}
+
+const userspaceDrivers = ["vfio-pci", "uio_pci_generic", "igb_uio"];
+
+/** Four VFs with administrative MACs, as a node's administrator prepares them. */
+export async function prepareGuestCard(guest: Guest, progress: Progress): Promise<string> {
+	const pf = "eth0";
+	progress.step("making 4 VFs on the guest's card eth0, with administrative MACs");
+	const vfs = await createVfs(guest, pf, 4);
+	// A VF takes the MAC when its driver binds.
+	const script = `for vf in 0 1 2 3; do
+	ip link set ${pf} vf $vf mac 02:be:27:00:00:0$vf
+	pci=$(basename "$(readlink /sys/class/net/${pf}/device/virtfn$vf)")
+	echo "$pci" > "/sys/bus/pci/devices/$pci/driver/unbind"
+	echo "$pci" > /sys/bus/pci/drivers_probe
+done`;
+	await guest.run(["sh", "-c", script]);
+	await until("the VFs' netdevs", async () => {
+		return (await listVfs(guest, pf)).filter((vf) => vf.netdev !== undefined).length === vfs.length;
+	});
+	return pf;
+}
+
+/** Throws a Refusal unless the card may be used. Changes nothing. */
+export async function examineHostCard(pf: string): Promise<{ machine: Machine; vfs: Vf[] }> {
+	const device = `/sys/class/net/${pf}/device`;
+	if (!/^[^/\s:]{1,15}$/.test(pf) || pf === "." || pf === ".." || !existsSync(`/sys/class/net/${pf}`)) {
+		throw new Refusal(`this host has no network interface called ${JSON.stringify(pf)}${knownCards()}`);
+	}
+	if (existsSync(`${device}/physfn`)) {
+		const parents = readdirSync(`${device}/physfn/net`).join(", ");
+		throw new Refusal(`${pf} is a virtual function; name its physical function (${parents})`);
+	}
+	if (!existsSync(`${device}/sriov_totalvfs`)) {
+		throw new Refusal(`${pf} is no SR-IOV physical function: it has no ${device}/sriov_totalvfs${knownCards()}`);
+	}
+	const total = Number(readFileSync(`${device}/sriov_totalvfs`, "utf8"));
+	if (total < 2) {
+		throw new Refusal(`${pf} can have ${total} VFs, and the demo needs 2 (SR-IOV may be off in the firmware)`);
+	}
+	if (process.getuid?.() !== 0) {
+		throw new Refusal("using a card of this host needs root");
+	}
+	const machine = new LocalMachine();
+	const vfs = await listVfs(machine, pf);
+	for (const vf of vfs) {
+		await requireFree(machine, vf);
+	}
+	if (vfs.length === 1) {
+		throw new Refusal(`${pf} has one VF, and the demo needs 2; it does not change the number of VFs that exist`);
+	}
+	return { machine, vfs };
+}
+
+/** The VFs that are there already, or two new ones, which `cleanup` removes. */
+export async function prepareHostCard(
+	machine: Machine,
+	pf: string,
+	vfs: Vf[],
+	progress: Progress,
+	cleanup: Cleanup,
+): Promise<void> {
+	const [link] = await machine.json(["ip", "-j", "link", "show", pf]);
+	if (!link.flags.includes("UP")) {
+		progress.step(`setting ${pf} up, without which its VFs have no carrier`);
+		cleanup.push(`set ${pf} down again`, () => machine.run(["ip", "link", "set", pf, "down"]));
+		await machine.run(["ip", "link", "set", pf, "up"]);
+	}
+	if (vfs.length === 0) {
+		progress.step(`making 2 VFs on ${pf}`);
+		cleanup.push(`remove the VFs of ${pf}`, () => removeVfs(machine, pf));
+		await createVfs(machine, pf, 2);
+	}
+}
+
+async function requireFree(machine: Machine, vf: Vf): Promise<void> {
+	const which = `VF ${vf.index} of ${vf.pf} (${vf.pci})`;
+	if (existsSync(`/var/lib/cni/sriov/pci/${vf.pci}`)) {
+		throw new Refusal(`${which} is in use: a pod has it, says /var/lib/cni/sriov/pci/${vf.pci}`);
+	}
+	if (vf.driver !== undefined && userspaceDrivers.includes(vf.driver)) {
+		throw new Refusal(`${which} is in use: it is bound to the userspace driver ${vf.driver}`);
+	}
+	if (vf.driver === undefined) {
+		throw new Refusal(
+			`${which} has no driver, so it cannot be told whether it is in use (a virtual machine may have it)`,
+		);
+	}
+	if (vf.netdev === undefined) {
+		throw new Refusal(`${which} is in use: its network interface is in another network namespace`);
+	}
+	const [link] = await machine.json(["ip", "-j", "-d", "address", "show", "dev", vf.netdev]);
+	if (link.flags.includes("UP")) {
+		throw new Refusal(`${which} is in use: ${vf.netdev} is up (ip link set ${vf.netdev} down, if nothing needs it)`);
+	}
+	if (link.addr_info.length > 0) {
+		throw new Refusal(`${which} is in use: ${vf.netdev} has the address ${link.addr_info[0].local}`);
+	}
+	if (link.master !== undefined) {
+		throw new Refusal(`${which} is in use: ${vf.netdev} belongs to ${link.master}`);
+	}
+}
+
+function knownCards(): string {
+	const cards = readdirSync("/sys/class/net").filter((name) =>
+		existsSync(`/sys/class/net/${name}/device/sriov_totalvfs`),
+	);
+	return `; SR-IOV cards here: ${cards.join(", ") || "none"}`;
+}
+
+/** "igb, 0000:01:00.0" */
+export async function describeCard(machine: Machine, pf: string): Promise<string> {
+	const device = `/sys/class/net/${pf}/device`;
+	const { stdout } = await machine.run(["readlink", "-f", device, `${device}/driver`]);
+	const [pci = "", driver = ""] = stdout
+		.trim()
+		.split("\n")
+		.map((path) => basename(path));
+	return `${driver}, ${pci}`;
+}

@@ -1,0 +1,128 @@
+/**
+ * What the kernel shows of a PF's VFs, wherever they are: read with `ip`, `rdma` and sysfs, not with any code of the plugins.
+ */
+import type { Machine } from "../../test/support/machine.ts";
+import { listVfs } from "../../test/support/sriov.ts";
+
+/** A VF as the kernel shows it. */
+export interface VfState {
+	readonly index: number;
+	readonly pci: string;
+	/** Where its netdev is: a pod, or the host; undefined if it is in neither. */
+	readonly pod: string | undefined;
+	readonly netdev: string | undefined;
+	/** Of the netdev. */
+	readonly mac: string | undefined;
+	/** In the PF's record. */
+	readonly adminMac: string;
+	readonly mtu: number | undefined;
+	readonly up: boolean;
+	readonly carrier: boolean;
+	/** 0: none */
+	readonly vlan: number;
+	readonly qos: number;
+	/** IPv4, and IPv6 but for link-local ones. */
+	readonly addresses: readonly string[];
+	/** Mbit/s, 0: no limit */
+	readonly maxTxRate: number;
+	readonly trust: boolean;
+	readonly spoofchk: boolean;
+	readonly rdma: string | undefined;
+	readonly driver: string | undefined;
+}
+
+export interface Snapshot {
+	readonly vfs: readonly VfState[];
+	/** `ip -j -d link` of the host, by name. */
+	readonly links: Readonly<Record<string, unknown>>;
+	/** `rdma -j dev` of the host, by name. */
+	readonly rdma: Readonly<Record<string, unknown>>;
+}
+
+interface Link {
+	readonly ifname: string;
+	readonly address: string;
+	readonly mtu: number;
+	readonly flags: readonly string[];
+	readonly operstate: string;
+	readonly parentdev?: string;
+	readonly addr_info?: readonly { readonly local: string; readonly prefixlen: number; readonly scope: string }[];
+	readonly vfinfo_list?: readonly VfInfo[];
+}
+
+interface VfInfo {
+	readonly address: string;
+	readonly vlan_list?: readonly { readonly vlan?: number; readonly qos?: number }[];
+	readonly rate?: { readonly max_tx: number };
+	readonly trust?: boolean;
+	readonly spoofchk?: boolean;
+}
+
+interface RdmaDevice {
+	readonly ifname: string;
+}
+
+/** Not every host has the rdma tool, or RDMA. */
+async function rdmaDevices(machine: Machine, pod?: string): Promise<RdmaDevice[]> {
+	const prefix = pod === undefined ? [] : ["ip", "netns", "exec", pod];
+	const { stdout } = await machine.run(["sh", "-c", '"$@" 2>/dev/null || true', "sh", ...prefix, "rdma", "-j", "dev"]);
+	return stdout.trim() === "" ? [] : JSON.parse(stdout);
+}
+
+/** `pods`: names of the namespaces to look into. */
+export async function takeSnapshot(machine: Machine, pf: string, pods: readonly string[]): Promise<Snapshot> {
+	const links: Link[] = await machine.json(["ip", "-j", "-d", "link", "show"]);
+	const places: { pod: string | undefined; links: Link[]; rdma: RdmaDevice[] }[] = [
+		{ pod: undefined, links: await machine.json(["ip", "-j", "-d", "address", "show"]), rdma: [] },
+	];
+	for (const pod of pods) {
+		const inPod: Link[] = await machine.json(["ip", "-n", pod, "-j", "-d", "address", "show"]);
+		places.push({ pod, links: inPod, rdma: await rdmaDevices(machine, pod) });
+	}
+	const infos = links.find((link) => link.ifname === pf)?.vfinfo_list ?? [];
+	const vfs = (await listVfs(machine, pf)).map((vf): VfState => {
+		const place = places.find(({ links }) => links.some((link) => link.parentdev === vf.pci));
+		const link = place?.links.find((candidate) => candidate.parentdev === vf.pci);
+		const info = infos[vf.index];
+		return {
+			index: vf.index,
+			pci: vf.pci,
+			driver: vf.driver,
+			pod: place?.pod,
+			netdev: link?.ifname,
+			mac: link?.address,
+			mtu: link?.mtu,
+			up: link?.flags.includes("UP") ?? false,
+			carrier: link?.operstate === "UP",
+			addresses: (link?.addr_info ?? [])
+				.filter((address) => address.scope !== "link")
+				.map((address) => `${address.local}/${address.prefixlen}`),
+			adminMac: info?.address ?? "",
+			vlan: info?.vlan_list?.[0]?.vlan ?? 0,
+			qos: info?.vlan_list?.[0]?.qos ?? 0,
+			maxTxRate: info?.rate?.max_tx ?? 0,
+			trust: info?.trust ?? false,
+			spoofchk: info?.spoofchk ?? false,
+			rdma: vf.rdma ?? place?.rdma[0]?.ifname,
+		};
+	});
+	const byName = <T extends { ifname: string }>(all: readonly T[]) =>
+		Object.fromEntries(all.map((one) => [one.ifname, one]));
+	return { vfs, links: byName(links), rdma: byName(await rdmaDevices(machine)) };
+}
+
+/** Where two states differ: "eth2.mtu: 1500 before, 1400 now". */
+export function differences(before: unknown, now: unknown, path = ""): string[] {
+	if (Object.is(before, now)) {
+		return [];
+	}
+	if (typeof before !== "object" || typeof now !== "object" || before === null || now === null) {
+		const show = (value: unknown) => (value === undefined ? "nothing" : JSON.stringify(value));
+		return [`${path}: ${show(before)} before, ${show(now)} now`];
+	}
+	const keys = new Set([...Object.keys(before), ...Object.keys(now)]);
+	return [...keys].flatMap((key) => {
+		const below = path === "" ? key : Array.isArray(before) ? `${path}[${key}]` : `${path}.${key}`;
+		return differences((before as Record<string, unknown>)[key], (now as Record<string, unknown>)[key], below);
+	});
+}
