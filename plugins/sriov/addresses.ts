@@ -6,9 +6,9 @@ import type { CniResult, Request } from "../../lib/cni/types.ts";
 import { announce } from "../../lib/linux/announce.ts";
 import { delegateAdd, delegateDel } from "../../lib/linux/delegate.ts";
 import { configureInterface, waitForCarrier } from "../../lib/linux/interface.ts";
+import type { Sandbox } from "../../lib/linux/sandbox.ts";
 import type { UndoStack } from "../../lib/linux/undo-stack.ts";
 import type { Link } from "../../lib/netlink/link.ts";
-import type { Sandbox } from "./sandbox.ts";
 
 /** How long announcements wait for the carrier, as in the Go plugin. */
 const CARRIER_DEADLINE_MS = 200;

@@ -5,13 +5,13 @@ import { CniError, Code } from "../../lib/cni/error.ts";
 import type { CniResult } from "../../lib/cni/types.ts";
 import { formatIp, parseIp } from "../../lib/ip/address.ts";
 import { formatCidr, networkOf, parseCidr } from "../../lib/ip/cidr.ts";
+import type { Sandbox } from "../../lib/linux/sandbox.ts";
 import { listAddresses } from "../../lib/netlink/address.ts";
 import { getLinkByName, type Link } from "../../lib/netlink/link.ts";
 import { listRoutes } from "../../lib/netlink/route.ts";
 import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import type { VfSettings } from "../../lib/netlink/vf.ts";
 import type { VfRecord } from "./record.ts";
-import type { Sandbox } from "./sandbox.ts";
 import { differing, FIELD_NAMES, readSettings, shown, type VfPort } from "./settings.ts";
 
 const failed = (sentence: string): CniError => new CniError(Code.checkFailed, sentence);

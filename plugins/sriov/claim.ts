@@ -4,6 +4,7 @@
 import { CniError, Code } from "../../lib/cni/error.ts";
 import type { Request } from "../../lib/cni/types.ts";
 import type { Lock } from "../../lib/linux/lock.ts";
+import { Sandbox } from "../../lib/linux/sandbox.ts";
 import type { Log } from "../../lib/log/log.ts";
 import type { Link } from "../../lib/netlink/link.ts";
 import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
@@ -21,7 +22,6 @@ import {
 	writeRecord,
 } from "./record.ts";
 import { release } from "./release.ts";
-import { Sandbox } from "./sandbox.ts";
 import type { VfPort } from "./settings.ts";
 
 /** As long as the Go plugin waits. */

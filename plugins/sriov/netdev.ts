@@ -3,6 +3,7 @@
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
 import type { Netns } from "../../lib/linux/netns.ts";
+import type { Sandbox } from "../../lib/linux/sandbox.ts";
 import * as sys from "../../lib/linux/sys.ts";
 import { writeSysctl } from "../../lib/linux/sysctl.ts";
 import { NetlinkError } from "../../lib/netlink/error.ts";
@@ -23,7 +24,6 @@ import {
 } from "../../lib/netlink/link.ts";
 import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import type { OriginalNetdev } from "./record.ts";
-import type { Sandbox } from "./sandbox.ts";
 
 /** How long a driver may take until its netdev shows a MAC that was set through the PF. */
 const MAC_DEADLINE_MS = 2000;

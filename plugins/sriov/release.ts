@@ -2,13 +2,13 @@
  * Giving a VF back: DEL, GC, the undo of a failed ADD, and the healing of a VF whose pod is gone are all this.
  */
 import { Netns } from "../../lib/linux/netns.ts";
+import { Sandbox } from "../../lib/linux/sandbox.ts";
 import type { Log } from "../../lib/log/log.ts";
 import type { Link } from "../../lib/netlink/link.ts";
 import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import { findPortIfAny, netdevOnHost } from "./device.ts";
 import { correctAtHome, netdevInPod, restoreRest, takeHome } from "./netdev.ts";
 import { type OriginalNetdev, readMarker, removeMarker, removeRecord, type VfRecord } from "./record.ts";
-import { Sandbox } from "./sandbox.ts";
 import { clearMac, restoreSettings } from "./settings.ts";
 
 /**

@@ -8,6 +8,7 @@ import { parsePrevResult } from "../../lib/cni/result.ts";
 import type { CniResult, Plugin, Request, ValidAttachment } from "../../lib/cni/types.ts";
 import { isAtLeast } from "../../lib/cni/version.ts";
 import { delegateCheck, delegateDel, delegateGc, delegateStatus } from "../../lib/linux/delegate.ts";
+import { Sandbox } from "../../lib/linux/sandbox.ts";
 import { UndoStack } from "../../lib/linux/undo-stack.ts";
 import { Log } from "../../lib/log/log.ts";
 import { NetlinkError } from "../../lib/netlink/error.ts";
@@ -29,7 +30,6 @@ import {
 	type VfRecord,
 } from "./record.ts";
 import { release } from "./release.ts";
-import { Sandbox } from "./sandbox.ts";
 import type { SriovConfig } from "./schema.ts";
 import { applySettings } from "./settings.ts";
 

@@ -1,10 +1,10 @@
 /**
- * The pod's side: its network namespace and a route netlink socket in it, opened once per verb.
+ * The pod's side: its network namespace, and netlink sockets in it, each opened once per verb.
  */
-import { CniError, Code } from "../../lib/cni/error.ts";
-import { Netns } from "../../lib/linux/netns.ts";
-import * as sys from "../../lib/linux/sys.ts";
-import { NETLINK_ROUTE, NetlinkSocket } from "../../lib/netlink/socket.ts";
+import { CniError, Code } from "../cni/error.ts";
+import { NETLINK_RDMA, NETLINK_ROUTE, NetlinkSocket } from "../netlink/socket.ts";
+import { Netns } from "./netns.ts";
+import * as sys from "./sys.ts";
 
 const SOL_SOCKET = 1;
 /** asm-generic/socket.h: the same number on x86-64 and arm64. */
@@ -13,28 +13,17 @@ const SO_NETNS_COOKIE = 71;
 export class Sandbox {
 	readonly path: string;
 	readonly netns: Netns;
-	/** Talks to the pod's namespace from wherever we are. */
-	readonly route: NetlinkSocket;
+	#route: NetlinkSocket | undefined;
+	#rdma: NetlinkSocket | undefined;
 
-	private constructor(path: string, netns: Netns, route: NetlinkSocket) {
+	private constructor(path: string, netns: Netns) {
 		this.path = path;
 		this.netns = netns;
-		this.route = route;
 	}
 
 	/** Throws CniError 4 where `path` is no network namespace. */
 	static open(path: string): Sandbox {
-		const netns = Netns.open(path);
-		try {
-			return new Sandbox(
-				path,
-				netns,
-				netns.run(() => NetlinkSocket.open(NETLINK_ROUTE)),
-			);
-		} catch (error) {
-			netns[Symbol.dispose]();
-			throw error;
-		}
+		return new Sandbox(path, Netns.open(path));
 	}
 
 	/** Undefined where the namespace is gone: no path, no file, or a file that is no namespace (its mount went, the file stayed). */
@@ -49,13 +38,26 @@ export class Sandbox {
 		}
 	}
 
+	/** Route netlink: talks to the pod's namespace from wherever we are. */
+	get route(): NetlinkSocket {
+		this.#route ??= this.netns.run(() => NetlinkSocket.open(NETLINK_ROUTE));
+		return this.#route;
+	}
+
+	/** RDMA netlink in the pod's namespace. Throws SystemError (EPROTONOSUPPORT: the kernel has no RDMA). */
+	get rdma(): NetlinkSocket {
+		this.#rdma ??= this.netns.run(() => NetlinkSocket.open(NETLINK_RDMA));
+		return this.#rdma;
+	}
+
 	/**
 	 * Which namespace it is, whatever its path: a dead sandbox's path may be used again, and so may its inode number. The kernel's
 	 * cookie is unique until the next boot. "" before Linux 5.14, which has none.
 	 */
 	get identity(): string {
 		try {
-			const cookie = sys.getSocketOption(this.route.fd, SOL_SOCKET, SO_NETNS_COOKIE, 8);
+			const socket = this.#rdma ?? this.route;
+			const cookie = sys.getSocketOption(socket.fd, SOL_SOCKET, SO_NETNS_COOKIE, 8);
 			return Array.from(cookie, (byte) => byte.toString(16).padStart(2, "0")).join("");
 		} catch (error) {
 			if (sys.isSystemError(error, "ENOPROTOOPT")) return "";
@@ -64,7 +66,8 @@ export class Sandbox {
 	}
 
 	[Symbol.dispose](): void {
-		this.route[Symbol.dispose]();
-		this.netns[Symbol.dispose]();
+		this.#route?.close();
+		this.#rdma?.close();
+		this.netns.close();
 	}
 }
