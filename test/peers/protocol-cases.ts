@@ -424,10 +424,6 @@ function configCases(): Case[] {
 		["args null", { args: null }],
 		["args.cni null", { args: { cni: null } }],
 		["runtimeConfig.ips", { runtimeConfig: { ips: ["10.1.2.9/24"] } }],
-		[
-			"runtimeConfig.ips and args.cni.ips",
-			{ runtimeConfig: { ips: ["10.1.2.9/24"] }, args: { cni: { ips: ["10.1.2.10/24"] } } },
-		],
 		["runtimeConfig.ips of type number", { runtimeConfig: { ips: [5] } }],
 		["runtimeConfig null", { runtimeConfig: null }],
 	];
@@ -435,6 +431,13 @@ function configCases(): Case[] {
 		cases.push(one(`host-local: ${name}`, call("host-local", {}, { ...hostLocal(), ...more })));
 		cases.push(one(`static: ${name}`, call("static", {}, { ...staticIpam(), ...more })));
 	}
+	const requested = { runtimeConfig: { ips: ["10.1.2.9/24"] }, args: { cni: { ips: ["10.1.3.10/24"] } } };
+	// Two sets, since Go gives one set any of several requested addresses: which one differs from run to run.
+	const twoSets = hostLocal(ranges([range("10.1.2.0/24")], [range("10.1.3.0/24")]));
+	cases.push(
+		one("host-local: runtimeConfig.ips and args.cni.ips", call("host-local", {}, { ...twoSets, ...requested })),
+		one("static: runtimeConfig.ips and args.cni.ips", call("static", {}, { ...staticIpam(), ...requested })),
+	);
 	const ipRanges = { runtimeConfig: { ipRanges: [[range("10.7.0.0/16")]] } };
 	cases.push(one("host-local: runtimeConfig.ipRanges", call("host-local", {}, { ...hostLocal(), ...ipRanges })));
 	for (const version of ["0.2.0", "0.4.0"]) {
