@@ -1,0 +1,165 @@
+/**
+ * Measures the executable beside the Go plugins: see docs/bench.md.
+ *
+ *   npm run bench -- [--rounds N] [--times | --counts] [--executable PATH] [--json] [--update]
+ *
+ * --rounds      rounds of timing, 200 by default
+ * --times       times only; --counts: counts only (these need valgrind and strace)
+ * --executable  measures this one instead of dist/bin/berth, which is built first when a source is newer
+ * --json        one JSON document on stdout instead of tables
+ * --update      makes the counts the new baseline, and puts the tables into docs/bench.md
+ *
+ * Needs gcc, Go (for the peers) and root or user namespaces. Exit status 0 also when a goal is not met: times are noise, in part.
+ */
+import { spawnSync } from "node:child_process";
+import { existsSync, globSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { cpus } from "node:os";
+import { join, resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { pluginsVersion } from "../test/support/peers.ts";
+import { type Baseline, readBaseline, writeBaseline } from "./bench/baseline.ts";
+import { type Count, countAll, missingTools } from "./bench/counts.ts";
+import { Laboratory } from "./bench/laboratory.ts";
+import { callList, countTable, type Goal, goalLines, goalsOf, timeTable } from "./bench/report.ts";
+import { type Timing, timeAll } from "./bench/timing.ts";
+
+const ROOT = join(import.meta.dirname, "..");
+const BASELINE = join(ROOT, "docs/bench/baseline.json");
+const PAGE = join(ROOT, "docs/bench.md");
+
+const say = (line: string) => process.stderr.write(`bench: ${line}\n`);
+
+/** dist/bin/berth, built if a source is newer. */
+function freshExecutable(): string {
+	const executable = join(ROOT, "dist/bin/berth");
+	const sources = ["{lib,plugins,ipam}/**/*.ts", "runtime/{src,.cargo}/**/*", "runtime/*.{rs,toml,lock}"];
+	const files = globSync([...sources, "scripts/{build.ts,build/*.ts,validators.ts}", "package.json"], { cwd: ROOT });
+	const changed = (path: string) => statSync(path).mtimeMs;
+	const built = existsSync(executable) ? changed(executable) : 0;
+	if (files.some((file) => changed(join(ROOT, file)) > built)) {
+		say("building");
+		// Its lines go to stderr: stdout is for the answer.
+		const { status } = spawnSync(process.execPath, [join(ROOT, "scripts/build.ts")], { stdio: ["ignore", 2, 2] });
+		if (status !== 0) throw new Error("the build failed, see above");
+	}
+	return executable;
+}
+
+interface Results {
+	readonly executable: { readonly bytes: number };
+	readonly peers: string;
+	readonly processor: string;
+	readonly rounds: number;
+	readonly timings: readonly Timing[];
+	readonly goals: readonly Goal[];
+	readonly counts: readonly Count[];
+}
+
+interface Wanted {
+	readonly executable: string | undefined;
+	readonly rounds: number;
+	readonly times: boolean;
+	readonly counts: boolean;
+}
+
+async function measure({ executable, rounds, times, counts }: Wanted): Promise<Results> {
+	const missing = counts ? missingTools() : [];
+	if (missing.length > 0) {
+		throw new Error(
+			`${missing.join(" and ")} missing: apt-get install ${missing.join(" ")}, or leave counts out: --times`,
+		);
+	}
+	const file = executable === undefined ? freshExecutable() : resolve(executable);
+	const laboratory = await Laboratory.open(file, join(ROOT, "build"));
+	const stop = () => {
+		laboratory.close();
+		process.exit(130);
+	};
+	for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, stop);
+	try {
+		const timings = times
+			? await timeAll(laboratory, join(ROOT, "scripts/bench/timer.c"), rounds, showRound(rounds))
+			: [];
+		return {
+			executable: { bytes: statSync(file).size },
+			peers: pluginsVersion,
+			processor: `${cpus()[0]?.model ?? "unknown"}, ${cpus().length} processors`,
+			rounds: times ? rounds : 0,
+			timings,
+			goals: times ? goalsOf(timings) : [],
+			counts: counts ? countAll(laboratory, (what) => say(`counting ${what}`)) : [],
+		};
+	} finally {
+		laboratory.close();
+	}
+}
+
+/** Ten lines in all. */
+function showRound(rounds: number): (round: number) => void {
+	return (round) => {
+		const done = (at: number) => Math.floor((at * 10) / rounds);
+		if (round > 0 && done(round) > done(round - 1)) say(`timing round ${round} of ${rounds}`);
+	};
+}
+
+function tables(results: Results, baseline: Baseline | undefined): string {
+	const { timings, goals, counts, peers, rounds, executable, processor } = results;
+	const parts: string[] = [];
+	if (timings.length > 0) {
+		parts.push(
+			`ours: ${(executable.bytes / 1e6).toFixed(2)} MB; Go plugins ${peers}; ${processor}; medians of ${rounds} rounds`,
+			timeTable(timings),
+			goalLines(goals),
+		);
+	}
+	if (counts.length > 0) parts.push(countTable(counts, baseline), callList(counts));
+	return parts.join("\n\n");
+}
+
+/** The page with what is between its markers replaced. */
+function updatePage(text: string): void {
+	const page = readFileSync(PAGE, "utf8");
+	const pattern = /(<!-- bench -->\n)[\s\S]*?(<!-- \/bench -->)/;
+	if (!pattern.test(page)) throw new Error(`${PAGE} has no place between <!-- bench --> and <!-- /bench -->`);
+	writeFileSync(
+		PAGE,
+		page.replace(pattern, (_, open, close) => `${open}\`\`\`\n${text}\n\`\`\`\n${close}`),
+	);
+}
+
+async function main(): Promise<void> {
+	const { values } = parseArgs({
+		options: {
+			rounds: { type: "string", default: "200" },
+			times: { type: "boolean", default: false },
+			counts: { type: "boolean", default: false },
+			executable: { type: "string" },
+			json: { type: "boolean", default: false },
+			update: { type: "boolean", default: false },
+		},
+	});
+	const rounds = Number(values.rounds);
+	if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`--rounds ${values.rounds}: it must be a number from 1`);
+	if (values.times && values.counts) throw new Error("--times and --counts: without either, both are measured");
+	if (values.update && (values.times || values.counts)) throw new Error("--update needs times and counts");
+	const results = await measure({
+		executable: values.executable,
+		rounds,
+		times: !values.counts,
+		counts: !values.times,
+	});
+	// What is printed tells what an update changes.
+	const text = tables(results, readBaseline(BASELINE));
+	if (values.update) {
+		writeBaseline(BASELINE, results.counts);
+		updatePage(tables(results, readBaseline(BASELINE)));
+	}
+	console.log(values.json ? JSON.stringify(results, null, "\t") : text);
+}
+
+try {
+	await main();
+} catch (error) {
+	console.error(`bench: ${error instanceof Error ? error.message : error}`);
+	process.exitCode = 1;
+}

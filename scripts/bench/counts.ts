@@ -1,0 +1,144 @@
+/**
+ * Counts, which noise does not touch: instructions (valgrind's callgrind), system calls, threads and processes (strace).
+ */
+import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Call, Laboratory, Maker } from "./laboratory.ts";
+
+export interface Trace {
+	/** By name; the execve(2) that starts the program is one of them. */
+	readonly systemCalls: Readonly<Record<string, number>>;
+	readonly total: number;
+	/** Started by the program, beside the one that it is. */
+	readonly threads: number;
+	readonly processes: number;
+}
+
+export interface Count {
+	/** "host-local ADD" */
+	readonly verb: string;
+	readonly maker: Maker;
+	/** In user mode. Undefined for Go, whose runtime does not start under valgrind. */
+	readonly instructions: number | undefined;
+	readonly trace: Trace;
+}
+
+/** A call to be counted. */
+interface Step {
+	readonly verb: string;
+	/** Exit status that the call has when it is the one that we mean. */
+	readonly status: number;
+	call(previous: string): Call;
+}
+
+export function missingTools(): string[] {
+	return ["valgrind", "strace"].filter((tool) => spawnSync(tool, ["--version"]).error !== undefined);
+}
+
+/** Counts every verb. Throws where a call does not end as it should. */
+export function countAll(laboratory: Laboratory, progress: (verb: string) => void): Count[] {
+	return [...countMaker(laboratory, "ours", progress), ...countMaker(laboratory, "Go", progress)];
+}
+
+function countMaker(laboratory: Laboratory, maker: Maker, progress: (verb: string) => void): Count[] {
+	progress(`system calls, ${maker}`);
+	const traces = sequence(laboratory, maker, trace);
+	if (maker === "ours") progress(`instructions, ${maker}`);
+	const instructions = maker === "ours" ? sequence(laboratory, maker, countInstructions) : [];
+	return traces.map(({ verb, value }, index) => {
+		return { verb, maker, instructions: instructions[index]?.value, trace: value };
+	});
+}
+
+function steps(laboratory: Laboratory, maker: Maker): Step[] {
+	const hostLocal = (verb: "ADD" | "DEL") => ({
+		verb: `host-local ${verb}`,
+		status: 0,
+		call: () => laboratory.call(verb, maker, "host-local"),
+	});
+	const common: Step[] = [
+		{ verb: "host-local VERSION", status: 0, call: () => laboratory.version(maker, "host-local") },
+		hostLocal("ADD"),
+		{
+			verb: "host-local CHECK",
+			status: 0,
+			call: (previous) => laboratory.call("CHECK", maker, "host-local", { prevResult: JSON.parse(previous) }),
+		},
+		hostLocal("DEL"),
+		{ verb: "static ADD", status: 0, call: () => laboratory.call("ADD", maker, "static") },
+	];
+	if (maker === "Go") return common;
+	return [
+		...common,
+		{ verb: "sriov VERSION", status: 0, call: () => laboratory.version(maker, "sriov") },
+		{ verb: "sriov ADD, no such device", status: 1, call: () => laboratory.call("ADD", maker, "sriov") },
+	];
+}
+
+type Measure<T> = (laboratory: Laboratory, call: Call, status: number) => { value: T; stdout: string };
+
+/** Measures all verbs in turn, each as on a node that is running: the store is there and nothing is held. */
+function sequence<T>(laboratory: Laboratory, maker: Maker, measure: Measure<T>): { verb: string; value: T }[] {
+	laboratory.clear(maker);
+	for (const verb of ["ADD", "DEL"] as const) start(laboratory, laboratory.call(verb, maker, "host-local"), 0, []);
+	let previous = "";
+	return steps(laboratory, maker).map(({ verb, status, call }) => {
+		const { value, stdout } = measure(laboratory, call(previous), status);
+		previous = stdout;
+		return { verb, value };
+	});
+}
+
+/** Runs a call below the program that `under` names; returns its stdout. */
+function start(laboratory: Laboratory, { program, environment, stdin }: Call, status: number, under: string[]): string {
+	const [first, ...rest] = [...under, program];
+	const result = spawnSync(first!, rest, {
+		cwd: laboratory.programs,
+		env: environment,
+		input: stdin,
+		encoding: "utf8",
+	});
+	if (result.error) throw result.error;
+	if (result.status !== status) {
+		const how = result.signal ?? `exit status ${result.status}, not ${status}`;
+		throw new Error(`${[...under, program].join(" ")}: ${how}: ${result.stdout}${result.stderr}`);
+	}
+	return result.stdout;
+}
+
+const trace: Measure<Trace> = (laboratory, call, status) => {
+	const file = join(laboratory.state, "strace");
+	const stdout = start(laboratory, call, status, ["strace", "-f", "-qq", "-s", "0", "-o", file]);
+	return { value: parseTrace(readFileSync(file, "utf8")), stdout };
+};
+
+const countInstructions: Measure<number> = (laboratory, call, status) => {
+	const file = join(laboratory.state, "valgrind");
+	const options = ["--tool=callgrind", "--callgrind-out-file=/dev/null", `--log-file=${file}`];
+	const stdout = start(laboratory, call, status, ["valgrind", ...options]);
+	return { value: parseCollected(readFileSync(file, "utf8")), stdout };
+};
+
+/** The output of `strace -f`. A call that is interrupted by another thread's has two lines, one of them "<... resumed>". */
+export function parseTrace(text: string): Trace {
+	const systemCalls: Record<string, number> = {};
+	let total = 0;
+	let threads = 0;
+	let processes = 0;
+	for (const [, name = "", rest = ""] of text.matchAll(/^\d+ +(\w+)\((.*)$/gm)) {
+		systemCalls[name] = (systemCalls[name] ?? 0) + 1;
+		total++;
+		if (!/^(?:clone3?|v?fork)$/.test(name)) continue;
+		if (/\bCLONE_THREAD\b/.test(rest)) threads++;
+		else processes++;
+	}
+	return { systemCalls, total, threads, processes };
+}
+
+/** Instructions in what callgrind says at the end. */
+export function parseCollected(text: string): number {
+	const count = /Collected *: *(\d+)/.exec(text)?.[1];
+	if (count === undefined) throw new Error(`valgrind counted nothing:\n${text}`);
+	return Number(count);
+}

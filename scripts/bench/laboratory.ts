@@ -1,0 +1,163 @@
+/**
+ * What is measured and where: the executables side by side, a network namespace, state on tmpfs, and the calls of the verbs.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import {
+	accessSync,
+	constants,
+	copyFileSync,
+	linkSync,
+	mkdirSync,
+	mkdtempSync,
+	readlinkSync,
+	rmSync,
+	symlinkSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Peer, peer } from "../../test/support/peers.ts";
+
+/** One run of a program. */
+export interface Call {
+	/** Relative to the laboratory's `programs`, so that a count does not depend on where the checkout lies; or absolute. */
+	readonly program: string;
+	readonly environment: Readonly<Record<string, string>>;
+	/** One line of JSON, or "". */
+	readonly stdin: string;
+}
+
+export type Maker = "ours" | "Go";
+export type Plugin = "host-local" | "static" | "sriov";
+
+/** As kubelet and Multus call a plugin. */
+const ENVIRONMENT = {
+	PATH: "/usr/sbin:/usr/bin:/sbin:/bin",
+	CNI_PATH: "/opt/cni/bin",
+	CNI_CONTAINERID: "0d2f6f1f1e7c4b0ba2d5b3c6f9f3f0a4e8a1c7d9b6e5f4a3c2b1d0e9f8a7b6c5",
+	CNI_IFNAME: "net1",
+	CNI_ARGS:
+		"IgnoreUnknown=true;K8S_POD_NAMESPACE=default;K8S_POD_NAME=web-0;K8S_POD_UID=7f9c24e5-8f0b-4c6e-9f43-5a2d1c3b4e5f",
+};
+
+export class Laboratory {
+	/** Folder with `ours/<plugin>` and `Go/<plugin>`. */
+	readonly programs: string;
+	/** Folder on tmpfs, where there is one: a path of the same length in every run. */
+	readonly state: string;
+	#holder: ChildProcess | undefined;
+
+	private constructor(programs: string, state: string) {
+		this.programs = programs;
+		this.state = state;
+	}
+
+	/** Copies of `executable` and of the peers, so that a build meanwhile changes nothing. `build`: the folder for it. */
+	static async open(executable: string, build: string): Promise<Laboratory> {
+		mkdirSync(build, { recursive: true });
+		const laboratory = new Laboratory(
+			mkdtempSync(join(build, "bench-")),
+			mkdtempSync(join(isWritable("/dev/shm") ? "/dev/shm" : tmpdir(), "berth-bench-")),
+		);
+		try {
+			await laboratory.#furnish(executable);
+		} catch (error) {
+			laboratory.close();
+			throw error;
+		}
+		return laboratory;
+	}
+
+	async #furnish(executable: string): Promise<void> {
+		for (const maker of ["ours", "Go"]) mkdirSync(join(this.programs, maker));
+		const first = join(this.programs, "ours/host-local");
+		copyFileSync(executable, first);
+		for (const name of ["static", "sriov"]) linkSync(first, join(this.programs, "ours", name));
+		for (const name of ["host-local", "static"] satisfies Peer[]) {
+			copyFileSync(await peer(name), join(this.programs, "Go", name));
+		}
+		this.#holder = await holdNetns();
+		symlinkSync(`/proc/${this.#holder.pid}/ns/net`, join(this.state, "netns"));
+	}
+
+	close(): void {
+		this.#holder?.kill();
+		for (const folder of [this.programs, this.state]) rmSync(folder, { recursive: true, force: true });
+	}
+
+	/** Forgets every address that is held. */
+	clear(maker: Maker): void {
+		rmSync(this.#store(maker), { recursive: true, force: true });
+	}
+
+	version(maker: Maker, plugin: Plugin): Call {
+		return { program: `./${maker}/${plugin}`, environment: { ...ENVIRONMENT, CNI_COMMAND: "VERSION" }, stdin: "" };
+	}
+
+	/** `more` goes into the configuration beside what every network has. */
+	call(command: "ADD" | "DEL" | "CHECK", maker: Maker, plugin: Plugin, more: object = {}): Call {
+		const config = { cniVersion: "1.0.0", name: "bench", type: "sriov", ...this.#config(maker, plugin), ...more };
+		return {
+			program: `./${maker}/${plugin}`,
+			environment: { ...ENVIRONMENT, CNI_COMMAND: command, CNI_NETNS: join(this.state, "netns") },
+			stdin: JSON.stringify(config),
+		};
+	}
+
+	#config(maker: Maker, plugin: Plugin): object {
+		const routes = [{ dst: "0.0.0.0/0" }];
+		switch (plugin) {
+			case "static":
+				return {
+					ipam: { type: "static", addresses: [{ address: "10.10.0.1/24", gateway: "10.10.0.254" }], routes },
+				};
+			case "host-local": {
+				const ranges = [[{ subnet: "10.1.2.0/24" }]];
+				return { ipam: { type: "host-local", ranges, routes, dataDir: this.#store(maker) } };
+			}
+			// No machine has a bus of this number and this function on it: the call fails where the device is looked up.
+			default:
+				return {
+					deviceID: "0000:ff:1f.7",
+					vlan: 100,
+					ipam: { type: "host-local", ranges: [[{ subnet: "10.1.2.0/24" }]] },
+				};
+		}
+	}
+
+	/** Both names are of one length: the counts of the two makers are made of the same input. */
+	#store(maker: Maker): string {
+		return join(this.state, maker === "ours" ? "A" : "B");
+	}
+}
+
+function isWritable(path: string): boolean {
+	try {
+		accessSync(path, constants.W_OK);
+		return true;
+	} catch {
+		return false;
+	}
+}
+
+/** A process in a network namespace of its own. It ends with us, also when we are killed: its stdin is a pipe of ours. */
+async function holdNetns(): Promise<ChildProcess> {
+	const asUser = process.getuid?.() === 0 ? [] : ["--user", "--map-root-user"];
+	// It answers when it is in the new namespace.
+	const child = spawn("unshare", [...asUser, "--net", "sh", "-c", "echo; exec cat"], {
+		stdio: ["pipe", "pipe", "pipe"],
+	});
+	let said = "";
+	child.stderr.on("data", (bytes: Buffer) => {
+		said += bytes;
+	});
+	const started = await new Promise<boolean>((resolve) => {
+		child.once("error", () => resolve(false));
+		child.once("close", () => resolve(false));
+		child.stdout.once("data", () => resolve(true));
+	});
+	if (!started || readlinkSync(`/proc/${child.pid}/ns/net`) === readlinkSync("/proc/self/ns/net")) {
+		child.kill();
+		throw new Error(`cannot make a network namespace with unshare(1): ${said.trim() || "run this as root"}`);
+	}
+	return child;
+}
