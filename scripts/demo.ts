@@ -96,7 +96,7 @@ async function provide(
 		return { machine: card.machine, pf: options.pf };
 	}
 	progress.step("booting a virtual machine with an SR-IOV card (QEMU, igb)");
-	const guest = await Guest.boot({ pfs: 1, log: (line) => progress.note(line) });
+	const guest = await Guest.boot({ pfs: 1, log: (line) => progress.note(line), signal: progress.signal });
 	cleanup.push("end the virtual machine", () => guest.shutdown());
 	return { machine: guest, pf: await prepareGuestCard(guest, progress) };
 }

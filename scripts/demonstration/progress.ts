@@ -10,7 +10,7 @@ export class Interrupted extends Error {
 export class Progress {
 	readonly #start = performance.now();
 	readonly #write: (line: string) => void;
-	#interrupted = false;
+	readonly #interruption = new AbortController();
 
 	/** `write` gets whole lines. */
 	constructor(write: (line: string) => void) {
@@ -19,7 +19,7 @@ export class Progress {
 
 	/** Says what is done next. A moment at which Ctrl-C takes effect. */
 	step(what: string): void {
-		if (this.#interrupted) {
+		if (this.interrupted) {
 			throw new Interrupted();
 		}
 		this.note(what);
@@ -36,11 +36,15 @@ export class Progress {
 	}
 
 	interrupt(): void {
-		this.#interrupted = true;
+		this.#interruption.abort();
 	}
 
 	get interrupted(): boolean {
-		return this.#interrupted;
+		return this.signal.aborted;
+	}
+
+	get signal(): AbortSignal {
+		return this.#interruption.signal;
 	}
 }
 

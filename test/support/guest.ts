@@ -25,6 +25,8 @@ import {
 export interface GuestOptions extends GuestHardware, GuestDrivers {
 	/** Told what happens meanwhile, one line each. */
 	readonly log?: (line: string) => void;
+	/** Gives the boot up. */
+	readonly signal?: AbortSignal;
 }
 
 /** A guest that prints nothing on its console for so long while it boots is taken for hung. */
@@ -51,7 +53,7 @@ export class Guest implements Machine {
 		try {
 			return await Guest.#bootOnce(image, options);
 		} catch (error) {
-			if (!(error instanceof FailedBoot)) {
+			if (!(error instanceof FailedBoot) || options.signal?.aborted) {
 				throw error;
 			}
 			options.log?.(`${error.message.split("\n")[0]} while it booted; starting it once more`);
@@ -66,7 +68,11 @@ export class Guest implements Machine {
 		const qemu = spawn("setpriv", ["--pdeathsig", "KILL", ...qemuCommand(image, folder, options)], {
 			env: qemuEnvironment(image),
 			stdio: ["ignore", log, log],
+			// Ctrl-C in a terminal goes to its whole process group: what then becomes of the guest, we decide.
+			detached: true,
 		});
+		const abort = () => qemu.kill("SIGKILL");
+		options.signal?.addEventListener("abort", abort);
 		closeSync(log);
 		const ended = new Promise<void>((resolve) => {
 			qemu.on("error", () => resolve());
@@ -81,6 +87,8 @@ export class Guest implements Machine {
 			await ended;
 			rmSync(folder, { recursive: true, force: true });
 			throw error;
+		} finally {
+			options.signal?.removeEventListener("abort", abort);
 		}
 	}
 

@@ -60,6 +60,7 @@ async function keep(guest: Guest): Promise<void> {
 		process.once("SIGTERM", resolve);
 		process.stdin.once("end", resolve).resume();
 	});
+	process.stdin.destroy();
 }
 
 async function main(): Promise<void> {
