@@ -3,7 +3,7 @@
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
 import type { Request } from "../../lib/cni/types.ts";
-import type { Lock } from "../../lib/linux/lock.ts";
+import { Lock } from "../../lib/linux/lock.ts";
 import { Sandbox } from "../../lib/linux/sandbox.ts";
 import type { Log } from "../../lib/log/log.ts";
 import type { Link } from "../../lib/netlink/link.ts";
@@ -12,7 +12,6 @@ import { getVf } from "../../lib/netlink/vf.ts";
 import type { Attachment } from "./config.ts";
 import {
 	lockPath,
-	lockVf,
 	prepareState,
 	readMarker,
 	recordsOf,
@@ -24,18 +23,10 @@ import {
 import { release } from "./release.ts";
 import type { VfPort } from "./settings.ts";
 
-/** As long as the Go plugin waits. */
-const LOCK_DEADLINE_MS = 60_000;
-
 /** Takes the VF's lock, which lasts until the end of the process at the latest. Throws CniError 11 after a minute. */
 export function takeLock(pci: string): Lock {
 	prepareState();
-	const lock = lockVf(pci, LOCK_DEADLINE_MS);
-	if (lock !== undefined) return lock;
-	throw new CniError(
-		Code.tryAgain,
-		`time out while waiting to acquire exclusive lock on VF ${pci}: another process has held ${lockPath(pci)} for ${LOCK_DEADLINE_MS / 1000} s`,
-	);
+	return Lock.require(lockPath(pci), `VF ${pci}`);
 }
 
 /**

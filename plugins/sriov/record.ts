@@ -10,7 +10,6 @@
  */
 import type { JsonObject } from "../../lib/cni/types.ts";
 import * as files from "../../lib/linux/files.ts";
-import { Lock } from "../../lib/linux/lock.ts";
 import type { VfSettings } from "../../lib/netlink/vf.ts";
 import type { SriovConfig } from "./schema.ts";
 
@@ -69,10 +68,7 @@ export function requireWritable(): void {
 	files.removeIfPresent(`${STATE_DIRECTORY}/.status`);
 }
 
-/** The lock on a VF, or undefined when another process still holds it after `deadlineMs`. Same file as the Go plugin's. */
-export function lockVf(pci: string, deadlineMs: number): Lock | undefined {
-	return Lock.acquire(lockPath(pci), { deadlineMs, mode: 0o600 });
-}
+/** Same file as the Go plugin's. */
 export const lockPath = (pci: string): string => `${LOCK_DIRECTORY}/${pci}.lock`;
 
 /** Sandbox path in the VF's marker, or undefined where it has none. */

@@ -4,6 +4,7 @@
 import validator from "validator:sriov";
 import { loadConfig } from "../../lib/cni/config.ts";
 import { CniError, Code } from "../../lib/cni/error.ts";
+import { attempt, sentence, throwTogether } from "../../lib/cni/failures.ts";
 import { parsePrevResult } from "../../lib/cni/result.ts";
 import type { CniResult, Plugin, Request, ValidAttachment } from "../../lib/cni/types.ts";
 import { isAtLeast } from "../../lib/cni/version.ts";
@@ -205,21 +206,3 @@ function openLog(request: Request, config: SriovConfig): Log {
 		fields: { cniName: "sriov-cni", containerID: request.containerId, netns: request.netns, ifname: request.ifName },
 	});
 }
-
-function attempt(failures: unknown[], step: () => void): void {
-	try {
-		step();
-	} catch (error) {
-		failures.push(error);
-	}
-}
-
-/** One failure as it is; several as one error with the first one's code. */
-function throwTogether(failures: readonly unknown[]): void {
-	const [first] = failures;
-	if (first === undefined) return;
-	if (failures.length === 1) throw first;
-	throw new CniError(first instanceof CniError ? first.code : Code.io, failures.map(sentence).join("; "));
-}
-
-const sentence = (error: unknown): string => (error instanceof Error ? error.message : String(error));

@@ -1,0 +1,82 @@
+/**
+ * RDMA devices: in which network namespace they are, and under which name.
+ *
+ * Wire format: rdma/rdma_netlink.h, client RDMA_NL_NLDEV. Messages have no fixed struct, attributes follow the header at once. The kernel
+ * tells and changes only devices of the namespace that the socket was opened in (in exclusive mode; in shared mode all are in all).
+ */
+import { type Message, MessageWriter, NLM_F_ACK, NLM_F_DUMP } from "./message.ts";
+import type { NetlinkSocket } from "./socket.ts";
+
+/** Number of a device, unique on this machine; the same in every namespace, for as long as its driver is bound. */
+export type RdmaIndex = number & { readonly brand: "RdmaIndex" };
+
+export interface RdmaDevice {
+	readonly index: RdmaIndex;
+	/** Unique on this machine, whatever the namespace: "mlx5_0". */
+	readonly name: string;
+}
+
+const RDMA_NL_NLDEV = 5;
+const messageType = (command: number): number => (RDMA_NL_NLDEV << 10) | command;
+const RDMA_NLDEV_CMD_GET = messageType(1);
+const RDMA_NLDEV_CMD_SET = messageType(2);
+const RDMA_NLDEV_CMD_SYS_GET = messageType(6);
+
+const RDMA_NLDEV_ATTR_DEV_INDEX = 1;
+const RDMA_NLDEV_ATTR_DEV_NAME = 2;
+const RDMA_NLDEV_SYS_ATTR_NETNS_MODE = 66;
+const RDMA_NLDEV_NET_NS_FD = 68;
+
+/** IB_DEVICE_NAME_MAX - 1: the longest name of a device in bytes, without its NUL. */
+export const RDMA_NAME_MAX = 63;
+
+/**
+ * Whether a device belongs to one namespace ("exclusive") or is seen in all ("shared"); undefined for a kernel without
+ * the distinction (before 5.3), which is as good as shared. Equivalent: `rdma system`. Throws NetlinkError.
+ */
+export function getRdmaNetnsMode(socket: NetlinkSocket): "exclusive" | "shared" | undefined {
+	const message = new MessageWriter(RDMA_NLDEV_CMD_SYS_GET, 0);
+	const attribute = socket.get(message, { request: "RDMA_NLDEV_CMD_SYS_GET", subject: "" }).attributes(0);
+	while (attribute.next()) {
+		if (attribute.type === RDMA_NLDEV_SYS_ATTR_NETNS_MODE) return attribute.u8() === 0 ? "exclusive" : "shared";
+	}
+	return undefined;
+}
+
+/** The devices of the socket's namespace, by index. Equivalent: `rdma dev`. Throws NetlinkError. */
+export function listRdmaDevices(socket: NetlinkSocket): RdmaDevice[] {
+	const message = new MessageWriter(RDMA_NLDEV_CMD_GET, NLM_F_DUMP);
+	return socket.dump(message, { request: "RDMA_NLDEV_CMD_GET", subject: "" }, parseDevice);
+}
+
+function parseDevice(answer: Message): RdmaDevice | undefined {
+	let index = -1;
+	let name = "";
+	const attribute = answer.attributes(0);
+	while (attribute.next()) {
+		if (attribute.type === RDMA_NLDEV_ATTR_DEV_INDEX) index = attribute.u32();
+		else if (attribute.type === RDMA_NLDEV_ATTR_DEV_NAME) name = attribute.text();
+	}
+	return index < 0 || name === "" ? undefined : { index: index as RdmaIndex, name };
+}
+
+/** Equivalent: `rdma dev set DEV name NAME`. Throws NetlinkError (EEXIST: the name is taken, in whichever namespace). */
+export function renameRdmaDevice(socket: NetlinkSocket, device: RdmaDevice, name: string): void {
+	change(socket, device, (message) => message.attributeText(RDMA_NLDEV_ATTR_DEV_NAME, name));
+}
+
+/**
+ * Moves a device of the socket's namespace to that of `netnsFd`. Not together with a rename: the kernel takes the first of the two and
+ * ignores the other. What programs do with the device ends. Equivalent: `rdma dev set DEV netns NS`.
+ * Throws NetlinkError (EOPNOTSUPP: shared mode, or a driver that cannot; ENODEV: it is not in this namespace).
+ */
+export function moveRdmaDevice(socket: NetlinkSocket, device: RdmaDevice, netnsFd: number): void {
+	change(socket, device, (message) => message.attributeU32(RDMA_NLDEV_NET_NS_FD, netnsFd));
+}
+
+function change(socket: NetlinkSocket, device: RdmaDevice, describe: (message: MessageWriter) => void): void {
+	const message = new MessageWriter(RDMA_NLDEV_CMD_SET, NLM_F_ACK);
+	message.attributeU32(RDMA_NLDEV_ATTR_DEV_INDEX, device.index);
+	describe(message);
+	socket.change(message, { request: "RDMA_NLDEV_CMD_SET", subject: `"${device.name}"` });
+}
