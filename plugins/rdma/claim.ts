@@ -1,0 +1,80 @@
+/**
+ * Who has an RDMA device: found out before ADD, written down before the first change.
+ */
+import { CniError, Code } from "../../lib/cni/error.ts";
+import type { CniResult, Request } from "../../lib/cni/types.ts";
+import { Sandbox } from "../../lib/linux/sandbox.ts";
+import type { Log } from "../../lib/log/log.ts";
+import { listRdmaDevices, type RdmaDevice } from "../../lib/netlink/rdma.ts";
+import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
+import { type Attachment, fillName } from "./config.ts";
+import { namesOnHost, requireOne, uverbsOf } from "./device.ts";
+import { refuseSoftwareInterface } from "./interface.ts";
+import { planQos } from "./qos.ts";
+import { listRecords, type RdmaRecord, type RecordKey, sameAttachment, writeRecord } from "./record.ts";
+import { release } from "./release.ts";
+
+/**
+ * Throws unless `deviceId` has one RDMA device, on the host, that no living pod has. One whose pod is dead, without a DEL, is put
+ * right first, so that this ADD starts from the host's own name and settings.
+ */
+export function requireFree(key: RecordKey, deviceId: string, sandbox: Sandbox, previous: CniResult, log: Log): void {
+	const records = listRecords().filter((record) => record.deviceId === deviceId);
+	const [holder] = records;
+	if (namesOnHost(deviceId).length === 0) refuseSoftwareInterface(sandbox, previous);
+	requireOne(deviceId, holder && describe(holder));
+	for (const record of records) {
+		// Its own record, with the device on the host, is that of an ADD that was killed.
+		if (!sameAttachment(record, key) && isAlive(record)) {
+			throw new CniError(
+				Code.tryAgain,
+				`the RDMA device of ${deviceId} is already allocated to sandbox ${record.netns} (${describe(record)})`,
+			);
+		}
+		log.info(`the RDMA device of ${deviceId} came home from container ${record.containerId} without a DEL`);
+		release(record, "", log);
+	}
+}
+
+const describe = ({ containerId, ifName }: RecordKey): string => `container ${containerId}, interface ${ifName}`;
+
+/** Go's records tell no sandbox; the device is at home, so that it has none. */
+function isAlive({ netns, netnsIdentity }: RdmaRecord): boolean {
+	using sandbox = Sandbox.openIfAlive(netns);
+	return sandbox !== undefined && (netnsIdentity === "" || sandbox.identity === netnsIdentity);
+}
+
+/** Writes down what the device is now and who gets it. From here on DEL can put everything back. */
+export function claim(
+	request: Request,
+	attachment: Attachment,
+	deviceId: string,
+	sandbox: Sandbox,
+	host: NetlinkSocket,
+	log: Log,
+): { record: RdmaRecord; device: RdmaDevice } {
+	const hostName = requireOne(deviceId, undefined);
+	const device = listRdmaDevices(host).find((each) => each.name === hostName);
+	if (device === undefined) {
+		throw new CniError(Code.tryAgain, `RDMA device ${hostName} of ${deviceId} left the host just now`);
+	}
+	const { network, containerId, ifName, netns } = request;
+	const { podName } = attachment;
+	const qos = planQos(hostName, attachment, log);
+	const record: RdmaRecord = {
+		network,
+		containerId,
+		ifName,
+		own: true,
+		deviceId,
+		hostName,
+		podName: podName === undefined ? hostName : fillName(podName, ifName, device.index),
+		netns,
+		netnsIdentity: sandbox.identity,
+		uverbs: uverbsOf(deviceId),
+		qos: qos.host,
+		podQos: qos.pod,
+	};
+	writeRecord(record);
+	return { record, device };
+}

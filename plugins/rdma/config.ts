@@ -1,0 +1,84 @@
+/**
+ * The configuration of one attachment: shape by the generated validator, meaning here.
+ */
+import validator from "validator:rdma";
+import { parseCniArgs } from "../../lib/cni/args.ts";
+import { loadConfig } from "../../lib/cni/config.ts";
+import { CniError, Code } from "../../lib/cni/error.ts";
+import type { Request } from "../../lib/cni/types.ts";
+import { RDMA_NAME_MAX } from "../../lib/netlink/rdma.ts";
+import { toDeviceId } from "./device.ts";
+import type { RdmaConfig } from "./schema.ts";
+
+/** An attachment as the user wants it. */
+export interface Attachment {
+	readonly config: RdmaConfig;
+	/** The device that has the RDMA device; undefined: to be found by the interface of prevResult. */
+	readonly deviceId: string | undefined;
+	/** Name of the RDMA device in the pod, with its placeholders; undefined: the host's name stays. */
+	readonly podName: string | undefined;
+	/** Type of service and traffic class, where asked for. */
+	readonly tos: number | undefined;
+	readonly trafficClass: number | undefined;
+}
+
+/** Reads the configuration of ADD and CHECK. Throws CniError 4, 6 and 7 with a sentence that names the value. */
+export function loadAttachment(request: Request): Attachment {
+	parseCniArgs(request.args, []);
+	const config = loadConfig<RdmaConfig>(request.config, validator);
+	const given = givenDeviceId(config);
+	if (given && deviceIdIfAny(config) === undefined) {
+		throw new CniError(
+			Code.invalidConfig,
+			`deviceID "${given}" is neither a PCI address such as 0000:3b:02.1 nor the name of an auxiliary device such as mlx5_core.sf.4`,
+		);
+	}
+	const podName = config.args?.cni?.rdmaDeviceName || config.rdmaDeviceName || undefined;
+	if (podName !== undefined) requireName(podName);
+	return {
+		config,
+		deviceId: deviceIdIfAny(config),
+		podName,
+		tos: config.rdmaQoS?.tos,
+		trafficClass: config.rdmaQoS?.tc,
+	};
+}
+
+/** The configuration of a verb that must work with what is left of it. */
+export function looseConfig(request: Request): RdmaConfig {
+	try {
+		return loadConfig<RdmaConfig>(request.config, validator);
+	} catch (error) {
+		if (!(error instanceof CniError)) throw error;
+		return request.config as RdmaConfig;
+	}
+}
+
+const givenDeviceId = (config: RdmaConfig): unknown =>
+	config.deviceID || config.runtimeConfig?.deviceID || config.pciBusID;
+
+/** The device of a configuration that may have lost fields or their types (DEL), or undefined where it names none. */
+export function deviceIdIfAny(config: RdmaConfig): string | undefined {
+	const given = givenDeviceId(config);
+	return typeof given === "string" ? toDeviceId(given) : undefined;
+}
+
+/** The name with its placeholders filled in. Throws CniError 7 where it got too long. */
+export function fillName(pattern: string, ifName: string, index: number): string {
+	const name = pattern.replaceAll("{ifname}", ifName).replaceAll("{index}", String(index));
+	if (name.length <= RDMA_NAME_MAX) return name;
+	throw new CniError(
+		Code.invalidConfig,
+		`rdmaDeviceName "${pattern}" gives "${name}", which is longer than ${RDMA_NAME_MAX} characters`,
+	);
+}
+
+/** The kernel makes a sysfs folder of the name; what is in a pattern beside placeholders must fit one. */
+function requireName(pattern: string): void {
+	const rest = pattern.replaceAll("{ifname}", "").replaceAll("{index}", "");
+	if (/^[A-Za-z0-9_.-]*$/.test(rest) && pattern !== "." && pattern !== ".." && rest.length <= RDMA_NAME_MAX) return;
+	throw new CniError(
+		Code.invalidConfig,
+		`rdmaDeviceName "${pattern}" must be 1 to ${RDMA_NAME_MAX} letters, digits, "_", "." and "-", with {ifname} and {index} as the only placeholders`,
+	);
+}

@@ -1,0 +1,110 @@
+/**
+ * RoCE quality of service of an RDMA device. The kernel keeps neither setting of a device that changes its namespace.
+ *
+ * Type of service: the default of connections that RDMA-CM makes, in configfs (Documentation/ABI/testing/configfs-rdma_cm). A folder
+ * with the device's name makes its files appear; configfs knows no namespaces, so the host's serves devices in pods, too.
+ * Traffic class: a sysfs file of NVIDIA's own driver, which takes it only while the device is on the host.
+ */
+import { CniError, Code } from "../../lib/cni/error.ts";
+import { readText, readTextIfPresent, writeExisting } from "../../lib/linux/files.ts";
+import * as sys from "../../lib/linux/sys.ts";
+import type { Log } from "../../lib/log/log.ts";
+import type { Attachment } from "./config.ts";
+import type { QosSettings } from "./record.ts";
+
+const RDMA_CM = "/sys/kernel/config/rdma_cm";
+/** VFs have one port. */
+const TOS_FILE = "ports/1/default_roce_tos";
+
+const trafficClassPath = (name: string): string => `/sys/class/infiniband/${name}/tc/1/traffic_class`;
+
+/** The host's settings of device `name`, and what the pod shall have. Throws CniError for a type of service that cannot be set. */
+export function planQos(name: string, wanted: Attachment, log: Log): { host: QosSettings; pod: QosSettings } {
+	const tos = readTos(name);
+	if (wanted.tos !== undefined && tos === undefined) {
+		throw new CniError(
+			Code.device,
+			`rdmaQoS.tos ${wanted.tos} cannot be set for RDMA device ${name}: ${RDMA_CM} is not there or does not know the device`,
+			"load the module rdma_cm and mount configfs: mount -t configfs configfs /sys/kernel/config",
+		);
+	}
+	const trafficClass = wanted.trafficClass === undefined ? undefined : readTrafficClass(name);
+	if (wanted.trafficClass !== undefined && trafficClass === undefined) {
+		log.warning(
+			`rdmaQoS.tc ${wanted.trafficClass} is not set: the driver of RDMA device ${name} offers no ${trafficClassPath(name)}`,
+		);
+	}
+	return {
+		host: { tos, trafficClass },
+		pod: { tos: wanted.tos ?? tos, trafficClass: trafficClass === undefined ? undefined : wanted.trafficClass },
+	};
+}
+
+/** The type of service of a device, wherever it is; undefined where the kernel does not offer it. */
+export function readTos(name: string): number | undefined {
+	return withFolder(name, (folder) => Number(readText(`${folder}/${TOS_FILE}`)));
+}
+
+/** Throws CniError where the kernel does not offer it. */
+export function writeTos(name: string, tos: number): void {
+	const written = withFolder(name, (folder) => {
+		writeExisting(`${folder}/${TOS_FILE}`, String(tos));
+		return true;
+	});
+	if (!written) throw new CniError(Code.device, `${RDMA_CM} is not there or does not know RDMA device ${name}`);
+}
+
+/** Runs `body` with the device's folder in configfs, which is removed again if it was not there. */
+function withFolder<T>(name: string, body: (folder: string) => T): T | undefined {
+	const folder = `${RDMA_CM}/${name}`;
+	let made = true;
+	try {
+		sys.mkdirat(sys.AT_FDCWD, folder, 0o755);
+	} catch (error) {
+		if (sys.isSystemError(error, "EEXIST")) made = false;
+		// No configfs, or no rdma_cm; a device that rdma_cm does not know; a container without the right to it.
+		else if (sys.isSystemError(error, "ENOENT", "ENODEV", "EROFS", "EPERM", "EACCES")) return undefined;
+		else throw error;
+	}
+	try {
+		return body(folder);
+	} catch (error) {
+		// The folder is an old one, of a device that has gone.
+		if (sys.isSystemError(error, "ENODEV")) return undefined;
+		throw error;
+	} finally {
+		if (made) sys.unlinkat(sys.AT_FDCWD, folder, sys.AT_REMOVEDIR);
+	}
+}
+
+/** The file's first line is "Global tclass=96"; where nothing was ever set it is empty, which means 0. */
+export function readTrafficClass(name: string): number | undefined {
+	const text = readTextIfPresent(trafficClassPath(name));
+	if (text === undefined) return undefined;
+	const [line = ""] = text.split("\n");
+	return Number.parseInt(line.slice(line.indexOf("=") + 1), 10) || 0;
+}
+
+export function writeTrafficClass(name: string, trafficClass: number): void {
+	writeExisting(trafficClassPath(name), String(trafficClass));
+}
+
+/** Puts the host's settings back on a device that is home under the name `name`. Returns what could not be put back. */
+export function restoreQos(name: string, host: QosSettings): string[] {
+	const failures: string[] = [];
+	const restore = (what: string, put: () => void): void => {
+		try {
+			put();
+		} catch (error) {
+			if (!(error instanceof CniError || sys.isSystemError(error))) throw error;
+			failures.push(`${what} of RDMA device ${name} could not be put back: ${error.message}`);
+		}
+	};
+	const { tos, trafficClass } = host;
+	// The move home has made it 0.
+	if (tos) restore("type of service", () => writeTos(name, tos));
+	if (trafficClass !== undefined && readTrafficClass(name) !== trafficClass) {
+		restore("traffic class", () => writeTrafficClass(name, trafficClass));
+	}
+	return failures;
+}

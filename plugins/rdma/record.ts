@@ -1,0 +1,185 @@
+/**
+ * What this node knows of RDMA devices in pods: a record per attachment, under /var/lib/cni/rdma.
+ *
+ * The files are those of the Go plugin (rdma-cni v1.6.0) and of NVIDIA's fork (`rdmaQoS`), so that each can delete what another
+ * added: <network>-<container>-<ifname>, JSON. Ours have one key more, `berth`. A record is written before the first change and
+ * removed after the last, with the lock held.
+ */
+import type { JsonObject } from "../../lib/cni/types.ts";
+import * as files from "../../lib/linux/files.ts";
+import { Lock } from "../../lib/linux/lock.ts";
+import { toDeviceId } from "./device.ts";
+
+/** Compiled in, as in the Go plugin. */
+export const STATE_DIRECTORY = "/var/lib/cni/rdma";
+const LOCK_PATH = `${STATE_DIRECTORY}/move.lock`;
+
+export interface QosSettings {
+	/** Default RoCE type of service of RDMA-CM. Undefined: not known, or not offered by the kernel. */
+	readonly tos: number | undefined;
+	/** RoCE traffic class of the driver; undefined as above. */
+	readonly trafficClass: number | undefined;
+}
+
+/** Whose it is: the three parts of a record's file name. */
+export interface RecordKey {
+	readonly network: string;
+	readonly containerId: string;
+	readonly ifName: string;
+}
+
+/** What can be known of an attachment. A record that was cut off, or Go's, lacks some of it: "" then. */
+export interface RdmaRecord extends RecordKey {
+	/** Written by this plugin, and whole: it tells what its file name cannot. */
+	readonly own: boolean;
+	readonly deviceId: string;
+	/** Name of the RDMA device on the host, before ADD. */
+	readonly hostName: string;
+	readonly podName: string;
+	/** CNI_NETNS of ADD. */
+	readonly netns: string;
+	/** `Sandbox.identity` of ADD. */
+	readonly netnsIdentity: string;
+	/** Number of its node /dev/infiniband/uverbsN before ADD, which is the one that the device plugin gave to the pod. */
+	readonly uverbs: number | undefined;
+	/** The host's settings before ADD. */
+	readonly qos: QosSettings;
+	/** What ADD set in the pod. */
+	readonly podQos: QosSettings;
+}
+
+const NO_QOS: QosSettings = { tos: undefined, trafficClass: undefined };
+
+const fileName = (key: RecordKey): string => `${key.network}-${key.containerId}-${key.ifName}`;
+const path = (key: RecordKey): string => `${STATE_DIRECTORY}/${fileName(key)}`;
+
+export const sameAttachment = (a: RecordKey, b: RecordKey): boolean => fileName(a) === fileName(b);
+
+/**
+ * The lock that every verb holds from its look at the state to the end of its changes: one for the node, not one per device. Moves
+ * at the same moment swap the numbers of device nodes, since the kernel makes `uverbsN` again at each move, with the lowest free
+ * number; and with the device's record read under it, no two verbs work on one device.
+ */
+export function takeLock(): Lock {
+	files.makeDirectories(STATE_DIRECTORY, 0o700);
+	return Lock.require(LOCK_PATH, "moves of RDMA devices");
+}
+
+/** Throws SystemError where no record could be written: a read-only or full file system, no permission. */
+export function requireWritable(): void {
+	files.makeDirectories(STATE_DIRECTORY, 0o700);
+	files.writeAtomic(`${STATE_DIRECTORY}/.status`, "", 0o600);
+	files.removeIfPresent(`${STATE_DIRECTORY}/.status`);
+}
+
+export function writeRecord(record: RdmaRecord): void {
+	files.writeAtomic(path(record), JSON.stringify(toJson(record)), 0o600);
+}
+export function removeRecord(key: RecordKey): void {
+	files.removeIfPresent(path(key));
+}
+
+/** The record of an attachment, with what is left of it; undefined where there is none. */
+export function readRecord(key: RecordKey): RdmaRecord | undefined {
+	const text = files.readTextIfPresent(path(key));
+	return text === undefined ? undefined : parseRecord(text, key);
+}
+
+/** An attachment without a record, as far as the call tells of it. */
+export function emptyRecord(key: RecordKey): RdmaRecord {
+	return parseRecord("", key);
+}
+
+/** All records, of any network; those that were cut off with what is left of them. */
+export function listRecords(): RdmaRecord[] {
+	const records: RdmaRecord[] = [];
+	for (const name of files.listIfPresent(STATE_DIRECTORY) ?? []) {
+		const key = keyOf(name);
+		const record = key && readRecord(key);
+		if (record !== undefined) records.push(record);
+	}
+	return records;
+}
+
+/**
+ * The parts of a file name, which is not unique: all three may hold dashes. Ours says inside what they are; elsewhere a network's
+ * name without a dash and an interface's without one are the best guess. The file name stays the same in any case.
+ */
+function keyOf(name: string): RecordKey | undefined {
+	const first = name.indexOf("-");
+	const last = name.lastIndexOf("-");
+	if (name.startsWith(".") || first <= 0 || last <= first) return undefined;
+	return { network: name.slice(0, first), containerId: name.slice(first + 1, last), ifName: name.slice(last + 1) };
+}
+
+function toJson(record: RdmaRecord): JsonObject {
+	const { qos } = record;
+	const told = qos.tos !== undefined || qos.trafficClass !== undefined;
+	return {
+		version: "1.0",
+		deviceID: record.deviceId,
+		sandboxRdmaDevName: record.hostName,
+		containerRdmaDevName: record.podName,
+		...(told && { rdmaQoS: { tos: qos.tos ?? 0, tc: qos.trafficClass ?? 0 } }),
+		berth: {
+			network: record.network,
+			containerID: record.containerId,
+			ifname: record.ifName,
+			netns: record.netns,
+			netnsIdentity: record.netnsIdentity,
+			uverbs: record.uverbs ?? null,
+			hostQoS: qosToJson(qos),
+			podQoS: qosToJson(record.podQos),
+		},
+	};
+}
+
+const qosToJson = ({ tos, trafficClass }: QosSettings): JsonObject => ({ tos: tos ?? null, tc: trafficClass ?? null });
+
+/** Reads what is there: the Go plugin does not write its files in one step, so that they may be cut off anywhere. */
+function parseRecord(json: string, key: RecordKey): RdmaRecord {
+	const whole = parseObject(json);
+	const member = (name: string): string => (whole === undefined ? salvage(json, name) : text(whole[name]));
+	const own = object(whole?.berth);
+	return {
+		network: text(own?.network) || key.network,
+		containerId: text(own?.containerID) || key.containerId,
+		ifName: text(own?.ifname) || key.ifName,
+		own: own !== undefined,
+		deviceId: toDeviceId(member("deviceID")) ?? "",
+		hostName: member("sandboxRdmaDevName"),
+		podName: member("containerRdmaDevName"),
+		netns: text(own?.netns),
+		netnsIdentity: text(own?.netnsIdentity),
+		uverbs: number(own?.uverbs),
+		qos: qosOf(own === undefined ? whole?.rdmaQoS : own.hostQoS),
+		podQos: qosOf(own?.podQoS),
+	};
+}
+
+/** A text member of a record that was cut off after it. Names of devices need no escapes in JSON. */
+function salvage(json: string, name: string): string {
+	const start = json.indexOf(`"${name}":"`);
+	if (start < 0) return "";
+	const from = start + name.length + 4;
+	const end = json.indexOf('"', from);
+	return end < 0 ? "" : json.slice(from, end);
+}
+
+function qosOf(value: unknown): QosSettings {
+	const qos = object(value);
+	return qos === undefined ? NO_QOS : { tos: number(qos.tos), trafficClass: number(qos.tc) };
+}
+
+const text = (value: unknown): string => (typeof value === "string" ? value : "");
+const number = (value: unknown): number | undefined => (typeof value === "number" ? value : undefined);
+const object = (value: unknown): JsonObject | undefined =>
+	typeof value === "object" && value !== null && !Array.isArray(value) ? (value as JsonObject) : undefined;
+
+function parseObject(json: string): JsonObject | undefined {
+	try {
+		return object(JSON.parse(json));
+	} catch {
+		return undefined;
+	}
+}
