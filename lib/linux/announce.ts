@@ -85,7 +85,7 @@ function sendGratuitousArp(link: Announcer, address: Ip): void {
 	try {
 		sys.sendTo(fd, packet, 0, linkLayerAddress(link.index, broadcast));
 	} finally {
-		sys.close(fd);
+		sys.discard(fd);
 	}
 }
 
@@ -117,7 +117,7 @@ function sendNeighborAdvertisement(link: Announcer, address: Ip): void {
 		sys.setSocketOption(fd, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, 255);
 		sys.sendTo(fd, packet, 0, allNodesAddress(link.index));
 	} finally {
-		sys.close(fd);
+		sys.discard(fd);
 	}
 }
 

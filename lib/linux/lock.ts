@@ -28,7 +28,7 @@ export class Lock {
 		try {
 			held = sys.flock(fd, sys.LOCK_EX, options.deadlineMs);
 		} finally {
-			if (!held) sys.close(fd);
+			if (!held) sys.discard(fd);
 		}
 		return held ? new Lock(path, fd) : undefined;
 	}
@@ -49,7 +49,7 @@ export class Lock {
 
 	release(): void {
 		if (this.#fd < 0) return;
-		sys.close(this.#fd);
+		sys.discard(this.#fd);
 		this.#fd = -1;
 	}
 

@@ -124,7 +124,7 @@ export class Netns {
 	}
 
 	close(): void {
-		sys.close(this.fd);
+		sys.discard(this.fd);
 	}
 
 	[Symbol.dispose](): void {

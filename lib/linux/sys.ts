@@ -3,7 +3,7 @@
  */
 export * from "native:sys";
 
-import type { SystemError } from "native:sys";
+import { close, type SystemError } from "native:sys";
 
 export const AT_FDCWD = -100;
 export const AT_REMOVEDIR = 0x200;
@@ -27,6 +27,18 @@ const S_IFDIR = 0o040000;
 const S_IFREG = 0o100000;
 export const isDirectory = (mode: number): boolean => (mode & S_IFMT) === S_IFDIR;
 export const isRegular = (mode: number): boolean => (mode & S_IFMT) === S_IFREG;
+
+/**
+ * Closes a descriptor that no file was written through: a socket, a lock, a namespace. Linux frees it whatever close(2) answers,
+ * so an error means nothing there, and must not turn finished work into a failure.
+ */
+export function discard(fd: number): void {
+	try {
+		close(fd);
+	} catch (error) {
+		if (!isSystemError(error)) throw error;
+	}
+}
 
 /** Whether `error` is a failed system call, and (where `codes` are given) one of these: `isSystemError(e, "ENOENT")`. */
 export function isSystemError(error: unknown, ...codes: string[]): error is SystemError {

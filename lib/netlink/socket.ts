@@ -90,7 +90,7 @@ export class NetlinkSocket {
 	}
 
 	close(): void {
-		sys.close(this.fd);
+		sys.discard(this.fd);
 	}
 
 	[Symbol.dispose](): void {
