@@ -66,9 +66,10 @@ export function renameRdmaDevice(socket: NetlinkSocket, device: RdmaDevice, name
 }
 
 /**
- * Moves a device of the socket's namespace to that of `netnsFd`. Not together with a rename: the kernel takes the first of the two and
- * ignores the other. What programs do with the device ends. Equivalent: `rdma dev set DEV netns NS`.
- * Throws NetlinkError (EOPNOTSUPP: shared mode, or a driver that cannot; ENODEV: it is not in this namespace).
+ * Moves a device of the socket's namespace to that of `netnsFd`. This thread must be in the socket's namespace, too: the kernel looks at
+ * both (rdma_dev_change_netns). Not together with a rename, of which the kernel would do only that. What programs do with
+ * the device ends. Equivalent: `rdma dev set DEV netns NS`.
+ * Throws NetlinkError (EOPNOTSUPP: shared mode, or a driver that cannot; ENODEV: it, or this thread, is not in the namespace).
  */
 export function moveRdmaDevice(socket: NetlinkSocket, device: RdmaDevice, netnsFd: number): void {
 	change(socket, device, (message) => message.attributeU32(RDMA_NLDEV_NET_NS_FD, netnsFd));

@@ -78,7 +78,7 @@ function takeHome(sandbox: Sandbox, record: RdmaRecord, log: Log): void {
 	const device = deviceInPod(sandbox, record);
 	if (device === undefined) return;
 	using host = Netns.current();
-	move(sandbox.rdma, device, host, log);
+	sandbox.netns.run(() => move(sandbox.rdma, device, host, log));
 }
 
 /** The device in the pod, whatever its name is by now. By the record's name only where the kernel does not tell the present one. */
