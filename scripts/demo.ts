@@ -4,9 +4,9 @@
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { Guest } from "../test/support/guest.ts";
+import { Guest, prepareGuest } from "../test/support/guest.ts";
 import type { Machine } from "../test/support/machine.ts";
-import { peersDirectory } from "../test/support/peers.ts";
+import { peer } from "../test/support/peers.ts";
 import { until } from "../test/support/sriov.ts";
 import { describeCard, examineHostCard, prepareGuestCard, prepareHostCard, Refusal } from "./demonstration/card.ts";
 import * as pods from "./demonstration/pods.ts";
@@ -77,6 +77,12 @@ function build(): Promise<void> {
 	});
 }
 
+/** Tells of something that goes on beside others, at its end. */
+async function timed(progress: Progress, what: string, work: Promise<unknown>): Promise<void> {
+	await work;
+	progress.note(`ready: ${what}`);
+}
+
 /** Builds what is needed and provides the machine and its card. Returns the name of the PF. */
 async function provide(
 	options: Options,
@@ -85,12 +91,17 @@ async function provide(
 ): Promise<{ machine: Machine; pf: string }> {
 	// Before the long work: it may be all in vain.
 	const card = options.pf === undefined ? undefined : await examineHostCard(options.pf);
-	if (options.build) {
-		progress.step("building dist/bin (types, bundles, bytecode, executable)");
-		await build();
-	}
-	progress.step("building cnitool, the runtime's side, from its Go module");
-	await peersDirectory();
+	progress.step("building what is not there yet");
+	await Promise.all([
+		options.build && timed(progress, "dist/bin: types, bundles, bytecode, executable", build()),
+		timed(progress, "cnitool, the runtime's side, from its Go module", peer("cnitool")),
+		card === undefined &&
+			timed(
+				progress,
+				"the virtual machine's kernel and QEMU",
+				prepareGuest((line) => progress.note(line)),
+			),
+	]);
 	if (card !== undefined && options.pf !== undefined) {
 		await prepareHostCard(card.machine, options.pf, card.vfs, progress, cleanup);
 		return { machine: card.machine, pf: options.pf };

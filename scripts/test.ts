@@ -67,7 +67,8 @@ async function lint(): Promise<Count> {
 	const steps: Record<string, () => Promise<boolean>> = {
 		"types of the executable": () => node("lint.log", "node_modules/typescript/bin/tsc", "-p", "tsconfig.json"),
 		"types of tests and scripts": () => node("lint.log", "node_modules/typescript/bin/tsc", "-p", "test/tsconfig.json"),
-		"format and lint (biome)": () => execute("lint.log", join(root, "node_modules/.bin/biome"), ["ci", "--colors=off", "."]),
+		"format and lint (biome)": () =>
+			execute("lint.log", join(root, "node_modules/.bin/biome"), ["ci", "--colors=off", "."]),
 		"generated files are fresh": () => node("lint.log", "scripts/generate.ts", "--check"),
 		"Rust format (rustfmt)": () => cargo("fmt", "--check"),
 		"Rust lint (clippy)": () =>

@@ -19,13 +19,11 @@ export async function prepareGuestCard(guest: Guest, progress: Progress): Promis
 	progress.step("making 4 VFs on the guest's card eth0, with administrative MACs");
 	const vfs = await createVfs(guest, pf, 4);
 	// A VF takes the MAC when its driver binds.
-	const script = `for vf in 0 1 2 3; do
-	ip link set ${pf} vf $vf mac 02:be:27:00:00:0$vf
-	pci=$(basename "$(readlink /sys/class/net/${pf}/device/virtfn$vf)")
-	echo "$pci" > "/sys/bus/pci/devices/$pci/driver/unbind"
-	echo "$pci" > /sys/bus/pci/drivers_probe
-done`;
-	await guest.run(["sh", "-c", script]);
+	const script = `ip link set ${pf} vf "$1" mac "02:be:27:00:00:0$1" &&
+		echo "$2" > "/sys/bus/pci/devices/$2/driver/unbind" && echo "$2" > /sys/bus/pci/drivers_probe`;
+	for (const vf of vfs) {
+		await guest.run(["sh", "-c", script, "sh", String(vf.index), vf.pci]);
+	}
 	await until("the VFs' netdevs", async () => {
 		return (await listVfs(guest, pf)).filter((vf) => vf.netdev !== undefined).length === vfs.length;
 	});

@@ -2,7 +2,7 @@
  * What the kernel shows of a PF's VFs, wherever they are: read with `ip`, `rdma` and sysfs, not with any code of the plugins.
  */
 import type { Machine } from "../../test/support/machine.ts";
-import { listVfs } from "../../test/support/sriov.ts";
+import { listVfs, type Vf } from "../../test/support/sriov.ts";
 
 /** A VF as the kernel shows it. */
 export interface VfState {
@@ -71,16 +71,22 @@ async function rdmaDevices(machine: Machine, pod?: string): Promise<RdmaDevice[]
 
 /** `pods`: names of the namespaces to look into. */
 export async function takeSnapshot(machine: Machine, pf: string, pods: readonly string[]): Promise<Snapshot> {
-	const links: Link[] = await machine.json(["ip", "-j", "-d", "link", "show"]);
+	const addresses = (...where: string[]): Promise<Link[]> =>
+		machine.json(["ip", ...where, "-j", "-d", "address", "show"]);
+	const [links, host, vfsHere, rdma, ...inPods]: [Link[], Link[], Vf[], RdmaDevice[], ...[Link[], RdmaDevice[]][]] =
+		await Promise.all([
+			machine.json(["ip", "-j", "-d", "link", "show"]),
+			addresses(),
+			listVfs(machine, pf),
+			rdmaDevices(machine),
+			...pods.map((pod) => Promise.all([addresses("-n", pod), rdmaDevices(machine, pod)])),
+		]);
 	const places: { pod: string | undefined; links: Link[]; rdma: RdmaDevice[] }[] = [
-		{ pod: undefined, links: await machine.json(["ip", "-j", "-d", "address", "show"]), rdma: [] },
+		{ pod: undefined, links: host, rdma: [] },
+		...inPods.map(([links, rdma], index) => ({ pod: pods[index], links, rdma })),
 	];
-	for (const pod of pods) {
-		const inPod: Link[] = await machine.json(["ip", "-n", pod, "-j", "-d", "address", "show"]);
-		places.push({ pod, links: inPod, rdma: await rdmaDevices(machine, pod) });
-	}
 	const infos = links.find((link) => link.ifname === pf)?.vfinfo_list ?? [];
-	const vfs = (await listVfs(machine, pf)).map((vf): VfState => {
+	const vfs = vfsHere.map((vf): VfState => {
 		const place = places.find(({ links }) => links.some((link) => link.parentdev === vf.pci));
 		const link = place?.links.find((candidate) => candidate.parentdev === vf.pci);
 		const info = infos[vf.index];
@@ -108,7 +114,7 @@ export async function takeSnapshot(machine: Machine, pf: string, pods: readonly 
 	});
 	const byName = <T extends { ifname: string }>(all: readonly T[]) =>
 		Object.fromEntries(all.map((one) => [one.ifname, one]));
-	return { vfs, links: byName(links), rdma: byName(await rdmaDevices(machine)) };
+	return { vfs, links: byName(links), rdma: byName(rdma) };
 }
 
 /** Where two states differ: "eth2.mtu: 1500 before, 1400 now". */

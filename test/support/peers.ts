@@ -10,46 +10,68 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
-export type Peer = "host-local" | "static" | "dhcp" | "bridge" | "macvlan" | "cnitool";
+const peers = ["host-local", "static", "dhcp", "bridge", "macvlan", "cnitool"] as const;
+export type Peer = (typeof peers)[number];
 
 const tools = fileURLToPath(new URL("../tools/", import.meta.url));
 
+const goMod = readFileSync(join(tools, "go.mod"), "utf8");
+
 /** Also what the plugins' about texts say: "CNI host-local plugin v1.9.1". */
-export const pluginsVersion = /containernetworking\/plugins (v[\d.]+)/.exec(
-	readFileSync(join(tools, "go.mod"), "utf8"),
-)![1]!;
+export const pluginsVersion = /containernetworking\/plugins (v[\d.]+)/.exec(goMod)![1]!;
 
+/** Its path among the tools of go.mod. */
+function packageOf(peer: Peer): string {
+	return new RegExp(`^\\s*(\\S+/${peer})$`, "m").exec(goMod)![1]!;
+}
+
+/** Arguments: folder, version, packages. */
 const script = `set -eu
-[ ! -e "$1" ] || exit 0
-temporary="$1.new"
-rm -rf "$temporary"
-mkdir -p "$temporary"
-go build -trimpath -ldflags "-s -w -X github.com/containernetworking/plugins/pkg/utils/buildversion.BuildVersion=$2" -o "$temporary/" tool
-mv "$temporary" "$1"`;
+directory=$1 version=$2
+shift 2
+mkdir -p "$directory"
+for package in "$@"; do
+	name=\${package##*/}
+	[ ! -e "$directory/$name" ] || continue
+	go build -trimpath -ldflags "-s -w -X github.com/containernetworking/plugins/pkg/utils/buildversion.BuildVersion=$version" \\
+		-o "$directory/.$name.new" "$package"
+	mv "$directory/.$name.new" "$directory/$name"
+done`;
 
-let building: Promise<string> | undefined;
+const built = new Map<Peer, Promise<string>>();
 
-/** Folder with all peers, fit for CNI_PATH. Two processes at once: the second waits for the first. */
+/** Path of one peer's executable. Two processes at once: the second waits for the first. */
+export function peer(name: Peer): Promise<string> {
+	const path = built.get(name) ?? build([name]).then((directory) => join(directory, name));
+	built.set(name, path);
+	return path;
+}
+
+/** Folder with all peers, fit for CNI_PATH. */
 export function peersDirectory(): Promise<string> {
-	building ??= build();
-	return building;
+	return build(peers);
 }
 
-/** Path of one peer's executable. */
-export async function peer(name: Peer): Promise<string> {
-	return join(await peersDirectory(), name);
-}
-
-async function build(): Promise<string> {
+async function build(names: readonly Peer[]): Promise<string> {
 	const hash = createHash("sha256").update(script);
 	for (const file of ["go.mod", "go.sum"]) {
 		hash.update(readFileSync(join(tools, file)));
 	}
 	const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "berth", "peers");
 	const directory = join(cache, hash.digest("hex").slice(0, 12));
-	if (!existsSync(directory)) {
+	if (!names.every((name) => existsSync(join(directory, name)))) {
 		mkdirSync(cache, { recursive: true });
-		const command = ["--exclusive", `${directory}.lock`, "sh", "-c", script, "sh", directory, pluginsVersion];
+		const command = [
+			"--exclusive",
+			`${directory}.lock`,
+			"sh",
+			"-c",
+			script,
+			"sh",
+			directory,
+			pluginsVersion,
+			...names.map(packageOf),
+		];
 		const options = { cwd: tools, env: { ...process.env, CGO_ENABLED: "0" } };
 		try {
 			await promisify(execFile)("flock", command, options);

@@ -38,12 +38,21 @@ export async function until<T>(
 	}
 }
 
-/** The VFs of a PF, by index. One command: programs are slow to start in the guest. */
+/** The VFs of a PF, by index. By one shell without any program: they are slow to start in the guest. */
 export async function listVfs(machine: Machine, pf: string): Promise<Vf[]> {
 	const script = `cd "/sys/class/net/$1/device" || exit 1
+name() { [ ! -e "$1" ] || printf %s "\${1##*/}"; }
 for link in virtfn*; do
 	[ -e "$link" ] || continue
-	echo "$link $(basename "$(readlink "$link")") $(ls "$link/net" 2>/dev/null | head -n 1)/$(ls "$link/infiniband" 2>/dev/null | head -n 1)/$(basename "$(readlink "$link/driver")" 2>/dev/null)"
+	(
+		cd -P "$link" && printf '%s %s ' "$link" "\${PWD##*/}"
+		for entry in net/*; do name "$entry"; break; done
+		printf /
+		for entry in infiniband/*; do name "$entry"; break; done
+		printf /
+		! cd -P driver 2>/dev/null || name "$PWD"
+		echo
+	)
 done`;
 	const { stdout } = await machine.run(["sh", "-c", script, "sh", pf]);
 	return stdout
