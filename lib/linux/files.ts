@@ -72,7 +72,7 @@ export function makeDirectories(path: string, mode: number): void {
  */
 export function writeAtomic(path: string, text: string, mode: number): void {
 	const slash = path.lastIndexOf("/");
-	const directory = path.slice(0, slash);
+	const directory = slash < 0 ? "." : path.slice(0, slash);
 	const temporary = `${directory}/.${path.slice(slash + 1)}.${sys.pid()}.tmp`;
 	const fd = sys.openat(sys.AT_FDCWD, temporary, sys.O_WRONLY | sys.O_CREAT | sys.O_TRUNC, mode);
 	try {

@@ -67,6 +67,9 @@ function attribute(pf: string, netdev: string, name: string): string {
 	}
 }
 
+/** Below this, looking at links is less work than reading where a VF must be. */
+const FEW_VFS = 8;
+
 /**
  * Number of VF `vf` on its PF: N of the link virtfnN that leads to it. The links are numbered without gaps up to sriov_numvfs, so that
  * a missing one ends the search. Undefined where none leads there.
@@ -74,17 +77,32 @@ function attribute(pf: string, netdev: string, name: string): string {
 export function vfIndex(vf: string): number | undefined {
 	const pf = physicalFunction(vf);
 	if (pf === undefined) return undefined;
-	for (let index = 0; ; index++) {
+	for (let index = 0; index < FEW_VFS; index++) {
 		const name = targetName(`${devicePath(pf)}/virtfn${index}`);
 		if (name === undefined) return undefined;
 		if (name === vf) return index;
 	}
+	const index = (routingId(vf) - routingId(pf) - numberIn(pf, "sriov_offset")) / numberIn(pf, "sriov_stride");
+	return targetName(`${devicePath(pf)}/virtfn${index}`) === vf ? index : undefined;
+}
+
+/** Bus, device and function as one number: VF N has that of its PF plus offset plus N times stride (PCIe base specification, SR-IOV). */
+function routingId(pci: string): number {
+	const [, bus = "", device = "", fn = ""] = /([0-9a-f]{2}):([0-9a-f]{2})\.([0-7])$/.exec(pci) ?? [];
+	return (Number.parseInt(bus, 16) << 8) | (Number.parseInt(device, 16) << 3) | Number(fn);
+}
+
+const numberIn = (pci: string, attribute: string): number => Number(readText(`${devicePath(pci)}/${attribute}`));
+
+/** Whether the device can have VFs of its own. */
+export function isPf(pci: string): boolean {
+	return isPciAddress(pci) && statIfPresent(`${devicePath(pci)}/sriov_totalvfs`) !== undefined;
 }
 
 /** How many VFs the PF at PCI address `pf` has now; 0 for a device without SR-IOV. */
 export function vfCount(pf: string): number {
 	try {
-		return Number(readText(`${devicePath(pf)}/sriov_numvfs`));
+		return numberIn(pf, "sriov_numvfs");
 	} catch (error) {
 		if (sys.isSystemError(error, "ENOENT", "ENOTDIR")) return 0;
 		throw error;

@@ -31,7 +31,8 @@ export function checkPod(sandbox: Sandbox, record: VfRecord, previous: CniResult
 	const { ifName } = record;
 	const link = getLinkByName(sandbox.route, ifName);
 	if (link === undefined || link.name !== ifName) throw failed(`there is no interface ${ifName} in ${sandbox.path}`);
-	if ((link.parentDevice ?? record.pci) !== record.pci) {
+	const device = record.original.netdev?.parentDevice || link.parentDevice;
+	if (link.parentDevice !== device) {
 		throw failed(`${ifName} in ${sandbox.path} is device ${link.parentDevice}, not VF ${record.pci}`);
 	}
 	const index = previous.interfaces?.findIndex((each) => each.name === ifName && each.sandbox) ?? -1;

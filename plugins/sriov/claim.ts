@@ -8,7 +8,7 @@ import { Sandbox } from "../../lib/linux/sandbox.ts";
 import type { Log } from "../../lib/log/log.ts";
 import type { Link } from "../../lib/netlink/link.ts";
 import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
-import { getVf } from "../../lib/netlink/vf.ts";
+import { getVfs, type VfSettings } from "../../lib/netlink/vf.ts";
 import type { Attachment } from "./config.ts";
 import {
 	lockPath,
@@ -63,9 +63,12 @@ export function claim(
 	attachment: Attachment,
 	sandbox: Sandbox,
 	host: NetlinkSocket,
-	port: VfPort,
+	port: VfPort | undefined,
 	netdev: Link | undefined,
+	log: Log,
 ): VfRecord {
+	const vfs = port === undefined ? [] : getVfs(host, port.pfIndex);
+	warnOfTwin(vfs, port, attachment.mac, log);
 	const record: VfRecord = {
 		containerId: request.containerId,
 		ifName: request.ifName,
@@ -73,8 +76,8 @@ export function claim(
 		netnsIdentity: sandbox.identity,
 		network: request.network,
 		pci: attachment.pci,
-		pfName: port.pfName,
-		vfIndex: port.vf,
+		pfName: port?.pfName ?? "",
+		vfIndex: port?.vf ?? 0,
 		original: {
 			netdev: netdev && {
 				name: netdev.name,
@@ -82,8 +85,9 @@ export function claim(
 				mtu: netdev.mtu,
 				altNames: netdev.altNames,
 				up: netdev.up,
+				parentDevice: netdev.parentDevice ?? "",
 			},
-			settings: getVf(host, port.pfIndex, port.vf),
+			settings: port && vfs[port.vf],
 		},
 		config: attachment.config,
 		requestedMac: attachment.mac,
@@ -96,4 +100,10 @@ export function claim(
 		throw error;
 	}
 	return record;
+}
+
+/** Two VFs with one MAC on a card: frames reach either. A DEL that never came leaves such a twin (device plugin issue 685). */
+function warnOfTwin(vfs: readonly VfSettings[], port: VfPort | undefined, mac: string | undefined, log: Log): void {
+	const twin = mac === undefined ? -1 : vfs.findIndex((vf, index) => index !== port?.vf && vf.mac === mac);
+	if (twin >= 0) log.warning(`VF ${twin} of PF ${port?.pfName} has the administrative MAC ${mac}, too`);
 }

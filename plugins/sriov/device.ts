@@ -3,18 +3,24 @@
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
 import * as pci from "../../lib/linux/pci.ts";
+import { listAddresses } from "../../lib/netlink/address.ts";
 import { getLinkByName, type Link } from "../../lib/netlink/link.ts";
 import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import type { VfIndex } from "../../lib/netlink/vf.ts";
-import type { VfPort } from "./settings.ts";
+import type { Attachment } from "./config.ts";
+import { FIELD_NAMES, type VfPort } from "./settings.ts";
 
-/** The VF's place on its PF. Throws CniError where `address` is no VF, or its PF has no netdev or does not list it. */
-export function findPort(host: NetlinkSocket, address: string): VfPort {
+const RT_SCOPE_UNIVERSE = 0;
+
+/**
+ * The VF's place on its PF; undefined for a device without one on this host: a VF that was given to a virtual machine.
+ * Throws CniError where there is no such device, where it is a PF, or where its PF has no netdev or does not list it.
+ */
+export function findPort(host: NetlinkSocket, address: string): VfPort | undefined {
 	if (!pci.isVf(address)) {
-		throw new CniError(
-			Code.invalidConfig,
-			`deviceID "${address}" is not an SR-IOV virtual function: ${pci.devicePath(address)}/physfn does not exist`,
-		);
+		if (pci.exists(address) && !pci.isPf(address)) return undefined;
+		const why = pci.exists(address) ? "it is a physical function" : `${pci.devicePath(address)} does not exist`;
+		throw new CniError(Code.invalidConfig, `deviceID "${address}" is not an SR-IOV virtual function: ${why}`);
 	}
 	const pfName = pci.pfNetdev(address);
 	const pf = pfName === undefined ? undefined : getLinkByName(host, pfName);
@@ -39,6 +45,27 @@ export function findPortIfAny(host: NetlinkSocket, address: string): VfPort | un
 		if (error instanceof CniError) return undefined;
 		throw error;
 	}
+}
+
+/**
+ * Refuses what cannot be had without a PF: its settings, other than the MAC, which the netdev takes itself; and, since any
+ * network card looks like such a VF, one that the host uses.
+ */
+export function requirePlainUse(host: NetlinkSocket, attachment: Attachment, netdev: Link | undefined): void {
+	const { mac: _, ...settings } = attachment.settings;
+	const field = FIELD_NAMES.find(([each]) => settings[each as keyof typeof settings] !== undefined);
+	if (field !== undefined) {
+		throw new CniError(
+			Code.invalidConfig,
+			`VF ${attachment.pci} has no PF on this host (a virtual machine?), so ${field[1]} cannot be set`,
+		);
+	}
+	const used = netdev && listAddresses(host, netdev.index).find(({ scope }) => scope === RT_SCOPE_UNIVERSE);
+	if (used === undefined) return;
+	throw new CniError(
+		Code.device,
+		`${attachment.pci} is no VF of this host, and its interface ${netdev?.name} has the address ${used.cidr}: the host uses it`,
+	);
 }
 
 /** The VF's netdev where it is in the host's namespace. */

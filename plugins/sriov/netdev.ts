@@ -28,6 +28,9 @@ import type { OriginalNetdev } from "./record.ts";
 /** How long a driver may take until its netdev shows a MAC that was set through the PF. */
 const MAC_DEADLINE_MS = 2000;
 const MAC_POLL_MS = 20;
+/** How long a VF may be in its reset. */
+const READY_DEADLINE_MS = 5000;
+const READY_POLL_MS = 50;
 
 /** An interface of the pod's own is never touched: look before anything is changed. Alternative names count. */
 export function requireNameFree(sandbox: Sandbox, name: string): void {
@@ -93,18 +96,32 @@ function writeSysctlIfPresent(key: string, value: string): void {
  */
 function bringUp(route: NetlinkSocket, link: Link, mac: string | undefined): Link {
 	if (mac !== undefined && link.mac !== mac) setMacIfAllowed(route, link.index, mac);
-	setLinkUp(route, link.index);
+	setUpOnceReady(route, link.index);
 	let now = linkOnceMac(route, link, mac, 0);
 	if (mac === undefined || now.mac === mac) return now;
 	setLinkDown(route, link.index);
 	setMacIfAllowed(route, link.index, mac);
-	setLinkUp(route, link.index);
+	setUpOnceReady(route, link.index);
 	now = linkOnceMac(route, link, mac, MAC_DEADLINE_MS);
 	if (now.mac === mac) return now;
 	throw new CniError(
 		Code.device,
 		`${now.name} kept the MAC ${now.mac} and did not take ${mac}: its driver may need "trust": "on"`,
 	);
+}
+
+/** A VF that its PF just changed may be in a reset: i40e's and ice's say EBUSY meanwhile (sriov-cni issue 213). */
+function setUpOnceReady(route: NetlinkSocket, index: LinkIndex): void {
+	const deadline = sys.monotonicMs() + READY_DEADLINE_MS;
+	for (;;) {
+		try {
+			setLinkUp(route, index);
+			return;
+		} catch (error) {
+			if (!sys.isSystemError(error, "EBUSY", "EAGAIN") || sys.monotonicMs() >= deadline) throw error;
+			sys.sleepMs(READY_POLL_MS);
+		}
+	}
 }
 
 function setMacIfAllowed(route: NetlinkSocket, index: LinkIndex, mac: string): void {
@@ -127,13 +144,14 @@ function linkOnceMac(route: NetlinkSocket, link: Link, mac: string | undefined, 
 }
 
 /**
- * The VF's netdev in a pod: under `name` if it is there, else wherever (it may have been renamed). By PCI address, so
- * that nobody else's interface is ever taken for it; kernels before 5.14 do not tell it, there `name` must do.
+ * The VF's netdev in a pod: under `name` if it is there, else wherever (it may have been renamed). By its device, so that
+ * nobody else's interface is ever taken for it; kernels before 5.14 do not tell it, there `name` must do.
  */
-export function netdevInPod(sandbox: Sandbox, pci: string, name: string): Link | undefined {
+export function netdevInPod(sandbox: Sandbox, parentDevice: string, name: string): Link | undefined {
 	const named = getLinkByName(sandbox.route, name);
-	if (named !== undefined && (named.parentDevice ?? pci) === pci) return named;
-	return listLinks(sandbox.route).find((link) => link.parentDevice === pci);
+	if (named !== undefined && (named.parentDevice ?? parentDevice) === parentDevice) return named;
+	if (parentDevice === "") return undefined;
+	return listLinks(sandbox.route).find((link) => link.parentDevice === parentDevice);
 }
 
 /**

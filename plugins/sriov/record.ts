@@ -34,6 +34,8 @@ export interface OriginalNetdev {
 	readonly mtu: number;
 	readonly altNames: readonly string[];
 	readonly up: boolean;
+	/** Name of its device on its bus, by which it is known wherever it is; "" where the kernel does not tell (before 5.14). */
+	readonly parentDevice: string;
 }
 
 export interface VfRecord {
@@ -45,6 +47,7 @@ export interface VfRecord {
 	readonly netnsIdentity: string;
 	readonly network: string;
 	readonly pci: string;
+	/** "" where the PF is not on this host. */
 	readonly pfName: string;
 	readonly vfIndex: number;
 	readonly original: OriginalState;
@@ -153,7 +156,10 @@ function toJson(record: VfRecord): JsonObject {
 			ifname: record.ifName,
 			netns: record.netns,
 			netnsIdentity: record.netnsIdentity,
-			netdev: netdev === undefined ? null : { altNames: [...netdev.altNames], up: netdev.up },
+			netdev:
+				netdev === undefined
+					? null
+					: { altNames: [...netdev.altNames], up: netdev.up, parentDevice: netdev.parentDevice },
 			// What Go's format cannot say: that the PF reports no settings, or not this one.
 			settings:
 				settings === undefined ? null : { spoofchk: settings.spoofCheck ?? null, trust: settings.trust ?? null },
@@ -181,13 +187,13 @@ function parseRecord(json: string, containerId: string, ifName: string): VfRecor
 		pci: text(record.deviceID),
 		pfName: text(record.Master),
 		vfIndex: number(record.VFID),
-		original: { netdev: parseNetdev(go, own), settings: parseSettings(go, own) },
+		original: { netdev: parseNetdev(go, own, text(record.deviceID)), settings: parseSettings(go, own) },
 		config: record as unknown as SriovConfig,
 		requestedMac: text(record.MAC) || undefined,
 	};
 }
 
-function parseNetdev(go: JsonObject, own: JsonObject | undefined): OriginalNetdev | undefined {
+function parseNetdev(go: JsonObject, own: JsonObject | undefined, pci: string): OriginalNetdev | undefined {
 	const name = text(go.HostIFName);
 	if (!name) return undefined;
 	const netdev = object(own?.netdev);
@@ -198,6 +204,8 @@ function parseNetdev(go: JsonObject, own: JsonObject | undefined): OriginalNetde
 		mtu: number(go.MTU),
 		altNames: Array.isArray(altNames) ? altNames.map(text) : [],
 		up: netdev?.up === true,
+		// Go knows no VF whose netdev hangs on anything but the PCI device.
+		parentDevice: netdev === undefined ? pci : text(netdev.parentDevice),
 	};
 }
 

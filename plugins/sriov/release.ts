@@ -66,7 +66,7 @@ function bringHome(
 		failures.push(...correctAtHome(host, atHome, original));
 	} else {
 		using sandbox = Sandbox.openIfAlive(netns || record.netns);
-		const inPod = sandbox === undefined ? undefined : netdevInPod(sandbox, record.pci, record.ifName);
+		const inPod = sandbox === undefined ? undefined : netdevInPod(sandbox, original.parentDevice, record.ifName);
 		if (sandbox === undefined || inPod === undefined) return undefined;
 		using hostNetns = Netns.current();
 		failures.push(...takeHome(host, hostNetns, sandbox, inPod, original));

@@ -55,6 +55,12 @@ export const schema = pluginConfig
 					.string()
 					.optional()
 					.describe("Capability `mac`: MAC address that the pod asked for. Wins over the others."),
+				CNIDeviceInfoFile: z
+					.string()
+					.optional()
+					.describe(
+						"Capability `CNIDeviceInfoFile`: file that ADD describes the device in (device-info specification 1.1.0).",
+					),
 				deviceID: z.string().optional().describe("Capability `deviceID`: used where the top-level one is missing."),
 			})
 			.optional()

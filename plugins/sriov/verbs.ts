@@ -18,7 +18,8 @@ import { addAddresses } from "./addresses.ts";
 import { checkPod, checkSettings } from "./check.ts";
 import { claim, requireFree, takeLock } from "./claim.ts";
 import { ipamOf, loadAttachment, pciAddressIfAny } from "./config.ts";
-import { findPort, requireNetdev } from "./device.ts";
+import { findPort, requireNetdev, requirePlainUse } from "./device.ts";
+import { writeDeviceInfo } from "./device-info.ts";
 import { enterPod, requireNameFree } from "./netdev.ts";
 import {
 	listRecords,
@@ -51,13 +52,15 @@ function add(request: Request): CniResult {
 	using undo = new UndoStack((what, error) => log.error(`could not ${what} after a failed ADD: ${sentence(error)}`));
 
 	const netdev = requireNetdev(host, attachment.pci);
-	const record = claim(request, attachment, sandbox, host, port, netdev);
+	if (port === undefined) requirePlainUse(host, attachment, netdev);
+	const record = claim(request, attachment, sandbox, host, port, netdev, log);
 	undo.push(`give VF ${record.pci} back`, () => release(host, record, request.netns, log));
 
-	const settings = applySettings(host, port, record.original.settings, attachment.settings);
+	const settings = port && applySettings(host, port, record.original.settings, attachment.settings);
 	const inPod =
 		netdev && enterPod(host, sandbox, netdev, { name: request.ifName, mac: attachment.mac, mtu: attachment.mtu });
 	const ipam = addAddresses(request, attachment.ipam, sandbox, inPod, undo);
+	writeDeviceInfo(attachment.config, record.pci, undo);
 	undo.commit();
 	log.debug("the VF is in the sandbox", { pci: record.pci, pf: record.pfName, vf: record.vfIndex });
 	const mac = inPod?.mac ?? attachment.mac ?? settings?.mac;
@@ -128,7 +131,8 @@ function check(request: Request): void {
 		throw new CniError(Code.checkFailed, `the attachment has VF ${record.pci}, not ${attachment.pci}`);
 	}
 	using host = NetlinkSocket.open(NETLINK_ROUTE);
-	checkSettings(host, findPort(host, record.pci), attachment.settings);
+	const port = findPort(host, record.pci);
+	if (port !== undefined) checkSettings(host, port, attachment.settings);
 	if (record.original.netdev !== undefined) {
 		using sandbox = Sandbox.open(request.netns);
 		checkPod(sandbox, record, previous);

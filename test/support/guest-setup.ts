@@ -12,6 +12,12 @@ declare module "vitest" {
 	}
 }
 
+/** A network card without SR-IOV, on the same wire: what a VF looks like inside a virtual machine. */
+const plainCard = [
+	...["-netdev", "hubport,id=plain,hubid=0"],
+	...["-device", "virtio-net-pci,netdev=plain,mac=52:54:00:aa:01:01,romfile="],
+];
+
 export default async function setup(project: TestProject): Promise<(() => Promise<void>) | undefined> {
 	const running = process.env.BERTH_GUEST;
 	if (running) {
@@ -21,7 +27,12 @@ export default async function setup(project: TestProject): Promise<(() => Promis
 		project.provide("guestFolder", running);
 		return undefined;
 	}
-	const guest = await Guest.boot({ pfs: 2, log: (line) => console.error(line) });
+	const guest = await Guest.boot({
+		pfs: 2,
+		qemuArguments: plainCard,
+		modules: ["virtio_net"],
+		log: (line) => console.error(line),
+	});
 	// One connection at a time: the test files connect, one after the other.
 	guest.disconnect();
 	project.provide("guestFolder", guest.folder);

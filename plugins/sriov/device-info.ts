@@ -1,0 +1,50 @@
+/**
+ * The device-info file, from which Multus fills `device-info` of a pod's network status.
+ *
+ * Source: Device Information Specification 1.1.0 of the Network Plumbing Working Group. The runtime names the file (capability
+ * CNIDeviceInfoFile), has copied the device plugin's into it where there was one, and removes it after DEL.
+ */
+import { CniError, Code } from "../../lib/cni/error.ts";
+import { isObject } from "../../lib/cni/json.ts";
+import type { JsonObject } from "../../lib/cni/types.ts";
+import * as files from "../../lib/linux/files.ts";
+import { physicalFunction } from "../../lib/linux/pci.ts";
+import type { UndoStack } from "../../lib/linux/undo-stack.ts";
+import type { SriovConfig } from "./schema.ts";
+
+/** As the specification's own library writes it: read-only, replaced as a whole. */
+const MODE = 0o444;
+
+/** Adds what we know of the VF to the file, if the runtime asks for one; what is in it already stays. */
+export function writeDeviceInfo(config: SriovConfig, pci: string, undo: UndoStack): void {
+	const path = config.runtimeConfig?.CNIDeviceInfoFile;
+	if (!path) return;
+	const before = files.readTextIfPresent(path);
+	const info = before === undefined ? {} : parse(path, before);
+	const pf = physicalFunction(pci);
+	const known = isObject(info.pci) ? info.pci : {};
+	const after = {
+		type: "pci",
+		version: "1.1.0",
+		...info,
+		pci: { "pci-address": pci, ...(pf && { "pf-pci-address": pf }), ...known },
+	};
+	undo.push(`put device-info file ${path} back`, () => {
+		if (before === undefined) files.removeIfPresent(path);
+		else files.writeAtomic(path, before, MODE);
+	});
+	const folder = path.slice(0, path.lastIndexOf("/"));
+	if (folder !== "") files.makeDirectories(folder, 0o755);
+	files.writeAtomic(path, JSON.stringify(after), MODE);
+}
+
+function parse(path: string, text: string): JsonObject {
+	let info: unknown;
+	try {
+		info = JSON.parse(text);
+	} catch {
+		info = undefined;
+	}
+	if (isObject(info)) return info;
+	throw new CniError(Code.decoding, `device-info file "${path}" is not a JSON object: "${text.slice(0, 80)}"`);
+}
