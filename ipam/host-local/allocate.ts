@@ -31,7 +31,7 @@ export function allocate(
 			throw new CniError(choice.code, `failed to allocate for range ${index}: ${choice.message}`, choice.details);
 		}
 		store.reserve(choice.ip, attachment);
-		undo.push(`release ${formatIp(choice.ip)}`, () => store.release(choice.ip));
+		undo.push(`release ${formatIp(choice.ip)}`, () => store.release(choice.ip, attachment));
 		store.setLastReserved(index, choice.ip);
 		ips.push({
 			address: formatCidr({ ip: choice.ip, prefix: choice.range.subnet.prefix }),
@@ -76,31 +76,46 @@ function chooseNext(store: Store, set: RangeSet, index: number, attachment: Atta
 			`interface ${attachment.ifName}, in ${store.directory}`,
 		);
 	}
-	return nextInTurn(set, store.lastReserved(index), (ip) => store.isHeld(ip)) ?? exhausted(store, set);
+	const last = store.lastReserved(index);
+	const next = () => nextInTurn(set, last, (from, to) => store.nextFree(from, to));
+	return next() ?? (store.readAgain() ? next() : undefined) ?? exhausted(store, set);
 }
 
 /**
  * The first free address after `last`, through all ranges of the set and round again; `last` itself comes at the very end.
  * Where `last` is unknown or in no range, the first free address from the start. A range's own gateway is left out.
+ * `nextFree` is the first free one of those from `from` to `to`.
  */
-export function nextInTurn(set: RangeSet, last: Ip | undefined, isHeld: (ip: Ip) => boolean): Choice | undefined {
-	let position = last === undefined ? -1 : set.findIndex((range) => rangeContains(range, last));
-	let ip = last;
-	if (position < 0) {
-		position = set.length - 1;
-		ip = set[position]!.end;
-	}
-	const end = ip!;
-	do {
-		if (sameIp(ip!, set[position]!.end)) {
-			position = (position + 1) % set.length;
-			ip = set[position]!.start;
-		} else {
-			ip = nextIp(ip!);
+export function nextInTurn(
+	set: RangeSet,
+	last: Ip | undefined,
+	nextFree: (from: Ip, to: Ip) => Ip | undefined,
+): Choice | undefined {
+	const current = last === undefined ? -1 : set.findIndex((range) => rangeContains(range, last));
+	const first = Math.max(current, 0);
+	for (let turn = 0; turn <= set.length; turn++) {
+		const range = set[(first + turn) % set.length]!;
+		let from: Ip | undefined = range.start;
+		let to = range.end;
+		if (current >= 0 && turn === 0) from = sameIp(last!, to) ? undefined : nextIp(last!);
+		if (turn === set.length) {
+			if (current < 0) return undefined;
+			to = last!;
 		}
-		const range = set[position]!;
-		if (!sameIp(ip!, range.gateway) && !isHeld(ip!)) return { ip: ip!, range };
-	} while (!sameIp(ip!, end));
+		const ip = from && nextInRange(range, from, to, nextFree);
+		if (ip !== undefined) return { ip, range };
+	}
+	return undefined;
+}
+
+function nextInRange(range: Range, start: Ip, to: Ip, nextFree: (from: Ip, to: Ip) => Ip | undefined): Ip | undefined {
+	let from: Ip | undefined = start;
+	while (from !== undefined && from.value <= to.value) {
+		const ip = nextFree(from, to);
+		if (ip === undefined) return undefined;
+		if (!sameIp(ip, range.gateway)) return ip;
+		from = nextIp(ip);
+	}
 	return undefined;
 }
 

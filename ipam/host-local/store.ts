@@ -8,13 +8,16 @@
  * Go makes an address file empty and then fills it; a kill or a full disk between the two leaves an address that Go never
  * hands out again and never releases. Here a file gets its name when its text is complete. An address file that is empty, or
  * that names no container, is free: with the lock held nobody is about to fill it.
+ *
+ * Where many addresses are held there is an index beside the store (index.ts), so that not all of these files are read each time.
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
-import { formatIp, type Ip, parseIp } from "../../lib/ip/address.ts";
+import { formatIp, type Ip, nextIp, parseIp } from "../../lib/ip/address.ts";
 import { makeDirectories, readTextIfPresent, removeIfPresent } from "../../lib/linux/files.ts";
 import { Lock } from "../../lib/linux/lock.ts";
 import * as sys from "../../lib/linux/sys.ts";
 import { type Attachment, formatHolder, type Holder, parseHolder } from "./holder.ts";
+import { type Holding, Index } from "./index.ts";
 
 const LOCK_DEADLINE_MS = 60_000;
 
@@ -32,32 +35,45 @@ interface Contents {
 	readonly unreadable: Map<string, string>;
 }
 
+/** To read so many files costs no more than an index does. */
+const MANY = 16;
+
 /** The store of one network, locked until it is disposed of. What it says of addresses is read once, when first asked for. */
 export class Store {
 	readonly directory: string;
 	readonly #lock: Lock;
+	readonly #keepIndex: boolean;
+	/** What all address files say; undefined until somebody must read them. */
 	#contents: Contents | undefined;
+	/** The index, where it is valid but for our own changes; null where there is none; undefined until somebody asks. */
+	#index: Index | null | undefined;
+	/** The store has been changed, the index does not say so yet. */
+	#uncommitted = false;
 
-	private constructor(directory: string, lock: Lock) {
+	private constructor(directory: string, lock: Lock, keepIndex: boolean) {
 		this.directory = directory;
 		this.#lock = lock;
+		this.#keepIndex = keepIndex;
 	}
 
-	/** Locks the store in `directory`, which is made if missing. Throws code 5, or 11 when the lock is not to be had. */
-	static open(directory: string): Store {
+	/**
+	 * Locks the store in `directory`, which is made if missing. With `keepIndex` there is an index however few addresses are held, since it
+	 * tells in which boot they were. Throws code 5, or 11 when the lock is not to be had.
+	 */
+	static open(directory: string, keepIndex = false): Store {
 		try {
-			return new Store(directory, acquire(`${directory}/lock`));
+			return new Store(directory, acquire(`${directory}/lock`), keepIndex);
 		} catch (error) {
 			if (!sys.isSystemError(error, "ENOENT")) throw error;
 			makeDirectories(directory, 0o755);
-			return new Store(directory, acquire(`${directory}/lock`));
+			return new Store(directory, acquire(`${directory}/lock`), keepIndex);
 		}
 	}
 
 	/** As `open`, but makes no directory: undefined where there is none, and so nothing held. */
-	static openIfPresent(directory: string): Store | undefined {
+	static openIfPresent(directory: string, keepIndex = false): Store | undefined {
 		try {
-			return new Store(directory, acquire(`${directory}/lock`));
+			return new Store(directory, acquire(`${directory}/lock`), keepIndex);
 		} catch (error) {
 			if (sys.isSystemError(error, "ENOENT", "ENOTDIR")) return undefined;
 			throw error;
@@ -65,26 +81,32 @@ export class Store {
 	}
 
 	[Symbol.dispose](): void {
+		if (this.#uncommitted) this.#withIndex((index) => index.commit());
 		this.#lock.release();
 	}
 
 	/** Whom the address is held for; undefined where it is free. Reads one file. Throws code 5. */
 	holderOf(ip: Ip): Holder | undefined {
-		const text = readTextIfPresent(this.#path(formatIp(ip)));
-		return text === undefined ? undefined : parseHolder(text);
+		return this.#holderIn(formatIp(ip));
 	}
 
-	/** Whether the address is held for anyone: a file that cannot be read holds it too. Reads every file. */
-	isHeld(ip: Ip): boolean {
+	/** The first free address from `from` to `to`, both included. A file that cannot be read holds its address. */
+	nextFree(from: Ip, to: Ip): Ip | undefined {
+		this.#look();
+		const found = this.#withIndex((index) => ({ ip: index.nextFree(from, to) }));
+		if (found !== undefined && (found.ip === undefined || this.holderOf(found.ip) === undefined)) return found.ip;
 		const { holders, unreadable } = this.#read();
-		const name = formatIp(ip);
-		return holders.get(name) !== undefined || unreadable.has(name);
+		for (let ip: Ip | undefined = from; ip !== undefined && ip.value <= to.value; ip = nextIp(ip)) {
+			const name = formatIp(ip);
+			if (holders.get(name) === undefined && !unreadable.has(name)) return ip;
+		}
+		return undefined;
 	}
 
-	/** The addresses that are held for `attachment`, or for its container and no interface in particular. Reads every file. */
+	/** The addresses that are held for `attachment`, or for its container and no interface in particular. */
 	addressesOf(attachment: Attachment): Ip[] {
-		const { exact, legacy } = this.#filesOf(attachment);
-		return [...exact, ...legacy].map(parseIp).filter((ip) => ip !== undefined);
+		const { exact, legacy } = this.#holdingsOf(attachment);
+		return [...exact, ...legacy].map(({ name }) => parseIp(name)).filter((ip) => ip !== undefined);
 	}
 
 	/** How many addresses that `within` accepts are held, and for how many containers. Reads every file. */
@@ -105,41 +127,60 @@ export class Store {
 		return { addresses, containers: containers.size };
 	}
 
-	/** Number of address files, without reading any. */
-	size(): number {
-		return this.#list().length;
+	/** Reads every file anew if only the index has been asked so far; false where what is known came from the files. */
+	readAgain(): boolean {
+		if (this.#contents !== undefined) return false;
+		this.#read();
+		return true;
 	}
 
 	/** Holds a free address for `attachment`. Throws code 5. */
 	reserve(ip: Ip, attachment: Attachment): void {
-		const name = formatIp(ip);
-		this.#write(name, formatHolder(attachment));
-		this.#contents?.holders.set(name, attachment);
+		const holding = { name: formatIp(ip), ...attachmentOf(attachment) };
+		this.#forgetEarlier(holding.name);
+		this.#change(
+			() => this.#write(holding.name, formatHolder(attachment)),
+			(index) => index.add(holding),
+		);
+		this.#contents?.holders.set(holding.name, holding);
 	}
 
-	/** Throws code 5. */
-	release(ip: Ip): void {
-		const name = formatIp(ip);
-		removeIfPresent(this.#path(name));
-		this.#contents?.holders.delete(name);
+	/** Gives back what `attachment` holds. Throws code 5. */
+	release(ip: Ip, attachment: Attachment): void {
+		this.#remove({ name: formatIp(ip), ...attachmentOf(attachment) });
 	}
 
 	/**
 	 * Releases all addresses of `attachment`; where there are none, those of its container and no interface in particular.
-	 * Releases what it can; throws code 5 if any file could not be read or removed, since it may still hold an address.
+	 * `before` is told of them first. Releases what it can; throws code 5 if any file could not be read or removed, since it may
+	 * still hold an address.
 	 */
-	releaseAll(attachment: Attachment): void {
-		const { exact, legacy } = this.#filesOf(attachment);
-		this.#removeFiles(exact.length > 0 ? exact : legacy);
+	releaseAll(attachment: Attachment, before: (names: readonly string[]) => void = () => {}): void {
+		const { exact, legacy } = this.#holdingsOf(attachment);
+		this.#removeAll(exact.length > 0 ? exact : legacy, before);
 	}
 
-	/** Releases every address that `keep` refuses, and removes the files that hold nothing. Throws as `releaseAll`. */
-	releaseUnless(keep: (holder: Holder) => boolean): void {
-		const names: string[] = [];
+	/** Releases every address that `keep` refuses, and removes the files that hold nothing. As `releaseAll`. */
+	releaseUnless(keep: (holder: Holder) => boolean, before: (names: readonly string[]) => void = () => {}): void {
+		const holdings: Holding[] = [];
+		const empty: string[] = [];
 		for (const [name, holder] of this.#read().holders) {
-			if (holder === undefined || !keep(holder)) names.push(name);
+			if (holder === undefined) empty.push(name);
+			else if (!keep(holder)) holdings.push({ name, ...holder });
 		}
-		this.#removeFiles(names);
+		this.#removeAll(holdings, before, empty);
+	}
+
+	/** Releases what has been held since an earlier boot, as far as there is a record of that. As `releaseAll`. */
+	releaseEarlier(): void {
+		this.#look();
+		const recorded = this.#withIndex((index) => index.earlier()) ?? this.#earlier();
+		if (recorded.length === 0) return;
+		this.#removeAll(
+			recorded.filter((holding) => isSameHolder(this.#holderIn(holding.name), holding)),
+			() => {},
+		);
+		this.#withIndex((index) => index.setEarlier([]));
 	}
 
 	/** The address that range set `index` handed out last; undefined where none or nonsense is on record, as in Go. */
@@ -155,31 +196,72 @@ export class Store {
 
 	/** Throws code 5. */
 	setLastReserved(index: number, ip: Ip): void {
-		this.#write(`last_reserved_ip.${index}`, formatIp(ip));
+		this.#change(() => this.#write(`last_reserved_ip.${index}`, formatIp(ip)));
 	}
 
 	/** Throws code 5 when no file can be written here. */
 	requireWritable(): void {
 		const path = this.#path(TEMPORARY);
-		this.#attempt(path, () => {
-			writeWhole(path, "\n");
-			sys.unlinkat(sys.AT_FDCWD, path, 0);
-		});
+		this.#change(() =>
+			this.#attempt(path, () => {
+				writeWhole(path, "\n");
+				sys.unlinkat(sys.AT_FDCWD, path, 0);
+			}),
+		);
 	}
 
 	#path(name: string): string {
 		return `${this.directory}/${name}`;
 	}
 
-	/** Names of the address files. */
-	#list(): string[] {
-		return sys.readDirectory(this.directory).filter(isAddressName);
+	#holderIn(name: string): Holder | undefined {
+		const text = readTextIfPresent(this.#path(name));
+		return text === undefined ? undefined : parseHolder(text);
 	}
 
+	/** Finds out what is held: from the index, or from the files. */
+	#look(): void {
+		if (this.#openIndex() === null) this.#read();
+	}
+
+	#openIndex(): Index | null {
+		if (this.#index === undefined) this.#index = ignoreFailure(() => Index.openIfValid(this.directory)) ?? null;
+		return this.#index;
+	}
+
+	/** Runs `work` with the index, if there is one. If that fails there is none from here on, and the next call makes a new one. */
+	#withIndex<T>(work: (index: Index) => T): T | undefined {
+		const index = this.#openIndex();
+		if (index === null) return undefined;
+		const done = ignoreFailure(() => ({ result: work(index) }));
+		if (done === undefined) this.#dropIndex();
+		return done?.result;
+	}
+
+	#dropIndex(): void {
+		this.#index = null;
+		this.#uncommitted = false;
+	}
+
+	/**
+	 * Changes the store by `work`, then the index by `record`. Where `work` fails nobody knows what the store is like: the index is no more.
+	 */
+	#change(work: () => void, record: (index: Index) => void = () => {}): void {
+		const index = this.#openIndex();
+		this.#dropIndex();
+		work();
+		if (index === null) return;
+		this.#index = index;
+		this.#uncommitted = true;
+		this.#withIndex(record);
+	}
+
+	/** Reads every file. Makes an index where it is worth it, and says nothing if it cannot: the store does without. */
 	#read(): Contents {
 		if (this.#contents !== undefined) return this.#contents;
+		this.#dropIndex();
 		const contents: Contents = { holders: new Map(), unreadable: new Map() };
-		for (const name of this.#list()) {
+		for (const name of sys.readDirectory(this.directory).filter(isAddressName)) {
 			try {
 				const text = readTextIfPresent(this.#path(name));
 				if (text !== undefined) contents.holders.set(name, parseHolder(text));
@@ -189,29 +271,80 @@ export class Store {
 			}
 		}
 		this.#contents = contents;
+		ignoreFailure(() => this.#makeIndex(contents));
 		return contents;
 	}
 
-	#filesOf({ containerId, ifName }: Attachment): { exact: string[]; legacy: string[] } {
-		const exact: string[] = [];
-		const legacy: string[] = [];
-		for (const [name, holder] of this.#read().holders) {
-			if (holder?.containerId !== containerId) continue;
-			if (holder.ifName === ifName) exact.push(name);
-			else if (holder.ifName === undefined) legacy.push(name);
+	#makeIndex({ holders, unreadable }: Contents): void {
+		const isWorthIt = unreadable.size === 0 && (holders.size > MANY || this.#keepIndex);
+		if (!isWorthIt) {
+			Index.remove(this.directory);
+			return;
 		}
-		return { exact, legacy };
+		const holdings: Holding[] = [];
+		for (const [name, holder] of holders) if (holder !== undefined) holdings.push({ name, ...holder });
+		const index = Index.build(this.directory, holdings, this.#earlier());
+		index.commit();
+		this.#index = index;
+	}
+
+	/** What has been held since an earlier boot, as far as indexes on disk say and the files still do. */
+	#earlier(): Holding[] {
+		const { holders } = this.#read();
+		const recorded = Index.exists(this.directory) ? Index.earlierHoldings(this.directory) : [];
+		return recorded.filter((holding) => isSameHolder(holders.get(holding.name), holding));
+	}
+
+	/** The address is about to be held anew. */
+	#forgetEarlier(name: string): void {
+		this.#withIndex((index) => {
+			const earlier = index.earlier();
+			const others = earlier.filter((holding) => holding.name !== name);
+			if (others.length < earlier.length) index.setEarlier(others);
+		});
+	}
+
+	#holdingsOf(attachment: Attachment): { exact: Holding[]; legacy: Holding[] } {
+		this.#look();
+		const { containerId } = attachment;
+		const indexed = this.#withIndex((index) => index.holdingsOf(containerId));
+		// The index is right unless somebody has edited a file.
+		if (indexed?.every((holding) => isSameHolder(this.#holderIn(holding.name), holding))) {
+			return split(indexed, attachment);
+		}
+		const holdings: Holding[] = [];
+		for (const [name, holder] of this.#read().holders) {
+			if (holder?.containerId === containerId) holdings.push({ name, ...holder });
+		}
+		return split(holdings, attachment);
+	}
+
+	#remove(holding: Holding): void {
+		this.#change(
+			() => removeIfPresent(this.#path(holding.name)),
+			(index) => index.remove(holding),
+		);
+		this.#contents?.holders.delete(holding.name);
 	}
 
 	/** Removes these files and what a killed process left. Throws code 5 for what could not be removed or read. */
-	#removeFiles(names: readonly string[]): void {
-		const failures = [...this.#read().unreadable.values()];
-		for (const name of [...names, TEMPORARY]) {
+	#removeAll(
+		holdings: readonly Holding[],
+		before: (names: readonly string[]) => void,
+		others: readonly string[] = [],
+	): void {
+		const failures = [...(this.#contents?.unreadable.values() ?? [])];
+		const attempt = (remove: () => void): void => {
 			try {
-				removeIfPresent(this.#path(name));
+				remove();
 			} catch (error) {
 				failures.push(sentenceOf(error));
 			}
+		};
+		if (holdings.length > 0) before(holdings.map(({ name }) => name));
+		for (const holding of holdings) attempt(() => this.#remove(holding));
+		for (const name of [...others, TEMPORARY]) {
+			attempt(() => this.#change(() => removeIfPresent(this.#path(name))));
 		}
 		if (failures.length === 0) return;
 		throw new CniError(Code.io, `addresses in ${this.directory} may still be held: ${failures.join("; ")}`);
@@ -250,6 +383,31 @@ function writeWhole(path: string, text: string): void {
 		sys.write(fd, text);
 	} finally {
 		sys.close(fd);
+	}
+}
+
+function attachmentOf({ containerId, ifName }: Attachment): Attachment {
+	return { containerId, ifName };
+}
+
+function isSameHolder(holder: Holder | undefined, { containerId, ifName }: Holder): boolean {
+	return holder?.containerId === containerId && holder.ifName === ifName;
+}
+
+function split(holdings: readonly Holding[], { ifName }: Attachment): { exact: Holding[]; legacy: Holding[] } {
+	return {
+		exact: holdings.filter((holding) => holding.ifName === ifName),
+		legacy: holdings.filter((holding) => holding.ifName === undefined),
+	};
+}
+
+/** What `work` returns; undefined where a system call of it failed. */
+function ignoreFailure<T>(work: () => T): T | undefined {
+	try {
+		return work();
+	} catch (error) {
+		sentenceOf(error);
+		return undefined;
 	}
 }
 

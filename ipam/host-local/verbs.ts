@@ -11,7 +11,7 @@ import { readText, statIfPresent } from "../../lib/linux/files.ts";
 import * as sys from "../../lib/linux/sys.ts";
 import { UndoStack } from "../../lib/linux/undo-stack.ts";
 import { Log } from "../../lib/log/log.ts";
-import { allocate } from "./allocate.ts";
+import { allocate, nextInTurn } from "./allocate.ts";
 import { type HostLocal, loadHostLocal, storeDirectory } from "./config.ts";
 import { parseResolvConf } from "./resolv-conf.ts";
 import { Store } from "./store.ts";
@@ -113,15 +113,12 @@ function status(request: Request): void {
 
 function requireFreeAddresses(store: Store, { sets }: HostLocal): void {
 	for (const set of sets) {
-		const capacity = capacityOf(set);
-		// Fewer files than addresses: no need to read them.
-		if (capacity > store.size()) continue;
+		if (nextInTurn(set, undefined, (from, to) => store.nextFree(from, to)) !== undefined) continue;
 		const { addresses } = store.countHeld((ip) => rangeOf(set, ip) !== undefined);
-		if (addresses < capacity) continue;
 		throw new CniError(
 			Code.notAvailable,
 			`no IP addresses available in range set: ${formatRangeSet(set)}`,
-			`${addresses} of ${capacity} addresses are held, in ${store.directory}`,
+			`${addresses} of ${capacityOf(set)} addresses are held, in ${store.directory}`,
 		);
 	}
 }

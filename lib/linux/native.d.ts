@@ -61,6 +61,8 @@ declare module "native:sys" {
 	export function fchmod(fd: number, mode: number): void;
 	export function fstat(fd: number): FileStatus;
 	export function statat(dir: number, path: string, followLinks: boolean): FileStatus;
+	/** Sets the time of the last change of a file or directory, whole milliseconds; the time of the last access stays. */
+	export function setModified(dir: number, path: string, mtimeMs: number): void;
 	export function renameat(fromDir: number, from: string, toDir: number, to: string): void;
 	export function linkat(fromDir: number, from: string, toDir: number, to: string): void;
 	export function unlinkat(dir: number, path: string, flags: number): void;

@@ -9,6 +9,7 @@ import {
 	openSync,
 	readFileSync,
 	rmSync,
+	statSync,
 	symlinkSync,
 	writeFileSync,
 } from "node:fs";
@@ -249,6 +250,22 @@ describe("files", () => {
 		expect(text(results[9])).toBe("0123401");
 		expect(results[10].length).toBe(size + 2 - 7);
 		expect(results[11].length).toBe(0);
+	});
+
+	test("take the time of change that they are given, to the millisecond, and keep that of access", () => {
+		const path = join(folder, "dated");
+		writeFileSync(path, "");
+		const access = statSync(path).atimeMs;
+		const results = probe(
+			["setModified", AT_FDCWD, path, 1_234_567_890_123],
+			["statat", AT_FDCWD, path, true],
+			["setModified", AT_FDCWD, join(folder, "missing"), 0],
+			["setModified", AT_FDCWD, path, 0.5],
+		);
+		expect(results[1].mtimeMs).toBe(1_234_567_890_123);
+		expect(statSync(path).atimeMs).toBe(access);
+		expect(results[2].error).toMatchObject({ code: "ENOENT", call: "utimensat" });
+		expect(results[3].error.message).toContain("argument 3 must be an integer");
 	});
 
 	test("of size zero that have content, as in procfs, are read to their end", () => {

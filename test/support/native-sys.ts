@@ -35,6 +35,7 @@ export const fsync = absent("fsync");
 export const fchmod = absent("fchmod");
 export const fstat = absent("fstat");
 export const statat = absent("statat");
+export const setModified = absent("setModified");
 export const renameat = absent("renameat");
 export const linkat = absent("linkat");
 export const unlinkat = absent("unlinkat");

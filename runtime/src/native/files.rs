@@ -6,7 +6,7 @@ use super::{scratch, text};
 use rquickjs::{Object, Value};
 use rustix::buffer::spare_capacity;
 use rustix::fd::AsFd;
-use rustix::fs::{AtFlags, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_OMIT};
 use rustix::io::{Errno, retry_on_intr};
 
 /// A single read asks for no more than this, whatever `max` says.
@@ -149,6 +149,22 @@ fn exact(inode: u64) -> f64 {
     const EXACT_BITS: u32 = 53;
     let (high, low) = (inode >> EXACT_BITS, inode & ((1 << EXACT_BITS) - 1));
     (low ^ (high << 42)) as f64
+}
+
+pub fn set_modified<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
+    let (directory, path) = (call.directory(0)?, call.path(1)?);
+    let milliseconds = call.length(2, 1 << 53)? as i64;
+    let times = Timestamps {
+        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+        last_modification: Timespec {
+            tv_sec: milliseconds / 1000,
+            // The type is that of the C library: it differs from one machine to another.
+            tv_nsec: (milliseconds % 1000 * 1_000_000) as _,
+        },
+    };
+    rustix::fs::utimensat(directory, &path, &times, AtFlags::empty())
+        .map_err(|errno| Failure::system(errno, "utimensat", Some(text::decode(path.as_bytes()))))?;
+    call.nothing()
 }
 
 pub fn file_system_type<'js>(call: &Call<'_, 'js>) -> Answer<'js> {

@@ -58,6 +58,7 @@ static NATIVES: &[Native] = natives![
     c"fchmod" 2 files::fchmod,
     c"fstat" 1 files::fstat,
     c"statat" 3 files::statat,
+    c"setModified" 3 files::set_modified,
     c"fileSystemType" 1 files::file_system_type,
     c"renameat" 4 folders::renameat,
     c"linkat" 4 folders::linkat,

@@ -6,7 +6,7 @@ const deadlines: number[] = [];
 vi.mock("../../../lib/linux/sys.ts", async (original) => ({
 	...(await original<typeof import("../../../lib/linux/sys.ts")>()),
 	openat: () => 9,
-	close: () => {},
+	discard: () => {},
 	// Someone else holds the lock until the deadline.
 	flock: (_fd: number, _operation: number, deadlineMs: number) => {
 		deadlines.push(deadlineMs);
