@@ -1,8 +1,40 @@
 import { beforeAll, describe, expect, it } from "vitest";
+import type { Guest } from "../support/guest.ts";
 import { useGuest } from "../support/guest-session.ts";
+import type { RunningCommand } from "../support/machine.ts";
 import { createRdmaDevices, createVfs, listVfs, removeVfs, until, type Vf } from "../support/sriov.ts";
 
 const guest = useGuest();
+
+/** A command with a child that sleeps; the child's process id. */
+async function startSleeper(on: Guest): Promise<{ command: RunningCommand; child: string }> {
+	let told: (child: string) => void = () => {};
+	const child = new Promise<string>((resolve) => {
+		told = resolve;
+	});
+	const command = on.start(["sh", "-c", "sleep 1000 & echo $!; wait"], {
+		ok: false,
+		onStdout: (bytes) => told(Buffer.from(bytes).toString().trim()),
+	});
+	command.result.catch(() => {}); // ends with the connection in one of the tests
+	return { command, child: await child };
+}
+
+function untilGone(on: Guest, child: string): Promise<boolean> {
+	return until(`the end of process ${child}`, async () => {
+		return (await on.run(["test", "-e", `/proc/${child}`], { ok: false })).status === 1;
+	});
+}
+
+describe("a connection", () => {
+	it("that ends takes its commands along, and the next one works", async () => {
+		const { child } = await startSleeper(guest());
+		guest().disconnect();
+		await expect(guest().run(["true"])).rejects.toThrow("the connection to the guest is closed");
+		await guest.reconnect();
+		await untilGone(guest(), child);
+	});
+});
 
 describe("commands", () => {
 	it("give exit status, stdout and stderr apart", async () => {
@@ -48,9 +80,10 @@ describe("commands", () => {
 	});
 
 	it("are killed by signal, with their children", async () => {
-		const command = guest().start(["sh", "-c", "sleep 1000 & echo $!; wait"], { ok: false });
-		command.kill("SIGKILL");
-		expect(await command.result).toMatchObject({ status: null, signal: "SIGKILL" });
+		const started = await startSleeper(guest());
+		started.command.kill("SIGKILL");
+		expect(await started.command.result).toMatchObject({ status: null, signal: "SIGKILL" });
+		await untilGone(guest(), started.child);
 	});
 
 	it("are killed when their time is over", async () => {
