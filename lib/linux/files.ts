@@ -68,12 +68,11 @@ export function makeDirectories(path: string, mode: number): void {
 /**
  * Replaces a file in one step: readers see the old text or the new one, also after a crash or a power failure.
  * The directory is not synced: what our state describes (devices, containers) does not outlive the kernel either.
- * The temporary file is `<directory>/.<name>.<pid>.tmp`; it is removed when anything fails.
+ *
+ * The text is written to `temporary` first, on the same file system, which is removed when anything fails. Its name is always the same, so
+ * that what a killed process leaves is found: the caller holds a lock, or is the only one who writes this file.
  */
-export function writeAtomic(path: string, text: string, mode: number): void {
-	const slash = path.lastIndexOf("/");
-	const directory = slash < 0 ? "." : path.slice(0, slash);
-	const temporary = `${directory}/.${path.slice(slash + 1)}.${sys.pid()}.tmp`;
+export function writeAtomic(path: string, text: string, mode: number, temporary = temporaryOf(path)): void {
 	const fd = sys.openat(sys.AT_FDCWD, temporary, sys.O_WRONLY | sys.O_CREAT | sys.O_TRUNC, mode);
 	try {
 		try {
@@ -87,6 +86,27 @@ export function writeAtomic(path: string, text: string, mode: number): void {
 		removeIfPresent(temporary);
 		throw error;
 	}
+}
+
+/** Removes what `writeAtomic` wrote, or began to write before it was killed. */
+export function removeWritten(path: string, temporary = temporaryOf(path)): void {
+	removeIfPresent(path);
+	removeIfPresent(temporary);
+}
+
+/** `<directory>/.<name>.tmp` */
+function temporaryOf(path: string): string {
+	const slash = path.lastIndexOf("/");
+	const directory = slash < 0 ? "." : path.slice(0, slash);
+	return `${directory}/.${path.slice(slash + 1)}.tmp`;
+}
+
+/** Throws SystemError where no file can be written in `directory`: a read-only or full file system, no permission. */
+export function requireWritable(directory: string): void {
+	// One name for all that look at the same time, and nothing that they could disturb.
+	const path = `${directory}/.status`;
+	sys.close(sys.openat(sys.AT_FDCWD, path, sys.O_WRONLY | sys.O_CREAT | sys.O_TRUNC, 0o600));
+	removeIfPresent(path);
 }
 
 /** Writes to a file that exists, in one write: sysfs attributes and sysctls. */

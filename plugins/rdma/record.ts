@@ -68,15 +68,14 @@ export function takeLock(): Lock {
 /** Throws SystemError where no record could be written: a read-only or full file system, no permission. */
 export function requireWritable(): void {
 	files.makeDirectories(STATE_DIRECTORY, 0o700);
-	files.writeAtomic(`${STATE_DIRECTORY}/.status`, "", 0o600);
-	files.removeIfPresent(`${STATE_DIRECTORY}/.status`);
+	files.requireWritable(STATE_DIRECTORY);
 }
 
 export function writeRecord(record: RdmaRecord): void {
 	files.writeAtomic(path(record), JSON.stringify(toJson(record)), 0o600);
 }
 export function removeRecord(key: RecordKey): void {
-	files.removeIfPresent(path(key));
+	files.removeWritten(path(key));
 }
 
 /** The record of an attachment, with what is left of it; undefined where there is none. */

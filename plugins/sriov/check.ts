@@ -11,7 +11,7 @@ import { getLinkByName, type Link } from "../../lib/netlink/link.ts";
 import { listRoutes } from "../../lib/netlink/route.ts";
 import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import type { VfSettings } from "../../lib/netlink/vf.ts";
-import type { VfRecord } from "./record.ts";
+import type { VfRecord } from "./record-format.ts";
 import { differing, FIELD_NAMES, readSettings, shown, type VfPort } from "./settings.ts";
 
 const failed = (sentence: string): CniError => new CniError(Code.checkFailed, sentence);

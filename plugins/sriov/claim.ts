@@ -10,16 +10,8 @@ import type { Link } from "../../lib/netlink/link.ts";
 import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import { getVfs, type VfSettings } from "../../lib/netlink/vf.ts";
 import type { Attachment } from "./config.ts";
-import {
-	lockPath,
-	prepareState,
-	readMarker,
-	recordsOf,
-	removeMarker,
-	type VfRecord,
-	writeMarker,
-	writeRecord,
-} from "./record.ts";
+import { lockPath, prepareState, readMarker, recordsOf, removeMarker, writeMarker, writeRecord } from "./record.ts";
+import type { VfRecord } from "./record-format.ts";
 import { release } from "./release.ts";
 import type { VfPort } from "./settings.ts";
 

@@ -3,14 +3,21 @@
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
 import * as pci from "../../lib/linux/pci.ts";
+import * as sys from "../../lib/linux/sys.ts";
 import { listAddresses } from "../../lib/netlink/address.ts";
 import { getLinkByName, type Link } from "../../lib/netlink/link.ts";
-import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
+import { NETLINK_ROUTE, NetlinkSocket } from "../../lib/netlink/socket.ts";
 import type { VfIndex } from "../../lib/netlink/vf.ts";
 import type { Attachment } from "./config.ts";
 import { FIELD_NAMES, type VfPort } from "./settings.ts";
 
 const RT_SCOPE_UNIVERSE = 0;
+/** linux/rtnetlink.h */
+const RTMGRP_LINK = 0x1;
+
+const COMING_HOME_DEADLINE_MS = 5000;
+/** Events can be lost. */
+const LOOK_AGAIN_MS = 250;
 
 /**
  * The VF's place on its PF; undefined for a device without one on this host: a VF that was given to a virtual machine.
@@ -72,6 +79,23 @@ export function requirePlainUse(host: NetlinkSocket, attachment: Attachment, net
 export function netdevOnHost(host: NetlinkSocket, address: string): Link | undefined {
 	const name = pci.vfNetdev(address);
 	return name === undefined ? undefined : getLinkByName(host, name);
+}
+
+/**
+ * The VF's netdev on the host, within a few seconds: the kernel brings one back a while after the last of its namespace has gone, and
+ * until then it is nowhere to be seen. Undefined where it does not come, or has no driver that could make one.
+ */
+export function awaitNetdevOnHost(host: NetlinkSocket, address: string): Link | undefined {
+	const driver = pci.driver(address);
+	if (driver === undefined || pci.isUserspaceDriver(driver)) return undefined;
+	const deadline = sys.monotonicMs() + COMING_HOME_DEADLINE_MS;
+	using events = NetlinkSocket.subscribe(NETLINK_ROUTE, RTMGRP_LINK);
+	for (;;) {
+		const netdev = netdevOnHost(host, address);
+		const left = deadline - sys.monotonicMs();
+		if (netdev !== undefined || left <= 0) return netdev;
+		events.waitForEvent(Math.ceil(Math.min(left, LOOK_AGAIN_MS)));
+	}
 }
 
 /**

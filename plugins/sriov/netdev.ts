@@ -23,7 +23,7 @@ import {
 	setLinkUp,
 } from "../../lib/netlink/link.ts";
 import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
-import type { OriginalNetdev } from "./record.ts";
+import type { OriginalNetdev } from "./record-format.ts";
 
 /** How long a driver may take until its netdev shows a MAC that was set through the PF. */
 const MAC_DEADLINE_MS = 2000;

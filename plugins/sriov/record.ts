@@ -8,57 +8,19 @@
  * Order: marker, record, then the first change; back: device, record, marker. So every record of ours has a marker, and
  * a VF whose marker is stale is one that some record may still tell how to restore.
  */
-import type { JsonObject } from "../../lib/cni/types.ts";
 import * as files from "../../lib/linux/files.ts";
-import type { VfSettings } from "../../lib/netlink/vf.ts";
-import type { SriovConfig } from "./schema.ts";
+import { isPciAddress } from "../../lib/linux/pci.ts";
+import { formatRecord, parseRecord, type VfRecord } from "./record-format.ts";
 
 /** Compiled in, as in the Go plugin. */
 export const STATE_DIRECTORY = "/var/lib/cni/sriov";
 const MARKER_DIRECTORY = `${STATE_DIRECTORY}/pci`;
 const LOCK_DIRECTORY = `${MARKER_DIRECTORY}/vf_lock`;
 
-/** What the VF was before ADD. */
-export interface OriginalState {
-	/** Undefined for a VF without a netdev (userspace driver). */
-	readonly netdev: OriginalNetdev | undefined;
-	/** Undefined where the PF reports no settings of its VFs. */
-	readonly settings: VfSettings | undefined;
-}
-
-export interface OriginalNetdev {
-	readonly name: string;
-	/** Address of the netdev, not the administrative one. "" in a record of Go's that has none. */
-	readonly mac: string;
-	/** 0 in a record of Go's that has none. */
-	readonly mtu: number;
-	readonly altNames: readonly string[];
-	readonly up: boolean;
-	/** Name of its device on its bus, by which it is known wherever it is; "" where the kernel does not tell (before 5.14). */
-	readonly parentDevice: string;
-}
-
-export interface VfRecord {
-	readonly containerId: string;
-	readonly ifName: string;
-	/** CNI_NETNS of ADD; "" in a record of Go's. */
-	readonly netns: string;
-	/** `Sandbox.identity` of ADD; "" in a record of Go's. */
-	readonly netnsIdentity: string;
-	readonly network: string;
-	readonly pci: string;
-	/** "" where the PF is not on this host. */
-	readonly pfName: string;
-	readonly vfIndex: number;
-	readonly original: OriginalState;
-	/** The configuration that ADD was given. */
-	readonly config: SriovConfig;
-	/** MAC that ADD was asked for, from whichever source. */
-	readonly requestedMac: string | undefined;
-}
-
 const recordPath = (containerId: string, ifName: string): string => `${STATE_DIRECTORY}/${containerId}-${ifName}`;
 const markerPath = (pci: string): string => `${MARKER_DIRECTORY}/${pci}`;
+/** Where marker and record are written before they get their names: one file for each VF, written by the holder of its lock. */
+const temporaryPath = (pci: string): string => `${MARKER_DIRECTORY}/.${pci}.tmp`;
 
 export function prepareState(): void {
 	files.makeDirectories(LOCK_DIRECTORY, 0o700);
@@ -67,8 +29,7 @@ export function prepareState(): void {
 /** Throws SystemError where no record could be written: a read-only or full file system, no permission. */
 export function requireWritable(): void {
 	prepareState();
-	files.writeAtomic(`${STATE_DIRECTORY}/.status`, "", 0o600);
-	files.removeIfPresent(`${STATE_DIRECTORY}/.status`);
+	files.requireWritable(STATE_DIRECTORY);
 }
 
 /** Same file as the Go plugin's. */
@@ -79,14 +40,25 @@ export function readMarker(pci: string): string | undefined {
 	return files.readTextIfPresent(markerPath(pci))?.trim();
 }
 export function writeMarker(pci: string, netns: string): void {
-	files.writeAtomic(markerPath(pci), netns, 0o600);
+	files.writeAtomic(markerPath(pci), netns, 0o600, temporaryPath(pci));
 }
 export function removeMarker(pci: string): void {
-	files.removeIfPresent(markerPath(pci));
+	files.removeWritten(markerPath(pci), temporaryPath(pci));
+}
+/** What a process that was killed while it wrote left. The caller holds the VF's lock. */
+export function removeTemporary(pci: string): void {
+	files.removeIfPresent(temporaryPath(pci));
+}
+
+/** PCI addresses of the VFs that have a marker, or what a killed process left of one. */
+export function listMarked(): string[] {
+	const names = (files.listIfPresent(MARKER_DIRECTORY) ?? []).map((name) => name.replace(/^\.(.*)\.tmp$/, "$1"));
+	return [...new Set(names.filter(isPciAddress))];
 }
 
 export function writeRecord(record: VfRecord): void {
-	files.writeAtomic(recordPath(record.containerId, record.ifName), JSON.stringify(toJson(record)), 0o600);
+	const path = recordPath(record.containerId, record.ifName);
+	files.writeAtomic(path, formatRecord(record), 0o600, temporaryPath(record.pci));
 }
 export function removeRecord(record: { containerId: string; ifName: string }): void {
 	files.removeIfPresent(recordPath(record.containerId, record.ifName));
@@ -98,139 +70,34 @@ export function readRecord(containerId: string, ifName: string): VfRecord | "dam
 	return text === undefined ? undefined : (parseRecord(text, containerId, ifName) ?? "damaged");
 }
 
+/** The text of a damaged record, as far as it goes; "" for none. */
+export function readDamagedRecord(containerId: string, ifName: string): string {
+	return files.readTextIfPresent(recordPath(containerId, ifName)) ?? "";
+}
+
 /** All records that can be read, of any network. */
 export function listRecords(): VfRecord[] {
-	const records: VfRecord[] = [];
+	return readAll().filter((record) => record !== "damaged");
+}
+
+/** Whether there is a record that cannot be read: of which VF it is nobody knows. */
+export function hasDamagedRecord(): boolean {
+	return readAll().includes("damaged");
+}
+
+function readAll(): (VfRecord | "damaged")[] {
+	const records: (VfRecord | "damaged")[] = [];
 	for (const name of files.listIfPresent(STATE_DIRECTORY) ?? []) {
 		// An interface name may hold dashes and so may a container ID: the Go plugin's name for a record does not tell them
 		// apart. Ours says both inside; for Go's the last dash is the best guess.
 		const dash = name.lastIndexOf("-");
 		if (dash <= 0 || name.startsWith(".")) continue;
 		const text = files.readTextIfPresent(`${STATE_DIRECTORY}/${name}`);
-		const record = text === undefined ? undefined : parseRecord(text, name.slice(0, dash), name.slice(dash + 1));
-		if (record !== undefined) records.push(record);
+		if (text !== undefined) records.push(parseRecord(text, name.slice(0, dash), name.slice(dash + 1)) ?? "damaged");
 	}
 	return records;
 }
 
 export function recordsOf(pci: string): VfRecord[] {
 	return listRecords().filter((record) => record.pci === pci);
-}
-
-// --- the Go plugin's format
-
-const LINK_STATES = ["auto", "enable", "disable"] as const;
-const PROTO_NUMBERS = { "802.1q": 0x8100, "802.1ad": 0x88a8 } as const;
-
-function toJson(record: VfRecord): JsonObject {
-	const { config, original } = record;
-	const { settings, netdev } = original;
-	return {
-		...(config as JsonObject),
-		vlan: config.vlan ?? null,
-		vlanQoS: config.vlanQoS ?? null,
-		vlanProto: config.vlanProto ?? null,
-		min_tx_rate: config.min_tx_rate ?? null,
-		max_tx_rate: config.max_tx_rate ?? null,
-		deviceID: record.pci,
-		VFID: record.vfIndex,
-		Master: record.pfName,
-		MAC: record.requestedMac ?? "",
-		MTU: config.mtu ?? netdev?.mtu ?? 0,
-		OrigVfState: {
-			HostIFName: netdev?.name ?? "",
-			SpoofChk: settings?.spoofCheck ?? true,
-			Trust: settings?.trust ?? true,
-			AdminMAC: settings?.mac ?? "",
-			EffectiveMAC: netdev?.mac ?? "",
-			Vlan: settings?.vlan ?? 0,
-			VlanQoS: settings?.vlanQos ?? 0,
-			VlanProto: PROTO_NUMBERS[settings?.vlanProto ?? "802.1q"],
-			MinTxRate: settings?.minTxRate ?? 0,
-			MaxTxRate: settings?.maxTxRate ?? 0,
-			LinkState: LINK_STATES.indexOf(settings?.linkState ?? "auto"),
-			MTU: netdev?.mtu ?? 0,
-		},
-		berth: {
-			containerID: record.containerId,
-			ifname: record.ifName,
-			netns: record.netns,
-			netnsIdentity: record.netnsIdentity,
-			netdev:
-				netdev === undefined
-					? null
-					: { altNames: [...netdev.altNames], up: netdev.up, parentDevice: netdev.parentDevice },
-			// What Go's format cannot say: that the PF reports no settings, or not this one.
-			settings:
-				settings === undefined ? null : { spoofchk: settings.spoofCheck ?? null, trust: settings.trust ?? null },
-		},
-	};
-}
-
-const text = (value: unknown): string => (typeof value === "string" ? value : "");
-const number = (value: unknown): number => (typeof value === "number" ? value : 0);
-const object = (value: unknown): JsonObject | undefined =>
-	typeof value === "object" && value !== null && !Array.isArray(value) ? (value as JsonObject) : undefined;
-
-/** Undefined for anything that is not a whole record: state files may be cut off (Go does not write them atomically). */
-function parseRecord(json: string, containerId: string, ifName: string): VfRecord | undefined {
-	const record = parseObject(json);
-	const go = object(record?.OrigVfState);
-	if (record === undefined || go === undefined || !text(record.deviceID)) return undefined;
-	const own = object(record.berth);
-	return {
-		containerId: text(own?.containerID) || containerId,
-		ifName: text(own?.ifname) || ifName,
-		netns: text(own?.netns),
-		netnsIdentity: text(own?.netnsIdentity),
-		network: text(record.name),
-		pci: text(record.deviceID),
-		pfName: text(record.Master),
-		vfIndex: number(record.VFID),
-		original: { netdev: parseNetdev(go, own, text(record.deviceID)), settings: parseSettings(go, own) },
-		config: record as unknown as SriovConfig,
-		requestedMac: text(record.MAC) || undefined,
-	};
-}
-
-function parseNetdev(go: JsonObject, own: JsonObject | undefined, pci: string): OriginalNetdev | undefined {
-	const name = text(go.HostIFName);
-	if (!name) return undefined;
-	const netdev = object(own?.netdev);
-	const altNames = netdev?.altNames;
-	return {
-		name,
-		mac: text(go.EffectiveMAC),
-		mtu: number(go.MTU),
-		altNames: Array.isArray(altNames) ? altNames.map(text) : [],
-		up: netdev?.up === true,
-		// Go knows no VF whose netdev hangs on anything but the PCI device.
-		parentDevice: netdev === undefined ? pci : text(netdev.parentDevice),
-	};
-}
-
-function parseSettings(go: JsonObject, own: JsonObject | undefined): VfSettings | undefined {
-	if (own !== undefined && own.settings === null) return undefined;
-	const told = object(own?.settings);
-	const flag = (goKey: string, ownKey: string): boolean | undefined =>
-		told !== undefined && told[ownKey] === null ? undefined : go[goKey] === true;
-	return {
-		mac: text(go.AdminMAC),
-		vlan: number(go.Vlan),
-		vlanQos: number(go.VlanQoS),
-		vlanProto: number(go.VlanProto) === PROTO_NUMBERS["802.1ad"] ? "802.1ad" : "802.1q",
-		minTxRate: number(go.MinTxRate),
-		maxTxRate: number(go.MaxTxRate),
-		spoofCheck: flag("SpoofChk", "spoofchk"),
-		trust: flag("Trust", "trust"),
-		linkState: LINK_STATES[number(go.LinkState)] ?? "auto",
-	};
-}
-
-function parseObject(json: string): JsonObject | undefined {
-	try {
-		return object(JSON.parse(json));
-	} catch {
-		return undefined;
-	}
 }

@@ -6,9 +6,10 @@ import { Sandbox } from "../../lib/linux/sandbox.ts";
 import type { Log } from "../../lib/log/log.ts";
 import type { Link } from "../../lib/netlink/link.ts";
 import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
-import { findPortIfAny, netdevOnHost } from "./device.ts";
+import { awaitNetdevOnHost, findPortIfAny, netdevOnHost } from "./device.ts";
 import { correctAtHome, netdevInPod, restoreRest, takeHome } from "./netdev.ts";
-import { type OriginalNetdev, readMarker, removeMarker, removeRecord, type VfRecord } from "./record.ts";
+import { readMarker, recordsOf, removeMarker, removeRecord } from "./record.ts";
+import type { OriginalNetdev, VfRecord } from "./record-format.ts";
 import { clearMac, restoreSettings } from "./settings.ts";
 
 /**
@@ -19,8 +20,7 @@ import { clearMac, restoreSettings } from "./settings.ts";
  */
 export function release(host: NetlinkSocket, record: VfRecord, netns: string, log: Log): void {
 	const holder = readMarker(record.pci);
-	const owner = record.netns || netns;
-	if (holder !== undefined && owner !== "" && holder !== owner) {
+	if (holder !== undefined && isOfAnother(holder, record, netns)) {
 		log.warning(`VF ${record.pci} belongs to sandbox ${holder} by now and is left alone`);
 		removeRecord(record);
 		return;
@@ -28,6 +28,13 @@ export function release(host: NetlinkSocket, record: VfRecord, netns: string, lo
 	for (const failure of giveBack(host, record, netns)) log.warning(failure, { func: "release" });
 	removeRecord(record);
 	if (holder !== undefined) removeMarker(record.pci);
+}
+
+/** Whether the marker's sandbox is not the record's. Where neither the record (Go's) nor the call names one, another record may. */
+function isOfAnother(holder: string, record: VfRecord, netns: string): boolean {
+	const owner = record.netns || netns;
+	if (owner !== "") return holder !== owner;
+	return recordsOf(record.pci).some((other) => other.netns === holder && other.containerId !== record.containerId);
 }
 
 /**
@@ -61,15 +68,24 @@ function bringHome(
 	netns: string,
 	failures: string[],
 ): Link | undefined {
-	const atHome = netdevOnHost(host, record.pci);
-	if (atHome !== undefined) {
-		failures.push(...correctAtHome(host, atHome, original));
-	} else {
+	let atHome = netdevOnHost(host, record.pci);
+	if (atHome === undefined) {
 		using sandbox = Sandbox.openIfAlive(netns || record.netns);
-		const inPod = sandbox === undefined ? undefined : netdevInPod(sandbox, original.parentDevice, record.ifName);
-		if (sandbox === undefined || inPod === undefined) return undefined;
-		using hostNetns = Netns.current();
-		failures.push(...takeHome(host, hostNetns, sandbox, inPod, original));
+		const inPod = sandbox && netdevInPod(sandbox, original.parentDevice, record.ifName);
+		if (sandbox !== undefined && inPod !== undefined) {
+			using hostNetns = Netns.current();
+			failures.push(...takeHome(host, hostNetns, sandbox, inPod, original));
+			return netdevOnHost(host, record.pci);
+		}
+		// Somebody may have taken it out of a living sandbox; out of a dead one it comes by itself.
+		if (sandbox === undefined) atHome = awaitNetdevOnHost(host, record.pci);
 	}
+	if (atHome === undefined) {
+		failures.push(
+			`VF ${record.pci} has no network interface on this host or in its sandbox, so that none was put back`,
+		);
+		return undefined;
+	}
+	failures.push(...correctAtHome(host, atHome, original));
 	return netdevOnHost(host, record.pci);
 }

@@ -20,18 +20,21 @@ import { claim, requireFree, takeLock } from "./claim.ts";
 import { ipamOf, loadAttachment, pciAddressIfAny } from "./config.ts";
 import { findPort, requireNetdev, requirePlainUse } from "./device.ts";
 import { writeDeviceInfo } from "./device-info.ts";
+import { collect, collectOrphan } from "./garbage.ts";
 import { enterPod, requireNameFree } from "./netdev.ts";
 import {
+	listMarked,
 	listRecords,
 	readMarker,
 	readRecord,
 	recordsOf,
 	removeMarker,
 	removeRecord,
+	removeTemporary,
 	requireWritable,
-	type VfRecord,
 } from "./record.ts";
 import { release } from "./release.ts";
+import { salvage } from "./salvage.ts";
 import type { SriovConfig } from "./schema.ts";
 import { applySettings } from "./settings.ts";
 
@@ -104,16 +107,15 @@ function releaseAttachment(request: Request, config: SriovConfig, log: Log): voi
 	using _lock = takeLock(pci);
 	// Another DEL may have done it while we waited.
 	const record = readRecord(containerId, ifName);
-	if (record === undefined || record === "damaged") {
-		if (record === "damaged")
-			log.warning(`the record of ${containerId} ${ifName} is damaged: the VF's old name and settings are not known`);
-		removeRecord({ containerId, ifName });
-		// What a DEL that was killed at its very end left. A VF that some record knows belongs to that one.
+	if (record === undefined) {
+		removeTemporary(pci);
+		// What an ADD that was killed at its beginning left, or a DEL at its end. A VF that some record knows belongs to that one.
 		if (request.netns !== "" && readMarker(pci) === request.netns && recordsOf(pci).length === 0) removeMarker(pci);
 		return;
 	}
 	using host = NetlinkSocket.open(NETLINK_ROUTE);
-	release(host, record, request.netns, log);
+	if (record === "damaged") log.warning(`the record of ${containerId} ${ifName} is damaged: what is lost is guessed`);
+	release(host, record === "damaged" ? salvage(host, request, config, pci) : record, request.netns, log);
 }
 
 function check(request: Request): void {
@@ -149,22 +151,14 @@ function gc(request: Request, valid: readonly ValidAttachment[] | undefined): vo
 		const keep = new Set(valid.map(({ containerID, ifname }) => `${containerID}/${ifname}`));
 		for (const record of listRecords()) {
 			if (record.network === request.network && !keep.has(`${record.containerId}/${record.ifName}`)) {
-				attempt(failures, () => collectGarbage(record, log));
+				attempt(failures, () => collect(record, log));
 			}
 		}
+		for (const pci of listMarked()) attempt(failures, () => collectOrphan(pci));
 	}
 	const ipam = ipamOf(config);
 	if (ipam !== undefined) attempt(failures, () => delegateGc(request, ipam));
 	throwTogether(failures);
-}
-
-function collectGarbage(record: VfRecord, log: Log): void {
-	using _lock = takeLock(record.pci);
-	const now = readRecord(record.containerId, record.ifName);
-	if (now === undefined || now === "damaged") return;
-	using host = NetlinkSocket.open(NETLINK_ROUTE);
-	log.info(`VF ${now.pci} comes back from container ${now.containerId}, which is not valid any more`);
-	release(host, now, now.netns, log);
 }
 
 /** Cheap: it is polled every few seconds. */

@@ -1,0 +1,172 @@
+/**
+ * The text of a record: that of the Go plugin (sriov-cni v2.10.0), its configuration with `OrigVfState` in it, so that either can delete
+ * what the other added. Ours has one key more, `berth`.
+ */
+import type { JsonObject } from "../../lib/cni/types.ts";
+import type { VfSettings } from "../../lib/netlink/vf.ts";
+import type { SriovConfig } from "./schema.ts";
+
+/** What the VF was before ADD. */
+export interface OriginalState {
+	/** Undefined for a VF without a netdev (userspace driver). */
+	readonly netdev: OriginalNetdev | undefined;
+	/** Undefined where the PF reports no settings of its VFs. */
+	readonly settings: VfSettings | undefined;
+}
+
+export interface OriginalNetdev {
+	readonly name: string;
+	/** Address of the netdev, not the administrative one. "" in a record of Go's that has none. */
+	readonly mac: string;
+	/** 0 in a record of Go's that has none. */
+	readonly mtu: number;
+	readonly altNames: readonly string[];
+	readonly up: boolean;
+	/** Name of its device on its bus, by which it is known wherever it is; "" where the kernel does not tell (before 5.14). */
+	readonly parentDevice: string;
+}
+
+export interface VfRecord {
+	readonly containerId: string;
+	readonly ifName: string;
+	/** CNI_NETNS of ADD; "" in a record of Go's. */
+	readonly netns: string;
+	/** `Sandbox.identity` of ADD; "" in a record of Go's. */
+	readonly netnsIdentity: string;
+	readonly network: string;
+	readonly pci: string;
+	/** "" where the PF is not on this host. */
+	readonly pfName: string;
+	readonly vfIndex: number;
+	readonly original: OriginalState;
+	/** The configuration that ADD was given. */
+	readonly config: SriovConfig;
+	/** MAC that ADD was asked for, from whichever source. */
+	readonly requestedMac: string | undefined;
+}
+
+const LINK_STATES = ["auto", "enable", "disable"] as const;
+const PROTO_NUMBERS = { "802.1q": 0x8100, "802.1ad": 0x88a8 } as const;
+
+/** The text of a record. */
+export function formatRecord(record: VfRecord): string {
+	const { config } = record;
+	const original = formatOriginal(record);
+	return JSON.stringify({
+		// First, so that it is the last to go where a file is cut off.
+		...original,
+		...(config as JsonObject),
+		vlan: config.vlan ?? null,
+		vlanQoS: config.vlanQoS ?? null,
+		vlanProto: config.vlanProto ?? null,
+		min_tx_rate: config.min_tx_rate ?? null,
+		max_tx_rate: config.max_tx_rate ?? null,
+		deviceID: record.pci,
+		VFID: record.vfIndex,
+		Master: record.pfName,
+		MAC: record.requestedMac ?? "",
+		MTU: config.mtu ?? record.original.netdev?.mtu ?? 0,
+		...original,
+	});
+}
+
+function formatOriginal(record: VfRecord): JsonObject {
+	const { settings, netdev } = record.original;
+	return {
+		OrigVfState: {
+			HostIFName: netdev?.name ?? "",
+			SpoofChk: settings?.spoofCheck ?? true,
+			Trust: settings?.trust ?? true,
+			AdminMAC: settings?.mac ?? "",
+			EffectiveMAC: netdev?.mac ?? "",
+			Vlan: settings?.vlan ?? 0,
+			VlanQoS: settings?.vlanQos ?? 0,
+			VlanProto: PROTO_NUMBERS[settings?.vlanProto ?? "802.1q"],
+			MinTxRate: settings?.minTxRate ?? 0,
+			MaxTxRate: settings?.maxTxRate ?? 0,
+			LinkState: LINK_STATES.indexOf(settings?.linkState ?? "auto"),
+			MTU: netdev?.mtu ?? 0,
+		},
+		berth: {
+			containerID: record.containerId,
+			ifname: record.ifName,
+			netns: record.netns,
+			netnsIdentity: record.netnsIdentity,
+			netdev:
+				netdev === undefined
+					? null
+					: { altNames: [...netdev.altNames], up: netdev.up, parentDevice: netdev.parentDevice },
+			// What Go's format cannot say: that the PF reports no settings, or not this one.
+			settings:
+				settings === undefined ? null : { spoofchk: settings.spoofCheck ?? null, trust: settings.trust ?? null },
+		},
+	};
+}
+
+export const text = (value: unknown): string => (typeof value === "string" ? value : "");
+export const number = (value: unknown): number => (typeof value === "number" ? value : 0);
+export const object = (value: unknown): JsonObject | undefined =>
+	typeof value === "object" && value !== null && !Array.isArray(value) ? (value as JsonObject) : undefined;
+
+/** Undefined for anything that is not a whole record: state files may be cut off (Go does not write them atomically). */
+export function parseRecord(json: string, containerId: string, ifName: string): VfRecord | undefined {
+	const record = parseObject(json);
+	const go = object(record?.OrigVfState);
+	if (record === undefined || go === undefined || !text(record.deviceID)) return undefined;
+	const own = object(record.berth);
+	return {
+		containerId: text(own?.containerID) || containerId,
+		ifName: text(own?.ifname) || ifName,
+		netns: text(own?.netns),
+		netnsIdentity: text(own?.netnsIdentity),
+		network: text(record.name),
+		pci: text(record.deviceID),
+		pfName: text(record.Master),
+		vfIndex: number(record.VFID),
+		original: { netdev: parseNetdev(go, own, text(record.deviceID)), settings: parseSettings(go, own) },
+		config: record as unknown as SriovConfig,
+		requestedMac: text(record.MAC) || undefined,
+	};
+}
+
+export function parseNetdev(go: JsonObject, own: JsonObject | undefined, pci: string): OriginalNetdev | undefined {
+	const name = text(go.HostIFName);
+	if (!name) return undefined;
+	const netdev = object(own?.netdev);
+	const altNames = netdev?.altNames;
+	return {
+		name,
+		mac: text(go.EffectiveMAC),
+		mtu: number(go.MTU),
+		altNames: Array.isArray(altNames) ? altNames.map(text) : [],
+		up: netdev?.up === true,
+		// Go knows no VF whose netdev hangs on anything but the PCI device.
+		parentDevice: netdev === undefined ? pci : text(netdev.parentDevice),
+	};
+}
+
+export function parseSettings(go: JsonObject, own: JsonObject | undefined): VfSettings | undefined {
+	if (own !== undefined && own.settings === null) return undefined;
+	const told = object(own?.settings);
+	const flag = (goKey: string, ownKey: string): boolean | undefined =>
+		told !== undefined && told[ownKey] === null ? undefined : go[goKey] === true;
+	return {
+		mac: text(go.AdminMAC),
+		vlan: number(go.Vlan),
+		vlanQos: number(go.VlanQoS),
+		vlanProto: number(go.VlanProto) === PROTO_NUMBERS["802.1ad"] ? "802.1ad" : "802.1q",
+		minTxRate: number(go.MinTxRate),
+		maxTxRate: number(go.MaxTxRate),
+		spoofCheck: flag("SpoofChk", "spoofchk"),
+		trust: flag("Trust", "trust"),
+		linkState: LINK_STATES[number(go.LinkState)] ?? "auto",
+	};
+}
+
+function parseObject(json: string): JsonObject | undefined {
+	try {
+		return object(JSON.parse(json));
+	} catch {
+		return undefined;
+	}
+}

@@ -1,0 +1,110 @@
+/**
+ * What a damaged record still says. Go writes its records in place, so a full disk or a power failure can cut one off anywhere.
+ */
+import type { JsonObject, JsonValue, Request } from "../../lib/cni/types.ts";
+import { driver, isUserspaceDriver } from "../../lib/linux/pci.ts";
+import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
+import { getVf, type VfSettings } from "../../lib/netlink/vf.ts";
+import { findPortIfAny, netdevOnHost } from "./device.ts";
+import { readDamagedRecord } from "./record.ts";
+import { object, parseNetdev, parseSettings, text, type VfRecord } from "./record-format.ts";
+import type { SriovConfig } from "./schema.ts";
+
+/** The kernel puts the first free number in place of "%d", as for a netdev whose name is taken when its namespace ends. */
+const SOME_NAME = "dev%d";
+
+/**
+ * A record of VF `pci` made of what the damaged one says up to where it was cut off, what the configuration of DEL says and what can be
+ * seen. A setting whose old value is lost goes back to the driver's default where the configuration had set it, and else stays. A lost
+ * name becomes "dev<N>", unless the netdev is on the host and has another than the pod's.
+ */
+export function salvage(host: NetlinkSocket, request: Request, given: SriovConfig, pci: string): VfRecord {
+	const { containerId, ifName } = request;
+	const told = parseCutOff(readDamagedRecord(containerId, ifName));
+	const config = { ...given, ...(told as Partial<SriovConfig>) };
+	const go = object(told.OrigVfState) ?? {};
+	const own = object(told.berth);
+	const port = findPortIfAny(host, pci);
+	const now = port && getVf(host, port.pfIndex, port.vf);
+	return {
+		containerId,
+		ifName,
+		netns: text(own?.netns),
+		netnsIdentity: text(own?.netnsIdentity),
+		network: request.network,
+		pci,
+		pfName: port?.pfName ?? "",
+		vfIndex: port?.vf ?? 0,
+		original: {
+			netdev: isUserspaceDriver(driver(pci) ?? "")
+				? undefined
+				: parseNetdev({ ...go, HostIFName: text(go.HostIFName) || nameNow(host, pci, ifName) }, own, pci),
+			settings: now && { ...now, ...defaultsFor(config, now), ...knownSettings(go, own) },
+		},
+		config,
+		requestedMac: undefined,
+	};
+}
+
+function nameNow(host: NetlinkSocket, pci: string, ifName: string): string {
+	const name = netdevOnHost(host, pci)?.name;
+	return name === undefined || name === ifName ? SOME_NAME : name;
+}
+
+/** What a driver starts with, for what ADD had changed: the Go plugin undoes no more either. */
+function defaultsFor(config: SriovConfig, now: VfSettings): Partial<VfSettings> {
+	const isSet = (value: unknown): boolean => value !== undefined && value !== null && value !== "";
+	return {
+		...(isSet(config.vlan) && ({ vlan: 0, vlanQos: 0, vlanProto: "802.1q" } as const)),
+		...(isSet(config.min_tx_rate) && { minTxRate: 0 }),
+		...(isSet(config.max_tx_rate) && { maxTxRate: 0 }),
+		...(isSet(config.spoofchk) && now.spoofCheck !== undefined && { spoofCheck: true }),
+		...(isSet(config.trust) && now.trust !== undefined && { trust: false }),
+		...(isSet(config.link_state) && ({ linkState: "auto" } as const)),
+	};
+}
+
+const GO_SETTINGS = {
+	AdminMAC: "mac",
+	Vlan: "vlan",
+	VlanQoS: "vlanQos",
+	VlanProto: "vlanProto",
+	MinTxRate: "minTxRate",
+	MaxTxRate: "maxTxRate",
+	SpoofChk: "spoofCheck",
+	Trust: "trust",
+	LinkState: "linkState",
+} as const satisfies Record<string, keyof VfSettings>;
+
+function knownSettings(go: JsonObject, own: JsonObject | undefined): Partial<VfSettings> {
+	const all = parseSettings(go, own);
+	if (all === undefined) return {};
+	const known = Object.entries(GO_SETTINGS).filter(([key, field]) => key in go && all[field] !== undefined);
+	return Object.fromEntries(known.map(([, field]) => [field, all[field]]));
+}
+
+/** The members that are whole of a JSON object that was cut off; none of anything else. */
+export function parseCutOff(json: string): JsonObject {
+	const open: string[] = [];
+	let whole = "";
+	let inString = false;
+	for (let at = 0; at < json.length; at++) {
+		const char = json[at]!;
+		if (inString) {
+			if (char === "\\") at++;
+			else if (char === '"') inString = false;
+			continue;
+		}
+		if (char === '"') inString = true;
+		else if (char === "{" || char === "[") open.push(char === "{" ? "}" : "]");
+		else if (char === "}" || char === "]") open.pop();
+		// Up to a comma everything is whole, and so it is after a bracket.
+		else if (char !== ",") continue;
+		if (!inString) whole = json.slice(0, char === "," ? at : at + 1) + open.toReversed().join("");
+	}
+	try {
+		return object(JSON.parse(whole) as JsonValue) ?? {};
+	} catch {
+		return {};
+	}
+}
