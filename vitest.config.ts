@@ -40,6 +40,17 @@ export default defineConfig({
 					hookTimeout: 300_000,
 				},
 			},
+			{
+				test: {
+					name: "faults",
+					include: ["test/faults/**/*.test.ts"],
+					globalSetup: ["test/support/guest-setup.ts"],
+					fileParallelism: false,
+					// One test goes through every system call of a verb.
+					testTimeout: 900_000,
+					hookTimeout: 900_000,
+				},
+			},
 		],
 	},
 });
