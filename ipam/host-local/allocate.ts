@@ -3,10 +3,19 @@
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
 import type { CniIp } from "../../lib/cni/types.ts";
-import { formatIp, type Ip, nextIp, sameIp } from "../../lib/ip/address.ts";
+import { formatIp, type Ip, nextIp, parseIp, sameIp } from "../../lib/ip/address.ts";
 import { formatCidr } from "../../lib/ip/cidr.ts";
-import { capacityOf, formatRangeSet, type Range, type RangeSet, rangeContains, rangeOf } from "../../lib/ip/range.ts";
+import {
+	capacityOf,
+	exclusionOf,
+	formatRangeSet,
+	type Range,
+	type RangeSet,
+	rangeContains,
+	rangeOf,
+} from "../../lib/ip/range.ts";
 import type { UndoStack } from "../../lib/linux/undo-stack.ts";
+import type { Cooldown } from "./cooldown.ts";
 import type { Attachment } from "./holder.ts";
 import type { Store } from "./store.ts";
 
@@ -16,6 +25,7 @@ import type { Store } from "./store.ts";
  */
 export function allocate(
 	store: Store,
+	cooldown: Cooldown,
 	sets: readonly RangeSet[],
 	requested: readonly Ip[],
 	attachment: Attachment,
@@ -26,7 +36,9 @@ export function allocate(
 	for (const [index, set] of sets.entries()) {
 		const wanted = unmet.findIndex((ip) => rangeOf(set, ip) !== undefined);
 		const [request] = wanted < 0 ? [] : unmet.splice(wanted, 1);
-		const choice = request ? chooseRequested(store, set, request) : chooseNext(store, set, index, attachment);
+		const choice = request
+			? chooseRequested(store, cooldown, set, request)
+			: chooseNext(store, cooldown, set, index, attachment);
 		if (choice instanceof CniError) {
 			throw new CniError(choice.code, `failed to allocate for range ${index}: ${choice.message}`, choice.details);
 		}
@@ -35,7 +47,7 @@ export function allocate(
 		store.setLastReserved(index, choice.ip);
 		ips.push({
 			address: formatCidr({ ip: choice.ip, prefix: choice.range.subnet.prefix }),
-			gateway: formatIp(choice.range.gateway),
+			...(choice.range.gateway && { gateway: formatIp(choice.range.gateway) }),
 		});
 	}
 	if (unmet.length > 0) {
@@ -54,20 +66,39 @@ interface Choice {
 	readonly range: Range;
 }
 
-function chooseRequested(store: Store, set: RangeSet, ip: Ip): Choice | CniError {
+function chooseRequested(store: Store, cooldown: Cooldown, set: RangeSet, ip: Ip): Choice | CniError {
 	const range = rangeOf(set, ip)!;
 	const text = formatIp(ip);
-	if (sameIp(ip, range.gateway)) return new CniError(Code.allocation, `requested ip ${text} is subnet's gateway`);
+	if (range.gateway && sameIp(ip, range.gateway)) {
+		return new CniError(Code.allocation, `requested ip ${text} is subnet's gateway`);
+	}
+	const refusal = `requested IP address ${text} is not available in range set ${formatRangeSet(set)}`;
+	if (exclusionOf(range, ip)) return new CniError(Code.allocation, refusal, "`exclude` of the range has it");
 	const holder = store.holderOf(ip);
-	if (holder === undefined) return { ip, range };
+	if (holder !== undefined) {
+		const where = `${store.directory}/${text}`;
+		return new CniError(Code.allocation, refusal, `held for container ${holder.containerId}, in ${where}`);
+	}
+	const remaining = cooldown.remaining(ip);
+	if (remaining === 0) return { ip, range };
 	return new CniError(
-		Code.allocation,
-		`requested IP address ${text} is not available in range set ${formatRangeSet(set)}`,
-		`held for container ${holder.containerId}, in ${store.directory}/${text}`,
+		Code.tryAgain,
+		refusal,
+		`it was released a short time ago, and is free in ${seconds(remaining)} s`,
 	);
 }
 
-function chooseNext(store: Store, set: RangeSet, index: number, attachment: Attachment): Choice | CniError {
+function seconds(ms: number): number {
+	return Math.ceil(ms / 1000);
+}
+
+function chooseNext(
+	store: Store,
+	cooldown: Cooldown,
+	set: RangeSet,
+	index: number,
+	attachment: Attachment,
+): Choice | CniError {
 	const already = store.addressesOf(attachment).find((ip) => rangeOf(set, ip) !== undefined);
 	if (already !== undefined) {
 		return new CniError(
@@ -76,54 +107,89 @@ function chooseNext(store: Store, set: RangeSet, index: number, attachment: Atta
 			`interface ${attachment.ifName}, in ${store.directory}`,
 		);
 	}
-	const last = store.lastReserved(index);
-	const next = () => nextInTurn(set, last, (from, to) => store.nextFree(from, to));
-	return next() ?? (store.readAgain() ? next() : undefined) ?? exhausted(store, set);
+	const choice = chooseFree(store, cooldown, set, store.lastReserved(index));
+	return choice ?? new CniError(Code.tryAgain, exhaustion(set), shortage(store, cooldown, set));
+}
+
+/** The next in turn that is free. When the index knows of none, the files have the last word. */
+export function chooseFree(store: Store, cooldown: Cooldown, set: RangeSet, last: Ip | undefined): Choice | undefined {
+	const next = () =>
+		nextInTurn(
+			set,
+			last,
+			(from, to) => store.nextFree(from, to),
+			(ip) => cooldown.remaining(ip) === 0,
+		);
+	return next() ?? (store.readAgain() ? next() : undefined);
 }
 
 /**
  * The first free address after `last`, through all ranges of the set and round again; `last` itself comes at the very end.
- * Where `last` is unknown or in no range, the first free address from the start. A range's own gateway is left out.
- * `nextFree` is the first free one of those from `from` to `to`.
+ * Where `last` is unknown or in no range, the first free address from the start. A range's own gateway and what it excludes are left out,
+ * and what `accepts` refuses. `nextFree` is the first free one of those from `from` to `to`.
  */
 export function nextInTurn(
 	set: RangeSet,
 	last: Ip | undefined,
 	nextFree: (from: Ip, to: Ip) => Ip | undefined,
+	accepts: (ip: Ip) => boolean = () => true,
 ): Choice | undefined {
 	const current = last === undefined ? -1 : set.findIndex((range) => rangeContains(range, last));
 	const first = Math.max(current, 0);
-	for (let turn = 0; turn <= set.length; turn++) {
+	// The range of `last` comes twice: first what is after it, at the end the others.
+	for (let turn = 0; turn < (current < 0 ? set.length : set.length + 1); turn++) {
 		const range = set[(first + turn) % set.length]!;
-		let from: Ip | undefined = range.start;
-		let to = range.end;
-		if (current >= 0 && turn === 0) from = sameIp(last!, to) ? undefined : nextIp(last!);
-		if (turn === set.length) {
-			if (current < 0) return undefined;
-			to = last!;
-		}
-		const ip = from && nextInRange(range, from, to, nextFree);
+		const from = turn === 0 && current >= 0 ? nextIp(last!) : range.start;
+		const to = turn === set.length ? last! : range.end;
+		const ip = from && nextInRange(range, from, to, nextFree, accepts);
 		if (ip !== undefined) return { ip, range };
 	}
 	return undefined;
 }
 
-function nextInRange(range: Range, start: Ip, to: Ip, nextFree: (from: Ip, to: Ip) => Ip | undefined): Ip | undefined {
+function nextInRange(
+	range: Range,
+	start: Ip,
+	to: Ip,
+	nextFree: (from: Ip, to: Ip) => Ip | undefined,
+	accepts: (ip: Ip) => boolean,
+): Ip | undefined {
 	let from: Ip | undefined = start;
 	while (from !== undefined && from.value <= to.value) {
 		const ip = nextFree(from, to);
 		if (ip === undefined) return undefined;
-		if (!sameIp(ip, range.gateway)) return ip;
+		const excluded = exclusionOf(range, ip);
+		if (excluded !== undefined) {
+			from = nextIp(excluded.last);
+			continue;
+		}
+		const isGateway = range.gateway !== undefined && sameIp(ip, range.gateway);
+		if (!isGateway && accepts(ip)) return ip;
 		from = nextIp(ip);
 	}
 	return undefined;
 }
 
-function exhausted(store: Store, set: RangeSet): CniError {
-	const { addresses, containers } = store.countHeld((ip) => rangeOf(set, ip) !== undefined);
-	return new CniError(
-		Code.tryAgain,
-		`no IP addresses available in range set: ${formatRangeSet(set)}`,
-		`${addresses} of ${capacityOf(set)} addresses are held, for ${containers} containers, in ${store.directory}`,
-	);
+export function exhaustion(set: RangeSet): string {
+	return `no IP addresses available in range set: ${formatRangeSet(set)}`;
+}
+
+/** Why the set has no address to give: how many are held and for how many containers, and when the first of those that wait is free. */
+export function shortage(store: Store, cooldown: Cooldown, set: RangeSet): string {
+	const { addresses, containers } = store.countHeld((ip) => isUsable(set, ip));
+	const held = `${addresses} of ${capacityOf(set)} addresses are held, for ${containers} containers, in ${store.directory}`;
+	const waiting = cooldown.first((name) => {
+		const ip = parseIp(name);
+		return ip !== undefined && isUsable(set, ip) && store.holderOf(ip) === undefined;
+	});
+	if (waiting === undefined) return held;
+	const { count, name, inMs } = waiting;
+	return `${held}; ${count} more wait for reuseDelaySeconds, the first, ${name}, is free in ${seconds(inMs)} s`;
+}
+
+/** Whether the set could hand it out. */
+function isUsable(set: RangeSet, ip: Ip): boolean {
+	const range = rangeOf(set, ip);
+	if (range === undefined || exclusionOf(range, ip) !== undefined) return false;
+	return range.gateway === undefined || !sameIp(ip, range.gateway);
 }

@@ -53,6 +53,13 @@ export function loadHostLocal(request: Request): HostLocal {
 function readLegacyRange(ipam: HostLocalConfig["ipam"]): ReadRange | undefined {
 	if (ipam.subnet !== undefined) return readRange(ipam as RangeConfig, "ipam");
 	for (const key of ["rangeStart", "rangeEnd", "gateway"] as const) optionalAddress(ipam[key], `ipam.${key}`);
+	if (ipam.exclude?.length) {
+		throw new CniError(
+			Code.invalidConfig,
+			"ipam.exclude needs ipam.subnet beside it",
+			"a range of `ranges` has its own",
+		);
+	}
 	return undefined;
 }
 
@@ -96,20 +103,32 @@ function parseRequest(text: string): Ip | undefined {
 	return text.includes("/") ? parseCidr(text)?.ip : parseIp(text);
 }
 
+export interface StoreSettings {
+	/** Folder of the network's store. */
+	readonly directory: string;
+	/** Milliseconds before a released address is handed out again. */
+	readonly reuseDelayMs: number;
+	readonly reclaimAfterReboot: boolean;
+}
+
 /**
- * Folder of the network's store. It needs nothing of the configuration but `name` and `dataDir`: what was handed out can
- * be released though the ranges are no longer valid (Go's DEL fails there). Throws code 6 or 7.
+ * What concerns the network's store. It needs nothing else of the configuration: what was handed out can be released though the ranges
+ * are no longer valid (Go's DEL fails there). Throws code 6 or 7.
  */
-export function storeDirectory(request: Request): string {
-	const { dataDir = "" } = ipamOf(request);
+export function storeSettings(request: Request): StoreSettings {
+	const { dataDir = "", reuseDelaySeconds, reclaimAfterReboot } = ipamOf(request);
 	if (typeof dataDir !== "string") {
 		throw new CniError(Code.decoding, `ipam.dataDir must be a string, not ${excerpt(dataDir)}`);
 	}
 	const parent = dataDir === "" ? DEFAULT_DATA_DIR : dataDir.replace(/\/+$/, "");
-	return `${parent}/${request.network}`;
+	return {
+		directory: `${parent}/${request.network}`,
+		reuseDelayMs: typeof reuseDelaySeconds === "number" ? Math.max(0, reuseDelaySeconds) * 1000 : 0,
+		reclaimAfterReboot: reclaimAfterReboot === true,
+	};
 }
 
-const IPAM_KEYS = { members: { ipam: { members: { dataDir: {} } } } };
+const IPAM_KEYS = { members: { ipam: { members: { dataDir: {}, reuseDelaySeconds: {}, reclaimAfterReboot: {} } } } };
 
 function ipamOf(request: Request): JsonObject {
 	const { ipam } = foldKeys(request.config, IPAM_KEYS) as { ipam?: JsonValue };

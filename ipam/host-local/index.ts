@@ -69,11 +69,6 @@ export class Index {
 		return new Index(store, folder, false);
 	}
 
-	/** Whether the store has an index, valid or not. */
-	static exists(store: string): boolean {
-		return bootFolders(store).length > 0;
-	}
-
 	/** A new index of these holdings, in place of any other; `commit` makes it valid. `earlier`: those of earlier boots. */
 	static build(store: string, holdings: Iterable<Holding>, earlier: readonly Holding[]): Index {
 		const parent = besideStore(store);
@@ -97,8 +92,9 @@ export class Index {
 	/** What indexes on disk, valid or not, say was held in an earlier boot than this one. It may be held no more. */
 	static earlierHoldings(store: string): Holding[] {
 		const holdings: Holding[] = [];
-		const boot = bootId();
-		for (const folder of bootFolders(store)) {
+		const folders = bootFolders(store);
+		const boot = folders.length === 0 ? "" : bootId();
+		for (const folder of folders) {
 			const isOfNow = folder.endsWith(`/${boot}`);
 			for (const name of listIfPresent(folder) ?? []) {
 				if (name !== "earlier" && (isOfNow || !isBucketName(name))) continue;

@@ -3,8 +3,16 @@
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
 import { addressBits, formatIp, type Ip, nextIp, previousIp, sameIp } from "../../lib/ip/address.ts";
-import { type Cidr, contains, formatCidr, lastAddressOf, networkOf } from "../../lib/ip/cidr.ts";
-import { familyOf, formatRange, type Range, type RangeSet, rangesOverlap, setsOverlap } from "../../lib/ip/range.ts";
+import { type Cidr, contains, formatCidr, lastAddressOf, networkOf, parseCidr } from "../../lib/ip/cidr.ts";
+import {
+	type Block,
+	familyOf,
+	formatRange,
+	type Range,
+	type RangeSet,
+	rangesOverlap,
+	setsOverlap,
+} from "../../lib/ip/range.ts";
 import { optionalAddress, requireCidr } from "../fields.ts";
 import type { RangeConfig } from "./schema.ts";
 
@@ -16,6 +24,7 @@ export interface ReadRange {
 	readonly start: Ip | undefined;
 	readonly end: Ip | undefined;
 	readonly gateway: Ip | undefined;
+	readonly exclude: readonly Block[];
 }
 
 /** Reads the texts of the range at `path` of the configuration. Throws code 7. */
@@ -27,7 +36,22 @@ export function readRange(range: RangeConfig, path: string): ReadRange {
 		start: optionalAddress(range.rangeStart, `${path}.rangeStart`),
 		end: optionalAddress(range.rangeEnd, `${path}.rangeEnd`),
 		gateway: optionalAddress(range.gateway, `${path}.gateway`),
+		exclude: (range.exclude ?? []).map((text, i) => readBlock(text, subnet, `${path}.exclude[${i}]`)),
 	};
+}
+
+/** An address or a CIDR of `subnet`. Throws code 7 for another one: it would exclude nothing, and be a slip. */
+function readBlock(text: string, subnet: Cidr, path: string): Block {
+	const cidr = parseCidr(text.includes("/") ? text : `${text}/${text.includes(":") ? 128 : 32}`);
+	if (cidr === undefined) {
+		throw new CniError(Code.invalidConfig, `invalid address or CIDR to exclude: ${text}`, `field ${path}`);
+	}
+	const block = { first: networkOf(cidr).ip, last: lastAddressOf(cidr) };
+	if (!contains(subnet, block.first) && !contains(cidr, subnet.ip)) {
+		const reason = `exclude ${text} is not in subnet ${formatCidr(subnet)}`;
+		throw new CniError(Code.invalidConfig, reason, `field ${path}`);
+	}
+	return block;
 }
 
 /** Checks and completes range set `index`. Throws code 7: `invalid range set <index>: <reason>`. */
@@ -52,15 +76,16 @@ export function completeSet(ranges: readonly ReadRange[], index: number): RangeS
 }
 
 /** The range with what its subnet implies, or the reason why there can be none. */
-function completeRange({ subnet, mapped, start, end, gateway }: ReadRange): Range | string {
+function completeRange({ subnet, mapped, start, end, gateway, exclude }: ReadRange): Range | string {
 	const { ip, prefix } = subnet;
-	if (prefix > addressBits(ip.family) - 2) return `Network ${formatCidr(subnet)} too small to allocate from`;
 	if (mapped) return "IPNet IP and Mask version mismatch";
 	const network = networkOf(subnet);
 	if (!sameIp(network.ip, ip)) {
 		return `Network has host bits set. For a subnet mask of length ${prefix} the network address is ${formatIp(network.ip)}`;
 	}
-	const first = nextIp(ip)!;
+	// RFC 3021 and 6164: of two addresses, both are hosts. Go takes no such network.
+	const isTiny = prefix > addressBits(ip.family) - 2;
+	const first = isTiny ? ip : nextIp(ip)!;
 	// Go looks at the other bound too while it checks one: a start after the end is "not in network".
 	const isAfterEnd = end !== undefined && start?.family === end.family && start.value > end.value;
 	if (start !== undefined && (!contains(subnet, start) || isAfterEnd)) {
@@ -71,8 +96,28 @@ function completeRange({ subnet, mapped, start, end, gateway }: ReadRange): Rang
 		return `RangeEnd ${formatIp(end)} not in network ${formatCidr(subnet)}`;
 	}
 	const last = lastAddressOf(subnet);
-	const to = end ?? (ip.family === 4 ? previousIp(last)! : last);
-	return { subnet, start: from, end: to, gateway: gateway ?? first };
+	const to = end ?? (ip.family === 4 && !isTiny ? previousIp(last)! : last);
+	return {
+		subnet,
+		start: from,
+		end: to,
+		gateway: gateway ?? (isTiny ? undefined : first),
+		exclude: joinBlocks(exclude, from, to),
+	};
+}
+
+/** The blocks within the bounds, in order, those that touch or overlap made one. */
+function joinBlocks(blocks: readonly Block[], from: Ip, to: Ip): Block[] {
+	const joined: Block[] = [];
+	for (const { first, last } of blocks.toSorted((a, b) => (a.first.value < b.first.value ? -1 : 1))) {
+		if (last.value < from.value || first.value > to.value) continue;
+		const block = { first: first.value < from.value ? from : first, last: last.value > to.value ? to : last };
+		const before = joined.at(-1);
+		if (before === undefined || block.first.value > before.last.value + 1n) joined.push(block);
+		else if (block.last.value > before.last.value)
+			joined[joined.length - 1] = { first: before.first, last: block.last };
+	}
+	return joined;
 }
 
 /** Throws code 7 where versions before 0.3.0 could not hold the result: they have one address of each family. */

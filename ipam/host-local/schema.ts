@@ -15,13 +15,20 @@ const rangeEnd = z
 const gateway = z
 	.string()
 	.optional()
-	.describe("Gateway in the result; never handed out. Absent: the address after the network address.");
+	.describe(
+		"Gateway in the result; never handed out. Absent: the address after the network address, and none in a /31, /32, /127 or /128.",
+	);
+
+const exclude = z.array(z.string()).optional().describe("Addresses and CIDRs of the subnet that are never handed out.");
 
 const range = z.looseObject({
-	subnet: z.string().describe("Network as CIDR without host bits, at most /30 (IPv4) or /126 (IPv6)."),
+	subnet: z
+		.string()
+		.describe("Network as CIDR without host bits. Of a /31, /32, /127 or /128 every address is handed out."),
 	rangeStart,
 	rangeEnd,
 	gateway,
+	exclude,
 });
 
 const rangeSets = z.array(z.array(range));
@@ -44,6 +51,20 @@ export const schema = pluginConfig
 				rangeStart: rangeStart.describe("As in a range; belongs to the short form."),
 				rangeEnd: rangeEnd.describe("As in a range; belongs to the short form."),
 				gateway: gateway.describe("As in a range; belongs to the short form."),
+				exclude: exclude.describe("As in a range; belongs to the short form."),
+				reuseDelaySeconds: z
+					.int()
+					.min(0)
+					.optional()
+					.describe(
+						"A released address is not handed out again sooner than this after its release. Absent or 0: at once.",
+					),
+				reclaimAfterReboot: z
+					.boolean()
+					.optional()
+					.describe(
+						"ADD first releases what has been held since before the last reboot, as far as there is a record of that.",
+					),
 				routes: z.array(routeConfig).optional().describe("Routes of the result."),
 				resolvConf: z
 					.string()

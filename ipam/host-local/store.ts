@@ -103,10 +103,14 @@ export class Store {
 		return undefined;
 	}
 
-	/** The addresses that are held for `attachment`, or for its container and no interface in particular. */
+	/**
+	 * The addresses that are held for `attachment`, or for its container and no interface in particular; in the order of their files, in
+	 * which Go looks at them and names the first.
+	 */
 	addressesOf(attachment: Attachment): Ip[] {
 		const { exact, legacy } = this.#holdingsOf(attachment);
-		return [...exact, ...legacy].map(({ name }) => parseIp(name)).filter((ip) => ip !== undefined);
+		const names = [...exact, ...legacy].map(({ name }) => name).sort();
+		return names.map(parseIp).filter((ip) => ip !== undefined);
 	}
 
 	/** How many addresses that `within` accepts are held, and for how many containers. Reads every file. */
@@ -171,16 +175,26 @@ export class Store {
 		this.#removeAll(holdings, before, empty);
 	}
 
-	/** Releases what has been held since an earlier boot, as far as there is a record of that. As `releaseAll`. */
-	releaseEarlier(): void {
+	/** The addresses that have been held since an earlier boot, as far as there is a record of that. */
+	heldEarlier(): Ip[] {
+		return this.#heldEarlier()
+			.map(({ name }) => parseIp(name))
+			.filter((ip) => ip !== undefined);
+	}
+
+	/** Releases what has been held since an earlier boot, and tells what. As `releaseAll`. */
+	releaseEarlier(): string[] {
+		const held = this.#heldEarlier();
+		if (held.length === 0) return [];
+		this.#removeAll(held, () => {});
+		this.#withIndex((index) => index.setEarlier([]));
+		return held.map(({ name }) => name);
+	}
+
+	#heldEarlier(): Holding[] {
 		this.#look();
 		const recorded = this.#withIndex((index) => index.earlier()) ?? this.#earlier();
-		if (recorded.length === 0) return;
-		this.#removeAll(
-			recorded.filter((holding) => isSameHolder(this.#holderIn(holding.name), holding)),
-			() => {},
-		);
-		this.#withIndex((index) => index.setEarlier([]));
+		return recorded.filter((holding) => isSameHolder(this.#holderIn(holding.name), holding));
 	}
 
 	/** The address that range set `index` handed out last; undefined where none or nonsense is on record, as in Go. */
@@ -276,14 +290,15 @@ export class Store {
 	}
 
 	#makeIndex({ holders, unreadable }: Contents): void {
-		const isWorthIt = unreadable.size === 0 && (holders.size > MANY || this.#keepIndex);
-		if (!isWorthIt) {
+		const earlier = this.#earlier();
+		const isWorthIt = holders.size > MANY || this.#keepIndex || earlier.length > 0;
+		if (!isWorthIt || unreadable.size > 0) {
 			Index.remove(this.directory);
 			return;
 		}
 		const holdings: Holding[] = [];
 		for (const [name, holder] of holders) if (holder !== undefined) holdings.push({ name, ...holder });
-		const index = Index.build(this.directory, holdings, this.#earlier());
+		const index = Index.build(this.directory, holdings, earlier);
 		index.commit();
 		this.#index = index;
 	}
@@ -291,7 +306,7 @@ export class Store {
 	/** What has been held since an earlier boot, as far as indexes on disk say and the files still do. */
 	#earlier(): Holding[] {
 		const { holders } = this.#read();
-		const recorded = Index.exists(this.directory) ? Index.earlierHoldings(this.directory) : [];
+		const recorded = Index.earlierHoldings(this.directory);
 		return recorded.filter((holding) => isSameHolder(holders.get(holding.name), holding));
 	}
 

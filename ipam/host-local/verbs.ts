@@ -5,25 +5,46 @@ import { CniError, Code } from "../../lib/cni/error.ts";
 import { parsePrevResult } from "../../lib/cni/result.ts";
 import type { CniDns, CniResult, Plugin, Request, ValidAttachment } from "../../lib/cni/types.ts";
 import { formatIp, type Ip } from "../../lib/ip/address.ts";
-import { parseCidr } from "../../lib/ip/cidr.ts";
-import { capacityOf, formatRangeSet, type RangeSet, rangeOf } from "../../lib/ip/range.ts";
+import { contains, formatCidr, parseCidr } from "../../lib/ip/cidr.ts";
+import { type RangeSet, rangeOf } from "../../lib/ip/range.ts";
 import { readText, statIfPresent } from "../../lib/linux/files.ts";
 import * as sys from "../../lib/linux/sys.ts";
 import { UndoStack } from "../../lib/linux/undo-stack.ts";
 import { Log } from "../../lib/log/log.ts";
-import { allocate, nextInTurn } from "./allocate.ts";
-import { type HostLocal, loadHostLocal, storeDirectory } from "./config.ts";
+import { allocate, chooseFree, exhaustion, shortage } from "./allocate.ts";
+import { loadHostLocal, type StoreSettings, storeSettings } from "./config.ts";
+import { Cooldown } from "./cooldown.ts";
+import type { Holder } from "./holder.ts";
 import { parseResolvConf } from "./resolv-conf.ts";
 import { Store } from "./store.ts";
 
 function add(request: Request): CniResult {
 	const config = loadHostLocal(request);
+	const settings = storeSettings(request);
 	const dns = readDns(config.resolvConf);
-	using store = Store.open(storeDirectory(request));
-	using undo = new UndoStack((what, error) => reportUndo(request, what, error));
-	const ips = allocate(store, config.sets, config.requested, request, undo);
+	warnOfGateways(request, config.sets);
+	using store = Store.open(settings.directory, settings.reclaimAfterReboot);
+	if (settings.reclaimAfterReboot) reclaim(request, store);
+	using undo = new UndoStack((what, error) => logOf(request).error(`could not ${what} after a failed ADD: ${error}`));
+	const cooldown = new Cooldown(settings.directory, settings.reuseDelayMs);
+	const ips = allocate(store, cooldown, config.sets, config.requested, request, undo);
 	undo.commit();
 	return { ips, routes: config.routes, ...(dns && { dns }) };
+}
+
+/** What containers held before the last reboot: they are gone. */
+function reclaim(request: Request, store: Store): void {
+	const released = store.releaseEarlier();
+	if (released.length === 0) return;
+	logOf(request).warning(`released what was held since before the last reboot: ${released.join(", ")}`);
+}
+
+/** Go takes any gateway. One that is out of reach is most often a slip, but need not be: a route of link scope may lead to it. */
+function warnOfGateways(request: Request, sets: readonly RangeSet[]): void {
+	for (const { gateway, subnet } of sets.flat()) {
+		if (gateway === undefined || contains(subnet, gateway)) continue;
+		logOf(request).warning(`gateway ${formatIp(gateway)} is not in subnet ${formatCidr(subnet)}`);
+	}
 }
 
 function readDns(path: string): CniDns | undefined {
@@ -36,20 +57,32 @@ function readDns(path: string): CniDns | undefined {
 	return parseResolvConf(readText(path));
 }
 
-function reportUndo(request: Request, what: string, error: unknown): void {
-	const fields = { cniName: "host-local", network: request.network, containerID: request.containerId };
-	new Log({ level: undefined, file: undefined, fields }).error(`could not ${what} after a failed ADD: ${error}`);
+function logOf({ network, containerId }: Request): Log {
+	const fields = { cniName: "host-local", network, containerID: containerId };
+	return new Log({ level: undefined, file: undefined, fields });
 }
 
 /** Needs no valid ranges, and no store: what is not held is released. */
 function del(request: Request): void {
-	using store = Store.openIfPresent(storeDirectory(request));
-	store?.releaseAll(request);
+	const settings = storeSettings(request);
+	using store = Store.openIfPresent(settings.directory, settings.reclaimAfterReboot);
+	store?.releaseAll(request, (names) => noteRelease(request, settings, names));
+}
+
+/** A release must not fail because its time cannot be noted: the address would stay held. */
+function noteRelease(request: Request, { directory, reuseDelayMs }: StoreSettings, names: readonly string[]): void {
+	try {
+		new Cooldown(directory, reuseDelayMs).note(names);
+	} catch (error) {
+		if (!sys.isSystemError(error)) throw error;
+		logOf(request).warning(`reuseDelaySeconds will not hold for ${names.join(", ")}: ${error.message}`);
+	}
 }
 
 function check(request: Request): void {
 	const { sets } = loadHostLocal(request);
-	using store = Store.openIfPresent(storeDirectory(request));
+	const { directory, reclaimAfterReboot } = storeSettings(request);
+	using store = Store.openIfPresent(directory, reclaimAfterReboot);
 	const ours = previousAddresses(request, sets);
 	const missing = ours.filter((ip) => !isHolder(store, ip, request));
 	// Ranges may have changed since ADD: then, as in Go, any address will do.
@@ -58,14 +91,14 @@ function check(request: Request): void {
 		throw new CniError(
 			Code.checkFailed,
 			`host-local: Failed to find address added by container ${request.containerId}`,
-			`interface ${request.ifName}, in ${storeDirectory(request)}`,
+			`interface ${request.ifName}, in ${directory}`,
 		);
 	}
 	if (missing.length > 0) {
 		throw new CniError(
 			Code.checkFailed,
 			`host-local: ${missing.map(formatIp).join(", ")} of prevResult is not held for container ${request.containerId}`,
-			`interface ${request.ifName}, in ${storeDirectory(request)}`,
+			`interface ${request.ifName}, in ${directory}`,
 		);
 	}
 }
@@ -90,36 +123,34 @@ function gc(request: Request, valid: readonly ValidAttachment[] | undefined): vo
 		if (names === undefined) interfaces.set(containerID, new Set([ifname]));
 		else names.add(ifname);
 	}
-	using store = Store.openIfPresent(storeDirectory(request));
-	store?.releaseUnless(({ containerId, ifName }) => {
+	const settings = storeSettings(request);
+	using store = Store.openIfPresent(settings.directory, settings.reclaimAfterReboot);
+	const isValid = ({ containerId, ifName }: Holder): boolean => {
 		const names = interfaces.get(containerId);
 		return names !== undefined && (ifName === undefined || names.has(ifName));
-	});
+	};
+	store?.releaseUnless(isValid, (names) => noteRelease(request, settings, names));
 }
 
 /** Ready when an ADD would find a store that can be written and an address in every range set. */
 function status(request: Request): void {
-	const config = loadHostLocal(request);
+	const { sets } = loadHostLocal(request);
+	const { directory, reuseDelayMs, reclaimAfterReboot } = storeSettings(request);
 	try {
-		using store = Store.open(storeDirectory(request));
+		using store = Store.open(directory, reclaimAfterReboot);
 		store.requireWritable();
-		requireFreeAddresses(store, config);
+		const cooldown = new Cooldown(directory, reuseDelayMs);
+		// ADD would release these first.
+		const reclaimable = reclaimAfterReboot ? store.heldEarlier() : [];
+		for (const set of sets) {
+			if (reclaimable.some((ip) => rangeOf(set, ip) !== undefined)) continue;
+			if (chooseFree(store, cooldown, set, undefined) !== undefined) continue;
+			throw new CniError(Code.notAvailable, exhaustion(set), shortage(store, cooldown, set));
+		}
 	} catch (error) {
 		const isIo = sys.isSystemError(error) || (error instanceof CniError && error.code === Code.io);
 		if (!isIo) throw error;
 		throw new CniError(Code.notAvailable, `the store cannot be used: ${error.message}`);
-	}
-}
-
-function requireFreeAddresses(store: Store, { sets }: HostLocal): void {
-	for (const set of sets) {
-		if (nextInTurn(set, undefined, (from, to) => store.nextFree(from, to)) !== undefined) continue;
-		const { addresses } = store.countHeld((ip) => rangeOf(set, ip) !== undefined);
-		throw new CniError(
-			Code.notAvailable,
-			`no IP addresses available in range set: ${formatRangeSet(set)}`,
-			`${addresses} of ${capacityOf(set)} addresses are held, in ${store.directory}`,
-		);
 	}
 }
 

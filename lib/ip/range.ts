@@ -9,15 +9,25 @@ export type Range = {
 	readonly subnet: Cidr;
 	readonly start: Ip;
 	readonly end: Ip;
-	/** Never handed out where it lies between start and end. It may lie outside of the subnet. */
-	readonly gateway: Ip;
+	/** Never handed out where it lies between start and end. It may lie outside of the subnet. A /31 or /32 may have none. */
+	readonly gateway: Ip | undefined;
+	/** Blocks that are never handed out: between start and end, in order, with no address in common. */
+	readonly exclude: readonly Block[];
 };
+
+/** The addresses `first` to `last`, both included. */
+export type Block = { readonly first: Ip; readonly last: Ip };
 
 /** Disjoint ranges of one family that are one pool. Never empty. */
 export type RangeSet = readonly Range[];
 
 export function rangeContains(range: Range, ip: Ip): boolean {
 	return range.start.family === ip.family && range.start.value <= ip.value && ip.value <= range.end.value;
+}
+
+/** The block of `range.exclude` that `ip` is in, or undefined. */
+export function exclusionOf(range: Range, ip: Ip): Block | undefined {
+	return range.exclude.find(({ first, last }) => first.value <= ip.value && ip.value <= last.value);
 }
 
 /** The range that `ip` is in, or undefined. */
@@ -39,12 +49,14 @@ export function setsOverlap(a: RangeSet, b: RangeSet): boolean {
 	return a.some((left) => b.some((right) => rangesOverlap(left, right)));
 }
 
-/** How many addresses of the set can be handed out: all but the ranges' own gateways. */
+/** How many addresses of the set can be handed out: all but the ranges' own gateways and what is excluded. */
 export function capacityOf(set: RangeSet): bigint {
 	let capacity = 0n;
 	for (const range of set) {
 		capacity += range.end.value - range.start.value + 1n;
-		if (rangeContains(range, range.gateway)) capacity--;
+		for (const { first, last } of range.exclude) capacity -= last.value - first.value + 1n;
+		const { gateway } = range;
+		if (gateway && rangeContains(range, gateway) && !exclusionOf(range, gateway)) capacity--;
 	}
 	return capacity;
 }

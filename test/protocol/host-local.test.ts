@@ -405,7 +405,7 @@ describe("STATUS", () => {
 		expect(await run("STATUS")).toMatchObject({ status: 0 });
 	});
 	it("is not with a configuration that ADD would refuse", async () => {
-		const { run } = network({ subnet: "10.1.2.0/31" });
+		const { run } = network({ subnet: "10.1.2.1/24" });
 		expect((await run("STATUS")).json).toMatchObject({ code: 7 });
 	});
 });

@@ -1,10 +1,11 @@
 import { describe, expect, it } from "vitest";
 import { parseIp } from "../../../lib/ip/address.ts";
 import { parseCidr } from "../../../lib/ip/cidr.ts";
-import { capacityOf, formatRangeSet, type Range, rangeOf, rangesOverlap } from "../../../lib/ip/range.ts";
+import { type Block, capacityOf, formatRangeSet, type Range, rangeOf, rangesOverlap } from "../../../lib/ip/range.ts";
 
-function range(subnet: string, start: string, end: string, gateway: string): Range {
-	return { subnet: parseCidr(subnet)!, start: parseIp(start)!, end: parseIp(end)!, gateway: parseIp(gateway)! };
+function range(subnet: string, start: string, end: string, gateway: string, ...exclude: Block[]): Range {
+	const [from, to] = [parseIp(start)!, parseIp(end)!];
+	return { subnet: parseCidr(subnet)!, start: from, end: to, gateway: parseIp(gateway)!, exclude };
 }
 const low = range("10.0.0.0/24", "10.0.0.1", "10.0.0.127", "10.0.0.1");
 
@@ -33,6 +34,13 @@ describe("a set", () => {
 	});
 	it("holds all its addresses but gateways within the bounds", () => {
 		expect(capacityOf(set)).toBe(126n + 3n);
+	});
+	it("holds none of what it excludes, whether the gateway is among that or not", () => {
+		const block = (first: string, last: string): Block => ({ first: parseIp(first)!, last: parseIp(last)! });
+		const within = range("10.0.0.0/24", "10.0.0.1", "10.0.0.10", "10.0.0.1", block("10.0.0.1", "10.0.0.3"));
+		const beside = range("10.0.0.0/24", "10.0.0.1", "10.0.0.10", "10.0.0.1", block("10.0.0.9", "10.0.0.9"));
+		expect(capacityOf([within])).toBe(7n);
+		expect(capacityOf([beside])).toBe(8n);
 	});
 	it("prints as in Go's sentences", () => {
 		expect(formatRangeSet(set)).toBe("10.0.0.1-10.0.0.127,10.0.1.10-10.0.1.12");

@@ -1,0 +1,83 @@
+/**
+ * When addresses were released, for `reuseDelaySeconds`: a file beside the store with a line "milliseconds address" for each.
+ *
+ * The Go plugin does not know of it: what it releases is free at once, and it hands out what it likes.
+ */
+import { formatIp, type Ip } from "../../lib/ip/address.ts";
+import { makeDirectories, readTextIfPresent, writeAtomic } from "../../lib/linux/files.ts";
+import * as sys from "../../lib/linux/sys.ts";
+import { besideStore } from "./index.ts";
+
+/** The file is written anew when this many of its lines are of no more use. */
+const MANY = 100;
+
+/** Addresses that were released less than the delay ago. The store's lock must be held while this is used. */
+export class Cooldown {
+	readonly #folder: string;
+	readonly #delayMs: number;
+	readonly #now = sys.realtimeMs();
+	/** When addresses are free again, by their text. Undefined until somebody asks. */
+	#freeAt: Map<string, number> | undefined;
+
+	constructor(store: string, delayMs: number) {
+		this.#folder = besideStore(store);
+		this.#delayMs = delayMs;
+	}
+
+	/** Milliseconds until the address may be handed out again: 0 is now. Throws SystemError. */
+	remaining(ip: Ip): number {
+		if (this.#delayMs === 0) return 0;
+		this.#freeAt ??= this.#read();
+		return Math.max(0, (this.#freeAt.get(formatIp(ip)) ?? 0) - this.#now);
+	}
+
+	/** The address of those that `within` accepts that is free first, and in how many milliseconds that is. Throws SystemError. */
+	first(within: (name: string) => boolean): { name: string; inMs: number; count: number } | undefined {
+		if (this.#delayMs === 0) return undefined;
+		this.#freeAt ??= this.#read();
+		const waiting = [...this.#freeAt].filter(([name, at]) => at > this.#now && within(name));
+		const [name, at] = waiting.reduce((a, b) => (b[1] < a[1] ? b : a), waiting[0] ?? ["", 0]);
+		return waiting.length === 0 ? undefined : { name, inMs: at - this.#now, count: waiting.length };
+	}
+
+	/** Notes that these are released now. To be called before they are: who is killed in between has only delayed them. Throws SystemError. */
+	note(names: readonly string[]): void {
+		if (this.#delayMs === 0) return;
+		makeDirectories(this.#folder, 0o700);
+		const flags = sys.O_WRONLY | sys.O_CREAT | sys.O_APPEND;
+		const fd = sys.openat(sys.AT_FDCWD, this.#path(), flags, 0o600);
+		try {
+			sys.write(fd, names.map((name) => `${Math.floor(this.#now)} ${name}\n`).join(""));
+		} finally {
+			sys.close(fd);
+		}
+	}
+
+	#path(): string {
+		return `${this.#folder}/released`;
+	}
+
+	#read(): Map<string, number> {
+		const freeAt = new Map<string, number>();
+		const text = readTextIfPresent(this.#path()) ?? "";
+		let lines = 0;
+		let isAhead = false;
+		for (const line of text.split("\n")) {
+			const [time = "", name] = line.split(" ");
+			const released = Number(time);
+			if (!name || !(released > 0)) continue;
+			lines++;
+			// The clock was set back: count from now, not from a time that may be years away.
+			if (released > this.#now) isAhead = true;
+			const at = Math.min(released, this.#now) + this.#delayMs;
+			if (at > this.#now) freeAt.set(name, at);
+		}
+		if (lines > 2 * freeAt.size + MANY || isAhead) this.#rewrite(freeAt);
+		return freeAt;
+	}
+
+	#rewrite(freeAt: ReadonlyMap<string, number>): void {
+		const lines = [...freeAt].map(([name, at]) => `${Math.floor(at - this.#delayMs)} ${name}\n`);
+		writeAtomic(this.#path(), lines.join(""), 0o600);
+	}
+}
