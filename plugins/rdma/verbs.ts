@@ -138,12 +138,12 @@ function status(request: Request): void {
 	const config = looseConfig(request);
 	try {
 		using host = openRdma();
-		if (!isExclusive(host, config)) return;
+		if (isExclusive(host, config)) requireWritable();
 	} catch (error) {
 		if (error instanceof CniError) throw new CniError(Code.notAvailable, error.message, error.details);
+		if (sys.isSystemError(error)) throw new CniError(Code.notAvailable, error.message);
 		throw error;
 	}
-	requireWritable();
 }
 
 export const plugin: Plugin = {
@@ -151,7 +151,7 @@ export const plugin: Plugin = {
 	del: (request) => withDeviceErrors(() => del(request)),
 	check: (request) => withDeviceErrors(() => check(request)),
 	gc: (request, valid) => withDeviceErrors(() => gc(request, valid)),
-	status: (request) => withDeviceErrors(() => status(request)),
+	status,
 };
 
 /** What the kernel refuses is the device's matter (100), not an I/O error of ours (5). */
