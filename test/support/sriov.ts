@@ -73,9 +73,16 @@ done`;
 		.sort((a, b) => a.index - b.index);
 }
 
-/** `echo COUNT > sriov_numvfs`, and the PF up, without which its VFs have no carrier. Waits for the VFs' netdevs. */
+/**
+ * `echo COUNT > sriov_numvfs`, and the PF up, without which its VFs have no carrier. Waits for the PF's carrier, without
+ * which igb refuses rates (EINVAL), and for the VFs' netdevs.
+ */
 export async function createVfs(machine: Machine, pf: string, count: number): Promise<Vf[]> {
 	await machine.run(["ip", "link", "set", pf, "up"]);
+	await until(
+		`the carrier of ${pf}`,
+		async () => (await machine.readFile(`/sys/class/net/${pf}/carrier`)).trim() === "1",
+	);
 	await machine.writeFile(`/sys/class/net/${pf}/device/sriov_numvfs`, String(count));
 	return until(`${count} VFs of ${pf} with their netdevs`, async () => {
 		const vfs = await listVfs(machine, pf);
