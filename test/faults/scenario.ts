@@ -45,8 +45,8 @@ export type Step =
 	| readonly ["same"]
 	| readonly ["same-if-failed"];
 
-export interface Scenario {
-	readonly mode: "kill" | "fail";
+/** What is around the faults. */
+export interface Scene {
 	/** Folder of the plugins, default: ours. */
 	readonly plugins?: string;
 	readonly configurations: Readonly<Record<string, Configuration>>;
@@ -54,6 +54,10 @@ export interface Scenario {
 	readonly reset: string;
 	/** What must be as it was after `reset`. */
 	readonly watch: readonly (readonly ["links"] | readonly ["files" | "symlink", string])[];
+}
+
+export interface Scenario extends Scene {
+	readonly mode: "kill" | "fail";
 	readonly before: readonly Step[];
 	readonly target: Call;
 	readonly after: readonly Step[];
@@ -72,32 +76,75 @@ export interface Outcome {
 	readonly unanswered: string[];
 }
 
-/** Runs a scenario on a machine. Throws where the tracer itself fails. */
+/** Runs a scenario on a machine; its files go into `folder`. Throws where the tracer itself fails. */
 export async function runFaults(machine: Machine, scenario: Scenario, folder: string): Promise<Outcome> {
 	const plugins = scenario.plugins ?? binaries;
-	const lines = [`mode ${scenario.mode}`, `cni-path ${plugins}`];
-	await machine.run(["mkdir", "-p", folder]);
-	for (const [name, configuration] of Object.entries(scenario.configurations)) {
-		await machine.writeFile(`${folder}/${name}.json`, JSON.stringify(configuration));
-		lines.push(`config ${name} ${folder}/${name}.json`);
-	}
-	await machine.writeFile(`${folder}/reset`, scenario.reset);
-	lines.push(`reset /bin/sh -e ${folder}/reset`);
-	for (const what of scenario.watch) lines.push(`watch ${what.join(" ")}`);
-	for (const step of scenario.before) lines.push(`before ${words(step, plugins)}`);
-	lines.push(`target ${callWords(scenario.target, plugins)}`);
-	for (const step of scenario.after) lines.push(`after ${words(step, plugins)}`);
-	await machine.writeFile(`${folder}/scenario`, `${lines.join("\n")}\n`);
-
-	const result = await machine.run([tracer(), "run", `${folder}/scenario`], { ok: false, timeoutMs: 900_000 });
-	const counts = /^points (\d+) violations (\d+) succeeded (\d+) failed (\d+) unanswered (\d+)$/m.exec(result.stdout);
-	if (counts === null) throw new Error(`the tracer: status ${result.status}\n${result.stdout}\n${result.stderr}`);
+	const lines = [
+		`mode ${scenario.mode}`,
+		...scenario.before.map((step) => `before ${words(step, plugins)}`),
+		`target ${callWords(scenario.target, plugins)}`,
+		...scenario.after.map((step) => `after ${words(step, plugins)}`),
+	];
+	const { output, violations } = await run(machine, scenario, lines, folder);
+	const counts = /^points (\d+) violations \d+ succeeded (\d+) failed (\d+) unanswered \d+$/m.exec(output);
+	if (counts === null) throw new Error(`the tracer has not come to its end:\n${output}`);
 	return {
 		points: Number(counts[1]),
-		violations: result.stdout.split(/^(?=violation )/m).filter((part) => part.startsWith("violation ")),
-		succeeded: Number(counts[3]),
-		failed: Number(counts[4]),
-		unanswered: result.stdout.split("\n").filter((line) => line.startsWith("unanswered ")),
+		violations,
+		succeeded: Number(counts[2]),
+		failed: Number(counts[3]),
+		unanswered: output.split("\n").filter((line) => line.startsWith("unanswered ")),
+	};
+}
+
+export interface Storm extends Scene {
+	readonly plugin: string;
+	readonly rounds: number;
+	readonly seed: number;
+	readonly pods: number;
+	/** How many calls in a round. */
+	readonly atOnce: number;
+	/** PCI addresses of the VFs, each with the name of its configuration. */
+	readonly vfs: readonly (readonly [pci: string, configuration: string])[];
+}
+
+/** Many attachments at once: see test/faults/tracer/storm.c. Throws where the tracer itself fails. */
+export async function runStorm(
+	machine: Machine,
+	storm: Storm,
+	folder: string,
+): Promise<{ rounds: number; adds: number; dels: number; refused: number; kills: number; violations: string[] }> {
+	const { rounds, seed, pods, atOnce } = storm;
+	const lines = [
+		`storm ${storm.plugins ?? binaries}/${storm.plugin} ${rounds} ${seed} ${pods} ${atOnce}`,
+		...storm.vfs.map((vf) => `vf ${vf.join(" ")}`),
+	];
+	const { output, violations } = await run(machine, storm, lines, folder);
+	const counts = /^rounds (\d+) violations \d+ adds (\d+) dels (\d+) refused (\d+) kills (\d+)$/m.exec(output);
+	if (counts === null) throw new Error(`the storm has not come to its end:\n${output}`);
+	const [played, adds, dels, refused, kills] = counts.slice(1).map(Number) as [number, number, number, number, number];
+	return { rounds: played, adds, dels, refused, kills, violations };
+}
+
+async function run(
+	machine: Machine,
+	scene: Scene,
+	lines: readonly string[],
+	folder: string,
+): Promise<{ output: string; violations: string[] }> {
+	const all = [`cni-path ${scene.plugins ?? binaries}`, `reset /bin/sh -e ${folder}/reset`];
+	await machine.run(["mkdir", "-p", folder]);
+	for (const [name, configuration] of Object.entries(scene.configurations)) {
+		await machine.writeFile(`${folder}/${name}.json`, JSON.stringify(configuration));
+		all.push(`config ${name} ${folder}/${name}.json`);
+	}
+	await machine.writeFile(`${folder}/reset`, scene.reset);
+	for (const what of scene.watch) all.push(`watch ${what.join(" ")}`);
+	await machine.writeFile(`${folder}/scenario`, `${[...all, ...lines].join("\n")}\n`);
+	const result = await machine.run([tracer(), "run", `${folder}/scenario`], { ok: false, timeoutMs: 900_000 });
+	return {
+		output: `${result.stdout}${result.stderr}`,
+		violations: result.stdout.split(/^(?=violation |points |rounds )/m).filter((part) => part.startsWith("violation ")),
 	};
 }
 

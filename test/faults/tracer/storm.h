@@ -1,0 +1,3 @@
+#pragma once
+/* Runs the scenario's storm (storm.c) and returns the exit status. */
+int run_storm(void);
