@@ -2,7 +2,7 @@
  * One call of a plugin, from its variables to its exit status: what Go's skel does, in its order.
  *
  * Source: containernetworking/cni v1.3.0, pkg/skel. Two differences, both on purpose: the sandbox is compared with our own
- * network namespace before the work (Go: after it, with the result already printed), and whatever happens, stdout gets one
+ * network namespace before the work (Go: after it, with the result already printed; DEL takes it for gone), and whatever happens, stdout gets one
  * document, written once, at the end.
  */
 import { addAsVersion } from "./add.ts";
@@ -82,8 +82,8 @@ function perform(io: PluginIo, descriptor: PluginDescriptor): string {
 	const { stdin, config, network, versionField } = readNetworkConfig(io);
 	const verb = knownVerb(environment.command);
 	const cniVersion = checkVersion(verb, versionField);
-	if (verb === "ADD" || verb === "DEL") refuseOwnNetns(io, environment);
-	const { containerId, netns, ifName, args, path } = environment;
+	const { containerId, ifName, args, path } = environment;
+	const netns = sandboxOf(io, verb, environment);
 	const request: Request = { verb, containerId, netns, ifName, args, path, stdin, config, network, cniVersion };
 	return callVerb(io, descriptor, request);
 }
@@ -160,8 +160,13 @@ function checkVersion(verb: WorkingVerb, field: JsonValue | undefined): string {
 	return version;
 }
 
-function refuseOwnNetns(io: PluginIo, { netns, sameNetnsAllowed }: Environment): void {
-	if (netns === "" || sameNetnsAllowed || !io.isOwnNetns(netns)) return;
+/**
+ * CNI_NETNS, unless it is the namespace that we are in. ADD refuses that. For DEL it means that the sandbox is gone and its path now leads
+ * to us (/proc/PID/ns/net, its PID used again): there is nothing in it, and DEL must not fail for ever (Go: code 8, after the work).
+ */
+function sandboxOf(io: PluginIo, verb: WorkingVerb, { netns, sameNetnsAllowed }: Environment): string {
+	if ((verb !== "ADD" && verb !== "DEL") || netns === "" || sameNetnsAllowed || !io.isOwnNetns(netns)) return netns;
+	if (verb === "DEL") return "";
 	throw new CniError(Code.invalidNetns, "plugin's netns and netns from CNI_NETNS should not be the same");
 }
 

@@ -56,9 +56,14 @@ export class Log {
 		}
 	}
 
+	/** Regular files only: a pipe that nobody reads would hold up the verb, and stdout is for the answer. */
 	#open(): number {
 		if (this.#file === undefined) return 2;
-		return sys.openat(sys.AT_FDCWD, this.#file, sys.O_WRONLY | sys.O_CREAT | sys.O_APPEND, 0o600);
+		const flags = sys.O_WRONLY | sys.O_CREAT | sys.O_APPEND | sys.O_NONBLOCK;
+		const fd = sys.openat(sys.AT_FDCWD, this.#file, flags, 0o600);
+		if (sys.isRegular(sys.fstat(fd).mode)) return fd;
+		sys.close(fd);
+		throw new Error(`${this.#file} is not a regular file`);
 	}
 }
 

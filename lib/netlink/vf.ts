@@ -61,11 +61,12 @@ const ETH_P_8021AD = 0x88a8;
 const LINK_STATES = ["auto", "enable", "disable"] as const;
 
 /**
- * The settings of all VFs of a PF; the place in the list is the number of the VF. Empty where the driver has no VFs or tells nothing
+ * The settings of all VFs of a PF; the place in the list is the number of the VF, with holes for those whose
+ * driver does not answer just now. Empty where the driver has no VFs or tells nothing
  * (virtio). Equivalent: `ip link show dev PF`. Throws NetlinkError (ENODEV: no such PF; EMSGSIZE: more VFs than fit one answer, some 300).
  */
-export function getVfs(socket: NetlinkSocket, pf: LinkIndex): VfSettings[] {
-	const vfs: VfSettings[] = [];
+export function getVfs(socket: NetlinkSocket, pf: LinkIndex): (VfSettings | undefined)[] {
+	const vfs: (VfSettings | undefined)[] = [];
 	eachVf(socket, pf, (attributes, macLength) => {
 		const vf = parseVf(attributes, macLength);
 		if (vf !== undefined) vfs[vf.index] = vf.settings;
@@ -77,19 +78,21 @@ export function getVfs(socket: NetlinkSocket, pf: LinkIndex): VfSettings[] {
 /** The settings of one VF; undefined where the PF does not list it. Errors as for `getVfs`. */
 export function getVf(socket: NetlinkSocket, pf: LinkIndex, index: VfIndex): VfSettings | undefined {
 	let found: VfSettings | undefined;
-	let place = 0;
-	eachVf(socket, pf, (attributes, macLength) => {
-		// The kernel lists VFs in order and without gaps: the others need not be read.
-		if (place++ !== index) return true;
-		const vf = parseVf(attributes, macLength);
-		if (vf?.index === index) found = vf.settings;
+	eachVf(socket, pf, (attributes, macLength, number) => {
+		// The kernel leaves out a VF whose driver does not answer just now, so that its place in the list does not tell.
+		if (number !== index) return true;
+		found = parseVf(attributes, macLength)?.settings;
 		return false;
 	});
 	return found;
 }
 
-/** Walks the VFs in an answer until `visit` returns false. */
-function eachVf(socket: NetlinkSocket, pf: LinkIndex, visit: (vf: Attributes, macLength: number) => boolean): void {
+/** Walks the VFs in an answer until `visit` returns false. `number` is the VF's, -1 where the kernel does not begin with its MAC. */
+function eachVf(
+	socket: NetlinkSocket,
+	pf: LinkIndex,
+	visit: (vf: Attributes, macLength: number, number: number) => boolean,
+): void {
 	const message = linkMessage(RTM_GETLINK, 0, pf);
 	message.attributeU32(IFLA_EXT_MASK, RTEXT_FILTER_VF | RTEXT_FILTER_SKIP_STATS);
 	const answer: Message = socket.get(message, linkRequest(socket, "RTM_GETLINK", pf));
@@ -100,7 +103,12 @@ function eachVf(socket: NetlinkSocket, pf: LinkIndex, visit: (vf: Attributes, ma
 		if (attribute.type === IFLA_ADDRESS) macLength = attribute.length;
 		if (attribute.type !== IFLA_VFINFO_LIST) continue;
 		const vf = attribute.nested();
-		while (vf.next()) if (vf.type === IFLA_VF_INFO && !visit(vf.nested(), macLength)) return;
+		while (vf.next()) {
+			if (vf.type !== IFLA_VF_INFO) continue;
+			const first = vf.nested();
+			const number = first.next() && first.type === IFLA_VF_MAC ? first.u32() : -1;
+			if (!visit(vf.nested(), macLength, number)) return;
+		}
 	}
 }
 

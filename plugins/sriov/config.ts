@@ -5,10 +5,13 @@ import validator from "validator:sriov";
 import { parseCniArgs } from "../../lib/cni/args.ts";
 import { loadConfig } from "../../lib/cni/config.ts";
 import { CniError, Code } from "../../lib/cni/error.ts";
-import type { Request } from "../../lib/cni/types.ts";
+import { isObject } from "../../lib/cni/json.ts";
+import { foldKeys } from "../../lib/cni/keys.ts";
+import type { JsonObject, Request } from "../../lib/cni/types.ts";
 import { formatMac, isMulticastMac, isZeroMac, parseMac } from "../../lib/ip/mac.ts";
 import { isPciAddress } from "../../lib/linux/pci.ts";
 import type { VfSettings } from "../../lib/netlink/vf.ts";
+import { requireDeviceInfoPath } from "./device-info.ts";
 import type { SriovConfig } from "./schema.ts";
 
 /** An attachment as the user wants it. What is undefined stays as the VF has it. */
@@ -31,8 +34,10 @@ export const ipamOf = (config: SriovConfig): string | undefined => config.ipam?.
 
 /** Reads the configuration of ADD and CHECK. Throws CniError 6 and 7 with a sentence that names the value. */
 export function loadAttachment(request: Request): Attachment {
-	const config = loadConfig<SriovConfig>(request.config, validator);
+	const config = strictConfig(request);
 	const mac = requestedMac(request, config);
+	const { CNIDeviceInfoFile: deviceInfo } = config.runtimeConfig ?? {};
+	if (deviceInfo) requireDeviceInfoPath(deviceInfo);
 	return {
 		config,
 		pci: pciAddress(config),
@@ -40,6 +45,29 @@ export function loadAttachment(request: Request): Attachment {
 		mac,
 		mtu: config.mtu,
 		ipam: ipamOf(config),
+	};
+}
+
+/** The configuration, its shape checked. Throws CniError 6 and 7. */
+export function strictConfig(request: Request): SriovConfig {
+	return loadConfig<SriovConfig>(request.config, validator);
+}
+
+const LOOSE_KEYS = { members: { ipam: { members: { type: {} } }, deviceID: {}, pciBusID: {} } };
+
+/** The configuration of a verb that must work with what is left of it: where it is not as it should be, what is usable in it. */
+export function looseConfig(request: Request): SriovConfig {
+	try {
+		return strictConfig(request);
+	} catch (error) {
+		if (!(error instanceof CniError)) throw error;
+	}
+	const { ipam, deviceID, pciBusID } = foldKeys(request.config, LOOSE_KEYS) as JsonObject;
+	return {
+		name: request.network,
+		...(isObject(ipam) && typeof ipam.type === "string" && { ipam: { type: ipam.type } }),
+		...(typeof deviceID === "string" && { deviceID }),
+		...(typeof pciBusID === "string" && { pciBusID }),
 	};
 }
 

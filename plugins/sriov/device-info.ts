@@ -12,8 +12,17 @@ import { physicalFunction } from "../../lib/linux/pci.ts";
 import type { UndoStack } from "../../lib/linux/undo-stack.ts";
 import type { SriovConfig } from "./schema.ts";
 
+/** Where such files are (specification, section 2.3): the path comes from a configuration that cluster users may write. */
+const FOLDERS = ["/var/run/k8s.cni.cncf.io/devinfo/", "/run/k8s.cni.cncf.io/devinfo/"];
+
 /** As the specification's own library writes it: read-only, replaced as a whole. */
 const MODE = 0o444;
+
+/** Throws CniError 7 for a path that no runtime would choose. */
+export function requireDeviceInfoPath(path: string): void {
+	if (FOLDERS.some((folder) => path.startsWith(folder)) && !path.split("/").includes("..")) return;
+	throw new CniError(Code.invalidConfig, `runtimeConfig.CNIDeviceInfoFile "${path}" is not below ${FOLDERS[0]}`);
+}
 
 /** Adds what we know of the VF to the file, if the runtime asks for one; what is in it already stays. */
 export function writeDeviceInfo(config: SriovConfig, pci: string, undo: UndoStack): void {
@@ -46,5 +55,5 @@ function parse(path: string, text: string): JsonObject {
 		info = undefined;
 	}
 	if (isObject(info)) return info;
-	throw new CniError(Code.decoding, `device-info file "${path}" is not a JSON object: "${text.slice(0, 80)}"`);
+	throw new CniError(Code.decoding, `device-info file "${path}" is not a JSON object`);
 }

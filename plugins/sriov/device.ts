@@ -4,14 +4,12 @@
 import { CniError, Code } from "../../lib/cni/error.ts";
 import * as pci from "../../lib/linux/pci.ts";
 import * as sys from "../../lib/linux/sys.ts";
-import { listAddresses } from "../../lib/netlink/address.ts";
 import { getLinkByName, type Link } from "../../lib/netlink/link.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../../lib/netlink/socket.ts";
 import type { VfIndex } from "../../lib/netlink/vf.ts";
 import type { Attachment } from "./config.ts";
 import { FIELD_NAMES, type VfPort } from "./settings.ts";
 
-const RT_SCOPE_UNIVERSE = 0;
 /** linux/rtnetlink.h */
 const RTMGRP_LINK = 0x1;
 
@@ -56,9 +54,9 @@ export function findPortIfAny(host: NetlinkSocket, address: string): VfPort | un
 
 /**
  * Refuses what cannot be had without a PF: its settings, other than the MAC, which the netdev takes itself; and, since any
- * network card looks like such a VF, one that the host uses.
+ * network card looks like such a VF, one that the host uses: bonds, bridges and VLANs on top have theirs up.
  */
-export function requirePlainUse(host: NetlinkSocket, attachment: Attachment, netdev: Link | undefined): void {
+export function requirePlainUse(attachment: Attachment, netdev: Link | undefined): void {
 	const { mac: _, ...settings } = attachment.settings;
 	const field = FIELD_NAMES.find(([each]) => settings[each as keyof typeof settings] !== undefined);
 	if (field !== undefined) {
@@ -67,11 +65,10 @@ export function requirePlainUse(host: NetlinkSocket, attachment: Attachment, net
 			`VF ${attachment.pci} has no PF on this host (a virtual machine?), so ${field[1]} cannot be set`,
 		);
 	}
-	const used = netdev && listAddresses(host, netdev.index).find(({ scope }) => scope === RT_SCOPE_UNIVERSE);
-	if (used === undefined) return;
+	if (!netdev?.up) return;
 	throw new CniError(
 		Code.device,
-		`${attachment.pci} is no VF of this host, and its interface ${netdev?.name} has the address ${used.cidr}: the host uses it`,
+		`${attachment.pci} is no VF of this host, and its interface ${netdev.name} is up: the host uses it (if not, set it down)`,
 	);
 }
 
@@ -81,13 +78,18 @@ export function netdevOnHost(host: NetlinkSocket, address: string): Link | undef
 	return name === undefined ? undefined : getLinkByName(host, name);
 }
 
+/** Whether the VF has a driver that makes a netdev of it. */
+export function makesNetdev(address: string): boolean {
+	const driver = pci.driver(address);
+	return driver !== undefined && !pci.isUserspaceDriver(driver);
+}
+
 /**
  * The VF's netdev on the host, within a few seconds: the kernel brings one back a while after the last of its namespace has gone, and
  * until then it is nowhere to be seen. Undefined where it does not come, or has no driver that could make one.
  */
 export function awaitNetdevOnHost(host: NetlinkSocket, address: string): Link | undefined {
-	const driver = pci.driver(address);
-	if (driver === undefined || pci.isUserspaceDriver(driver)) return undefined;
+	if (!makesNetdev(address)) return undefined;
 	const deadline = sys.monotonicMs() + COMING_HOME_DEADLINE_MS;
 	using events = NetlinkSocket.subscribe(NETLINK_ROUTE, RTMGRP_LINK);
 	for (;;) {

@@ -11,15 +11,18 @@ import {
 	addAltName,
 	getLinkByIndex,
 	getLinkByName,
+	IFF_ALLMULTI,
+	IFF_PROMISC,
 	type Link,
-	type LinkChange,
 	type LinkIndex,
 	listLinks,
 	moveLink,
 	removeAltName,
-	setLink,
 	setLinkDown,
+	setLinkFlags,
 	setLinkMac,
+	setLinkMtu,
+	setLinkName,
 	setLinkUp,
 } from "../../lib/netlink/link.ts";
 import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
@@ -28,6 +31,8 @@ import type { OriginalNetdev } from "./record-format.ts";
 /** How long a driver may take until its netdev shows a MAC that was set through the PF. */
 const MAC_DEADLINE_MS = 2000;
 const MAC_POLL_MS = 20;
+/** linux/if_arp.h */
+const ARPHRD_LOOPBACK = 772;
 /** How long a VF may be in its reset. */
 const READY_DEADLINE_MS = 5000;
 const READY_POLL_MS = 50;
@@ -145,18 +150,23 @@ function linkOnceMac(route: NetlinkSocket, link: Link, mac: string | undefined, 
 
 /**
  * The VF's netdev in a pod: under `name` if it is there, else wherever (it may have been renamed). By its device, so that
- * nobody else's interface is ever taken for it; kernels before 5.14 do not tell it, there `name` must do.
+ * nobody else's interface is ever taken for it.
  */
 export function netdevInPod(sandbox: Sandbox, parentDevice: string, name: string): Link | undefined {
 	const named = getLinkByName(sandbox.route, name);
-	if (named !== undefined && (named.parentDevice ?? parentDevice) === parentDevice) return named;
-	if (parentDevice === "") return undefined;
-	return listLinks(sandbox.route).find((link) => link.parentDevice === parentDevice);
+	if (named !== undefined && isOurs(named, parentDevice)) return named;
+	return listLinks(sandbox.route).find((link) => parentDevice !== "" && link.parentDevice === parentDevice);
+}
+
+/** Kernels before 5.14 tell no device: there the name must do, for an interface that is hardware (software ones have a kind). */
+function isOurs(link: Link, parentDevice: string): boolean {
+	if (link.parentDevice !== undefined) return link.parentDevice === parentDevice;
+	return link.kind === undefined && link.type !== ARPHRD_LOOPBACK;
 }
 
 /**
- * Brings the netdev home from the pod and gives it the name and MTU that it had. Returns what could not be put back.
- * Throws only where the netdev stays in the pod.
+ * Brings the netdev home from the pod under the name that it had. Returns what could not be put back; throws only where the
+ * netdev stays in the pod.
  */
 export function takeHome(
 	host: NetlinkSocket,
@@ -165,54 +175,61 @@ export function takeHome(
 	inPod: Link,
 	original: OriginalNetdev,
 ): string[] {
+	// The pod may have given it any, even one that is a name on the host and would keep it here.
+	for (const altName of inPod.altNames) removeAltName(sandbox.route, inPod.index, altName);
 	const taken = getLinkByName(host, original.name) !== undefined;
-	moveLink(sandbox.route, inPod.index, {
-		netnsFd: hostNetns.fd,
-		// The kernel puts the first free number in place of "%d".
-		name: taken ? "dev%d" : original.name,
-		promiscuous: false,
-		allMulticast: false,
-		...mtuToRestore(inPod, original),
-	});
-	return taken ? [`the name ${original.name} is taken on the host by another interface`] : [];
+	// The kernel puts the first free number in place of "%d".
+	moveLink(sandbox.route, inPod.index, { netnsFd: hostNetns.fd, name: taken ? "dev%d" : original.name });
+	return taken ? [nameIsTaken(original)] : [];
 }
 
-/** The same for a netdev that is on the host already: the kernel brought it back when its namespace died, or somebody did. */
-export function correctAtHome(host: NetlinkSocket, atHome: Link, original: OriginalNetdev): string[] {
-	const failures: string[] = [];
-	const change: LinkChange = { promiscuous: false, allMulticast: false, ...mtuToRestore(atHome, original) };
-	if (atHome.name === original.name) {
-		setLink(host, atHome.index, change);
-		return failures;
-	}
-	const taken = getLinkByName(host, original.name);
-	if (taken !== undefined && taken.index !== atHome.index) {
-		failures.push(`the name ${original.name} is taken on the host by another interface`);
-		setLink(host, atHome.index, change);
-		return failures;
-	}
-	// One of its own alternative names may be the one that it shall have.
-	if (taken !== undefined) removeAltName(host, atHome.index, original.name);
-	if (atHome.up) setLinkDown(host, atHome.index);
-	setLink(host, atHome.index, { ...change, name: original.name });
-	return failures;
+/** The old name for a netdev that is on the host already: the kernel brought it back when its namespace died, or somebody did. */
+export function correctName(host: NetlinkSocket, atHome: Link, original: OriginalNetdev): string[] {
+	if (atHome.name === original.name) return [];
+	const holder = getLinkByName(host, original.name);
+	if (holder !== undefined && holder.index !== atHome.index) return [nameIsTaken(original)];
+	return collect(() => {
+		// One of its own alternative names may be the one that it shall have.
+		if (holder !== undefined) removeAltName(host, atHome.index, original.name);
+		if (atHome.up) setLinkDown(host, atHome.index);
+		setLinkName(host, atHome.index, original.name);
+	});
 }
+
+const nameIsTaken = (original: OriginalNetdev): string =>
+	`the name ${original.name} is taken on the host by another interface`;
 
 /**
- * Alternative names, MAC and up or down of a netdev that is home. `freeMac` makes the PF forget the VF's administrative MAC.
- * Returns what could not be put back.
+ * MTU, flags, alternative names, MAC and up or down of a netdev that is home. `freeMac` makes the PF forget the VF's administrative
+ * MAC. Returns what could not be put back.
  */
 export function restoreRest(host: NetlinkSocket, link: Link, original: OriginalNetdev, freeMac: () => void): string[] {
 	const failures: string[] = [];
+	failures.push(...collect(() => restoreFlags(host, link, original)));
+	if (original.mtu !== 0 && link.mtu !== original.mtu) {
+		failures.push(...collect(() => setLinkMtu(host, link.index, original.mtu)));
+	}
+	for (const altName of link.altNames) {
+		if (!original.altNames.includes(altName)) failures.push(...collect(() => removeAltName(host, link.index, altName)));
+	}
 	for (const altName of original.altNames) {
-		if (!link.altNames.includes(altName)) collect(failures, () => addAltName(host, link.index, altName));
+		if (!link.altNames.includes(altName)) failures.push(...collect(() => addAltName(host, link.index, altName)));
 	}
 	if (original.mac !== "" && link.mac !== original.mac) {
-		collect(failures, () => restoreMac(host, link, original.mac, freeMac));
+		failures.push(...collect(() => restoreMac(host, link, original.mac, freeMac)));
 	}
-	const up = getLinkByIndex(host, link.index)?.up;
-	if (up !== original.up) (original.up ? setLinkUp : setLinkDown)(host, link.index);
+	if (getLinkByIndex(host, link.index)?.up !== original.up) {
+		failures.push(...collect(() => (original.up ? setUpOnceReady : setLinkDown)(host, link.index)));
+	}
 	return failures;
+}
+
+/** A pod may leave its VF promiscuous, so that the card sends it everybody's frames (issue 441). */
+function restoreFlags(host: NetlinkSocket, link: Link, { promiscuous, allMulticast }: OriginalNetdev): void {
+	const isPromiscuous = (link.flags & IFF_PROMISC) !== 0;
+	const isAllMulticast = (link.flags & IFF_ALLMULTI) !== 0;
+	if (isPromiscuous === promiscuous && isAllMulticast === allMulticast) return;
+	setLinkFlags(host, link.index, { promiscuous, allMulticast });
 }
 
 /**
@@ -226,14 +243,13 @@ function restoreMac(host: NetlinkSocket, link: Link, mac: string, freeMac: () =>
 	bringUp(host, link, mac);
 }
 
-const mtuToRestore = (link: Link, original: OriginalNetdev): { mtu?: number } =>
-	original.mtu === 0 || link.mtu === original.mtu ? {} : { mtu: original.mtu };
-
-function collect(failures: string[], step: () => void): void {
+/** Runs a step; what the kernel or a driver refuses is returned as a sentence. */
+function collect(step: () => void): string[] {
 	try {
 		step();
+		return [];
 	} catch (error) {
 		if (!(error instanceof NetlinkError || error instanceof CniError)) throw error;
-		failures.push(error.message);
+		return [error.message];
 	}
 }

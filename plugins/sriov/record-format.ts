@@ -22,6 +22,9 @@ export interface OriginalNetdev {
 	readonly mtu: number;
 	readonly altNames: readonly string[];
 	readonly up: boolean;
+	/** The administrator's wish for all frames, of all destinations and of all multicast ones. */
+	readonly promiscuous: boolean;
+	readonly allMulticast: boolean;
 	/** Name of its device on its bus, by which it is known wherever it is; "" where the kernel does not tell (before 5.14). */
 	readonly parentDevice: string;
 }
@@ -33,6 +36,8 @@ export interface VfRecord {
 	readonly netns: string;
 	/** `Sandbox.identity` of ADD; "" in a record of Go's. */
 	readonly netnsIdentity: string;
+	/** `bootId` of ADD; "" in a record of Go's. */
+	readonly bootId: string;
 	readonly network: string;
 	readonly pci: string;
 	/** "" where the PF is not on this host. */
@@ -92,10 +97,17 @@ function formatOriginal(record: VfRecord): JsonObject {
 			ifname: record.ifName,
 			netns: record.netns,
 			netnsIdentity: record.netnsIdentity,
+			bootId: record.bootId,
 			netdev:
 				netdev === undefined
 					? null
-					: { altNames: [...netdev.altNames], up: netdev.up, parentDevice: netdev.parentDevice },
+					: {
+							altNames: [...netdev.altNames],
+							up: netdev.up,
+							promiscuous: netdev.promiscuous,
+							allMulticast: netdev.allMulticast,
+							parentDevice: netdev.parentDevice,
+						},
 			// What Go's format cannot say: that the PF reports no settings, or not this one.
 			settings:
 				settings === undefined ? null : { spoofchk: settings.spoofCheck ?? null, trust: settings.trust ?? null },
@@ -119,6 +131,7 @@ export function parseRecord(json: string, containerId: string, ifName: string): 
 		ifName: text(own?.ifname) || ifName,
 		netns: text(own?.netns),
 		netnsIdentity: text(own?.netnsIdentity),
+		bootId: text(own?.bootId),
 		network: text(record.name),
 		pci: text(record.deviceID),
 		pfName: text(record.Master),
@@ -140,6 +153,8 @@ export function parseNetdev(go: JsonObject, own: JsonObject | undefined, pci: st
 		mtu: number(go.MTU),
 		altNames: Array.isArray(altNames) ? altNames.map(text) : [],
 		up: netdev?.up === true,
+		promiscuous: netdev?.promiscuous === true,
+		allMulticast: netdev?.allMulticast === true,
 		// Go knows no VF whose netdev hangs on anything but the PCI device.
 		parentDevice: netdev === undefined ? pci : text(netdev.parentDevice),
 	};

@@ -31,6 +31,7 @@ export function salvage(host: NetlinkSocket, request: Request, given: SriovConfi
 		ifName,
 		netns: text(own?.netns),
 		netnsIdentity: text(own?.netnsIdentity),
+		bootId: "",
 		network: request.network,
 		pci,
 		pfName: port?.pfName ?? "",

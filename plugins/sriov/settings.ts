@@ -15,9 +15,9 @@ export interface VfPort {
 	readonly vf: VfIndex;
 }
 
-/** Some drivers (i40e, ice) take over a MAC a while after they said yes. The Go plugin waits as long. */
-const MAC_DEADLINE_MS = 2000;
-const MAC_POLL_MS = 20;
+/** How long a driver may take over what it said yes to, or be busy with what came before. The Go plugin waits as long for MACs. */
+const DRIVER_DEADLINE_MS = 2000;
+const DRIVER_POLL_MS = 20;
 
 /** Names of the settings as users write them, in the order in which the kernel is given them. */
 export const FIELD_NAMES: readonly (readonly [keyof VfSettings, string])[] = [
@@ -49,7 +49,9 @@ export function applySettings(
 	const refusal = trySetVf(route, port, changes);
 	let after = readSettings(route, port);
 	if (refusal === undefined && after.mac !== (changes.mac ?? after.mac)) after = awaitMac(route, port, changes.mac);
-	const field = differing(after, changes).find((each) => after[each] !== undefined);
+	// What a driver accepted is taken for done, MAC apart: some report other figures than they were given (qed: rates).
+	const left = differing(after, refusal === undefined ? pick(changes, ["mac"]) : changes);
+	const field = left.find((each) => after[each] !== undefined);
 	if (field === undefined && refusal === undefined) return after;
 	throw new CniError(Code.device, refusalSentence(port, field, changes, after, refusal));
 }
@@ -83,10 +85,14 @@ function refusalSentence(
  * not keep the others. Returns a sentence for each that could not be put back.
  */
 export function restoreSettings(route: NetlinkSocket, port: VfPort, original: VfSettings): string[] {
-	const now = getVf(route, port.pfIndex, port.vf);
-	const changes = now === undefined ? undefined : difference(now, original);
-	if (changes === undefined) return [];
-	return trySetVf(route, port, changes) === undefined ? [] : restoreOneByOne(route, port, changes);
+	try {
+		const changes = difference(readSettings(route, port), original);
+		if (changes === undefined || trySetVf(route, port, changes) === undefined) return [];
+		return restoreOneByOne(route, port, changes);
+	} catch (error) {
+		if (!(error instanceof NetlinkError || error instanceof CniError)) throw error;
+		return [`the settings of VF ${port.vf} of PF ${port.pfName} could not be put back: ${error.message}`];
+	}
 }
 
 /** Settings that the kernel takes only together. */
@@ -117,22 +123,31 @@ export function clearMac(route: NetlinkSocket, port: VfPort): void {
 	trySetVf(route, port, { mac: ZERO_MAC });
 }
 
-/** Undefined: done. */
+/** Undefined: done. A VF in a reset (EBUSY, EAGAIN), perhaps from the setting before, is waited for. */
 function trySetVf(route: NetlinkSocket, port: VfPort, settings: Partial<VfSettings>): NetlinkError | undefined {
-	try {
-		setVf(route, port.pfIndex, port.vf, settings);
-		return undefined;
-	} catch (error) {
-		if (error instanceof NetlinkError) return error;
-		throw error;
-	}
+	const attempt = (): NetlinkError | undefined => {
+		try {
+			setVf(route, port.pfIndex, port.vf, settings);
+			return undefined;
+		} catch (error) {
+			if (error instanceof NetlinkError) return error;
+			throw error;
+		}
+	};
+	return poll(attempt, (refusal) => !sys.isSystemError(refusal, "EBUSY", "EAGAIN"));
 }
 
-/** The settings of a VF. Throws CniError where the PF does not report them. */
+/**
+ * The settings of a VF. Waits for those of one that its PF leaves out just now, as i40e and ice do while the VF is in a reset.
+ * Throws CniError 11 where they do not come.
+ */
 export function readSettings(route: NetlinkSocket, port: VfPort): VfSettings {
-	const settings = getVf(route, port.pfIndex, port.vf);
-	if (settings === undefined) throw new CniError(Code.device, `PF ${port.pfName} reports no VF ${port.vf}`);
-	return settings;
+	const settings = poll(
+		() => getVf(route, port.pfIndex, port.vf),
+		(each) => each !== undefined,
+	);
+	if (settings !== undefined) return settings;
+	throw new CniError(Code.tryAgain, `PF ${port.pfName} does not report VF ${port.vf}, which may be in a reset`);
 }
 
 /** The fields of `wanted` that are not as in `now`. */
@@ -155,11 +170,19 @@ function pick(settings: Partial<VfSettings>, fields: readonly (keyof VfSettings)
 }
 
 function awaitMac(route: NetlinkSocket, port: VfPort, mac: string | undefined): VfSettings {
-	const deadline = sys.monotonicMs() + MAC_DEADLINE_MS;
+	return poll(
+		() => readSettings(route, port),
+		(settings) => settings.mac === mac,
+	);
+}
+
+/** Asks until `done` or the deadline; the last answer. */
+function poll<T>(ask: () => T, done: (answer: T) => boolean): T {
+	const deadline = sys.monotonicMs() + DRIVER_DEADLINE_MS;
 	for (;;) {
-		const settings = readSettings(route, port);
-		if (settings.mac === mac || sys.monotonicMs() >= deadline) return settings;
-		sys.sleepMs(MAC_POLL_MS);
+		const answer = ask();
+		if (done(answer) || sys.monotonicMs() >= deadline) return answer;
+		sys.sleepMs(DRIVER_POLL_MS);
 	}
 }
 

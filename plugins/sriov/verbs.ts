@@ -1,8 +1,6 @@
 /**
  * sriov: a virtual function in a pod, and back on the host.
  */
-import validator from "validator:sriov";
-import { loadConfig } from "../../lib/cni/config.ts";
 import { CniError, Code } from "../../lib/cni/error.ts";
 import { attempt, sentence, throwTogether } from "../../lib/cni/failures.ts";
 import { parsePrevResult } from "../../lib/cni/result.ts";
@@ -10,6 +8,7 @@ import type { CniResult, Plugin, Request, ValidAttachment } from "../../lib/cni/
 import { isAtLeast } from "../../lib/cni/version.ts";
 import { delegateCheck, delegateDel, delegateGc, delegateStatus } from "../../lib/linux/delegate.ts";
 import { Sandbox } from "../../lib/linux/sandbox.ts";
+import { isSystemError } from "../../lib/linux/sys.ts";
 import { UndoStack } from "../../lib/linux/undo-stack.ts";
 import { Log } from "../../lib/log/log.ts";
 import { NetlinkError } from "../../lib/netlink/error.ts";
@@ -17,7 +16,7 @@ import { NETLINK_ROUTE, NetlinkSocket } from "../../lib/netlink/socket.ts";
 import { addAddresses } from "./addresses.ts";
 import { checkPod, checkSettings } from "./check.ts";
 import { claim, requireFree, takeLock } from "./claim.ts";
-import { ipamOf, loadAttachment, pciAddressIfAny } from "./config.ts";
+import { ipamOf, loadAttachment, looseConfig, pciAddressIfAny, strictConfig } from "./config.ts";
 import { findPort, requireNetdev, requirePlainUse } from "./device.ts";
 import { writeDeviceInfo } from "./device-info.ts";
 import { collect, collectOrphan } from "./garbage.ts";
@@ -55,7 +54,7 @@ function add(request: Request): CniResult {
 	using undo = new UndoStack((what, error) => log.error(`could not ${what} after a failed ADD: ${sentence(error)}`));
 
 	const netdev = requireNetdev(host, attachment.pci);
-	if (port === undefined) requirePlainUse(host, attachment, netdev);
+	if (port === undefined) requirePlainUse(attachment, netdev);
 	const record = claim(request, attachment, sandbox, host, port, netdev, log);
 	undo.push(`give VF ${record.pci} back`, () => release(host, record, request.netns, log));
 
@@ -91,9 +90,20 @@ function del(request: Request): void {
 	const failures: unknown[] = [];
 	// First, since dhcp releases its lease over the interface.
 	const ipam = ipamOf(config);
-	if (ipam !== undefined) attempt(failures, () => delegateDel(request, ipam));
+	const isKnown = readRecord(request.containerId, request.ifName) !== undefined;
+	if (ipam !== undefined) attempt(failures, () => releaseAddresses(request, ipam, isKnown, log));
 	attempt(failures, () => releaseAttachment(request, config, log));
 	throwTogether(failures);
+}
+
+/** An ADD that was refused because its IPAM plugin is not there has no record: its DEL must not fail for the same reason. */
+function releaseAddresses(request: Request, ipam: string, isKnown: boolean, log: Log): void {
+	try {
+		delegateDel(request, ipam);
+	} catch (error) {
+		if (isKnown || !(error instanceof CniError) || error.code !== Code.delegation) throw error;
+		log.warning(`nothing was attached, and ${error.message}`);
+	}
 }
 
 function releaseAttachment(request: Request, config: SriovConfig, log: Log): void {
@@ -157,15 +167,20 @@ function gc(request: Request, valid: readonly ValidAttachment[] | undefined): vo
 		for (const pci of listMarked()) attempt(failures, () => collectOrphan(pci));
 	}
 	const ipam = ipamOf(config);
-	if (ipam !== undefined) attempt(failures, () => delegateGc(request, ipam));
+	// Without a list an executed plugin might take every attachment for invalid.
+	if (ipam !== undefined && valid !== undefined) attempt(failures, () => delegateGc(request, ipam));
 	throwTogether(failures);
 }
 
 /** Cheap: it is polled every few seconds. */
 function status(request: Request): void {
-	const config = looseConfig(request);
-	requireWritable();
-	const ipam = ipamOf(config);
+	const ipam = ipamOf(strictConfig(request));
+	try {
+		requireWritable();
+	} catch (error) {
+		if (!isSystemError(error)) throw error;
+		throw new CniError(Code.notAvailable, `no VF can be attached: ${error.message}`);
+	}
 	if (ipam !== undefined) delegateStatus(request, ipam);
 }
 
@@ -184,16 +199,6 @@ function withDeviceErrors<T>(verb: () => T): T {
 	} catch (error) {
 		if (error instanceof NetlinkError) throw new CniError(Code.device, error.message);
 		throw error;
-	}
-}
-
-/** The configuration of a verb that must work with what is left of it. */
-function looseConfig(request: Request): SriovConfig {
-	try {
-		return loadConfig<SriovConfig>(request.config, validator);
-	} catch (error) {
-		if (!(error instanceof CniError)) throw error;
-		return request.config as SriovConfig;
 	}
 }
 

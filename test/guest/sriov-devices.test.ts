@@ -91,17 +91,16 @@ describe("a card without a PF on this host, as a VF inside a virtual machine", (
 		expect(await hostState(guest())).toEqual(before);
 	});
 
-	test("with an address of the host's own: refused", async () => {
-		await guest().run(["ip", "addr", "add", "198.51.100.1/24", "dev", plain.netdev]);
+	test("that the host has up: refused", async () => {
+		await guest().run(["ip", "link", "set", plain.netdev, "up"]);
 		const answer = await call("ADD", network(plain.pci));
-		await guest().run(["ip", "addr", "flush", "dev", plain.netdev]);
-		expect(answer.json).toMatchObject({ code: 100, msg: expect.stringContaining("has the address 198.51.100.1/24") });
-		expect(await hostState(guest())).toEqual(before);
+		await guest().run(["ip", "link", "set", plain.netdev, "down"]);
+		expect(answer.json).toMatchObject({ code: 100, msg: expect.stringContaining("is up: the host uses it") });
 	});
 });
 
 describe("the device-info file", () => {
-	const file = "/run/devinfo/cni/ns-net-c1_net1";
+	const file = "/run/k8s.cni.cncf.io/devinfo/cni/ns-net-c1_net1";
 	const withFile = (more = {}) => network(vfs[1]!.pci, { runtimeConfig: { CNIDeviceInfoFile: file }, ...more });
 	const pci = () => ({ "pci-address": vfs[1]!.pci, "pf-pci-address": "0000:01:00.0" });
 
@@ -125,10 +124,22 @@ describe("the device-info file", () => {
 		await sh(`rm ${file}`);
 	});
 
+	test.each(["/etc/shadow", "/run/k8s.cni.cncf.io/devinfo/../../../etc/shadow"])("cannot be %s", async (path) => {
+		const answer = await call("ADD", network(vfs[1]!.pci, { runtimeConfig: { CNIDeviceInfoFile: path } }));
+		expect(answer.json).toMatchObject({
+			code: 7,
+			msg: expect.stringContaining(`CNIDeviceInfoFile "${path}" is not below`),
+		});
+		expect(await hostState(guest())).toEqual(before);
+	});
+
 	test("that is no JSON fails ADD, and stays as it is", async () => {
 		await sh(`mkdir -p $(dirname ${file})`);
 		await guest().writeFile(file, "garbage");
-		expect((await call("ADD", withFile())).json).toMatchObject({ code: 6, msg: expect.stringContaining('"garbage"') });
+		expect((await call("ADD", withFile())).json).toMatchObject({
+			code: 6,
+			msg: expect.stringContaining("is not a JSON object"),
+		});
 		expect(await guest().readFile(file)).toBe("garbage");
 		expect(await hostState(guest())).toEqual(before);
 		await sh(`rm ${file}`);
