@@ -78,18 +78,19 @@ function moveIntoPod(
 	return inPod;
 }
 
-/** Kernel's own announcements and quick IPv6 addresses, as the Go plugin sets them. A kernel without IPv6 has no such files. */
+/** Kernel's own announcements and quick IPv6 addresses, as the Go plugin sets them. */
 function tuneInPod(sandbox: Sandbox, name: string): void {
 	sandbox.netns.run(() => {
-		writeSysctlIfPresent(`net/ipv4/conf/${name}/arp_notify`, "1");
-		writeSysctlIfPresent(`net/ipv6/conf/${name}/ndisc_notify`, "1");
-		writeSysctlIfPresent(`net/ipv6/conf/${name}/optimistic_dad`, "1");
+		tune(`net/ipv4/conf/${name}/arp_notify`);
+		tune(`net/ipv6/conf/${name}/ndisc_notify`);
+		tune(`net/ipv6/conf/${name}/optimistic_dad`);
 	});
 }
 
-function writeSysctlIfPresent(key: string, value: string): void {
+/** Not had: a kernel without IPv6 has no such settings, and /proc/sys may be read-only. */
+function tune(key: string): void {
 	try {
-		writeSysctl(key, value);
+		writeSysctl(key, "1");
 	} catch (error) {
 		if (!sys.isSystemError(error, "ENOENT", "EROFS", "EACCES", "EPERM")) throw error;
 	}
