@@ -30,6 +30,12 @@ export default defineConfig({
 				},
 			},
 			{
+				plugins: [validatorVitePlugin()],
+				// The plugins in this process, on files in a folder of their own.
+				resolve: { alias: { "native:sys": fileURLToPath(new URL("test/fuzz/native-sys.ts", import.meta.url)) } },
+				test: { name: "fuzz", include: ["test/fuzz/**/*.test.ts"], hookTimeout: 60_000 },
+			},
+			{
 				test: {
 					name: "guest",
 					include: ["test/guest/**/*.test.ts"],

@@ -306,8 +306,11 @@ export class Store {
 	/** What has been held since an earlier boot, as far as indexes on disk say and the files still do. */
 	#earlier(): Holding[] {
 		const { holders } = this.#read();
-		const recorded = Index.earlierHoldings(this.directory);
-		return recorded.filter((holding) => isSameHolder(holders.get(holding.name), holding));
+		const earlier = new Map<string, Holding>();
+		for (const holding of Index.earlierHoldings(this.directory)) {
+			if (isSameHolder(holders.get(holding.name), holding)) earlier.set(holding.name, holding);
+		}
+		return [...earlier.values()];
 	}
 
 	/** The address is about to be held anew. */
