@@ -10,8 +10,8 @@ import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import { type Attachment, fillName } from "./config.ts";
 import { namesOnHost, requireOne, uverbsOf } from "./device.ts";
 import { refuseSoftwareInterface } from "./interface.ts";
-import { planQos } from "./qos.ts";
-import { listRecords, type RdmaRecord, type RecordKey, sameAttachment, writeRecord } from "./record.ts";
+import { hasFolder, planQos } from "./qos.ts";
+import { listRecords, NO_QOS, type RdmaRecord, type RecordKey, sameAttachment, writeRecord } from "./record.ts";
 import { release } from "./release.ts";
 
 /**
@@ -51,7 +51,6 @@ export function claim(
 	deviceId: string,
 	sandbox: Sandbox,
 	host: NetlinkSocket,
-	log: Log,
 ): { record: RdmaRecord; device: RdmaDevice } {
 	const hostName = requireOne(deviceId, undefined);
 	const device = listRdmaDevices(host).find((each) => each.name === hostName);
@@ -60,7 +59,6 @@ export function claim(
 	}
 	const { network, containerId, ifName, netns } = request;
 	const { podName } = attachment;
-	const qos = planQos(hostName, attachment, log);
 	const record: RdmaRecord = {
 		network,
 		containerId,
@@ -72,9 +70,22 @@ export function claim(
 		netns,
 		netnsIdentity: sandbox.identity,
 		uverbs: uverbsOf(deviceId),
-		qos: qos.host,
-		podQos: qos.pod,
+		qos: NO_QOS,
+		podQos: NO_QOS,
+		qosFolder: hasFolder(hostName),
 	};
 	writeRecord(record);
 	return { record, device };
+}
+
+/**
+ * The record with the host's and the pod's quality of service, written again where there is anything to tell. After `claim`, since the
+ * look at the host's makes a folder in configfs, which a killed process would leave.
+ */
+export function claimQos(record: RdmaRecord, attachment: Attachment, log: Log): RdmaRecord {
+	const { host, pod } = planQos(record.hostName, attachment, log);
+	if (!host.tos && attachment.tos === undefined && host.trafficClass === undefined) return record;
+	const complete = { ...record, qos: host, podQos: pod };
+	writeRecord(complete);
+	return complete;
 }

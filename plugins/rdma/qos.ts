@@ -6,7 +6,7 @@
  * Traffic class: a sysfs file of NVIDIA's own driver, which takes it only while the device is on the host.
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
-import { readText, readTextIfPresent, writeExisting } from "../../lib/linux/files.ts";
+import { readText, readTextIfPresent, statIfPresent, writeExisting } from "../../lib/linux/files.ts";
 import * as sys from "../../lib/linux/sys.ts";
 import type { Log } from "../../lib/log/log.ts";
 import type { Attachment } from "./config.ts";
@@ -17,6 +17,11 @@ const RDMA_CM = "/sys/kernel/config/rdma_cm";
 const TOS_FILE = "ports/1/default_roce_tos";
 
 const trafficClassPath = (name: string): string => `/sys/class/infiniband/${name}/tc/1/traffic_class`;
+
+/** Whether the administrator has made the folder of a device in configfs: then it has to stay. */
+export function hasFolder(name: string): boolean {
+	return statIfPresent(`${RDMA_CM}/${name}`) !== undefined;
+}
 
 /** The host's settings of device `name`, and what the pod shall have. Throws CniError for a type of service that cannot be set. */
 export function planQos(name: string, wanted: Attachment, log: Log): { host: QosSettings; pod: QosSettings } {
@@ -87,6 +92,15 @@ export function readTrafficClass(name: string): number | undefined {
 
 export function writeTrafficClass(name: string, trafficClass: number): void {
 	writeExisting(trafficClassPath(name), String(trafficClass));
+}
+
+/** Removes the folder of a device in configfs which a process left that was killed while it looked into it. */
+export function removeFolder(name: string): void {
+	try {
+		sys.unlinkat(sys.AT_FDCWD, `${RDMA_CM}/${name}`, sys.AT_REMOVEDIR);
+	} catch (error) {
+		if (!sys.isSystemError(error)) throw error;
+	}
 }
 
 /** Puts the host's settings back on a device that is home under the name `name`. Returns what could not be put back. */

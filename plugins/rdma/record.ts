@@ -13,6 +13,8 @@ import { toDeviceId } from "./device.ts";
 /** Compiled in, as in the Go plugin. */
 export const STATE_DIRECTORY = "/var/lib/cni/rdma";
 const LOCK_PATH = `${STATE_DIRECTORY}/move.lock`;
+/** Where a record is written before it gets its name: one file, for the holder of the lock. */
+const TEMPORARY = `${STATE_DIRECTORY}/.record.tmp`;
 
 export interface QosSettings {
 	/** Default RoCE type of service of RDMA-CM. Undefined: not known, or not offered by the kernel. */
@@ -46,9 +48,11 @@ export interface RdmaRecord extends RecordKey {
 	readonly qos: QosSettings;
 	/** What ADD set in the pod. */
 	readonly podQos: QosSettings;
+	/** Whether configfs had a folder for the device before ADD; true where that is not known. */
+	readonly qosFolder: boolean;
 }
 
-const NO_QOS: QosSettings = { tos: undefined, trafficClass: undefined };
+export const NO_QOS: QosSettings = { tos: undefined, trafficClass: undefined };
 
 const fileName = (key: RecordKey): string => `${key.network}-${key.containerId}-${key.ifName}`;
 const path = (key: RecordKey): string => `${STATE_DIRECTORY}/${fileName(key)}`;
@@ -72,10 +76,17 @@ export function requireWritable(): void {
 }
 
 export function writeRecord(record: RdmaRecord): void {
-	files.writeAtomic(path(record), JSON.stringify(toJson(record)), 0o600);
+	files.writeAtomic(path(record), JSON.stringify(toJson(record)), 0o600, TEMPORARY);
 }
+
+/** Removes a record, and what a process left that was killed while it wrote one. The caller holds the lock. */
 export function removeRecord(key: RecordKey): void {
-	files.removeWritten(path(key));
+	files.removeWritten(path(key), TEMPORARY);
+}
+
+/** Removes the latter alone. The caller holds the lock. */
+export function removeTemporary(): void {
+	files.removeIfPresent(TEMPORARY);
 }
 
 /** The record of an attachment, with what is left of it; undefined where there is none. */
@@ -129,6 +140,7 @@ function toJson(record: RdmaRecord): JsonObject {
 			uverbs: record.uverbs ?? null,
 			hostQoS: qosToJson(qos),
 			podQoS: qosToJson(record.podQos),
+			qosFolder: record.qosFolder,
 		},
 	};
 }
@@ -153,6 +165,7 @@ function parseRecord(json: string, key: RecordKey): RdmaRecord {
 		uverbs: number(own?.uverbs),
 		qos: qosOf(own === undefined ? whole?.rdmaQoS : own.hostQoS),
 		podQos: qosOf(own?.podQoS),
+		qosFolder: own?.qosFolder !== false,
 	};
 }
 

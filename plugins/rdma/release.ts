@@ -10,7 +10,7 @@ import { listRdmaDevices, type RdmaDevice, renameRdmaDevice } from "../../lib/ne
 import { NETLINK_RDMA, NetlinkSocket } from "../../lib/netlink/socket.ts";
 import { namesAnywhere, namesOnHost } from "./device.ts";
 import { move } from "./move.ts";
-import { restoreQos } from "./qos.ts";
+import { removeFolder, restoreQos } from "./qos.ts";
 import { listRecords, type RdmaRecord, removeRecord, sameAttachment } from "./record.ts";
 
 /** How long the kernel may take to bring a device home from a namespace that has ended. */
@@ -108,16 +108,24 @@ function awaitHome(record: RdmaRecord): string | undefined {
 
 /** Name and settings of a device that is home. Returns what could not be put back. */
 function putRight(record: RdmaRecord, name: string): string[] {
-	const { hostName, qos } = record;
-	if (hostName === "" || hostName === name) return restoreQos(name, qos);
+	const { hostName, podName, qos } = record;
+	const failures: string[] = [];
+	const renamed = hostName === "" || hostName === name || rename(name, hostName, failures);
+	const now = renamed && hostName !== "" ? hostName : name;
+	failures.push(...restoreQos(now, qos));
+	if (!record.qosFolder) for (const each of new Set([now, podName])) removeFolder(each);
+	return failures;
+}
+
+function rename(name: string, hostName: string, failures: string[]): boolean {
 	using host = NetlinkSocket.open(NETLINK_RDMA);
-	const device = listRdmaDevices(host).find((each) => each.name === name);
-	if (device === undefined) return [`RDMA device ${name} vanished before it got its name ${hostName} back`];
 	try {
-		renameRdmaDevice(host, device, hostName);
+		const device = listRdmaDevices(host).find((each) => each.name === name);
+		if (device !== undefined) renameRdmaDevice(host, device, hostName);
+		return device !== undefined;
 	} catch (error) {
 		if (!(error instanceof NetlinkError)) throw error;
-		return [`RDMA device ${name} could not get its name ${hostName} back: ${error.message}`, ...restoreQos(name, qos)];
+		failures.push(`RDMA device ${name} could not get its name ${hostName} back: ${error.message}`);
+		return false;
 	}
-	return restoreQos(hostName, qos);
 }

@@ -13,7 +13,7 @@ import { NetlinkError } from "../../lib/netlink/error.ts";
 import { getRdmaNetnsMode } from "../../lib/netlink/rdma.ts";
 import { NETLINK_RDMA, NetlinkSocket } from "../../lib/netlink/socket.ts";
 import { checkDevice } from "./check.ts";
-import { claim, requireFree } from "./claim.ts";
+import { claim, claimQos, requireFree } from "./claim.ts";
 import { deviceIdIfAny, loadAttachment, looseConfig } from "./config.ts";
 import { namesOnHost } from "./device.ts";
 import { enterPod } from "./enter.ts";
@@ -24,6 +24,7 @@ import {
 	type RdmaRecord,
 	type RecordKey,
 	readRecord,
+	removeTemporary,
 	requireWritable,
 	sameAttachment,
 	takeLock,
@@ -50,9 +51,11 @@ function add(request: Request): CniResult {
 	requireFree(keyOf(request), deviceId, sandbox, previous, log);
 	// Last, so that it unwinds first: its steps need the sockets and the lock.
 	using undo = new UndoStack((what, error) => log.error(`could not ${what} after a failed ADD: ${sentence(error)}`));
-	const { record, device } = claim(request, attachment, deviceId, sandbox, host, log);
-	undo.push(`bring RDMA device ${device.name} home`, () => release(record, request.netns, log));
-	enterPod(host, sandbox, device, record, log);
+	const claimed = claim(request, attachment, deviceId, sandbox, host);
+	let { record } = claimed;
+	undo.push(`bring RDMA device ${record.hostName} home`, () => release(record, request.netns, log));
+	record = claimQos(record, attachment, log);
+	enterPod(host, sandbox, claimed.device, record, log);
 	undo.commit();
 	log.debug("the RDMA device is in the sandbox", { deviceID: deviceId, rdma: record.podName });
 	return previous;
@@ -67,10 +70,8 @@ function del(request: Request): void {
 	const log = openLog(request, config);
 	using _lock = takeLock();
 	const key = keyOf(request);
-	const record = readRecord(key);
-	if (record === undefined && request.netns === "") return;
-	const known = record ?? emptyRecord(key);
-	release({ ...known, deviceId: known.deviceId || deviceIdIfAny(config) || "" }, request.netns, log);
+	const record = readRecord(key) ?? emptyRecord(key);
+	release({ ...record, deviceId: record.deviceId || deviceIdIfAny(config) || "" }, request.netns, log);
 }
 
 function check(request: Request): void {
@@ -105,6 +106,7 @@ function gc(request: Request, valid: readonly ValidAttachment[] | undefined): vo
 	const log = openLog(request, looseConfig(request));
 	const keep = valid.map(({ containerID, ifname }) => ({ network, containerId: containerID, ifName: ifname }));
 	const failures: unknown[] = [];
+	attempt(failures, clean);
 	for (const record of listRecords()) {
 		if (isOfNetwork(record, network) && !keep.some((each) => sameAttachment(each, record))) {
 			attempt(failures, () => collectGarbage(record, log));
@@ -121,6 +123,11 @@ function isOfNetwork(record: RdmaRecord, network: string): boolean {
 	if (record.own) return record.network === network;
 	const mayBe = `${record.network}-${record.containerId}-`.startsWith(`${network}-`);
 	return mayBe && record.deviceId !== "" && namesOnHost(record.deviceId).length > 0;
+}
+
+function clean(): void {
+	using _lock = takeLock();
+	removeTemporary();
 }
 
 function collectGarbage(record: RdmaRecord, log: Log): void {
