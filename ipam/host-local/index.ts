@@ -60,13 +60,15 @@ export class Index {
 
 	/** The index of the store in folder `store`, if there is one and it is valid. */
 	static openIfValid(store: string): Index | undefined {
-		const parent = besideStore(store);
-		// Most stores are small and have none: that is one system call.
-		if (statIfPresent(parent) === undefined) return undefined;
-		const folder = `${parent}/${bootId()}`;
+		const folder = `${besideStore(store)}/${bootId()}`;
 		const token = statIfPresent(`${folder}/token`);
 		if (token === undefined || token.mtimeMs !== sys.statat(sys.AT_FDCWD, store, true).mtimeMs) return undefined;
 		return new Index(store, folder, false);
+	}
+
+	/** Whether there is anything beside the store: most are small, and have nothing. One system call. */
+	static mayExist(store: string): boolean {
+		return statIfPresent(besideStore(store)) !== undefined;
 	}
 
 	/** A new index of these holdings, in place of any other; `commit` makes it valid. `earlier`: those of earlier boots. */
@@ -162,8 +164,14 @@ export class Index {
 		this.#occupancy.flush();
 		const token = pastTime();
 		const path = `${this.#folder}/token`;
-		if (this.#fresh) writeFile(path, "");
-		sys.setModified(sys.AT_FDCWD, path, token);
+		if (this.#fresh) {
+			// Never there with the time of now, which the store may have, too.
+			writeFile(`${path}.new`, "");
+			sys.setModified(sys.AT_FDCWD, `${path}.new`, token);
+			sys.renameat(sys.AT_FDCWD, `${path}.new`, sys.AT_FDCWD, path);
+		} else {
+			sys.setModified(sys.AT_FDCWD, path, token);
+		}
 		sys.setModified(sys.AT_FDCWD, this.#store, token);
 	}
 

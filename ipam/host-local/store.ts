@@ -16,24 +16,19 @@ import { formatIp, type Ip, nextIp, parseIp } from "../../lib/ip/address.ts";
 import { makeDirectories, readTextIfPresent, removeIfPresent } from "../../lib/linux/files.ts";
 import { Lock } from "../../lib/linux/lock.ts";
 import * as sys from "../../lib/linux/sys.ts";
-import { type Attachment, formatHolder, type Holder, parseHolder } from "./holder.ts";
+import {
+	type Contents,
+	readContents,
+	readHolder,
+	removeTemporary,
+	sentenceOf,
+	tryToWrite,
+	writeStoreFile,
+} from "./address-files.ts";
+import { type Attachment, formatHolder, type Holder } from "./holder.ts";
 import { type Holding, Index } from "./index.ts";
 
 const LOCK_DEADLINE_MS = 60_000;
-
-/**
- * Where a text is written before it gets its name. One such file is enough, since only the holder of the lock writes; what a
- * killed process left is overwritten by the next. Go hands out no address for it, and removes it with those of its container.
- */
-const TEMPORARY = ".berth.tmp";
-
-/** What the address files say. */
-interface Contents {
-	/** By name of the file; undefined for a file that holds nothing. */
-	readonly holders: Map<string, Holder | undefined>;
-	/** Names of the files that could not be read, with the reason: they hold an address, but nobody knows whose. */
-	readonly unreadable: Map<string, string>;
-}
 
 /** To read so many files costs no more than an index does. */
 const MANY = 16;
@@ -47,6 +42,7 @@ export class Store {
 	#contents: Contents | undefined;
 	/** The index, where it is valid but for our own changes; null where there is none; undefined until somebody asks. */
 	#index: Index | null | undefined;
+	#mayHaveIndex = true;
 	/** The store has been changed, the index does not say so yet. */
 	#uncommitted = false;
 
@@ -87,7 +83,7 @@ export class Store {
 
 	/** Whom the address is held for; undefined where it is free. Reads one file. Throws code 5. */
 	holderOf(ip: Ip): Holder | undefined {
-		return this.#holderIn(formatIp(ip));
+		return readHolder(this.directory, formatIp(ip));
 	}
 
 	/** The first free address from `from` to `to`, both included. A file that cannot be read holds its address. */
@@ -143,7 +139,7 @@ export class Store {
 		const holding = { name: formatIp(ip), ...attachmentOf(attachment) };
 		this.#forgetEarlier(holding.name);
 		this.#change(
-			() => this.#write(holding.name, formatHolder(attachment)),
+			() => writeStoreFile(this.directory, holding.name, formatHolder(attachment)),
 			(index) => index.add(holding),
 		);
 		this.#contents?.holders.set(holding.name, holding);
@@ -194,7 +190,7 @@ export class Store {
 	#heldEarlier(): Holding[] {
 		this.#look();
 		const recorded = this.#withIndex((index) => index.earlier()) ?? this.#earlier();
-		return recorded.filter((holding) => isSameHolder(this.#holderIn(holding.name), holding));
+		return recorded.filter((holding) => isSameHolder(readHolder(this.directory, holding.name), holding));
 	}
 
 	/** The address that range set `index` handed out last; undefined where none or nonsense is on record, as in Go. */
@@ -210,27 +206,16 @@ export class Store {
 
 	/** Throws code 5. */
 	setLastReserved(index: number, ip: Ip): void {
-		this.#change(() => this.#write(`last_reserved_ip.${index}`, formatIp(ip)));
+		this.#change(() => writeStoreFile(this.directory, `last_reserved_ip.${index}`, formatIp(ip)));
 	}
 
 	/** Throws code 5 when no file can be written here. */
 	requireWritable(): void {
-		const path = this.#path(TEMPORARY);
-		this.#change(() =>
-			this.#attempt(path, () => {
-				writeWhole(path, "\n");
-				sys.unlinkat(sys.AT_FDCWD, path, 0);
-			}),
-		);
+		this.#change(() => tryToWrite(this.directory));
 	}
 
 	#path(name: string): string {
 		return `${this.directory}/${name}`;
-	}
-
-	#holderIn(name: string): Holder | undefined {
-		const text = readTextIfPresent(this.#path(name));
-		return text === undefined ? undefined : parseHolder(text);
 	}
 
 	/** Finds out what is held: from the index, or from the files. */
@@ -239,7 +224,11 @@ export class Store {
 	}
 
 	#openIndex(): Index | null {
-		if (this.#index === undefined) this.#index = ignoreFailure(() => Index.openIfValid(this.directory)) ?? null;
+		if (this.#index === undefined) {
+			this.#mayHaveIndex = ignoreFailure(() => Index.mayExist(this.directory)) ?? true;
+			const index = this.#mayHaveIndex ? ignoreFailure(() => Index.openIfValid(this.directory)) : undefined;
+			this.#index = index ?? null;
+		}
 		return this.#index;
 	}
 
@@ -274,24 +263,17 @@ export class Store {
 	#read(): Contents {
 		if (this.#contents !== undefined) return this.#contents;
 		this.#dropIndex();
-		const contents: Contents = { holders: new Map(), unreadable: new Map() };
-		for (const name of sys.readDirectory(this.directory).filter(isAddressName)) {
-			try {
-				const text = readTextIfPresent(this.#path(name));
-				if (text !== undefined) contents.holders.set(name, parseHolder(text));
-			} catch (error) {
-				// Also a directory: its name is taken.
-				contents.unreadable.set(name, sentenceOf(error));
-			}
-		}
+		const contents = readContents(this.directory);
 		this.#contents = contents;
 		ignoreFailure(() => this.#makeIndex(contents));
 		return contents;
 	}
 
 	#makeIndex({ holders, unreadable }: Contents): void {
+		const isSmall = holders.size <= MANY && !this.#keepIndex;
+		if (isSmall && !this.#mayHaveIndex) return;
 		const earlier = this.#earlier();
-		const isWorthIt = holders.size > MANY || this.#keepIndex || earlier.length > 0;
+		const isWorthIt = !isSmall || earlier.length > 0;
 		if (!isWorthIt || unreadable.size > 0) {
 			Index.remove(this.directory);
 			return;
@@ -327,7 +309,7 @@ export class Store {
 		const { containerId } = attachment;
 		const indexed = this.#withIndex((index) => index.holdingsOf(containerId));
 		// The index is right unless somebody has edited a file.
-		if (indexed?.every((holding) => isSameHolder(this.#holderIn(holding.name), holding))) {
+		if (indexed?.every((holding) => isSameHolder(readHolder(this.directory, holding.name), holding))) {
 			return split(indexed, attachment);
 		}
 		const holdings: Holding[] = [];
@@ -361,46 +343,10 @@ export class Store {
 		};
 		if (holdings.length > 0) before(holdings.map(({ name }) => name));
 		for (const holding of holdings) attempt(() => this.#remove(holding));
-		for (const name of [...others, TEMPORARY]) {
-			attempt(() => this.#change(() => removeIfPresent(this.#path(name))));
-		}
+		for (const name of others) attempt(() => this.#change(() => removeIfPresent(this.#path(name))));
+		attempt(() => this.#change(() => removeTemporary(this.directory)));
 		if (failures.length === 0) return;
 		throw new CniError(Code.io, `addresses in ${this.directory} may still be held: ${failures.join("; ")}`);
-	}
-
-	/** Makes or replaces a file: it is there whole, or not at all. Throws code 5. */
-	#write(name: string, text: string): void {
-		const temporary = this.#path(TEMPORARY);
-		const path = this.#path(name);
-		this.#attempt(path, () => {
-			writeWhole(temporary, text);
-			sys.renameat(sys.AT_FDCWD, temporary, sys.AT_FDCWD, path);
-		});
-	}
-
-	/** Runs `work`, which writes `path` by way of the temporary file. Where it fails that is removed, and code 5 thrown. */
-	#attempt(path: string, work: () => void): void {
-		try {
-			work();
-		} catch (error) {
-			const reason = sentenceOf(error);
-			try {
-				removeIfPresent(this.#path(TEMPORARY));
-			} catch (second) {
-				// The first error is the one to tell; what stays is overwritten by the next write.
-				sentenceOf(second);
-			}
-			throw new CniError(Code.io, `cannot write ${path}: ${reason}`);
-		}
-	}
-}
-
-function writeWhole(path: string, text: string): void {
-	const fd = sys.openat(sys.AT_FDCWD, path, sys.O_WRONLY | sys.O_CREAT | sys.O_TRUNC, 0o600);
-	try {
-		sys.write(fd, text);
-	} finally {
-		sys.close(fd);
 	}
 }
 
@@ -439,17 +385,4 @@ function acquire(path: string): Lock {
 		`cannot lock ${path} within ${seconds} s: another process holds it`,
 		"`fuser -v` with that path lists the processes that have it open",
 	);
-}
-
-/** Whether a file of this name holds an address. Exact for IPv6; what else looks like IPv4 is nobody's. */
-function isAddressName(name: string): boolean {
-	return IPV4_NAME.test(name) || (name.includes(":") && parseIp(name) !== undefined);
-}
-
-const IPV4_NAME = /^[0-9]{1,3}(?:\.[0-9]{1,3}){3}$/;
-
-/** The sentence of a failed system call; anything else that was thrown is a bug and goes on its way. */
-function sentenceOf(error: unknown): string {
-	if (sys.isSystemError(error)) return error.message;
-	throw error;
 }
