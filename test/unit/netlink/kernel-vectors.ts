@@ -1,5 +1,5 @@
 /**
- * The messages of vectors.c, which a C compiler makes from the kernel's headers.
+ * The messages of vectors.c and its like, which a C compiler makes from the kernel's headers.
  */
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -7,11 +7,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-export function compileVectors(): Map<string, Uint8Array> {
+export function compileVectors(file = "vectors.c"): Map<string, Uint8Array> {
 	const folder = mkdtempSync(join(tmpdir(), "berth-vectors-"));
 	try {
 		const program = join(folder, "vectors");
-		const source = fileURLToPath(new URL("vectors.c", import.meta.url));
+		const source = fileURLToPath(new URL(file, import.meta.url));
 		execFileSync("cc", ["-Wall", "-Wextra", "-Werror", "-o", program, source]);
 		const lines = execFileSync(program, { encoding: "utf8" }).trimEnd().split("\n");
 		return new Map(
