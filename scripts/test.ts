@@ -24,7 +24,7 @@ interface Task {
 }
 
 /** Those that take longest come first, so that none of them is left over at the end. */
-const tiers = ["faults", "guest", "peers", "lint", "protocol", "unit"];
+const tiers = ["faults", "guest", "peers", "fuzz", "lint", "protocol", "unit"];
 
 const running = new Set<ChildProcess>();
 
