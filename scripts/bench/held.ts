@@ -86,6 +86,8 @@ function verdicts(rows: readonly Row[]): string[] {
 	];
 }
 
+const TITLE = "host-local: CPU time of an ADD and a DEL by addresses held (median)";
+
 /** A line for each maker, both axes logarithmic; with none held at the left edge. */
 function chart(rows: readonly Row[]): string {
 	const [width, height, left, top] = [640, 360, 70, 40];
@@ -112,8 +114,8 @@ function chart(rows: readonly Row[]): string {
 			parts.push(`<circle cx="${px.toFixed(1)}" cy="${py.toFixed(1)}" r="3" fill="${colour}"/>`);
 		parts.push(text(points.at(-1)![0] + 8, points.at(-1)![1] + 4, maker, "start"));
 	}
-	parts.push(text(width / 2, 20, "host-local: CPU time of an ADD and a DEL by addresses held (median)"));
-	return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="sans-serif" font-size="12"><rect width="${width}" height="${height}" fill="#fff"/>\n${parts.join("\n")}\n</svg>\n`;
+	parts.push(text(width / 2, 20, TITLE));
+	return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="sans-serif" font-size="12"><title>${TITLE}</title><rect width="${width}" height="${height}" fill="#fff"/>\n${parts.join("\n")}\n</svg>\n`;
 }
 
 const { values } = parseArgs({ options: { executable: { type: "string" } } });
