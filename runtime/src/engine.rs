@@ -1,5 +1,6 @@
 //! The JavaScript engine: started with only the parts that the applets use, ended without being taken down.
 
+use crate::heap::Heap;
 use crate::{BUG, modules, native};
 use rquickjs::context::intrinsic::{Json, MapSet, Promise, RegExp, RegExpCompiler, TypedArrays};
 use rquickjs::{CatchResultExt, CaughtError, Context, Runtime, qjs};
@@ -39,7 +40,7 @@ pub fn run(index: usize) -> ! {
 }
 
 fn start() -> rquickjs::Result<Context> {
-    let runtime = Runtime::new()?;
+    let runtime = Runtime::new_with_alloc(Heap::new())?;
     runtime.set_memory_limit(MEMORY_LIMIT);
     runtime.set_gc_threshold(COLLECTOR_THRESHOLD);
     runtime.set_max_stack_size(STACK_LIMIT);

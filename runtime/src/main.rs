@@ -5,7 +5,9 @@
 // a look at the standard descriptors), so the C start code calls us directly.
 #![no_main]
 
+mod arguments;
 mod engine;
+mod heap;
 mod modules;
 mod native;
 
@@ -18,10 +20,11 @@ const USAGE: i32 = 2;
 
 // SAFETY: the C start code calls `main` once, with this signature; nothing else in the executable is called `main`.
 #[unsafe(no_mangle)]
-extern "C" fn main(_argc: c_int, _argv: *const *const c_char) -> c_int {
+extern "C" fn main(_argc: c_int, argv: *const *const c_char) -> c_int {
     ignore_broken_pipes();
-    grow_heap_in_large_steps();
-    match choose(std::env::args_os().map(|argument| argument.to_string_lossy().into_owned())) {
+    // SAFETY: this is what the C start code passes.
+    unsafe { arguments::remember(argv) };
+    match choose(arguments::all().map(|argument| String::from_utf8_lossy(argument).into_owned())) {
         Choice::Applet(index) => engine::run(index),
         Choice::Version => {
             println!("berth {} (QuickJS-ng {})", env!("CARGO_PKG_VERSION"), engine::version());
@@ -59,15 +62,4 @@ fn choose(mut args: impl Iterator<Item = String>) -> Choice {
 fn ignore_broken_pipes() {
     // SAFETY: no other thread exists, and SIG_IGN runs no code of ours. std gives children the default back.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
-}
-
-/// One brk(2) where glibc's usual steps of 128 KiB would take three (VERSION) to eight (ADD). No page more is touched.
-fn grow_heap_in_large_steps() {
-    const STEP: c_int = 2 << 20;
-    // SAFETY: no other thread exists. Where it is refused the heap grows as usual.
-    unsafe {
-        libc::mallopt(libc::M_TOP_PAD, STEP);
-        // Else free(3) would give the larger step back at once.
-        libc::mallopt(libc::M_TRIM_THRESHOLD, 8 * STEP);
-    }
 }

@@ -44,10 +44,7 @@ impl Drop for Deadline {
 extern "C" fn nothing(_signal: libc::c_int) {}
 
 fn set_timer(first: Duration, then: Duration) {
-    let part = |time: Duration| libc::timeval {
-        tv_sec: time.as_secs() as libc::time_t,
-        tv_usec: libc::suseconds_t::from(time.subsec_micros()),
-    };
+    let part = |time: Duration| libc::timeval { tv_sec: time.as_secs() as _, tv_usec: time.subsec_micros().into() };
     let timer = libc::itimerval { it_value: part(first), it_interval: part(then) };
     // SAFETY: `timer` is valid, and this process has no other use for ITIMER_REAL.
     unsafe { libc::setitimer(libc::ITIMER_REAL, &timer, null_mut()) };

@@ -3,14 +3,14 @@
 use super::call::{Answer, Call};
 use super::errors::Failure;
 use super::text;
-use crate::modules;
+use crate::{arguments, modules};
 use rquickjs::{Array, Object};
 use std::os::unix::ffi::OsStrExt;
 
 pub fn args<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     let list = Array::new(call.ctx.clone())?;
-    for (index, argument) in std::env::args_os().enumerate() {
-        list.set(index, call.answer_text(&text::decode(argument.as_bytes()))?)?;
+    for (index, argument) in arguments::all().enumerate() {
+        list.set(index, call.answer_text(&text::decode(argument))?)?;
     }
     call.answer(list)
 }

@@ -2,6 +2,7 @@
 
 use rquickjs::{Ctx, Error, Exception, qjs};
 use rustix::io::Errno;
+use std::borrow::Cow;
 
 pub enum Failure {
     /// A system call refused.
@@ -39,14 +40,14 @@ impl From<Error> for Failure {
 }
 
 fn throw_system(ctx: &Ctx<'_>, errno: Errno, call: &'static str, path: Option<String>) -> rquickjs::Result<()> {
-    let code = code(errno);
+    let (code, text) = describe(errno);
     let message = match &path {
-        Some(path) => format!("{call} {path}: {} ({code})", sentence(errno)),
-        None => format!("{call}: {} ({code})", sentence(errno)),
+        Some(path) => format!("{call} {path}: {text} ({code})"),
+        None => format!("{call}: {text} ({code})"),
     };
     let exception = Exception::from_message(ctx.clone(), &message)?;
     exception.set("errno", errno.raw_os_error())?;
-    exception.set("code", code)?;
+    exception.set("code", &*code)?;
     exception.set("call", call)?;
     if let Some(path) = path {
         exception.set("path", path)?;
@@ -54,39 +55,150 @@ fn throw_system(ctx: &Ctx<'_>, errno: Errno, call: &'static str, path: Option<St
     Err(exception.throw())
 }
 
-/// strerror(3) with a small first letter.
-fn sentence(errno: Errno) -> String {
-    let text = std::io::Error::from_raw_os_error(errno.raw_os_error()).to_string();
-    // std adds " (os error 2)".
-    let mut text = text.split(" (os error").next().unwrap_or_default().to_owned();
-    if let Some(first) = text.get_mut(..1) {
-        first.make_ascii_lowercase();
-    }
-    text
-}
-
-macro_rules! codes {
-    ($($name:ident)*) => {
-        /// The errno's name, such as "ENOENT".
-        fn code(errno: Errno) -> String {
+macro_rules! errors {
+    ($($name:ident $text:literal)*) => {
+        /// The errno's name and what it means: "ENOENT", "no such file or directory".
+        fn describe(errno: Errno) -> (Cow<'static, str>, Cow<'static, str>) {
             match errno.raw_os_error() {
-                $(libc::$name => stringify!($name).to_owned(),)*
-                other => format!("E{other}"),
+                $(libc::$name => (stringify!($name).into(), $text.into()),)*
+                other => (format!("E{other}").into(), format!("error {other}").into()),
             }
         }
     };
 }
 
-// asm-generic/errno-base.h and errno.h, in their order; EAGAIN, EDEADLK and EOPNOTSUPP have second names in C.
-codes! {
-    EPERM ENOENT ESRCH EINTR EIO ENXIO E2BIG ENOEXEC EBADF ECHILD EAGAIN ENOMEM EACCES EFAULT ENOTBLK EBUSY EEXIST EXDEV
-    ENODEV ENOTDIR EISDIR EINVAL ENFILE EMFILE ENOTTY ETXTBSY EFBIG ENOSPC ESPIPE EROFS EMLINK EPIPE EDOM ERANGE
-    EDEADLK ENAMETOOLONG ENOLCK ENOSYS ENOTEMPTY ELOOP ENOMSG EIDRM ECHRNG EL2NSYNC EL3HLT EL3RST ELNRNG EUNATCH ENOCSI
-    EL2HLT EBADE EBADR EXFULL ENOANO EBADRQC EBADSLT EBFONT ENOSTR ENODATA ETIME ENOSR ENONET ENOPKG EREMOTE ENOLINK
-    EADV ESRMNT ECOMM EPROTO EMULTIHOP EDOTDOT EBADMSG EOVERFLOW ENOTUNIQ EBADFD EREMCHG ELIBACC ELIBBAD ELIBSCN ELIBMAX
-    ELIBEXEC EILSEQ ERESTART ESTRPIPE EUSERS ENOTSOCK EDESTADDRREQ EMSGSIZE EPROTOTYPE ENOPROTOOPT EPROTONOSUPPORT
-    ESOCKTNOSUPPORT EOPNOTSUPP EPFNOSUPPORT EAFNOSUPPORT EADDRINUSE EADDRNOTAVAIL ENETDOWN ENETUNREACH ENETRESET
-    ECONNABORTED ECONNRESET ENOBUFS EISCONN ENOTCONN ESHUTDOWN ETOOMANYREFS ETIMEDOUT ECONNREFUSED EHOSTDOWN
-    EHOSTUNREACH EALREADY EINPROGRESS ESTALE EUCLEAN ENOTNAM ENAVAIL EISNAM EREMOTEIO EDQUOT ENOMEDIUM EMEDIUMTYPE
-    ECANCELED ENOKEY EKEYEXPIRED EKEYREVOKED EKEYREJECTED EOWNERDEAD ENOTRECOVERABLE ERFKILL EHWPOISON
+// asm-generic/errno-base.h and errno.h, in their order; EAGAIN, EDEADLK and EOPNOTSUPP have second names in C. The texts are
+// those that people search for, glibc's, with a small first letter: another C library's strerror(3) has other ones.
+errors! {
+    EPERM "operation not permitted"
+    ENOENT "no such file or directory"
+    ESRCH "no such process"
+    EINTR "interrupted system call"
+    EIO "input/output error"
+    ENXIO "no such device or address"
+    E2BIG "argument list too long"
+    ENOEXEC "exec format error"
+    EBADF "bad file descriptor"
+    ECHILD "no child processes"
+    EAGAIN "resource temporarily unavailable"
+    ENOMEM "cannot allocate memory"
+    EACCES "permission denied"
+    EFAULT "bad address"
+    ENOTBLK "block device required"
+    EBUSY "device or resource busy"
+    EEXIST "file exists"
+    EXDEV "invalid cross-device link"
+    ENODEV "no such device"
+    ENOTDIR "not a directory"
+    EISDIR "is a directory"
+    EINVAL "invalid argument"
+    ENFILE "too many open files in system"
+    EMFILE "too many open files"
+    ENOTTY "inappropriate ioctl for device"
+    ETXTBSY "text file busy"
+    EFBIG "file too large"
+    ENOSPC "no space left on device"
+    ESPIPE "illegal seek"
+    EROFS "read-only file system"
+    EMLINK "too many links"
+    EPIPE "broken pipe"
+    EDOM "numerical argument out of domain"
+    ERANGE "numerical result out of range"
+    EDEADLK "resource deadlock avoided"
+    ENAMETOOLONG "file name too long"
+    ENOLCK "no locks available"
+    ENOSYS "function not implemented"
+    ENOTEMPTY "directory not empty"
+    ELOOP "too many levels of symbolic links"
+    ENOMSG "no message of desired type"
+    EIDRM "identifier removed"
+    ECHRNG "channel number out of range"
+    EL2NSYNC "level 2 not synchronized"
+    EL3HLT "level 3 halted"
+    EL3RST "level 3 reset"
+    ELNRNG "link number out of range"
+    EUNATCH "protocol driver not attached"
+    ENOCSI "no CSI structure available"
+    EL2HLT "level 2 halted"
+    EBADE "invalid exchange"
+    EBADR "invalid request descriptor"
+    EXFULL "exchange full"
+    ENOANO "no anode"
+    EBADRQC "invalid request code"
+    EBADSLT "invalid slot"
+    EBFONT "bad font file format"
+    ENOSTR "device not a stream"
+    ENODATA "no data available"
+    ETIME "timer expired"
+    ENOSR "out of streams resources"
+    ENONET "machine is not on the network"
+    ENOPKG "package not installed"
+    EREMOTE "object is remote"
+    ENOLINK "link has been severed"
+    EADV "advertise error"
+    ESRMNT "srmount error"
+    ECOMM "communication error on send"
+    EPROTO "protocol error"
+    EMULTIHOP "multihop attempted"
+    EDOTDOT "RFS specific error"
+    EBADMSG "bad message"
+    EOVERFLOW "value too large for defined data type"
+    ENOTUNIQ "name not unique on network"
+    EBADFD "file descriptor in bad state"
+    EREMCHG "remote address changed"
+    ELIBACC "can not access a needed shared library"
+    ELIBBAD "accessing a corrupted shared library"
+    ELIBSCN ".lib section in a.out corrupted"
+    ELIBMAX "attempting to link in too many shared libraries"
+    ELIBEXEC "cannot exec a shared library directly"
+    EILSEQ "invalid or incomplete multibyte or wide character"
+    ERESTART "interrupted system call should be restarted"
+    ESTRPIPE "streams pipe error"
+    EUSERS "too many users"
+    ENOTSOCK "socket operation on non-socket"
+    EDESTADDRREQ "destination address required"
+    EMSGSIZE "message too long"
+    EPROTOTYPE "protocol wrong type for socket"
+    ENOPROTOOPT "protocol not available"
+    EPROTONOSUPPORT "protocol not supported"
+    ESOCKTNOSUPPORT "socket type not supported"
+    EOPNOTSUPP "operation not supported"
+    EPFNOSUPPORT "protocol family not supported"
+    EAFNOSUPPORT "address family not supported by protocol"
+    EADDRINUSE "address already in use"
+    EADDRNOTAVAIL "cannot assign requested address"
+    ENETDOWN "network is down"
+    ENETUNREACH "network is unreachable"
+    ENETRESET "network dropped connection on reset"
+    ECONNABORTED "software caused connection abort"
+    ECONNRESET "connection reset by peer"
+    ENOBUFS "no buffer space available"
+    EISCONN "transport endpoint is already connected"
+    ENOTCONN "transport endpoint is not connected"
+    ESHUTDOWN "cannot send after transport endpoint shutdown"
+    ETOOMANYREFS "too many references: cannot splice"
+    ETIMEDOUT "connection timed out"
+    ECONNREFUSED "connection refused"
+    EHOSTDOWN "host is down"
+    EHOSTUNREACH "no route to host"
+    EALREADY "operation already in progress"
+    EINPROGRESS "operation now in progress"
+    ESTALE "stale file handle"
+    EUCLEAN "structure needs cleaning"
+    ENOTNAM "not a XENIX named type file"
+    ENAVAIL "no XENIX semaphores available"
+    EISNAM "is a named type file"
+    EREMOTEIO "remote I/O error"
+    EDQUOT "disk quota exceeded"
+    ENOMEDIUM "no medium found"
+    EMEDIUMTYPE "wrong medium type"
+    ECANCELED "operation canceled"
+    ENOKEY "required key not available"
+    EKEYEXPIRED "key has expired"
+    EKEYREVOKED "key has been revoked"
+    EKEYREJECTED "key was rejected by service"
+    EOWNERDEAD "owner died"
+    ENOTRECOVERABLE "state not recoverable"
+    ERFKILL "operation not possible due to RF-kill"
+    EHWPOISON "memory page has hardware error"
 }
