@@ -36,31 +36,36 @@ function spelling(key: string, members: { readonly [key: string]: KeyTree }): st
 export function foldKeys(value: JsonValue, tree: KeyTree): JsonValue {
 	if (Array.isArray(value)) return tree.items === undefined ? value : foldItems(value, tree.items);
 	if (!isObject(value)) return value;
-	let changed = false;
+	const { members, items } = tree;
+	for (const key in value) {
+		const before = value[key]!;
+		const name = members === undefined ? undefined : spelling(key, members);
+		const below = name === undefined ? items : members![name];
+		const isSame = name === undefined || (name === key && before !== null);
+		if (isSame && (below === undefined || foldKeys(before, below) === before)) continue;
+		// Seldom: then all of it once more, into a copy.
+		return copyFolded(value, tree);
+	}
+	return value;
+}
+
+function copyFolded(value: JsonObject, { members, items }: KeyTree): JsonObject {
 	const folded: JsonObject = {};
 	for (const key in value) {
 		const before = value[key]!;
-		const name = tree.members === undefined ? undefined : spelling(key, tree.members);
-		if (name !== undefined && before === null) {
-			changed = true;
-			continue;
-		}
-		const below = name === undefined ? tree.items : tree.members![name];
-		const after = below === undefined ? before : foldKeys(before, below);
-		if (after !== before || (name !== undefined && name !== key)) changed = true;
-		define(folded, name ?? key, after);
+		const name = members === undefined ? undefined : spelling(key, members);
+		if (name !== undefined && before === null) continue;
+		const below = name === undefined ? items : members![name];
+		define(folded, name ?? key, below === undefined ? before : foldKeys(before, below));
 	}
-	return changed ? folded : value;
+	return folded;
 }
 
 function foldItems(list: JsonValue[], tree: KeyTree): JsonValue[] {
-	let changed = false;
-	const folded = list.map((item) => {
-		const after = foldKeys(item, tree);
-		if (after !== item) changed = true;
-		return after;
-	});
-	return changed ? folded : list;
+	for (const item of list) {
+		if (foldKeys(item, tree) !== item) return list.map((each) => foldKeys(each, tree));
+	}
+	return list;
 }
 
 /** A plain assignment to "__proto__" would set the prototype; JSON.parse makes it a member, and so do we. */
