@@ -179,7 +179,7 @@ export function validatorPlugin(): esbuild.Plugin {
 export interface VitePlugin {
 	readonly name: string;
 	resolveId(id: string): string | undefined;
-	load(id: string): Promise<string> | undefined;
+	load(id: string): Promise<string | undefined> | undefined;
 }
 
 /** Resolves `validator:<name>` in vite, for vitest. */

@@ -1,16 +1,11 @@
 /**
- * Versions of the specification: the ones we speak, and how Go compares them.
+ * Versions of the specification, as Go compares them.
  *
  * Source: containernetworking/cni v1.3.0, pkg/version.
  */
 import { CniError, Code } from "./error.ts";
 import { quote } from "./quote.ts";
-
-export const SUPPORTED_VERSIONS = ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"] as const;
-export type SpecVersion = (typeof SUPPORTED_VERSIONS)[number];
-
-/** The newest version: what VERSION names, whatever the input's. */
-export const NEWEST_VERSION: SpecVersion = "1.1.0";
+import { type SpecVersion, SUPPORTED_VERSIONS } from "./supported.ts";
 
 /** What a configuration without `cniVersion` means. The upgrade guide says 0.2.0; every Go plugin says this. */
 export const DEFAULT_VERSION: SpecVersion = "0.1.0";
@@ -29,11 +24,6 @@ export function requireSupported(version: string): asserts version is SpecVersio
 		"incompatible CNI versions",
 		`config is ${quote(version)}, plugin supports [${supported}]`,
 	);
-}
-
-/** The answer to VERSION: compact, one newline. */
-export function versionAnswer(): string {
-	return `${JSON.stringify({ cniVersion: NEWEST_VERSION, supportedVersions: SUPPORTED_VERSIONS })}\n`;
 }
 
 /** Whether `version` is `other` or later. Either may have less than three parts. Throws code 6 for what is no version. */

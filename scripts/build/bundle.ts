@@ -1,10 +1,12 @@
 /**
- * TypeScript to the modules that the executable embeds: one per applet, one per set of verbs, and what they share.
+ * TypeScript to the modules that the executable embeds: one per applet, one per set of verbs, those that are read later
+ * (later.ts), and what they share.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import * as esbuild from "esbuild";
 import { validatorPlugin } from "../validators.ts";
+import { laterEntries, laterPlugin } from "./later.ts";
 
 /**
  * `applet/<name>` and `verbs/<name>` of every plugin below `parents`, with the source file of each. A plugin that has only
@@ -33,7 +35,7 @@ export function entryPoints(root: string, parents: readonly string[], unfinished
 export async function bundle(root: string, entries: Record<string, string>, out: string): Promise<void> {
 	const result = await esbuild.build({
 		absWorkingDir: root,
-		entryPoints: entries,
+		entryPoints: tiers({ ...laterEntries(root), ...entries }),
 		outdir: out,
 		write: false,
 		bundle: true,
@@ -46,7 +48,7 @@ export async function bundle(root: string, entries: Record<string, string>, out:
 		minifySyntax: true,
 		minifyWhitespace: true,
 		logLevel: "warning",
-		plugins: [nativePlugin(root), validatorPlugin()],
+		plugins: [nativePlugin(root), validatorPlugin(), laterPlugin(), tierPlugin(root)],
 	});
 	const wanted = new Map(result.outputFiles.map((file) => [file.path, file.contents]));
 	for (const path of filesBelow(out)) {
@@ -57,6 +59,34 @@ export async function bundle(root: string, entries: Record<string, string>, out:
 		mkdirSync(dirname(path), { recursive: true });
 		writeFileSync(path, contents);
 	}
+}
+
+/** What is there whenever another module than an applet is read: the applet's part of the protocol, and that of the verbs. */
+const TIERS = ["lib/linux/plugin-main.ts", "lib/cni/call.ts"];
+
+/**
+ * esbuild makes a chunk of the files that the same entries import. For these two dozen entries that was one for almost every small file,
+ * and each costs the engine as much as 1 KB of code. Therefore all entries but the applets import both tiers, which makes a chunk of each.
+ */
+function tiers(entries: Record<string, string>): Record<string, string> {
+	const tiered = Object.entries(entries).map(([name, file]) => [
+		name,
+		name.startsWith("applet/") ? file : `tier:${file}`,
+	]);
+	return Object.fromEntries(tiered);
+}
+
+function tierPlugin(root: string): esbuild.Plugin {
+	return {
+		name: "tiers",
+		setup(build) {
+			build.onResolve({ filter: /^tier:/ }, ({ path }) => ({ path: path.slice("tier:".length), namespace: "tier" }));
+			build.onLoad({ filter: /.*/, namespace: "tier" }, ({ path }) => {
+				const lines = TIERS.map((tier) => `import ${JSON.stringify(join(root, tier))};`);
+				return { contents: [...lines, `export * from ${JSON.stringify(path)};`].join("\n"), resolveDir: root };
+			});
+		},
+	};
 }
 
 function filesBelow(folder: string): string[] {

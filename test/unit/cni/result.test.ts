@@ -3,8 +3,8 @@ import { describe, expect, it } from "vitest";
 import { CniError } from "../../../lib/cni/error.ts";
 import { parsePrevResult, parseResult } from "../../../lib/cni/result.ts";
 import { resultAsVersion } from "../../../lib/cni/result-render.ts";
+import { SUPPORTED_VERSIONS } from "../../../lib/cni/supported.ts";
 import type { CniResult, JsonValue, Request } from "../../../lib/cni/types.ts";
-import { SUPPORTED_VERSIONS } from "../../../lib/cni/version.ts";
 
 const FULL: CniResult = {
 	interfaces: [

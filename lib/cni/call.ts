@@ -1,0 +1,142 @@
+/**
+ * A call that does something: environment, configuration and version checked, then the plugin's verb. See dispatch.ts, which
+ * loads this for every command but VERSION.
+ */
+import loadAdd from "later:lib/cni/add.ts";
+import loadGc from "later:lib/cni/gc.ts";
+import type * as Add from "./add.ts";
+import { messageOf, type PluginDescriptor, type PluginIo } from "./dispatch.ts";
+import { type Environment, isValidName, readEnvironment } from "./environment.ts";
+import { CniError, Code } from "./error.ts";
+import type * as Gc from "./gc.ts";
+import { isObject, JsonError, parseJson } from "./json.ts";
+import { foldKeys } from "./keys.ts";
+import { excerpt } from "./quote.ts";
+import { SUPPORTED_VERSIONS } from "./supported.ts";
+import type { JsonObject, JsonValue, Request, Verb } from "./types.ts";
+import { DEFAULT_VERSION, isAtLeast, requireSupported } from "./version.ts";
+
+/** Runs the verb and returns what goes to stdout. Throws what the protocol has to say against it, and what the verb throws. */
+export function performCall(io: PluginIo, descriptor: PluginDescriptor): string {
+	const environment = readEnvironment(io.variables);
+	const { stdin, config, network, versionField } = readNetworkConfig(io);
+	const verb = knownVerb(environment.command);
+	const cniVersion = checkVersion(verb, versionField);
+	const { containerId, ifName, args, path } = environment;
+	const netns = sandboxOf(io, verb, environment);
+	const request: Request = { verb, containerId, netns, ifName, args, path, stdin, config, network, cniVersion };
+	return callVerb(io, descriptor, request);
+}
+
+interface NetworkConfig {
+	readonly stdin: Uint8Array;
+	readonly config: JsonObject;
+	readonly network: string;
+	/** `cniVersion` as it came, undefined where there is none: its checks belong to the verbs. */
+	readonly versionField: JsonValue | undefined;
+}
+
+const BASE_KEYS = { members: { name: {}, cniVersion: {} } };
+
+/** stdin as a configuration with a name. Throws code 5, 6 or 7. */
+function readNetworkConfig(io: PluginIo): NetworkConfig {
+	let stdin: Uint8Array;
+	try {
+		stdin = io.readStdin();
+	} catch (error) {
+		throw new CniError(Code.io, `error reading from stdin: ${messageOf(error)}`);
+	}
+	let parsed: JsonValue;
+	try {
+		parsed = parseJson(stdin, io.decodeUtf8);
+	} catch (error) {
+		if (!(error instanceof JsonError)) throw error;
+		throw new CniError(Code.decoding, `error unmarshall network config: ${error.message}`);
+	}
+	// Go takes the document "null" for an empty object.
+	const config = parsed ?? {};
+	if (!isObject(config)) {
+		throw new CniError(
+			Code.decoding,
+			`error unmarshall network config: the configuration must be an object, not ${excerpt(config)}`,
+		);
+	}
+	const { name = "", cniVersion } = foldKeys(config, BASE_KEYS) as JsonObject;
+	if (typeof name !== "string") {
+		throw new CniError(Code.decoding, `error unmarshall network config: name must be a string, not ${excerpt(name)}`);
+	}
+	if (name === "") throw new CniError(Code.invalidConfig, "missing network name");
+	if (!isValidName(name)) throw new CniError(Code.invalidConfig, "invalid characters found in network name", name);
+	return { stdin, config, network: name, versionField: cniVersion };
+}
+
+type WorkingVerb = Exclude<Verb, "VERSION">;
+
+/** The version from which on the specification has a verb. */
+const VERB_SINCE = { ADD: undefined, DEL: undefined, CHECK: "0.4.0", GC: "1.1.0", STATUS: "1.1.0" } as const;
+
+function knownVerb(command: string): WorkingVerb {
+	if (Object.hasOwn(VERB_SINCE, command)) return command as WorkingVerb;
+	throw new CniError(Code.invalidEnvironment, `unknown CNI_COMMAND: ${command}`);
+}
+
+/** The configuration's version, where the verb exists in it and we speak it. */
+function checkVersion(verb: WorkingVerb, field: JsonValue | undefined): string {
+	if (field !== undefined && typeof field !== "string") {
+		throw new CniError(
+			Code.decoding,
+			`decoding version from network config: cniVersion must be a string, not ${excerpt(field)}`,
+		);
+	}
+	const version = field || DEFAULT_VERSION;
+	const since = VERB_SINCE[verb];
+	if (since !== undefined && !isAtLeast(version, since)) {
+		throw new CniError(Code.incompatibleVersion, `config version does not allow ${verb}`);
+	}
+	if (since !== undefined && !SUPPORTED_VERSIONS.some((ours) => isAtLeast(ours, version))) {
+		throw new CniError(Code.incompatibleVersion, `plugin version does not allow ${verb}`);
+	}
+	requireSupported(version);
+	return version;
+}
+
+/**
+ * CNI_NETNS, unless it is the namespace that we are in. ADD refuses that. For DEL it means that the sandbox is gone and its path now leads
+ * to us (/proc/PID/ns/net, its PID used again): there is nothing in it, and DEL must not fail for ever (Go: code 8, after the work).
+ */
+function sandboxOf(io: PluginIo, verb: WorkingVerb, { netns, sameNetnsAllowed }: Environment): string {
+	if ((verb !== "ADD" && verb !== "DEL") || netns === "" || sameNetnsAllowed || !io.isOwnNetns(netns)) return netns;
+	if (verb === "DEL") return "";
+	throw new CniError(Code.invalidNetns, "plugin's netns and netns from CNI_NETNS should not be the same");
+}
+
+function callVerb(io: PluginIo, descriptor: PluginDescriptor, request: Request): string {
+	const plugin = descriptor.load();
+	switch (request.verb) {
+		case "ADD":
+			return JSON.stringify(
+				(loadAdd() as typeof Add).addAsVersion(plugin, request, (failure) =>
+					io.writeStderr(`${descriptor.name}: undoing the failed ADD: ${messageOf(failure)}\n`),
+				),
+				null,
+				4,
+			);
+		case "DEL":
+			plugin.del(request);
+			return "";
+		case "CHECK":
+			plugin.check(request);
+			return "";
+		case "GC": {
+			const valid = (loadGc() as typeof Gc).validAttachments(request.config);
+			if (valid === undefined) {
+				io.writeStderr(`${descriptor.name}: GC without cni.dev/valid-attachments: nothing is released\n`);
+			}
+			plugin.gc(request, valid);
+			return "";
+		}
+		default:
+			plugin.status(request);
+			return "";
+	}
+}
