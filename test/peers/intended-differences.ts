@@ -103,6 +103,16 @@ export const LISTED: readonly ListedDifference[] = [
 		reason: "Go speaks of an empty value; ours says that the field is missing, and which.",
 	},
 	{
+		case: "host-local: a /31",
+		fields: ["status", "kind"],
+		reason: "Go refuses networks of one or two addresses. Ours hands out all of them.",
+	},
+	{
+		case: "host-local: an IPv6 /127",
+		fields: ["status", "kind"],
+		reason: "As for a /31.",
+	},
+	{
 		case: "host-local: DEL with ranges that are no longer valid",
 		call: 1,
 		fields: ["status", "kind"],
