@@ -1,6 +1,7 @@
 /**
  * static: the addresses, routes and DNS settings of the configuration, as a result.
  */
+import loadInterface from "later:ipam/static/interface.ts";
 import { CniError, Code } from "../../lib/cni/error.ts";
 import { parsePrevResult } from "../../lib/cni/result.ts";
 import type { CniIp, CniResult, Plugin, Request } from "../../lib/cni/types.ts";
@@ -10,16 +11,17 @@ import { loadStatic, type StaticAddress } from "./config.ts";
 
 function add(request: Request): CniResult {
 	const { addresses, routes, dns } = loadStatic(request);
-	const ips = addresses.map(({ cidr, gateway }) => ({
-		address: formatCidr(cidr),
-		...(gateway && { gateway: formatIp(gateway) }),
-	}));
-	return { ips, routes, ...(dns && { dns }) };
+	return { ips: addresses.map(inResult), routes, ...(dns && { dns }) };
 }
 
-/** Every configured address must be in prevResult as ADD put it there. Go lets a missing one pass. */
+const inResult = ({ cidr, gateway }: StaticAddress): CniIp => ({
+	address: formatCidr(cidr),
+	...(gateway && { gateway: formatIp(gateway) }),
+});
+
+/** Every configured address must be in prevResult as ADD put it there (Go lets a missing one pass), and on the interface. */
 function check(request: Request): void {
-	const { addresses } = loadStatic(request);
+	const { addresses, routes } = loadStatic(request);
 	const previous = parsePrevResult(request);
 	if (previous === undefined) throw new CniError(Code.invalidConfig, "Required prevResult missing");
 	for (const address of addresses) {
@@ -27,17 +29,15 @@ function check(request: Request): void {
 		throw new CniError(
 			Code.checkFailed,
 			`static: Failed to match addr ${formatIp(address.cidr.ip)} on interface ${request.ifName}`,
-			`configured: ${describe(address)}; prevResult: ${previous.ips?.map(describeResult).join(", ") || "no address"}`,
+			`configured: ${describeResult(inResult(address))}; prevResult: ${previous.ips?.map(describeResult).join(", ") || "no address"}`,
 		);
 	}
+	const { checkInterface } = loadInterface() as typeof import("./interface.ts");
+	checkInterface(request, addresses.map(inResult), routes);
 }
 
 function isSame(ip: CniIp, { cidr, gateway }: StaticAddress): boolean {
 	return ip.address === formatCidr(cidr) && (gateway === undefined || ip.gateway === formatIp(gateway));
-}
-
-function describe({ cidr, gateway }: StaticAddress): string {
-	return describeResult({ address: formatCidr(cidr), ...(gateway && { gateway: formatIp(gateway) }) });
 }
 
 function describeResult({ address, gateway }: CniIp): string {

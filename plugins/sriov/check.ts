@@ -3,12 +3,9 @@
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
 import type { CniResult } from "../../lib/cni/types.ts";
-import { formatIp, parseIp } from "../../lib/ip/address.ts";
-import { formatCidr, networkOf, parseCidr } from "../../lib/ip/cidr.ts";
+import { checkAddresses, checkRoutes } from "../../lib/linux/attached.ts";
 import type { Sandbox } from "../../lib/linux/sandbox.ts";
-import { listAddresses } from "../../lib/netlink/address.ts";
-import { getLinkByName, type Link } from "../../lib/netlink/link.ts";
-import { listRoutes } from "../../lib/netlink/route.ts";
+import { getLinkByName } from "../../lib/netlink/link.ts";
 import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import type { VfSettings } from "../../lib/netlink/vf.ts";
 import type { VfRecord } from "./record-format.ts";
@@ -43,35 +40,10 @@ export function checkPod(sandbox: Sandbox, record: VfRecord, previous: CniResult
 	const mtu = told.mtu ?? record.config.mtu;
 	if (mtu !== undefined && mtu !== link.mtu) throw failed(`MTU of ${ifName} is ${link.mtu}, not ${mtu}`);
 	if (!link.up) throw failed(`${ifName} is down`);
-	checkAddresses(sandbox, link, previous, index);
-	checkRoutes(sandbox, link, previous);
-}
-
-function checkAddresses(sandbox: Sandbox, link: Link, previous: CniResult, index: number): void {
-	const expected = (previous.ips ?? []).filter((ip) => (ip.interface ?? index) === index);
-	if (expected.length === 0) return;
-	const present = listAddresses(sandbox.route, link.index).map((each) => each.cidr);
-	for (const ip of expected) {
-		const cidr = parseCidr(ip.address);
-		if (cidr === undefined) throw failed(`prevResult has the address "${ip.address}", which is not in CIDR notation`);
-		if (!present.includes(formatCidr(cidr))) throw failed(`address ${ip.address} is missing on ${link.name}`);
-	}
-}
-
-/** Plugins later in the chain may have changed a route's details; that it goes out of this interface must hold. */
-function checkRoutes(sandbox: Sandbox, link: Link, previous: CniResult): void {
-	if (!previous.routes?.length) return;
-	const present = listRoutes(sandbox.route, { linkIndex: link.index });
-	for (const { dst, gw, table } of previous.routes) {
-		const destination = parseCidr(dst);
-		const network = destination && formatCidr(networkOf(destination));
-		const gateway = gw === undefined ? undefined : parseIp(gw);
-		const found = present.some(
-			(route) =>
-				route.dst === network &&
-				(table === undefined || route.table === table) &&
-				(gateway === undefined || route.gw === formatIp(gateway)),
-		);
-		if (!found) throw failed(`route to ${dst}${gw ? ` via ${gw}` : ""} is missing on ${link.name}`);
-	}
+	checkAddresses(
+		sandbox.route,
+		link,
+		(previous.ips ?? []).filter((ip) => (ip.interface ?? index) === index),
+	);
+	checkRoutes(sandbox.route, link, previous.routes ?? []);
 }

@@ -3,6 +3,7 @@
  */
 import { describe, expect, it, test } from "vitest";
 import { type Call, call, ours } from "../support/ipam.ts";
+import { ip, NetnsLab, netnsPath } from "../support/netns-lab.ts";
 
 const plugin = ours("static");
 const run = (verb: string, options: Call) => call(plugin, verb, options);
@@ -171,6 +172,42 @@ describe("CHECK", () => {
 			code: 7,
 			msg: "Required prevResult missing",
 		});
+	});
+});
+
+describe("CHECK of the interface in the sandbox", () => {
+	const configured = {
+		addresses: [{ address: "10.1.1.2/24", gateway: "10.1.1.1" }],
+		routes: [{ dst: "10.9.0.0/16", gw: "10.1.1.1" }, { dst: "10.8.0.0/16" }],
+	};
+	const prevResult = { cniVersion: "1.1.0", ips: configured.addresses };
+
+	function attached(lab: NetnsLab): { pod: string; check: () => ReturnType<typeof run> } {
+		const pod = lab.add();
+		ip(pod, "link add eth0 type veth peer name other");
+		ip(pod, "link set other up");
+		ip(pod, "link set eth0 up");
+		ip(pod, "addr add 10.1.1.2/24 dev eth0");
+		ip(pod, "route add 10.9.0.0/16 via 10.1.1.1");
+		ip(pod, "route add 10.8.0.0/16 dev eth0");
+		const check = () => run("CHECK", { config: conf(configured, { prevResult }), netns: netnsPath(pod) });
+		return { pod, check };
+	}
+
+	it("passes where addresses and routes are there", async () => {
+		using lab = new NetnsLab();
+		expect((await attached(lab).check()).status).toBe(0);
+	});
+
+	it.each([
+		["addr del 10.1.1.2/24 dev eth0", "address 10.1.1.2/24 is missing on eth0"],
+		["route del 10.9.0.0/16", "route to 10.9.0.0/16 via 10.1.1.1 is missing on eth0"],
+		["route del 10.8.0.0/16", "route to 10.8.0.0/16 is missing on eth0"],
+	])("after ip %s: %s", async (change, msg) => {
+		using lab = new NetnsLab();
+		const { pod, check } = attached(lab);
+		ip(pod, change);
+		expect(await check()).toMatchObject({ status: 1, json: { code: 102, msg } });
 	});
 });
 

@@ -21,6 +21,8 @@ export interface Call {
 	readonly ifName?: string;
 	/** CNI_ARGS. */
 	readonly args?: string;
+	/** CNI_NETNS; default one that is not there. */
+	readonly netns?: string;
 	/**
 	 * Shell commands that run first, in a private mount namespace that the plugin then shares; "$@" is the plugin's command line
 	 * for scripts that have to go on after it. What they print goes before the answer.
@@ -37,7 +39,7 @@ export interface Answer {
 }
 
 export async function call(executable: string, verb: string, options: Call): Promise<Answer> {
-	const { config, id = "c1", ifName = "eth0", args = "", script } = options;
+	const { config, id = "c1", ifName = "eth0", args = "", netns = "/var/run/netns/none", script } = options;
 	const command = script === undefined ? [executable] : ["unshare", "-m", "sh", "-euc", script, "sh", executable];
 	const { exitCode, stdout, stderr } = await execa(command[0]!, command.slice(1), {
 		input: typeof config === "string" ? config : JSON.stringify(config),
@@ -45,7 +47,7 @@ export async function call(executable: string, verb: string, options: Call): Pro
 			PATH: "/usr/sbin:/usr/bin:/sbin:/bin",
 			CNI_COMMAND: verb,
 			CNI_CONTAINERID: id,
-			CNI_NETNS: "/var/run/netns/none",
+			CNI_NETNS: netns,
 			CNI_IFNAME: ifName,
 			CNI_ARGS: args,
 			CNI_PATH: "/opt/cni/bin",
