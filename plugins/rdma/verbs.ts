@@ -5,11 +5,11 @@ import { CniError, Code } from "../../lib/cni/error.ts";
 import { attempt, sentence, throwTogether } from "../../lib/cni/failures.ts";
 import { parsePrevResult } from "../../lib/cni/result.ts";
 import type { CniResult, Plugin, Request, ValidAttachment } from "../../lib/cni/types.ts";
+import { withDeviceErrors } from "../../lib/linux/device-errors.ts";
 import { Sandbox } from "../../lib/linux/sandbox.ts";
 import * as sys from "../../lib/linux/sys.ts";
 import { UndoStack } from "../../lib/linux/undo-stack.ts";
 import { Log } from "../../lib/log/log.ts";
-import { NetlinkError } from "../../lib/netlink/error.ts";
 import { getRdmaNetnsMode } from "../../lib/netlink/rdma.ts";
 import { NETLINK_RDMA, NetlinkSocket } from "../../lib/netlink/socket.ts";
 import { checkDevice } from "./check.ts";
@@ -153,23 +153,7 @@ function status(request: Request): void {
 	}
 }
 
-export const plugin: Plugin = {
-	add: (request) => withDeviceErrors(() => add(request)),
-	del: (request) => withDeviceErrors(() => del(request)),
-	check: (request) => withDeviceErrors(() => check(request)),
-	gc: (request, valid) => withDeviceErrors(() => gc(request, valid)),
-	status,
-};
-
-/** What the kernel refuses is the device's matter (100), not an I/O error of ours (5). */
-function withDeviceErrors<T>(verb: () => T): T {
-	try {
-		return verb();
-	} catch (error) {
-		if (error instanceof NetlinkError) throw new CniError(Code.device, error.message);
-		throw error;
-	}
-}
+export const plugin: Plugin = withDeviceErrors({ add, del, check, gc, status });
 
 function openRdma(): NetlinkSocket {
 	try {

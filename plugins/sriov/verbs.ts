@@ -7,11 +7,11 @@ import { parsePrevResult } from "../../lib/cni/result.ts";
 import type { CniResult, Plugin, Request, ValidAttachment } from "../../lib/cni/types.ts";
 import { isAtLeast } from "../../lib/cni/version.ts";
 import { delegateCheck, delegateDel, delegateGc, delegateStatus } from "../../lib/linux/delegate.ts";
+import { withDeviceErrors } from "../../lib/linux/device-errors.ts";
 import { Sandbox } from "../../lib/linux/sandbox.ts";
 import { isSystemError } from "../../lib/linux/sys.ts";
 import { UndoStack } from "../../lib/linux/undo-stack.ts";
 import { Log } from "../../lib/log/log.ts";
-import { NetlinkError } from "../../lib/netlink/error.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../../lib/netlink/socket.ts";
 import { addAddresses } from "./addresses.ts";
 import { checkPod, checkSettings } from "./check.ts";
@@ -184,23 +184,7 @@ function status(request: Request): void {
 	if (ipam !== undefined) delegateStatus(request, ipam);
 }
 
-export const plugin: Plugin = {
-	add: (request) => withDeviceErrors(() => add(request)),
-	del: (request) => withDeviceErrors(() => del(request)),
-	check: (request) => withDeviceErrors(() => check(request)),
-	gc: (request, valid) => withDeviceErrors(() => gc(request, valid)),
-	status,
-};
-
-/** What the kernel refuses is the device's matter (100), not an I/O error of ours (5). */
-function withDeviceErrors<T>(verb: () => T): T {
-	try {
-		return verb();
-	} catch (error) {
-		if (error instanceof NetlinkError) throw new CniError(Code.device, error.message);
-		throw error;
-	}
-}
+export const plugin: Plugin = withDeviceErrors({ add, del, check, gc, status });
 
 function openLog(request: Request, config: SriovConfig): Log {
 	return new Log({
