@@ -52,6 +52,17 @@ describe.each([
 		await asBefore();
 	});
 
+	test("from a namespace that a process of the pod outlives for a moment", async () => {
+		await using _pod = await pod(guest(), "pod1");
+		await added();
+		const outliving = guest().start(["ip", "netns", "exec", "pod1", "sleep", "2"]);
+		await until("the process", async () => (await guest().run(["pgrep", "-x", "sleep"], { ok: false })).status === 0);
+		await guest().run(["ip", "netns", "delete", "pod1"]);
+		succeeded(await call("DEL", { more }));
+		await asBefore();
+		await outliving.result;
+	});
+
 	test("where CNI_NETNS is empty", async () => {
 		await using _pod = await pod(guest(), "pod1");
 		const name = await added();
@@ -206,6 +217,16 @@ test("DEL of a VF that is gone succeeds and forgets it", async () => {
 	vfs = await createVfs(guest(), "eth0", 2);
 	await createRdmaDevices(guest(), vfs);
 	before = await rdmaState(guest());
+});
+
+test("a record that was cut off after its names still gives the device its old name back", async () => {
+	await using _pod = await pod(guest(), "pod1");
+	const more = { rdmaDeviceName: "custom" };
+	succeeded(await call("ADD", { more }));
+	const record = await guest().readFile(RECORD);
+	await guest().writeFile(RECORD, record.slice(0, record.indexOf("containerRdmaDevName")));
+	succeeded(await call("DEL", { more }));
+	await asBefore();
 });
 
 test("a record that was cut off after any of its bytes does not leave the device in the pod", {
