@@ -5,10 +5,8 @@ import validator from "validator:host-local";
 import { parseCniArgs } from "../../lib/cni/args.ts";
 import { loadConfig } from "../../lib/cni/config.ts";
 import { CniError, Code } from "../../lib/cni/error.ts";
-import { isObject } from "../../lib/cni/json.ts";
-import { foldKeys } from "../../lib/cni/keys.ts";
-import { excerpt, quote } from "../../lib/cni/quote.ts";
-import type { CniRoute, JsonObject, JsonValue, Request } from "../../lib/cni/types.ts";
+import { quote } from "../../lib/cni/quote.ts";
+import type { CniRoute, Request } from "../../lib/cni/types.ts";
 import { isAtLeast } from "../../lib/cni/version.ts";
 import { type Ip, parseIp, sameIp } from "../../lib/ip/address.ts";
 import { parseCidr } from "../../lib/ip/cidr.ts";
@@ -16,8 +14,7 @@ import type { RangeSet } from "../../lib/ip/range.ts";
 import { optionalAddress, resultRoutes } from "../fields.ts";
 import { completeSet, type ReadRange, readRange, requireDisjoint, requireOnePerFamily } from "./ranges.ts";
 import type { HostLocalConfig, RangeConfig } from "./schema.ts";
-
-const DEFAULT_DATA_DIR = "/var/lib/cni/networks";
+import { ipamOf } from "./settings.ts";
 
 export interface HostLocal {
 	/** Each gives one address; in the order of the result and of the files `last_reserved_ip.N`. */
@@ -101,38 +98,4 @@ function readRequest(text: string, path: string): Ip {
 /** An address with or without a prefix length, which is dropped. */
 function parseRequest(text: string): Ip | undefined {
 	return text.includes("/") ? parseCidr(text)?.ip : parseIp(text);
-}
-
-export interface StoreSettings {
-	/** Folder of the network's store. */
-	readonly directory: string;
-	/** Milliseconds before a released address is handed out again. */
-	readonly reuseDelayMs: number;
-	readonly reclaimAfterReboot: boolean;
-}
-
-/**
- * What concerns the network's store. It needs nothing else of the configuration: what was handed out can be released though the ranges
- * are no longer valid (Go's DEL fails there). Throws code 6 or 7.
- */
-export function storeSettings(request: Request): StoreSettings {
-	const { dataDir = "", reuseDelaySeconds, reclaimAfterReboot } = ipamOf(request);
-	if (typeof dataDir !== "string") {
-		throw new CniError(Code.decoding, `ipam.dataDir must be a string, not ${excerpt(dataDir)}`);
-	}
-	const parent = dataDir === "" ? DEFAULT_DATA_DIR : dataDir.replace(/\/+$/, "");
-	return {
-		directory: `${parent}/${request.network}`,
-		reuseDelayMs: typeof reuseDelaySeconds === "number" ? Math.max(0, reuseDelaySeconds) * 1000 : 0,
-		reclaimAfterReboot: reclaimAfterReboot === true,
-	};
-}
-
-const IPAM_KEYS = { members: { ipam: { members: { dataDir: {}, reuseDelaySeconds: {}, reclaimAfterReboot: {} } } } };
-
-function ipamOf(request: Request): JsonObject {
-	const { ipam } = foldKeys(request.config, IPAM_KEYS) as { ipam?: JsonValue };
-	if (ipam === undefined) throw new CniError(Code.invalidConfig, "IPAM config missing 'ipam' key");
-	if (!isObject(ipam)) throw new CniError(Code.decoding, `ipam must be an object, not ${excerpt(ipam)}`);
-	return ipam;
 }

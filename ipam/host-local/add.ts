@@ -1,0 +1,57 @@
+/**
+ * ADD of host-local.
+ */
+import { CniError, Code } from "../../lib/cni/error.ts";
+import type { CniDns, CniResult, Request } from "../../lib/cni/types.ts";
+import { formatIp } from "../../lib/ip/address.ts";
+import { contains, formatCidr } from "../../lib/ip/cidr.ts";
+import type { RangeSet } from "../../lib/ip/range.ts";
+import { readText, statIfPresent } from "../../lib/linux/files.ts";
+import * as sys from "../../lib/linux/sys.ts";
+import { UndoStack } from "../../lib/linux/undo-stack.ts";
+import { allocate } from "./allocate.ts";
+import { loadHostLocal } from "./config.ts";
+import { Cooldown } from "./cooldown.ts";
+import { logOf } from "./log.ts";
+import { parseResolvConf } from "./resolv-conf.ts";
+import { storeSettings } from "./settings.ts";
+import { Store } from "./store.ts";
+
+export function add(request: Request): CniResult {
+	const config = loadHostLocal(request);
+	const settings = storeSettings(request);
+	const dns = readDns(config.resolvConf);
+	warnOfGateways(request, config.sets);
+	using store = Store.open(settings.directory, settings.reclaimAfterReboot);
+	if (settings.reclaimAfterReboot) reclaim(request, store);
+	using undo = new UndoStack((what, error) => logOf(request).error(`could not ${what} after a failed ADD: ${error}`));
+	const cooldown = new Cooldown(settings.directory, settings.reuseDelayMs);
+	const ips = allocate(store, cooldown, config.sets, config.requested, request, undo);
+	undo.commit();
+	return { ips, routes: config.routes, ...(dns && { dns }) };
+}
+
+/** What containers held before the last reboot: they are gone. */
+function reclaim(request: Request, store: Store): void {
+	const released = store.releaseEarlier();
+	if (released.length === 0) return;
+	logOf(request).warning(`released what was held since before the last reboot: ${released.join(", ")}`);
+}
+
+/** Go takes any gateway. One that is out of reach is most often a slip, but need not be: a route of link scope may lead to it. */
+function warnOfGateways(request: Request, sets: readonly RangeSet[]): void {
+	for (const { gateway, subnet } of sets.flat()) {
+		if (gateway === undefined || contains(subnet, gateway)) continue;
+		logOf(request).warning(`gateway ${formatIp(gateway)} is not in subnet ${formatCidr(subnet)}`);
+	}
+}
+
+function readDns(path: string): CniDns | undefined {
+	if (path === "") return undefined;
+	const status = statIfPresent(path);
+	// To read from a pipe or a terminal could take for ever.
+	if (status !== undefined && !sys.isRegular(status.mode)) {
+		throw new CniError(Code.invalidConfig, `ipam.resolvConf ${path} is not a regular file`);
+	}
+	return parseResolvConf(readText(path));
+}

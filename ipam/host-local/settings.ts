@@ -1,0 +1,45 @@
+/**
+ * What of the configuration every verb of host-local needs: where the network's store is, and how it is kept.
+ */
+import { CniError, Code } from "../../lib/cni/error.ts";
+import { isObject } from "../../lib/cni/json.ts";
+import { foldKeys } from "../../lib/cni/keys.ts";
+import { excerpt } from "../../lib/cni/quote.ts";
+import type { JsonObject, JsonValue, Request } from "../../lib/cni/types.ts";
+
+const DEFAULT_DATA_DIR = "/var/lib/cni/networks";
+
+export interface StoreSettings {
+	/** Folder of the network's store. */
+	readonly directory: string;
+	/** Milliseconds before a released address is handed out again. */
+	readonly reuseDelayMs: number;
+	readonly reclaimAfterReboot: boolean;
+}
+
+/**
+ * What concerns the network's store. It needs nothing else of the configuration: what was handed out can be released though the ranges
+ * are no longer valid (Go's DEL fails there). Throws code 6 or 7.
+ */
+export function storeSettings(request: Request): StoreSettings {
+	const { dataDir = "", reuseDelaySeconds, reclaimAfterReboot } = ipamOf(request);
+	if (typeof dataDir !== "string") {
+		throw new CniError(Code.decoding, `ipam.dataDir must be a string, not ${excerpt(dataDir)}`);
+	}
+	const parent = dataDir === "" ? DEFAULT_DATA_DIR : dataDir.replace(/\/+$/, "");
+	return {
+		directory: `${parent}/${request.network}`,
+		reuseDelayMs: typeof reuseDelaySeconds === "number" ? Math.max(0, reuseDelaySeconds) * 1000 : 0,
+		reclaimAfterReboot: reclaimAfterReboot === true,
+	};
+}
+
+const IPAM_KEYS = { members: { ipam: { members: { dataDir: {}, reuseDelaySeconds: {}, reclaimAfterReboot: {} } } } };
+
+/** `ipam` of the configuration, nothing in it checked. Throws code 6 or 7. */
+export function ipamOf(request: Request): JsonObject {
+	const { ipam } = foldKeys(request.config, IPAM_KEYS) as { ipam?: JsonValue };
+	if (ipam === undefined) throw new CniError(Code.invalidConfig, "IPAM config missing 'ipam' key");
+	if (!isObject(ipam)) throw new CniError(Code.decoding, `ipam must be an object, not ${excerpt(ipam)}`);
+	return ipam;
+}
