@@ -6,7 +6,7 @@
 import { formatIp, type Ip } from "../../lib/ip/address.ts";
 import { makeDirectories, readTextIfPresent, writeAtomic } from "../../lib/linux/files.ts";
 import * as sys from "../../lib/linux/sys.ts";
-import { besideStore } from "./index.ts";
+import { besideStore } from "./beside.ts";
 
 /** The file is written anew when this many of its lines are of no more use. */
 const MANY = 100;

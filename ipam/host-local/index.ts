@@ -22,6 +22,7 @@ import {
 	writeAtomic,
 } from "../../lib/linux/files.ts";
 import * as sys from "../../lib/linux/sys.ts";
+import { besideStore } from "./beside.ts";
 import type { Holder } from "./holder.ts";
 import { Occupancy } from "./occupancy.ts";
 
@@ -64,11 +65,6 @@ export class Index {
 		const token = statIfPresent(`${folder}/token`);
 		if (token === undefined || token.mtimeMs !== sys.statat(sys.AT_FDCWD, store, true).mtimeMs) return undefined;
 		return new Index(store, folder, false);
-	}
-
-	/** Whether there is anything beside the store: most are small, and have nothing. One system call. */
-	static mayExist(store: string): boolean {
-		return statIfPresent(besideStore(store)) !== undefined;
 	}
 
 	/** A new index of these holdings, in place of any other; `commit` makes it valid. `earlier`: those of earlier boots. */
@@ -185,12 +181,6 @@ export class Index {
 		}
 		return bucket;
 	}
-}
-
-/** Folder of what we keep beside the store. A network's name begins with a letter or a digit: this is none. */
-export function besideStore(store: string): string {
-	const slash = store.lastIndexOf("/");
-	return `${store.slice(0, slash)}/.berth/${store.slice(slash + 1)}`;
 }
 
 /** Folders of the indexes of the store, of this boot and of earlier ones. */

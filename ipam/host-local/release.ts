@@ -1,9 +1,10 @@
 /**
  * What DEL and GC have in common.
  */
+import loadCooldown from "later:ipam/host-local/cooldown.ts";
 import type { Request } from "../../lib/cni/types.ts";
 import * as sys from "../../lib/linux/sys.ts";
-import { Cooldown } from "./cooldown.ts";
+import type * as CooldownModule from "./cooldown.ts";
 import { logOf } from "./log.ts";
 import type { StoreSettings } from "./settings.ts";
 
@@ -13,7 +14,9 @@ export function noteRelease(
 	{ directory, reuseDelayMs }: StoreSettings,
 	names: readonly string[],
 ): void {
+	if (reuseDelayMs === 0) return;
 	try {
+		const { Cooldown } = loadCooldown() as typeof CooldownModule;
 		new Cooldown(directory, reuseDelayMs).note(names);
 	} catch (error) {
 		if (!sys.isSystemError(error)) throw error;

@@ -11,6 +11,7 @@
  *
  * Where many addresses are held there is an index beside the store (index.ts), so that not all of these files are read each time.
  */
+import loadIndex from "later:ipam/host-local/index.ts";
 import { CniError, Code } from "../../lib/cni/error.ts";
 import { formatIp, type Ip, nextIp, parseIp } from "../../lib/ip/address.ts";
 import { makeDirectories, readTextIfPresent, removeIfPresent } from "../../lib/linux/files.ts";
@@ -25,8 +26,13 @@ import {
 	tryToWrite,
 	writeStoreFile,
 } from "./address-files.ts";
+import { isAnythingBeside } from "./beside.ts";
 import { type Attachment, formatHolder, type Holder } from "./holder.ts";
-import { type Holding, Index } from "./index.ts";
+import type * as Indexes from "./index.ts";
+import type { Holding, Index } from "./index.ts";
+
+/** Most stores have no index, so its code is read when one is found, or is to be made. */
+const indexes = () => (loadIndex() as typeof Indexes).Index;
 
 const LOCK_DEADLINE_MS = 60_000;
 
@@ -225,8 +231,8 @@ export class Store {
 
 	#openIndex(): Index | null {
 		if (this.#index === undefined) {
-			this.#mayHaveIndex = ignoreFailure(() => Index.mayExist(this.directory)) ?? true;
-			const index = this.#mayHaveIndex ? ignoreFailure(() => Index.openIfValid(this.directory)) : undefined;
+			this.#mayHaveIndex = ignoreFailure(() => isAnythingBeside(this.directory)) ?? true;
+			const index = this.#mayHaveIndex ? ignoreFailure(() => indexes().openIfValid(this.directory)) : undefined;
 			this.#index = index ?? null;
 		}
 		return this.#index;
@@ -275,12 +281,12 @@ export class Store {
 		const earlier = this.#earlier();
 		const isWorthIt = !isSmall || earlier.length > 0;
 		if (!isWorthIt || unreadable.size > 0) {
-			Index.remove(this.directory);
+			indexes().remove(this.directory);
 			return;
 		}
 		const holdings: Holding[] = [];
 		for (const [name, holder] of holders) if (holder !== undefined) holdings.push({ name, ...holder });
-		const index = Index.build(this.directory, holdings, earlier);
+		const index = indexes().build(this.directory, holdings, earlier);
 		index.commit();
 		this.#index = index;
 	}
@@ -289,7 +295,7 @@ export class Store {
 	#earlier(): Holding[] {
 		const { holders } = this.#read();
 		const earlier = new Map<string, Holding>();
-		for (const holding of Index.earlierHoldings(this.directory)) {
+		for (const holding of indexes().earlierHoldings(this.directory)) {
 			if (isSameHolder(holders.get(holding.name), holding)) earlier.set(holding.name, holding);
 		}
 		return [...earlier.values()];
