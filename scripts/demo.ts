@@ -11,7 +11,7 @@ import { until } from "../test/support/sriov.ts";
 import { describeCard, examineHostCard, prepareGuestCard, prepareHostCard, Refusal } from "./demonstration/card.ts";
 import * as pods from "./demonstration/pods.ts";
 import { Cleanup, Interrupted, Progress } from "./demonstration/progress.ts";
-import { differences, type Snapshot, takeSnapshot } from "./demonstration/state.ts";
+import { differences, isRdmaExclusive, type Snapshot, takeSnapshot, type VfState } from "./demonstration/state.ts";
 import { vfTable } from "./demonstration/table.ts";
 
 const root = join(import.meta.dirname, "..");
@@ -112,15 +112,17 @@ async function provide(
 	return { machine: guest, pf: await prepareGuestCard(guest, progress) };
 }
 
-function choosePods(snapshot: Snapshot, vlan: number): [pods.Pod, pods.Pod] {
+function choosePods(snapshot: Snapshot, vlan: number, exclusive: boolean): [pods.Pod, pods.Pod] {
 	const [first, second] = snapshot.vfs;
+	const rdma = (vf: VfState) => (exclusive && vf.rdma !== undefined ? "exclusive" : "none");
 	return [
 		{
 			name: "demo-a",
 			vf: first!,
 			settings: { vlan, mac: "02:00:5e:10:00:0a", trust: "on", spoofchk: "off", max_tx_rate: 200 },
+			rdma: rdma(first!),
 		},
-		{ name: "demo-b", vf: second!, settings: { vlan } },
+		{ name: "demo-b", vf: second!, settings: { vlan }, rdma: rdma(second!) },
 	];
 }
 
@@ -195,7 +197,7 @@ async function demonstrate(options: Options, progress: Progress, cleanup: Cleanu
 		`\nBefore: the VFs of ${pf} (${card}) as ${machine instanceof Guest ? "the guest's" : "this host's"} kernel shows them\n\n${vfTable(before.vfs)}\n`,
 	);
 
-	const both = choosePods(before, options.vlan);
+	const both = choosePods(before, options.vlan, await isRdmaExclusive(machine));
 	const names = both.map((pod) => pod.name);
 	const attachments = await attachPods(machine, both, progress, cleanup);
 	report.pods = both.map((pod, index) => ({
@@ -236,8 +238,9 @@ async function demonstrate(options: Options, progress: Progress, cleanup: Cleanu
 	requireNone(report.differences.map((difference) => `after DEL, ${difference}`));
 	const held = await pods.heldAddresses(machine);
 	requireNone(held.map((address) => `host-local still holds ${address} after DEL`));
-	const what = machine instanceof Guest ? "every link of the guest" : `${pf} and its VFs`;
-	progress.text(`Everything is back: \`ip -d link\` shows ${what} as before, and no address is held.`);
+	const what = machine instanceof Guest ? "every link and RDMA device of the guest" : `${pf} and its VFs`;
+	const tools = machine instanceof Guest ? "`ip -d link` and `rdma dev` show" : "`ip -d link` shows";
+	progress.text(`Everything is back: ${tools} ${what} as before, and no address is held.`);
 }
 
 const indent = (text: string): string => text.replaceAll(/^/gm, "  ");

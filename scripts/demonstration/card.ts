@@ -5,7 +5,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { basename } from "node:path";
 import type { Guest } from "../../test/support/guest.ts";
 import { LocalMachine, type Machine } from "../../test/support/machine.ts";
-import { createVfs, listVfs, removeVfs, until, type Vf } from "../../test/support/sriov.ts";
+import { createRdmaDevices, createVfs, listVfs, removeVfs, until, type Vf } from "../../test/support/sriov.ts";
 import type { Cleanup, Progress } from "./progress.ts";
 
 /** The demo declines to touch what it was pointed at. */
@@ -13,10 +13,10 @@ export class Refusal extends Error {}
 
 const userspaceDrivers = ["vfio-pci", "uio_pci_generic", "igb_uio"];
 
-/** Four VFs with administrative MACs, as a node's administrator prepares them. */
+/** Four VFs with administrative MACs and an RDMA device each, as a node's administrator and its driver prepare them. */
 export async function prepareGuestCard(guest: Guest, progress: Progress): Promise<string> {
 	const pf = "eth0";
-	progress.step("making 4 VFs on the guest's card eth0, with administrative MACs");
+	progress.step("making 4 VFs on the guest's card eth0, with administrative MACs and RDMA devices");
 	const vfs = await createVfs(guest, pf, 4);
 	// A VF takes the MAC when its driver binds.
 	const script = `ip link set ${pf} vf "$1" mac "02:be:27:00:00:0$1" &&
@@ -24,9 +24,11 @@ export async function prepareGuestCard(guest: Guest, progress: Progress): Promis
 	for (const vf of vfs) {
 		await guest.run(["sh", "-c", script, "sh", String(vf.index), vf.pci]);
 	}
-	await until("the VFs' netdevs", async () => {
-		return (await listVfs(guest, pf)).filter((vf) => vf.netdev !== undefined).length === vfs.length;
+	const bound = await until("the VFs' netdevs", async () => {
+		const now = await listVfs(guest, pf);
+		return now.every((vf) => vf.netdev !== undefined) && now.length === vfs.length && now;
 	});
+	await createRdmaDevices(guest, bound);
 	return pf;
 }
 

@@ -21,6 +21,8 @@ export interface Pod {
 	readonly name: string;
 	readonly vf: VfState;
 	readonly settings: VfSettings;
+	/** "exclusive": the VF's RDMA device goes with it. "none": there is none, or all namespaces share it. */
+	readonly rdma: "exclusive" | "none";
 }
 
 /** The result of ADD, as far as the demo looks at it. */
@@ -50,6 +52,7 @@ export function configuration(pod: Pod): Record<string, unknown> {
 				...pod.settings,
 				ipam: { type: "host-local", subnet: "192.0.2.0/24", rangeStart: "192.0.2.10", dataDir: leases },
 			},
+			...(pod.rdma === "none" ? [] : [{ type: "rdma", deviceID: pod.vf.pci }]),
 		],
 	};
 }
@@ -112,6 +115,7 @@ export function mismatches(pod: Pod, attachment: Attachment, vf: VfState): strin
 		["MAC in the result", vf.mac, attachment.interfaces[0]?.mac],
 		["sandbox in the result", netns(pod), attachment.interfaces[0]?.sandbox],
 		["up", true, vf.up],
+		["RDMA device", `${pod.rdma === "none" ? "host" : pod.name} ${pod.vf.rdma}`, `${vf.rdmaPod ?? "host"} ${vf.rdma}`],
 	];
 	if (settings.mac !== undefined) {
 		wanted.push(["MAC", settings.mac, vf.mac], ["MAC in the PF's record", settings.mac, vf.adminMac]);

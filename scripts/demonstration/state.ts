@@ -28,6 +28,8 @@ export interface VfState {
 	readonly trust: boolean;
 	readonly spoofchk: boolean;
 	readonly rdma: string | undefined;
+	/** Where its RDMA device is: a pod, or the host. */
+	readonly rdmaPod: string | undefined;
 	readonly driver: string | undefined;
 }
 
@@ -67,6 +69,12 @@ async function rdmaDevices(machine: Machine, pod?: string): Promise<RdmaDevice[]
 	const prefix = pod === undefined ? [] : ["ip", "netns", "exec", pod];
 	const { stdout } = await machine.run(["sh", "-c", '"$@" 2>/dev/null || true', "sh", ...prefix, "rdma", "-j", "dev"]);
 	return stdout.trim() === "" ? [] : JSON.parse(stdout);
+}
+
+/** Whether RDMA devices belong to one namespace each. */
+export async function isRdmaExclusive(machine: Machine): Promise<boolean> {
+	const { stdout } = await machine.run(["sh", "-c", "rdma system show 2>/dev/null || true"]);
+	return stdout.includes("netns exclusive");
 }
 
 /** `pods`: names of the namespaces to look into. */
@@ -110,6 +118,7 @@ export async function takeSnapshot(machine: Machine, pf: string, pods: readonly 
 			trust: info?.trust ?? false,
 			spoofchk: info?.spoofchk ?? false,
 			rdma: vf.rdma ?? place?.rdma[0]?.ifname,
+			rdmaPod: vf.rdma === undefined ? place?.pod : undefined,
 		};
 	});
 	const byName = <T extends { ifname: string }>(all: readonly T[]) =>
