@@ -155,8 +155,8 @@ export function parseNetdev(go: JsonObject, own: JsonObject | undefined, pci: st
 		up: netdev?.up === true,
 		promiscuous: netdev?.promiscuous === true,
 		allMulticast: netdev?.allMulticast === true,
-		// Go knows no VF whose netdev hangs on anything but the PCI device.
-		parentDevice: netdev === undefined ? pci : text(netdev.parentDevice),
+		// Go knows no VF whose netdev hangs on anything but the PCI device. (A record that was cut off may have lost it, too.)
+		parentDevice: typeof netdev?.parentDevice === "string" ? netdev.parentDevice : pci,
 	};
 }
 

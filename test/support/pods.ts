@@ -72,6 +72,8 @@ export async function links(machine: Machine, pod?: string): Promise<any[]> {
 	for (const link of all) {
 		// An interface that is down shows the queueing discipline of when it was up, until it is moved: not a setting.
 		if (!link.flags.includes("UP")) delete link.qdisc;
+		// igbvf takes on another at each reset of the VF.
+		delete link.permaddr;
 	}
 	return all.sort((a: { ifname: string }, b: { ifname: string }) => (a.ifname < b.ifname ? -1 : 1));
 }

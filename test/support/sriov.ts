@@ -79,15 +79,15 @@ done`;
  */
 export async function createVfs(machine: Machine, pf: string, count: number): Promise<Vf[]> {
 	await machine.run(["ip", "link", "set", pf, "up"]);
-	await until(
-		`the carrier of ${pf}`,
-		async () => (await machine.readFile(`/sys/class/net/${pf}/carrier`)).trim() === "1",
-	);
 	await machine.writeFile(`/sys/class/net/${pf}/device/sriov_numvfs`, String(count));
-	return until(`${count} VFs of ${pf} with their netdevs`, async () => {
-		const vfs = await listVfs(machine, pf);
-		return vfs.length === count && vfs.every((vf) => vf.netdev !== undefined) ? vfs : undefined;
+	const vfs = await until(`${count} VFs of ${pf} with their netdevs`, async () => {
+		const found = await listVfs(machine, pf);
+		return found.length === count && found.every((vf) => vf.netdev !== undefined) ? found : undefined;
 	});
+	// igb starts anew when it makes VFs. Without a carrier it refuses rates.
+	const carrier = `/sys/class/net/${pf}/carrier`;
+	await until(`the carrier of ${pf}`, async () => (await machine.readFile(carrier)).trim() === "1");
+	return vfs;
 }
 
 export async function removeVfs(machine: Machine, pf: string): Promise<void> {

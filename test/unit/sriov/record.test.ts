@@ -1,0 +1,90 @@
+import { describe, expect, test } from "vitest";
+import type { VfIndex } from "../../../lib/netlink/vf.ts";
+import { formatRecord, parseRecord, type VfRecord } from "../../../plugins/sriov/record-format.ts";
+import { parseCutOff } from "../../../plugins/sriov/salvage.ts";
+
+const record: VfRecord = {
+	containerId: "c1",
+	ifName: "net1",
+	netns: "/run/netns/pod1",
+	netnsIdentity: "0102",
+	bootId: "boot",
+	network: 'net "quoted" \\ {[,]}',
+	pci: "0000:01:10.0",
+	pfName: "eth0",
+	vfIndex: 3 as VfIndex,
+	original: {
+		netdev: {
+			name: "eth5",
+			mac: "02:00:00:00:00:01",
+			mtu: 1480,
+			altNames: ["enp1s16", "a,b"],
+			up: true,
+			promiscuous: true,
+			allMulticast: false,
+			parentDevice: "0000:01:10.0",
+		},
+		settings: {
+			mac: "02:00:00:00:00:02",
+			vlan: 55,
+			vlanQos: 1,
+			vlanProto: "802.1ad",
+			minTxRate: 10,
+			maxTxRate: 100,
+			spoofCheck: undefined,
+			trust: true,
+			linkState: "disable",
+		},
+	},
+	config: {
+		cniVersion: "1.0.0",
+		name: 'net "quoted" \\ {[,]}',
+		type: "sriov",
+		ipam: { type: "host-local" },
+		mtu: 1400,
+	},
+	requestedMac: undefined,
+};
+
+test("a record is read as it was written", () => {
+	const { config: _, ...rest } = parseRecord(formatRecord(record), "other", "other")!;
+	const { config: __, ...expected } = record;
+	expect(rest).toEqual(expected);
+});
+
+describe("a record that was cut off", () => {
+	const text = formatRecord(record);
+	const whole = JSON.parse(text);
+
+	/** Whether all that `part` says is said by `all`, too. */
+	function isPart(part: unknown, all: unknown): boolean {
+		if (typeof part !== "object" || part === null) return part === all;
+		return (
+			typeof all === "object" &&
+			all !== null &&
+			Object.entries(part).every(([key, value]) => isPart(value, (all as Record<string, unknown>)[key]))
+		);
+	}
+
+	test("at any byte says nothing that the whole one does not say", () => {
+		for (let length = 0; length < text.length; length++) {
+			const part = parseCutOff(text.slice(0, length));
+			expect(isPart(part, whole), `${length}: ${JSON.stringify(part)}`).toBe(true);
+			expect(parseRecord(text.slice(0, length), "c1", "net1"), `${length}`).toBeUndefined();
+		}
+		expect(parseCutOff(text)).toEqual(whole);
+	});
+
+	test("after a member still says that member", () => {
+		const cut = text.indexOf('"HostIFName":"eth5",') + '"HostIFName":"eth5",'.length;
+		expect(parseCutOff(text.slice(0, cut))).toEqual({ OrigVfState: { HostIFName: "eth5" } });
+		expect(parseCutOff(text.slice(0, text.indexOf('"cniVersion"')))).toEqual({
+			OrigVfState: whole.OrigVfState,
+			berth: whole.berth,
+		});
+	});
+
+	test.each(["", "nonsense", "{", "[1,2", '"text', "\u0000\u0000", "{]", "null"])("%j says nothing", (nonsense) => {
+		expect(parseCutOff(nonsense)).toEqual({});
+	});
+});
