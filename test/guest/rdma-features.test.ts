@@ -152,6 +152,32 @@ describe("RoCE quality of service", () => {
 		succeeded(await call("DEL"));
 	});
 
+	test.each([
+		["32\n", "96\n", "32\n"],
+		["Global tclass=32\nmore\n", "96", ""],
+		["", "96", "0"],
+	])("a traffic class is set where the driver offers one, and put back (file %j)", async (content, during, after) => {
+		// Nothing in the guest offers one: the file is that of another file system.
+		const file = "/sys/class/infiniband/mlx5_0/tc/1/traffic_class";
+		await using _pod = await pod(guest(), "pod1");
+		await guest().run([
+			"sh",
+			"-c",
+			`mount -t tmpfs none /sys/class/infiniband && mkdir -p ${file.replace(/\/[^/]*$/, "")}`,
+		]);
+		try {
+			await guest().run(["sh", "-c", `printf '%s' '${content}' >${file}`]);
+			succeeded(await call("ADD", { more: { rdmaQoS: { tc: 96 } } }));
+			expect(await guest().readFile(file)).toMatch(new RegExp(`^${during}`));
+			const record = JSON.parse(await guest().readFile("/var/lib/cni/rdma/sriov-network-c-pod1-net1"));
+			expect(record.rdmaQoS).toEqual({ tos: 0, tc: content === "" ? 0 : 32 });
+			succeeded(await call("DEL"));
+			if (after !== "") expect(await guest().readFile(file)).toMatch(new RegExp(`^${after}`));
+		} finally {
+			await guest().run(["umount", "/sys/class/infiniband"]);
+		}
+	});
+
 	test("a type of service without configfs is refused, with the device still on the host", async () => {
 		await using _pod = await pod(guest(), "pod1");
 		await guest().run(["umount", "/sys/kernel/config"]);
