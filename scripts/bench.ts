@@ -7,7 +7,7 @@
  * --times       times only; --counts: counts only (these need valgrind and strace)
  * --executable  measures this one instead of dist/bin/berth, which is built first when a source is newer
  * --json        one JSON document on stdout instead of tables
- * --update      makes the counts the new baseline, and puts the tables into docs/bench.md
+ * --update      makes the counts the new baseline, and puts the tables into docs/bench.md and README.md
  *
  * Needs gcc, Go (for the peers) and root or user namespaces. Exit status 0 also when a goal is not met: times are noise, in part.
  */
@@ -20,12 +20,13 @@ import { pluginsVersion } from "../test/support/peers.ts";
 import { type Baseline, readBaseline, writeBaseline } from "./bench/baseline.ts";
 import { type Count, countAll, missingTools } from "./bench/counts.ts";
 import { Laboratory } from "./bench/laboratory.ts";
-import { callList, countTable, type Goal, goalLines, goalsOf, timeTable } from "./bench/report.ts";
+import { callList, countTable, type Goal, goalLines, goalsOf, readmeTable, timeTable } from "./bench/report.ts";
 import { type Timing, timeAll } from "./bench/timing.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 const BASELINE = join(ROOT, "docs/bench/baseline.json");
 const PAGE = join(ROOT, "docs/bench.md");
+const README = join(ROOT, "README.md");
 
 const say = (line: string) => process.stderr.write(`bench: ${line}\n`);
 
@@ -46,7 +47,8 @@ function freshExecutable(): string {
 }
 
 interface Results {
-	readonly executable: { readonly bytes: number };
+	/** Sizes of files. Go has a file for each plugin. */
+	readonly bytes: { readonly ours: number; readonly go: number; readonly true: number };
 	readonly peers: string;
 	readonly processor: string;
 	readonly rounds: number;
@@ -81,7 +83,11 @@ async function measure({ executable, rounds, times, counts }: Wanted): Promise<R
 			? await timeAll(laboratory, join(ROOT, "scripts/bench/timer.c"), rounds, showRound(rounds))
 			: [];
 		return {
-			executable: { bytes: statSync(file).size },
+			bytes: {
+				ours: statSync(file).size,
+				go: statSync(join(laboratory.programs, "Go/host-local")).size,
+				true: statSync("/bin/true").size,
+			},
 			peers: pluginsVersion,
 			processor: `${cpus()[0]?.model ?? "unknown"}, ${cpus().length} processors`,
 			rounds: times ? rounds : 0,
@@ -103,11 +109,11 @@ function showRound(rounds: number): (round: number) => void {
 }
 
 function tables(results: Results, baseline: Baseline | undefined): string {
-	const { timings, goals, counts, peers, rounds, executable, processor } = results;
+	const { timings, goals, counts, peers, rounds, bytes, processor } = results;
 	const parts: string[] = [];
 	if (timings.length > 0) {
 		parts.push(
-			`ours: ${(executable.bytes / 1e6).toFixed(2)} MB; Go plugins ${peers}; ${processor}; medians of ${rounds} rounds`,
+			`ours: ${(bytes.ours / 1e6).toFixed(2)} MB; Go plugins ${peers}; ${processor}; medians of ${rounds} rounds`,
 			timeTable(timings),
 			goalLines(goals),
 		);
@@ -116,14 +122,14 @@ function tables(results: Results, baseline: Baseline | undefined): string {
 	return parts.join("\n\n");
 }
 
-/** The page with what is between its markers replaced. */
-function updatePage(text: string): void {
-	const page = readFileSync(PAGE, "utf8");
-	const pattern = /(<!-- bench -->\n)[\s\S]*?(<!-- \/bench -->)/;
-	if (!pattern.test(page)) throw new Error(`${PAGE} has no place between <!-- bench --> and <!-- /bench -->`);
+/** Replaces what is between the markers `<!-- name -->` and `<!-- /bench -->` of a page. */
+function updatePage(file: string, name: string, text: string): void {
+	const page = readFileSync(file, "utf8");
+	const pattern = new RegExp(`(<!-- ${name} -->\\n)[\\s\\S]*?(<!-- /bench -->)`);
+	if (!pattern.test(page)) throw new Error(`${file} has no place between <!-- ${name} --> and <!-- /bench -->`);
 	writeFileSync(
-		PAGE,
-		page.replace(pattern, (_, open, close) => `${open}\`\`\`\n${text}\n\`\`\`\n${close}`),
+		file,
+		page.replace(pattern, (_, open, close) => `${open}${text}\n${close}`),
 	);
 }
 
@@ -152,7 +158,8 @@ async function main(): Promise<void> {
 	const text = tables(results, readBaseline(BASELINE));
 	if (values.update) {
 		writeBaseline(BASELINE, results.counts);
-		updatePage(tables(results, readBaseline(BASELINE)));
+		updatePage(PAGE, "bench", `\`\`\`\n${tables(results, readBaseline(BASELINE))}\n\`\`\``);
+		updatePage(README, "bench:readme", readmeTable(results));
 	}
 	console.log(values.json ? JSON.stringify(results, null, "\t") : text);
 }

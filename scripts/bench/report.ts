@@ -68,6 +68,41 @@ export function goalLines(goals: readonly Goal[]): string {
 	return alignColumns(rows, 5);
 }
 
+/** For the README: who has never seen this wants to know what a call costs. Medians, in Markdown. */
+export function readmeTable({
+	timings,
+	bytes,
+	peers,
+	processor,
+}: {
+	timings: readonly Timing[];
+	bytes: { ours: number; go: number; true: number };
+	peers: string;
+	processor: string;
+}): string {
+	const lines = ["| | wall time | CPU time | peak memory | file |", "|---|---|---|---|---|"];
+	const files = { ours: `${megabytes(bytes.ours)}, all plugins`, Go: `${megabytes(bytes.go)}, host-local alone` };
+	for (const { workload, maker, wallMs, cpuMs, memoryMb } of timings) {
+		const name = maker === undefined ? "`/bin/true`" : `${workload}, ${maker === "ours" ? "**Berth**" : `Go ${peers}`}`;
+		const file = maker === undefined ? megabytes(bytes.true) : files[maker];
+		const times = [wallMs, cpuMs].map(({ median }) => `${median.toFixed(2)} ms`).join(" | ");
+		lines.push(`| ${name} | ${times} | ${memoryMb.median.toFixed(2)} MB | ${file} |`);
+	}
+	const rows = MEASURED.map((measured) => ratiosOf(timings, measured)).join("; ");
+	return `${lines.join("\n")}\n\nMedians of one run (${processor}; VERSION is the start of a process and no more). Berth's part of Go's time: ${rows}.`;
+}
+
+const MEASURED = ["VERSION", "host-local ADD+DEL", "static ADD"] as const;
+
+function ratiosOf(timings: readonly Timing[], workload: Timing["workload"]): string {
+	const ratio = (measure: Goal["measure"]) => ratioOf(timings, workload, measure).toFixed(2);
+	return `${workload} ${ratio("wallMs")} of wall and ${ratio("cpuMs")} of CPU`;
+}
+
+function megabytes(bytes: number): string {
+	return `${(bytes / 1e6).toFixed(2)} MB`;
+}
+
 export function countTable(counts: readonly Count[], baseline: Baseline | undefined): string {
 	const rows: string[][] = [
 		["", "", "instructions", "to baseline", "system calls", "to baseline", "threads", "processes"],
