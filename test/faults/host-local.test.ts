@@ -76,8 +76,13 @@ describe("ours", () => {
 		expect(outcome.failed).toBeGreaterThan(5);
 	});
 
-	test("a call of DEL fails: success, or an error after which DEL succeeds", async () => {
-		const outcome = await run(binaries, { mode: "fail", target: DEL, before: [["call", ...ADD]], after: thenDel });
+	test("a call of DEL fails: all is as before, or there is an error after which DEL succeeds", async () => {
+		const outcome = await run(binaries, {
+			mode: "fail",
+			target: DEL,
+			before: [["call", ...ADD]],
+			after: [["same-if-succeeded"], ...thenDel],
+		});
 		expect(outcome.violations).toEqual([]);
 		expect(outcome.points).toBeGreaterThan(25);
 	});

@@ -43,7 +43,8 @@ export type Step =
 	| readonly ["unnetns", string]
 	| readonly ["await", string]
 	| readonly ["same"]
-	| readonly ["same-if-failed"];
+	| readonly ["same-if-failed"]
+	| readonly ["same-if-succeeded"];
 
 /** What is around the faults. */
 export interface Scene {
@@ -141,7 +142,7 @@ async function run(
 	await machine.writeFile(`${folder}/reset`, scene.reset);
 	for (const what of scene.watch) all.push(`watch ${what.join(" ")}`);
 	await machine.writeFile(`${folder}/scenario`, `${[...all, ...lines].join("\n")}\n`);
-	const result = await machine.run([tracer(), "run", `${folder}/scenario`], { ok: false, timeoutMs: 900_000 });
+	const result = await machine.run([tracer(), "run", `${folder}/scenario`], { ok: false, timeoutMs: 1_800_000 });
 	return {
 		output: `${result.stdout}${result.stderr}`,
 		violations: result.stdout.split(/^(?=violation |points |rounds )/m).filter((part) => part.startsWith("violation ")),

@@ -37,7 +37,7 @@ ip link set ${netdev} mtu ${1470 + index}`,
 ip netns add pod0
 `;
 
-test("200 rounds: no VF and no address is lost or has two owners", { timeout: 900_000 }, async () => {
+test("200 rounds: no VF and no address is lost or has two owners", { timeout: 1_800_000 }, async () => {
 	const seed = Number(process.env.BERTH_SEED ?? Date.now() % 1_000_000);
 	const result = await runStorm(
 		guest(),
@@ -46,7 +46,7 @@ test("200 rounds: no VF and no address is lost or has two owners", { timeout: 90
 			rounds: 200,
 			seed,
 			pods: 10,
-			atOnce: 4,
+			atOnce: 3,
 			vfs: vfs.map((vf) => [vf.pci, `vf${vf.index}`]),
 			configurations: Object.fromEntries(vfs.map((vf) => [`vf${vf.index}`, configuration(vf)])),
 			reset: reset(),

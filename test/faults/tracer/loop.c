@@ -23,6 +23,7 @@
  *   await PATTERN             waits until a file matches
  *   same                      all that is watched must be as after `reset`
  *   same-if-failed            the same where the target said that it failed: what it then leaves is a violation
+ *   same-if-succeeded         the same where it succeeded in spite of the fault
  *
  * For each N from 1 on, until the target comes to its end without its Nth call: before-steps, target with the fault at N,
  * after-steps. Prints `violation N: ...` lines, `unanswered N: CALL: HOW` for a failed call that ended the target without an
@@ -43,8 +44,8 @@ enum { MAX_VIOLATIONS = 12, HANG_SECONDS = 100, AWAIT_SECONDS = 20 };
 static struct {
 	long points, succeeded, failed, unanswered;
 } sum;
-/* At the point that is being looked at, the target said that it failed. */
-static bool target_failed;
+/* At the point that is being looked at: what the target said. */
+static bool target_failed, target_succeeded;
 
 static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *place)
 {
@@ -85,7 +86,8 @@ static void do_step(const struct step *step)
 		remove_namespace(words[1]);
 	else if (!strcmp(words[0], "await"))
 		await_file(words[1]);
-	else if (!strcmp(words[0], "same") || target_failed)
+	else if (!strcmp(words[0], "same") || (!strcmp(words[0], "same-if-failed") && target_failed) ||
+		 (!strcmp(words[0], "same-if-succeeded") && target_succeeded))
 		require_same(words[0]);
 }
 
@@ -94,11 +96,12 @@ static void judge_answer(const struct outcome *outcome, const struct call *call)
 {
 	char *answer = content(call->fds[1]);
 
-	target_failed = false;
+	target_failed = target_succeeded = false;
 	if (outcome->hung) {
 		violation("still running after %d s", HANG_SECONDS);
 	} else if (scenario.mode == FAULT_FAIL && outcome->status == 0) {
 		sum.succeeded++;
+		target_succeeded = true;
 	} else if (scenario.mode == FAULT_FAIL && *answer == '{' && strstr(answer, "\"code\"") && strstr(answer, "\"msg\"")) {
 		sum.failed++;
 		target_failed = true;
@@ -120,7 +123,7 @@ static bool do_point(long at)
 
 	fault.changing_only = scenario.mode != FAULT_FAIL;
 	place = at;
-	violated = target_failed = false;
+	violated = target_failed = target_succeeded = false;
 	strcpy(place_text, "before");
 	for (int i = 0; i < scenario.before_count; i++)
 		do_step(&scenario.before[i]);

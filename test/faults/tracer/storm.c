@@ -6,7 +6,7 @@
  *
  * Pods 0.. have one interface each, of any VF. A round picks AT-ONCE of them; one without an attachment gets an ADD for a random VF
  * (often one that another pod has, or asks for at the same moment), one with an attachment a DEL, one whose last call failed or was
- * killed a DEL, too, as runtimes do. A third of the calls are killed after a random time. After each round the kernel is asked which
+ * killed a DEL, too, as runtimes do. A third of the calls are killed after a random time within a round. After each round the kernel is asked which
  * device each pod's interface is, and the answers are compared with each other.
  */
 #define _GNU_SOURCE
@@ -26,7 +26,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { MAX_PODS = 32, LAST_KILL_MS = 400, HANG_SECONDS = 100 };
+enum { MAX_PODS = 32, HANG_SECONDS = 100 };
 
 enum state {
 	NOTHING,
@@ -55,6 +55,9 @@ struct operation {
 	int status;
 };
 
+/* How long a round takes: within that calls are killed. */
+static int round_ms = 400;
+
 static int below(int limit)
 {
 	return rand() % limit;
@@ -67,7 +70,7 @@ static void start(struct operation *operation, double began)
 			  pod->container, pod->netns };
 
 	prepare_call(&operation->call, words);
-	operation->kill_at = below(3) ? 0 : began + below(LAST_KILL_MS) / 1000.0;
+	operation->kill_at = below(3) ? 0 : began + (1 + below(round_ms)) / 1000.0;
 	operation->pid = fork();
 	if (operation->pid == 0) {
 		for (int i = 0; i < 3; i++)
@@ -95,7 +98,7 @@ static void wait_for_all(struct operation *operations, int count, double began)
 				kill(operation->pid, SIGKILL);
 			}
 		}
-		usleep(1000);
+		usleep(5000);
 	}
 }
 
@@ -199,6 +202,7 @@ static void play_round(int pod_count, int at_once, int home)
 		start(operation, began);
 	}
 	wait_for_all(operations, at_once, began);
+	round_ms = round_ms / 2 + (int)((now() - began) * 500) + 1;
 	for (int i = 0; i < at_once; i++)
 		judge(&operations[i]);
 	check(pod_count, home);
