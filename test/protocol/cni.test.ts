@@ -195,18 +195,21 @@ describe("an answer that cannot be written", () => {
 });
 
 describe("the plugin's own network namespace", () => {
-	it("as CNI_NETNS is refused before anything is done", () => {
-		for (const verb of ["ADD", "DEL"]) {
-			const answer = call("host-local", {
-				env: { CNI_COMMAND: verb, CNI_NETNS: "/proc/self/ns/net" },
-				input: storeConfig(),
-			});
-			expect(errorOf(answer)).toEqual({
-				code: 8,
-				msg: "plugin's netns and netns from CNI_NETNS should not be the same",
-			});
-		}
+	const own = { CNI_NETNS: "/proc/self/ns/net" };
+
+	it("as CNI_NETNS is refused by ADD before anything is done", () => {
+		const answer = call("host-local", { env: { ...own, CNI_COMMAND: "ADD" }, input: storeConfig() });
+		expect(errorOf(answer)).toEqual({
+			code: 8,
+			msg: "plugin's netns and netns from CNI_NETNS should not be the same",
+		});
 		expect(readdirSync(store)).toEqual([]);
+	});
+
+	it("as CNI_NETNS is for DEL a sandbox that is gone: the address is released", () => {
+		expect(call("host-local", { env: { CNI_COMMAND: "ADD" }, input: storeConfig() }).status).toBe(0);
+		expect(call("host-local", { env: { ...own, CNI_COMMAND: "DEL" }, input: storeConfig() }).status).toBe(0);
+		expect(call("host-local", { env: { CNI_COMMAND: "CHECK" }, input: storeConfig() }).status).toBe(1);
 	});
 
 	it("under another path is found out too, another namespace is not taken for it", () => {
