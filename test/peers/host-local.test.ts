@@ -260,8 +260,8 @@ describe("Go's host-local and ours", () => {
 	}, 600_000);
 
 	it("part in nothing that is listed and never happens", () => {
-		const names = [...SENTENCES, ...PARTINGS].map(({ name }) => name);
-		if (process.env.BERTH_SEED === undefined) expect(names.filter((name) => !seen.has(name))).toEqual([]);
+		const never = [...SENTENCES, ...PARTINGS].filter(({ name, byChance }) => !byChance && !seen.has(name));
+		if (process.env.BERTH_SEED === undefined) expect(never.map(({ name }) => name)).toEqual([]);
 		expect(counts.results).toBeGreaterThan(counts.calls / 4);
 	});
 });
