@@ -40,7 +40,7 @@ const configuration = (more: Record<string, unknown> = {}): Configuration => ({
 });
 
 /** An administrator's own settings: these have to come back, not the defaults. */
-const reset = (): string => `for pod in pod1 pod2; do ip netns delete $pod 2>/dev/null || true; done
+const reset = (up: boolean): string => `for pod in pod1 pod2; do ip netns delete $pod 2>/dev/null || true; done
 # \`ip\` makes /run/netns a mount of its own first; a namespace that is mounted before that is in the way.
 ip netns add pod1
 rm -rf /var/lib/cni/*
@@ -55,9 +55,9 @@ ip link set ${PF} vf 0 trust on
 ip link set ${PF} vf 0 max_tx_rate 100 min_tx_rate 10
 ip link set ${PF} vf 0 state disable
 ip link set ${PF} vf 0 mac 02:00:5e:20:00:01
-ip link set $name mtu 1480 up
+ip link set $name mtu 1480
 ip link property add dev $name altname enp1s16
-until ip -j link show $name | grep -q '"operstate":"UP"'; do :; done
+${up ? `ip link set $name up; until ip -j link show $name | grep -q '"operstate":"UP"'; do :; done` : ""}
 `;
 
 const device = (): string => `/sys/bus/pci/devices/${vf.pci}`;
@@ -94,7 +94,8 @@ const fresh: readonly Step[] = [
 	["netns", "pod1"],
 ];
 
-async function run(scenario: Pick<Scenario, "mode" | "before" | "target" | "after">): Promise<Outcome> {
+/** `up`: the VF is up on the host, as some distributions have it. It costs time: a carrier has to come back after each fault. */
+async function run(scenario: Pick<Scenario, "mode" | "before" | "target" | "after">, up = false): Promise<Outcome> {
 	const after = scenario.after.map(
 		(step) => step.map((word) => word.replace("VF/", `${device()}/`)) as unknown as Step,
 	);
@@ -104,7 +105,7 @@ async function run(scenario: Pick<Scenario, "mode" | "before" | "target" | "afte
 			...scenario,
 			after,
 			configurations: { network: configuration(), collect: configuration({ "cni.dev/valid-attachments": [] }) },
-			reset: reset(),
+			reset: reset(up),
 			watch: [["links"], ["files", "/var/lib/cni"], ["symlink", `${device()}/driver`]],
 		},
 		"/tmp/faults",
@@ -134,16 +135,17 @@ function expectClean({ violations, unanswered }: Outcome): void {
 }
 
 describe("ADD killed", () => {
-	test.each(Object.entries(aftermaths))("%s", async (_, after) => {
-		const outcome = await run({ mode: "kill", before: fresh, target: ADD, after });
+	test.each(Object.entries(aftermaths))("%s", async (name, after) => {
+		const outcome = await run({ mode: "kill", before: fresh, target: ADD, after }, name === "DEL");
 		expectClean(outcome);
 		expect(outcome.points).toBeGreaterThan(30);
 	});
 });
 
 describe("DEL killed", () => {
-	test.each(Object.entries(aftermaths))("%s", async (_, after) => {
-		const outcome = await run({ mode: "kill", before: [...fresh, ["call", ...ADD]], target: DEL, after });
+	test.each(Object.entries(aftermaths))("%s", async (name, after) => {
+		const before: Step[] = [...fresh, ["call", ...ADD]];
+		const outcome = await run({ mode: "kill", before, target: DEL, after }, name === "DEL");
 		expectClean(outcome);
 		expect(outcome.points).toBeGreaterThan(15);
 	});

@@ -11,6 +11,7 @@
 #include "tracer.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -36,7 +37,7 @@ static const char *name_of(unsigned long number)
 }
 
 /* Whether the call can change something that outlives the process. Sends are changes unless proven otherwise. */
-static bool changes(const struct __ptrace_syscall_info *info)
+static bool changes(pid_t tid, const struct __ptrace_syscall_info *info)
 {
 	switch (info->entry.nr) {
 	case SYS_open:
@@ -49,10 +50,15 @@ static bool changes(const struct __ptrace_syscall_info *info)
 	case SYS_rename: case SYS_renameat: case SYS_renameat2: case SYS_link: case SYS_linkat: case SYS_symlink: case SYS_symlinkat:
 	case SYS_unlink: case SYS_unlinkat: case SYS_rmdir: case SYS_mkdir: case SYS_mkdirat: case SYS_mknod: case SYS_mknodat:
 	case SYS_chmod: case SYS_fchmod: case SYS_fchmodat: case SYS_chown: case SYS_fchown: case SYS_fchownat:
-	case SYS_ioctl: case SYS_mount: case SYS_umount2: case SYS_unshare: case SYS_kill: case SYS_tgkill:
-	case SYS_clone: case SYS_clone3: case SYS_fork: case SYS_vfork: case SYS_execve: case SYS_execveat:
+	case SYS_ioctl: case SYS_mount: case SYS_umount2: case SYS_unshare: case SYS_kill:
+	case SYS_fork: case SYS_vfork: case SYS_execve: case SYS_execveat:
 	case SYS_exit_group: /* the place where all has been done */
 		return true;
+	/* Threads end with their process, and Go starts another number of them each time. */
+	case SYS_clone:
+		return !(info->entry.args[0] & CLONE_THREAD);
+	case SYS_clone3:
+		return !(ptrace(PTRACE_PEEKDATA, tid, info->entry.args[0], 0) & CLONE_THREAD);
 	default:
 		return false;
 	}
@@ -212,14 +218,14 @@ static void at_call(struct run *run, pid_t tid)
 		return;
 	}
 	if (info.op != PTRACE_SYSCALL_INFO_ENTRY || outcome->hit ||
-	    (run->fault.changing_only && !changes(&info)) || (run->fault.mode == FAULT_FAIL && !can_fail(info.entry.nr)))
+	    (run->fault.changing_only && !changes(tid, &info)) || (run->fault.mode == FAULT_FAIL && !can_fail(info.entry.nr)))
 		return;
 	outcome->calls++;
 	if (run->fault.list) {
 		char text[64];
 
 		describe(tid, &info, text, sizeof(text));
-		fprintf(run->fault.list, "%ld%s %s\n", outcome->calls, changes(&info) ? "*" : "", text);
+		fprintf(run->fault.list, "%ld%s %s\n", outcome->calls, changes(tid, &info) ? "*" : "", text);
 	}
 	if (run->fault.mode == FAULT_NONE || outcome->calls != run->fault.at)
 		return;
