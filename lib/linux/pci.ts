@@ -4,7 +4,7 @@
  * Source: Documentation/ABI/testing/sysfs-bus-pci. `net/` folders list only interfaces in the network namespace of the sysfs mount, which
  * is the host's: a VF whose interface is in a pod has none here.
  */
-import { listIfPresent, readLinkIfPresent, readText, statIfPresent } from "./files.ts";
+import { listIfPresent, readLinkIfPresent, readText, readTextIfPresent, statIfPresent } from "./files.ts";
 import * as sys from "./sys.ts";
 
 const PCI_DEVICES = "/sys/bus/pci/devices";
@@ -99,14 +99,20 @@ export function isPf(pci: string): boolean {
 	return isPciAddress(pci) && statIfPresent(`${devicePath(pci)}/sriov_totalvfs`) !== undefined;
 }
 
-/** How many VFs the PF at PCI address `pf` has now; 0 for a device without SR-IOV. */
-export function vfCount(pf: string): number {
-	try {
-		return numberIn(pf, "sriov_numvfs");
-	} catch (error) {
-		if (sys.isSystemError(error, "ENOENT", "ENOTDIR")) return 0;
-		throw error;
-	}
+/** How many VFs the PF at PCI address `pf` has now; undefined for a device that cannot have any. */
+export function vfCount(pf: string): number | undefined {
+	const count = isPciAddress(pf) ? readTextIfPresent(`${devicePath(pf)}/sriov_numvfs`) : undefined;
+	return count === undefined ? undefined : Number(count);
+}
+
+/** PCI addresses of all devices, sorted. */
+export function listDevices(): string[] {
+	return listIfPresent(PCI_DEVICES)?.filter(isPciAddress) ?? [];
+}
+
+/** Whether the device is a network controller: class 02 of the PCI Code and ID Assignment Specification. */
+export function isNetworkController(pci: string): boolean {
+	return readTextIfPresent(`${devicePath(pci)}/class`)?.startsWith("0x02") ?? false;
 }
 
 /** Name of the VF's interface, if it is in the host's namespace and its driver makes one. */

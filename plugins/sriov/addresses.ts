@@ -10,18 +10,21 @@ import type { Sandbox } from "../../lib/linux/sandbox.ts";
 import type { UndoStack } from "../../lib/linux/undo-stack.ts";
 import type { Link } from "../../lib/netlink/link.ts";
 
-/** How long announcements wait for the carrier, as in the Go plugin. */
+/** How long announcements wait for a carrier: as the Go plugin does, and longer where one has to come: some drivers are slow to see it. */
 const CARRIER_DEADLINE_MS = 200;
+const EXPECTED_CARRIER_DEADLINE_MS = 1000;
 
 /**
  * Runs the IPAM plugin (undefined: there is none) and configures `link` with what it gave; a VF without a netdev
- * (undefined) has its addresses reported only. Returns the part of the result that comes from IPAM.
+ * (undefined) has its addresses reported only. `expectsCarrier`: the link has one, or soon will. Returns the part of the result
+ * that comes from IPAM.
  */
 export function addAddresses(
 	request: Request,
 	ipam: string | undefined,
 	sandbox: Sandbox,
 	link: Link | undefined,
+	expectsCarrier: boolean,
 	undo: UndoStack,
 ): CniResult {
 	if (ipam === undefined) return {};
@@ -34,14 +37,15 @@ export function addAddresses(
 		...(routes && { routes }),
 		...(dns && { dns }),
 	};
-	if (link !== undefined) configure(sandbox, link, result);
+	if (link !== undefined) configure(sandbox, link, expectsCarrier, result);
 	return result;
 }
 
-function configure(sandbox: Sandbox, link: Link, { ips = [], routes = [] }: CniResult): void {
+function configure(sandbox: Sandbox, link: Link, expectsCarrier: boolean, { ips = [], routes = [] }: CniResult): void {
+	const deadlineMs = expectsCarrier ? EXPECTED_CARRIER_DEADLINE_MS : CARRIER_DEADLINE_MS;
 	sandbox.netns.run(() => {
 		configureInterface(sandbox.route, link, { ips, routes });
 		// Without a carrier the frames are lost, and so would those of the kernel be: then nobody is listening.
-		if (waitForCarrier(sandbox.route, link.index, CARRIER_DEADLINE_MS)) announce(link, ips);
+		if (waitForCarrier(sandbox.route, link.index, deadlineMs)) announce(link, ips);
 	});
 }

@@ -39,7 +39,7 @@ export function findPort(host: NetlinkSocket, address: string): VfPort | undefin
 	if (index === undefined) {
 		throw new CniError(Code.device, `PF ${pfName} has no link virtfn<N> to VF ${address}: was sriov_numvfs changed?`);
 	}
-	return { pfName, pfIndex: pf.index, vf: index as VfIndex };
+	return { pfName, pfIndex: pf.index, pfHasCarrier: pf.running, vf: index as VfIndex };
 }
 
 /** The same where it is still to be had: DEL goes on without. */

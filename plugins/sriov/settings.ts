@@ -12,6 +12,7 @@ import { getVf, setVf, type VfIndex, type VfSettings } from "../../lib/netlink/v
 export interface VfPort {
 	readonly pfName: string;
 	readonly pfIndex: LinkIndex;
+	readonly pfHasCarrier: boolean;
 	readonly vf: VfIndex;
 }
 

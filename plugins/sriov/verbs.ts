@@ -9,10 +9,10 @@ import { isAtLeast } from "../../lib/cni/version.ts";
 import { delegateCheck, delegateDel, delegateGc, delegateStatus } from "../../lib/linux/delegate.ts";
 import { withDeviceErrors } from "../../lib/linux/device-errors.ts";
 import { Sandbox } from "../../lib/linux/sandbox.ts";
-import { isSystemError } from "../../lib/linux/sys.ts";
 import { UndoStack } from "../../lib/linux/undo-stack.ts";
 import { Log } from "../../lib/log/log.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../../lib/netlink/socket.ts";
+import type { VfSettings } from "../../lib/netlink/vf.ts";
 import { addAddresses } from "./addresses.ts";
 import { checkPod, checkSettings } from "./check.ts";
 import { claim, requireFree, takeLock } from "./claim.ts";
@@ -30,12 +30,12 @@ import {
 	removeMarker,
 	removeRecord,
 	removeTemporary,
-	requireWritable,
 } from "./record.ts";
 import { release } from "./release.ts";
 import { salvage } from "./salvage.ts";
 import type { SriovConfig } from "./schema.ts";
-import { applySettings } from "./settings.ts";
+import { applySettings, type VfPort } from "./settings.ts";
+import { requireAvailable } from "./status.ts";
 
 function add(request: Request): CniResult {
 	const attachment = loadAttachment(request);
@@ -61,7 +61,7 @@ function add(request: Request): CniResult {
 	const settings = port && applySettings(host, port, record.original.settings, attachment.settings);
 	const inPod =
 		netdev && enterPod(host, sandbox, netdev, { name: request.ifName, mac: attachment.mac, mtu: attachment.mtu });
-	const ipam = addAddresses(request, attachment.ipam, sandbox, inPod, undo);
+	const ipam = addAddresses(request, attachment.ipam, sandbox, inPod, expectsCarrier(port, settings), undo);
 	writeDeviceInfo(attachment.config, record.pci, undo);
 	undo.commit();
 	log.debug("the VF is in the sandbox", { pci: record.pci, pf: record.pfName, vf: record.vfIndex });
@@ -78,6 +78,12 @@ function add(request: Request): CniResult {
 			},
 		],
 	};
+}
+
+/** Whether the card shows the VF a link: always, never, or as its PF has one. */
+function expectsCarrier(port: VfPort | undefined, settings: VfSettings | undefined): boolean {
+	if (settings?.linkState === "enable" || settings?.linkState === "disable") return settings.linkState === "enable";
+	return port?.pfHasCarrier === true;
 }
 
 /**
@@ -172,15 +178,10 @@ function gc(request: Request, valid: readonly ValidAttachment[] | undefined): vo
 	throwTogether(failures);
 }
 
-/** Cheap: it is polled every few seconds. */
 function status(request: Request): void {
-	const ipam = ipamOf(strictConfig(request));
-	try {
-		requireWritable();
-	} catch (error) {
-		if (!isSystemError(error)) throw error;
-		throw new CniError(Code.notAvailable, `no VF can be attached: ${error.message}`);
-	}
+	const config = strictConfig(request);
+	const ipam = ipamOf(config);
+	requireAvailable(config);
 	if (ipam !== undefined) delegateStatus(request, ipam);
 }
 

@@ -12,7 +12,7 @@ import {
 	links,
 	succeeded,
 } from "../support/pods.ts";
-import { createVfs, type Vf } from "../support/sriov.ts";
+import { createVfs, removeVfs, type Vf } from "../support/sriov.ts";
 
 const guest = useGuest();
 const PF = "eth0";
@@ -254,7 +254,11 @@ describe("GC", () => {
 
 describe("STATUS", () => {
 	const STATE = "/var/lib/cni/sriov";
-	const status = (more: Record<string, unknown> = {}) => callForAll("STATUS", network(0, more));
+	/** As runtimes ask: which VF it will be is not known. */
+	const status = (more: Record<string, unknown> = {}) => {
+		const { deviceID: _, ...rest } = network(0);
+		return callForAll("STATUS", { ...rest, ...more });
+	};
 
 	test("is silent when all is well, and leaves nothing", async () => {
 		const before = await hostState(guest());
@@ -282,5 +286,26 @@ describe("STATUS", () => {
 			status: 1,
 			json: { code: 50, msg: expect.stringMatching(/no IP addresses available in range set: 10\.9\.9\.1-10\.9\.9\.2/) },
 		});
+	});
+
+	test("50 when a device that is named is no VF, or not there", async () => {
+		expect(succeeded(await status({ deviceID: vfs[0]!.pci })).stdout).toBe("");
+		const { json } = await status({ deviceID: "0000:7f:00.1" });
+		expect(json).toMatchObject({ code: 50, msg: expect.stringContaining("/0000:7f:00.1 does not exist") });
+	});
+
+	test("50 when no PF has VFs, and 51 when pods had some", async () => {
+		const { pci } = vfs[0]!;
+		await createPod(guest(), "last");
+		succeeded(await call("ADD", network(0), "last"));
+		await removeVfs(guest(), PF);
+		expect((await status()).json).toMatchObject({
+			code: 51,
+			msg: expect.stringMatching(`^no VF can be attached: no PF has VFs: sriov_numvfs is 0 for .*lost theirs: ${pci}$`),
+		});
+		succeeded(await call("DEL", network(0), "last"));
+		expect((await status()).json).toMatchObject({ code: 50, msg: expect.stringMatching(/^no VF .* is 0 for [^;]*$/) });
+		vfs = await createVfs(guest(), PF, 1);
+		expect(succeeded(await status()).stdout).toBe("");
 	});
 });

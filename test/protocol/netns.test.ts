@@ -73,6 +73,7 @@ function fakeSysfs(root: string): void {
 	netdev(PF, "aaa_rep0", { phys_switch_id: "abcd", phys_port_name: "pf0vf0" });
 	netdev(PF, "ens1f0np0", { phys_switch_id: "abcd", phys_port_name: "p0" });
 	file(join(device(PF), "sriov_numvfs"), "3\n");
+	file(join(device(PF), "class"), "0x020000\n");
 	for (const [place, vf] of ["0000:3b:02.0", VF, "0000:3b:02.2"].entries()) {
 		mkdirSync(device(vf), { recursive: true });
 		symlinkSync(`../${PF}`, join(device(vf), "physfn"));
@@ -109,7 +110,10 @@ test("a VF's PF, place, interface and driver are found in sysfs", () => {
 		// physfn leads to a PF that has no link back: its VFs were made anew meanwhile.
 		[["vfIndex", "0000:5e:02.0"], null],
 		[["vfCount", PF], 3],
-		[["vfCount", VF], 0],
+		[["vfCount", VF], null],
+		[["listDevices"], ["0000:3b:00.0", "0000:3b:02.0", VF, "0000:3b:02.2", "0000:5e:00.0", "0000:5e:02.0"]],
+		[["isNetworkController", PF], true],
+		[["isNetworkController", VF], false],
 		[["vfNetdev", VF], "ens1f0v1"],
 		[["vfNetdev", "0000:3b:02.0"], "eth9"],
 		[["vfNetdev", "0000:3b:02.2"], null],

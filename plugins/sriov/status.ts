@@ -1,0 +1,56 @@
+/**
+ * STATUS: whether an ADD can work. Cheap: it is polled every few seconds.
+ */
+import { CniError, Code } from "../../lib/cni/error.ts";
+import * as pci from "../../lib/linux/pci.ts";
+import { isSystemError } from "../../lib/linux/sys.ts";
+import { NETLINK_ROUTE, NetlinkSocket } from "../../lib/netlink/socket.ts";
+import { pciAddressIfAny } from "./config.ts";
+import { findPort } from "./device.ts";
+import { listMarked, requireWritable } from "./record.ts";
+import type { SriovConfig } from "./schema.ts";
+
+/** Throws CniError: 50 where no VF can be attached, 51 where pods have lost theirs, too. */
+export function requireAvailable(config: SriovConfig): void {
+	try {
+		requireWritable();
+	} catch (error) {
+		if (!isSystemError(error)) throw error;
+		throw new CniError(Code.notAvailable, `no VF can be attached: ${error.message}`);
+	}
+	const named = pciAddressIfAny(config);
+	const why = named === undefined ? whyNoVfs() : whyNot(named);
+	if (why === undefined) return;
+	const lost = listMarked().filter((each) => (named === undefined || each === named) && !pci.exists(each));
+	if (lost.length === 0) throw new CniError(Code.notAvailable, `no VF can be attached: ${why}`);
+	throw new CniError(
+		Code.limitedConnectivity,
+		`no VF can be attached: ${why}; pods have lost theirs: ${lost.join(", ")}`,
+	);
+}
+
+/** The device of a configuration that names one: most leave that to the device plugin. */
+function whyNot(device: string): string | undefined {
+	using host = NetlinkSocket.open(NETLINK_ROUTE);
+	try {
+		findPort(host, device);
+		return undefined;
+	} catch (error) {
+		if (error instanceof CniError) return error.message;
+		throw error;
+	}
+}
+
+/** Undefined where there is a PF with VFs, or no PF at all but a network card: in a virtual machine VFs look like that. */
+function whyNoVfs(): string | undefined {
+	const devices = pci.listDevices();
+	const unused: string[] = [];
+	for (const device of devices) {
+		const count = pci.vfCount(device);
+		if (count === undefined || !pci.isNetworkController(device)) continue;
+		if (count > 0) return undefined;
+		unused.push(device);
+	}
+	if (unused.length > 0) return `no PF has VFs: sriov_numvfs is 0 for ${unused.join(", ")}`;
+	return devices.some(pci.isNetworkController) ? undefined : "this node has no network card on its PCI bus";
+}
