@@ -30,12 +30,7 @@ export interface Link {
 	readonly altNames: readonly string[];
 	/** Lower-case hex pairs joined by ":"; "" where the interface has no address. */
 	readonly mac: string;
-	/** The address that the hardware came with; not told by every driver (and igbvf's changes). */
-	readonly permanentMac?: string;
 	readonly mtu: number;
-	/** Limits of the MTU; 0 in `maxMtu` means none. Kernel 4.19 and later. */
-	readonly minMtu?: number;
-	readonly maxMtu?: number;
 	/** IFF_* of linux/if.h. */
 	readonly flags: number;
 	/** IFF_UP: the administrator's wish. */
@@ -43,21 +38,21 @@ export interface Link {
 	/** IFF_RUNNING: it is up and has a carrier. */
 	readonly running: boolean;
 	readonly operState: OperState;
-	/** How many users (IFF_PROMISC, packet sockets, bridges) want every frame. */
-	readonly promiscuity: number;
-	/** The same for all multicast frames. Kernel 6.1 and later. */
-	readonly allMulti?: number;
 	/** ARPHRD_* of linux/if_arp.h: 1 Ethernet, 32 InfiniBand. */
 	readonly type: number;
 	/** What kind of software interface it is: "veth", "bridge"; hardware has none. */
 	readonly kind?: string;
 	/** The administrator's remark. */
 	readonly alias?: string;
+	/** Longest queue of frames to send. */
+	readonly txQueueLength: number;
+	/** Group of interfaces, 0 if the administrator made none. */
+	readonly group: number;
 	/** Name of the device on its bus: the PCI address. Kernel 5.14 and later. */
 	readonly parentDevice?: string;
 }
 
-/** Changes that go into one request, made in the kernel's order: netns, MAC, MTU, name, alias, flags. */
+/** Changes that go into one request, made in the kernel's order: netns, MAC, MTU, name, alias, flags, queue length, group. */
 export interface LinkChange {
 	readonly netnsFd?: number;
 	readonly mac?: string;
@@ -66,6 +61,8 @@ export interface LinkChange {
 	readonly name?: string;
 	/** "" removes it. */
 	readonly alias?: string;
+	readonly txQueueLength?: number;
+	readonly group?: number;
 	readonly up?: boolean;
 	readonly promiscuous?: boolean;
 	readonly allMulticast?: boolean;
@@ -80,18 +77,15 @@ const RTM_DELLINKPROP = 109;
 const IFLA_ADDRESS = 1;
 const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
+const IFLA_TXQLEN = 13;
 const IFLA_OPERSTATE = 16;
 const IFLA_LINKINFO = 18;
 const IFLA_IFALIAS = 20;
+const IFLA_GROUP = 27;
 const IFLA_NET_NS_FD = 28;
-const IFLA_PROMISCUITY = 30;
-const IFLA_MIN_MTU = 50;
-const IFLA_MAX_MTU = 51;
 const IFLA_PROP_LIST = 52;
 const IFLA_ALT_IFNAME = 53;
-const IFLA_PERM_ADDRESS = 54;
 const IFLA_PARENT_DEV_NAME = 56;
-const IFLA_ALLMULTI = 61;
 const IFLA_INFO_KIND = 1;
 
 export const IFF_UP = 0x1;
@@ -169,7 +163,8 @@ function parseLink(socket: NetlinkSocket, message: Message): Link | undefined {
 		up: (flags & IFF_UP) !== 0,
 		running: (flags & IFF_RUNNING) !== 0,
 		operState: "unknown",
-		promiscuity: 0,
+		txQueueLength: 0,
+		group: 0,
 		type: message.u16(2),
 	};
 	const attribute = message.attributes(IFINFOMSG_BYTES);
@@ -184,6 +179,12 @@ function parseLink(socket: NetlinkSocket, message: Message): Link | undefined {
 			case IFLA_MTU:
 				link.mtu = attribute.u32();
 				break;
+			case IFLA_TXQLEN:
+				link.txQueueLength = attribute.u32();
+				break;
+			case IFLA_GROUP:
+				link.group = attribute.u32();
+				break;
 			case IFLA_OPERSTATE:
 				link.operState = OPER_STATES[attribute.u8()] ?? "unknown";
 				break;
@@ -193,26 +194,11 @@ function parseLink(socket: NetlinkSocket, message: Message): Link | undefined {
 			case IFLA_IFALIAS:
 				link.alias = attribute.text();
 				break;
-			case IFLA_PROMISCUITY:
-				link.promiscuity = attribute.u32();
-				break;
-			case IFLA_MIN_MTU:
-				link.minMtu = attribute.u32();
-				break;
-			case IFLA_MAX_MTU:
-				link.maxMtu = attribute.u32();
-				break;
 			case IFLA_PROP_LIST:
 				parseAltNames(attribute.nested(), altNames);
 				break;
-			case IFLA_PERM_ADDRESS:
-				link.permanentMac = formatMac(attribute.bytes());
-				break;
 			case IFLA_PARENT_DEV_NAME:
 				link.parentDevice = attribute.text();
-				break;
-			case IFLA_ALLMULTI:
-				link.allMulti = attribute.u32();
 				break;
 		}
 	}
@@ -249,6 +235,8 @@ export function setLink(socket: NetlinkSocket, index: LinkIndex, change: LinkCha
 	if (change.mtu !== undefined) message.attributeU32(IFLA_MTU, change.mtu);
 	if (change.name !== undefined) message.attributeText(IFLA_IFNAME, change.name);
 	if (change.alias !== undefined) message.attributeText(IFLA_IFALIAS, change.alias);
+	if (change.txQueueLength !== undefined) message.attributeU32(IFLA_TXQLEN, change.txQueueLength);
+	if (change.group !== undefined) message.attributeU32(IFLA_GROUP, change.group);
 	socket.change(message, linkRequest(socket, "RTM_SETLINK", index));
 	if (change.netnsFd !== undefined) socket.linkNames.delete(index);
 	else if (change.name !== undefined) socket.linkNames.set(index, change.name);

@@ -95,6 +95,9 @@ export function claim(
 				up: netdev.up,
 				promiscuous: (netdev.flags & IFF_PROMISC) !== 0,
 				allMulticast: (netdev.flags & IFF_ALLMULTI) !== 0,
+				alias: netdev.alias ?? "",
+				txQueueLength: netdev.txQueueLength,
+				group: netdev.group,
 				parentDevice: netdev.parentDevice ?? "",
 			},
 			// A PF that lists none reports none; one that leaves out ours is asked again.

@@ -18,6 +18,7 @@ import {
 	listLinks,
 	moveLink,
 	removeAltName,
+	setLink,
 	setLinkDown,
 	setLinkFlags,
 	setLinkMac,
@@ -201,12 +202,13 @@ const nameIsTaken = (original: OriginalNetdev): string =>
 	`the name ${original.name} is taken on the host by another interface`;
 
 /**
- * MTU, flags, alternative names, MAC and up or down of a netdev that is home. `freeMac` makes the PF forget the VF's administrative
+ * MTU, flags, labels, alternative names, MAC and up or down of a netdev that is home. `freeMac` makes the PF forget the VF's administrative
  * MAC. Returns what could not be put back.
  */
 export function restoreRest(host: NetlinkSocket, link: Link, original: OriginalNetdev, freeMac: () => void): string[] {
 	const failures: string[] = [];
 	failures.push(...collect(() => restoreFlags(host, link, original)));
+	failures.push(...collect(() => restoreLabels(host, link, original)));
 	if (original.mtu !== 0 && link.mtu !== original.mtu) {
 		failures.push(...collect(() => setLinkMtu(host, link.index, original.mtu)));
 	}
@@ -231,6 +233,16 @@ function restoreFlags(host: NetlinkSocket, link: Link, { promiscuous, allMultica
 	const isAllMulticast = (link.flags & IFF_ALLMULTI) !== 0;
 	if (isPromiscuous === promiscuous && isAllMulticast === allMulticast) return;
 	setLinkFlags(host, link.index, { promiscuous, allMulticast });
+}
+
+/** Remark, queue length and group. */
+function restoreLabels(host: NetlinkSocket, link: Link, { alias, txQueueLength, group }: OriginalNetdev): void {
+	const change = {
+		...(alias !== undefined && alias !== (link.alias ?? "") && { alias }),
+		...(txQueueLength !== undefined && txQueueLength !== link.txQueueLength && { txQueueLength }),
+		...(group !== undefined && group !== link.group && { group }),
+	};
+	if (Object.keys(change).length > 0) setLink(host, link.index, change);
 }
 
 /**

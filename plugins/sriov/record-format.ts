@@ -25,6 +25,10 @@ export interface OriginalNetdev {
 	/** The administrator's wish for all frames, of all destinations and of all multicast ones. */
 	readonly promiscuous: boolean;
 	readonly allMulticast: boolean;
+	/** Remark, queue length and group, which a pod may change; undefined in a record of Go's. */
+	readonly alias: string | undefined;
+	readonly txQueueLength: number | undefined;
+	readonly group: number | undefined;
 	/** Name of its device on its bus, by which it is known wherever it is; "" where the kernel does not tell (before 5.14). */
 	readonly parentDevice: string;
 }
@@ -106,6 +110,9 @@ function formatOriginal(record: VfRecord): JsonObject {
 							up: netdev.up,
 							promiscuous: netdev.promiscuous,
 							allMulticast: netdev.allMulticast,
+							alias: netdev.alias ?? null,
+							txQueueLength: netdev.txQueueLength ?? null,
+							group: netdev.group ?? null,
 							parentDevice: netdev.parentDevice,
 						},
 			// What Go's format cannot say: that the PF reports no settings, or not this one.
@@ -155,6 +162,9 @@ export function parseNetdev(go: JsonObject, own: JsonObject | undefined, pci: st
 		up: netdev?.up === true,
 		promiscuous: netdev?.promiscuous === true,
 		allMulticast: netdev?.allMulticast === true,
+		alias: typeof netdev?.alias === "string" ? netdev.alias : undefined,
+		txQueueLength: typeof netdev?.txQueueLength === "number" ? netdev.txQueueLength : undefined,
+		group: typeof netdev?.group === "number" ? netdev.group : undefined,
 		// Go knows no VF whose netdev hangs on anything but the PCI device. (A record that was cut off may have lost it, too.)
 		parentDevice: typeof netdev?.parentDevice === "string" ? netdev.parentDevice : pci,
 	};

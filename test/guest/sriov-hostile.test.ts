@@ -127,6 +127,21 @@ test("a VF that was promiscuous before is so after", async () => {
 	await sh(`ip link set ${vf.netdev} promisc off`);
 });
 
+test("what a pod writes on its VF's label is gone after, and the host's is there again", async () => {
+	await sh(`ip link set ${vf.netdev} alias rack-4 txqueuelen 700 group 7`);
+	before = await hostState(guest());
+	succeeded(await call("ADD"));
+	await sh("ip -n pod1 link set net1 alias mine txqueuelen 1 group 8");
+	succeeded(await call("DEL"));
+	expect(await hostState(guest())).toEqual(before);
+	await sh(`ip link set ${vf.netdev} alias "" txqueuelen 1000 group 0`);
+	before = await hostState(guest());
+	succeeded(await call("ADD"));
+	await sh("ip -n pod1 link set net1 alias mine");
+	succeeded(await call("DEL"));
+	expect(await hostState(guest())).toEqual(before);
+});
+
 test("a logFile that is a pipe holds nothing up, and one that is a file gets the lines", async () => {
 	await sh("mkfifo /tmp/pipe");
 	expect(succeeded(await call("ADD", { logLevel: "debug", logFile: "/tmp/pipe" })).stderr).toContain(

@@ -28,14 +28,12 @@ function asLink(shown: any): object {
 		altNames: shown.altnames ?? [],
 		mac: shown.address,
 		mtu: shown.mtu,
-		minMtu: shown.min_mtu,
-		maxMtu: shown.max_mtu,
 		up: shown.flags.includes("UP"),
 		// iproute2 prints NO-CARRIER for a link that is up and not running.
 		running: shown.flags.includes("UP") && !shown.flags.includes("NO-CARRIER"),
+		txQueueLength: shown.txqlen,
+		group: shown.group === "default" ? 0 : Number(shown.group),
 		operState: shown.operstate.toLowerCase(),
-		promiscuity: shown.promiscuity,
-		...(shown.allmulti === undefined ? {} : { allMulti: shown.allmulti }),
 		...(shown.ifalias === undefined ? {} : { alias: shown.ifalias }),
 		...(shown.linkinfo?.info_kind === undefined ? {} : { kind: shown.linkinfo.info_kind }),
 	};
@@ -44,7 +42,7 @@ function asLink(shown: any): object {
 test("a link is told as `ip` tells it", () => {
 	using lab = new NetnsLab();
 	const netns = pairIn(lab);
-	ip(netns, "link set v0 mtu 1400 promisc on alias of-the-pod up");
+	ip(netns, "link set v0 mtu 1400 promisc on alias of-the-pod txqueuelen 500 group 7 up");
 	ip(netns, "link property add dev v0 altname enp1s0f0v0 altname a-name-of-more-than-fifteen-letters");
 	const [byName, byAltName, byIndex, all] = fixture.values(netns, [
 		find,
@@ -84,13 +82,21 @@ test("300 links are listed completely", () => {
 	expect(links).toHaveLength(301);
 });
 
-test("one request changes MAC, MTU, name, alias and state", () => {
+test("one request changes MAC, MTU, name, alias, queue length, group and state", () => {
 	using lab = new NetnsLab();
 	const netns = pairIn(lab);
-	const change = { mac: "02:00:00:00:00:01", mtu: 1300, name: "net1", alias: "was v0", up: true };
+	const change = {
+		mac: "02:00:00:00:00:01",
+		mtu: 1300,
+		name: "net1",
+		alias: "was v0",
+		txQueueLength: 9,
+		group: 7,
+		up: true,
+	};
 	fixture.values(netns, [find, ["setLink", index, change]]);
 	const [shown] = ipJson(netns, "link show net1");
-	expect(shown).toMatchObject({ address: "02:00:00:00:00:01", mtu: 1300, ifalias: "was v0" });
+	expect(shown).toMatchObject({ address: "02:00:00:00:00:01", mtu: 1300, ifalias: "was v0", txqlen: 9, group: "7" });
 	expect(shown.flags).toContain("UP");
 });
 

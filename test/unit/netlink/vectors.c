@@ -184,7 +184,6 @@ static void put_vf(int vf, int vlan, int qos, int protocol, int max, int min, __
 static void answers(void)
 {
 	unsigned char mac[6] = { 0x52, 0x54, 0, 0xaa, 0, 1 };
-	unsigned char permanent[6] = { 0x52, 0x54, 0, 0xaa, 0, 2 };
 	struct ifinfomsg info = { .ifi_type = ARPHRD_ETHER,
 				  .ifi_index = 2,
 				  .ifi_flags = IFF_UP | IFF_BROADCAST | IFF_RUNNING | IFF_MULTICAST };
@@ -194,16 +193,13 @@ static void answers(void)
 	put_text(IFLA_IFNAME, "eth0");
 	put_u32(IFLA_MTU, 9000);
 	put_u8(IFLA_OPERSTATE, IF_OPER_UP);
-	put_u32(IFLA_PROMISCUITY, 2);
-	put_u32(IFLA_ALLMULTI, 1);
-	put_u32(IFLA_MIN_MTU, 68);
-	put_u32(IFLA_MAX_MTU, 9216);
+	put_u32(IFLA_TXQLEN, 1000);
+	put_u32(IFLA_GROUP, 7);
 	put(IFLA_ADDRESS, mac, sizeof(mac));
 	put_text(IFLA_IFALIAS, "uplink");
 	list = nest(IFLA_LINKINFO);
 	put(IFLA_INFO_KIND, "veth", 4);
 	nest_end(list);
-	put(IFLA_PERM_ADDRESS, permanent, sizeof(permanent));
 	list = nest(IFLA_PROP_LIST | NLA_F_NESTED);
 	put_text(IFLA_ALT_IFNAME, "enp1s0f0");
 	put_text(IFLA_ALT_IFNAME, "uplink-of-rack-4");

@@ -22,6 +22,9 @@ const record: VfRecord = {
 			up: true,
 			promiscuous: true,
 			allMulticast: false,
+			alias: "rack 4",
+			txQueueLength: 500,
+			group: 7,
 			parentDevice: "0000:01:10.0",
 		},
 		settings: {
