@@ -116,7 +116,10 @@ declare module "native:sys" {
 		/** More on stdout than this: killed, EFBIG. */
 		readonly maxOutput: number;
 	}
-	/** Runs a program to its end: stdin given, stdout captured, stderr passed through. Throws when it cannot be started. */
+	/**
+	 * Runs a program to its end: stdin given, stdout captured, stderr passed through. The kernel kills it when we are killed.
+	 * Throws when it cannot be started.
+	 */
 	export function spawn(options: SpawnOptions): {
 		status: number | null;
 		signal: number | null;

@@ -1,11 +1,13 @@
 /**
  * A plugin that delegates to another: in its own process where that is the same executable, else by running it.
  */
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
 import {
 	chmodSync,
 	closeSync,
 	copyFileSync,
+	existsSync,
 	linkSync,
 	mkdirSync,
 	mkdtempSync,
@@ -259,15 +261,73 @@ describe("another delegate", () => {
 		// Under this name it is no applet: that it ran at all is what counts.
 		expect((await answer).json.msg).toBe('plugin "busy-file" failed with exit status 2 and no error message');
 	});
+
+	it("ends with us: killed while it works, we leave none behind that goes on when DEL has come and gone", async () => {
+		const [fifo, went, pidFile] = ["go-on", "went-on", "pid"].map((name) => join(foreign, name)) as [
+			string,
+			string,
+			string,
+		];
+		execFileSync("mkfifo", [fifo]);
+		script("patient", `echo $$ >"${pidFile}"; read -r _ <"${fifo}"; echo >"${went}"`);
+		const parent = start("ADD", foreign, config("patient"));
+		await until("the delegate says who it is", () => readTextOrNothing(pidFile).endsWith("\n"));
+		const delegate = Number(readFileSync(pidFile, "utf8"));
+		parent.kill("SIGKILL");
+		await once(parent, "exit");
+		// From here on a runtime may call DEL. With both ends open, this waits for nobody who reads.
+		const both = openSync(fifo, "r+");
+		writeFileSync(both, "go on\n");
+		await until("the delegate is gone", () => isGone(delegate));
+		closeSync(both);
+		expect(existsSync(went)).toBe(false);
+	});
+
+	it("does not begin to work where we have been killed before it was ours to take along", async () => {
+		const went = join(foreign, "went-on");
+		script("late", `echo >"${went}"`);
+		// Before its execve the delegate calls dup2 for its stdin, and we never do: it stops there, and we are killed meanwhile.
+		const trace = join(folder, "trace");
+		const wrapper = `strace -f -qq -o ${trace} -e trace=/^dup[23]$ -e inject=/^dup[23]$:signal=STOP:when=1`;
+		const tracer = start("ADD", foreign, config("late"), { wrapper });
+		await until("the delegate stops", () => readTextOrNothing(trace).includes("stopped by SIGSTOP"));
+		const parent = onlyChildOf(tracer.pid!);
+		const delegate = onlyChildOf(parent);
+		process.kill(parent, "SIGKILL");
+		await until("we are gone", () => isGone(parent));
+		process.kill(delegate, "SIGCONT");
+		await once(tracer, "exit");
+		expect(existsSync(went)).toBe(false);
+	});
 });
 
-/** Resolves when the process waits for a time to pass. */
-async function sleeping(pid: number): Promise<void> {
+/** Polls for a condition; fails when it does not come about. */
+async function until(what: string, condition: () => boolean): Promise<void> {
 	const deadline = Date.now() + 10_000;
-	for (;;) {
-		const where = readFileSync(`/proc/${pid}/wchan`, "utf8");
-		if (where.includes("nanosleep")) return;
-		if (Date.now() > deadline) throw new Error(`process ${pid} does not sleep, it is in ${where}`);
+	while (!condition()) {
+		if (Date.now() > deadline) throw new Error(`waited in vain: ${what}`);
 		await new Promise((resolve) => setTimeout(resolve, 5));
 	}
+}
+
+/** Resolves when the process waits for a time to pass. */
+const sleeping = (pid: number): Promise<void> =>
+	until(`process ${pid} sleeps`, () => readFileSync(`/proc/${pid}/wchan`, "utf8").includes("nanosleep"));
+
+const readTextOrNothing = (path: string): string => (existsSync(path) ? readFileSync(path, "utf8") : "");
+
+/** Whether the process has ended; whoever inherited it may have left it as a zombie. */
+function isGone(pid: number): boolean {
+	try {
+		return /^State:\tZ/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
+	} catch (error) {
+		if (["ENOENT", "ESRCH"].includes((error as NodeJS.ErrnoException).code!)) return true;
+		throw error;
+	}
+}
+
+function onlyChildOf(pid: number): number {
+	const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ");
+	expect(children).toHaveLength(1);
+	return Number(children[0]);
 }

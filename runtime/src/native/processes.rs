@@ -8,7 +8,10 @@ use rquickjs::{Array, Object, Value};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::{Errno, ioctl_fionbio, retry_on_intr};
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, waitpid};
+use rustix::process::{
+    Pid, Signal, WaitOptions, WaitStatus, getpid, getppid, kill_process, set_parent_process_death_signal, waitpid,
+};
+use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -115,6 +118,9 @@ fn start(program: &Program) -> Result<Child, Errno> {
     }
     command.env_clear().envs(program.environment.iter().map(|(name, value)| (name, value)));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+    let parent = getpid();
+    // SAFETY: between fork and execve there are two system calls, and neither memory is allocated nor a lock taken.
+    unsafe { command.pre_exec(move || end_with(parent)) };
     // Whoever started us may ignore SIGCHLD, which is inherited: then the kernel would not keep the child's status.
     // SAFETY: the default action for SIGCHLD runs no code.
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
@@ -134,6 +140,21 @@ fn start(program: &Program) -> Result<Child, Errno> {
             Err(errno)
         }
     }
+}
+
+/// In the child: whatever ends us ends it, too. A runtime kills us at its deadline with SIGKILL and calls DEL; what the child did
+/// after that, nobody would undo. The kernel sends the signal before our own end can be waited for.
+///
+/// It does so when the *thread* that has made the child ends: we have only one. An execve leaves the setting alone, unless the
+/// program is set-user-ID or has capabilities; a child's own children do not inherit it.
+fn end_with(parent: Pid) -> io::Result<()> {
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    // Had the parent ended before that, no signal would come. None: it is in another PID namespace than its child, and
+    // cannot be told from whoever has adopted that.
+    if getppid().is_some_and(|now| now != parent) {
+        return Err(Errno::SRCH.into());
+    }
+    Ok(())
 }
 
 impl Child {
