@@ -59,7 +59,16 @@ test("what is no network namespace is refused by name, with code 4", () => {
 const PF = "0000:3b:00.0";
 const VF = "0000:3b:02.1";
 
-/** A sysfs with a PF in switchdev mode and three VFs: with a netdev, with a virtio netdev, with a userspace driver. */
+/** The second function of a card. Its offset is 237 and its stride 2, so that all but the first nine VFs are on the next bus. */
+const LARGE_PF = "0000:81:00.1";
+const LARGE_PF_VFS = [
+	...["81:1d.6", "81:1e.0", "81:1e.2", "81:1e.4", "81:1e.6", "81:1f.0", "81:1f.2", "81:1f.4", "81:1f.6"],
+	...["82:00.0", "82:00.2", "82:00.4"],
+].map((rest) => `0000:${rest}`);
+/** Where VF 12 of it would be, and an address between VF 10 and 11: physfn of both leads to the PF, which knows neither. */
+const STRAY_VFS = ["0000:82:00.6", "0000:82:00.3"];
+
+/** A sysfs with a PF in switchdev mode and three VFs: with a netdev, with a virtio netdev, with a userspace driver. And others. */
 function fakeSysfs(root: string): void {
 	const device = (pci: string) => join(root, "bus/pci/devices", pci);
 	const file = (path: string, text: string) => {
@@ -87,6 +96,13 @@ function fakeSysfs(root: string): void {
 	netdev("0000:5e:00.0", "enp94s0", {});
 	mkdirSync(device("0000:5e:02.0"), { recursive: true });
 	symlinkSync("../0000:5e:00.0", join(device("0000:5e:02.0"), "physfn"));
+	file(join(device(LARGE_PF), "sriov_offset"), "237\n");
+	file(join(device(LARGE_PF), "sriov_stride"), "2\n");
+	for (const vf of [...LARGE_PF_VFS, ...STRAY_VFS]) {
+		mkdirSync(device(vf));
+		symlinkSync(`../${LARGE_PF}`, join(device(vf), "physfn"));
+	}
+	for (const [place, vf] of LARGE_PF_VFS.entries()) symlinkSync(`../${vf}`, join(device(LARGE_PF), `virtfn${place}`));
 }
 
 test("a VF's PF, place, interface and driver are found in sysfs", () => {
@@ -109,9 +125,17 @@ test("a VF's PF, place, interface and driver are found in sysfs", () => {
 		[["vfIndex", "0000:3b:02.2"], 2],
 		// physfn leads to a PF that has no link back: its VFs were made anew meanwhile.
 		[["vfIndex", "0000:5e:02.0"], null],
+		...LARGE_PF_VFS.map((vf, place): [Step, unknown] => [["vfIndex", vf], place]),
+		...STRAY_VFS.map((vf): [Step, unknown] => [["vfIndex", vf], null]),
 		[["vfCount", PF], 3],
 		[["vfCount", VF], null],
-		[["listDevices"], ["0000:3b:00.0", "0000:3b:02.0", VF, "0000:3b:02.2", "0000:5e:00.0", "0000:5e:02.0"]],
+		[
+			["listDevices"],
+			[
+				...["0000:3b:00.0", "0000:3b:02.0", VF, "0000:3b:02.2", "0000:5e:00.0", "0000:5e:02.0", LARGE_PF],
+				...[...LARGE_PF_VFS, ...STRAY_VFS].sort(),
+			],
+		],
 		[["isNetworkController", PF], true],
 		[["isNetworkController", VF], false],
 		[["vfNetdev", VF], "ens1f0v1"],
