@@ -107,10 +107,18 @@ function settleAddresses(socket: NetlinkSocket, link: Pick<Link, "index" | "name
 
 /** Waits up to `deadlineMs` until the interface is up and has a carrier (IFF_UP, IFF_RUNNING). False: not within that time. */
 export function waitForCarrier(socket: NetlinkSocket, index: LinkIndex, deadlineMs: number): boolean {
-	return waitFor(RTMGRP_LINK, deadlineMs, () => {
+	return waitForLinks(deadlineMs, () => {
 		const link = getLinkByIndex(socket, index);
 		return link?.up === true && link.running;
 	});
+}
+
+/**
+ * Waits up to `deadlineMs` until `done`, which is asked again whenever an interface of the current namespace comes, goes or changes. False: not
+ * within that time.
+ */
+export function waitForLinks(deadlineMs: number, done: () => boolean): boolean {
+	return waitFor(RTMGRP_LINK, deadlineMs, done);
 }
 
 /** Looks, and looks again at each event of `groups` in the current namespace, until `done` or the deadline; the last look's answer. */

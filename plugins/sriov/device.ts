@@ -2,20 +2,15 @@
  * Which VF it is: PF, index, netdev and driver, from sysfs.
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
+import { waitForLinks } from "../../lib/linux/interface.ts";
 import * as pci from "../../lib/linux/pci.ts";
-import * as sys from "../../lib/linux/sys.ts";
 import { getLinkByName, type Link } from "../../lib/netlink/link.ts";
-import { NETLINK_ROUTE, NetlinkSocket } from "../../lib/netlink/socket.ts";
+import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import type { VfIndex } from "../../lib/netlink/vf.ts";
 import type { Attachment } from "./config.ts";
 import { FIELD_NAMES, type VfPort } from "./settings.ts";
 
-/** linux/rtnetlink.h */
-const RTMGRP_LINK = 0x1;
-
 const COMING_HOME_DEADLINE_MS = 5000;
-/** Events can be lost. */
-const LOOK_AGAIN_MS = 250;
 
 /**
  * The VF's place on its PF; undefined for a device without one on this host: a VF that was given to a virtual machine.
@@ -90,14 +85,12 @@ export function makesNetdev(address: string): boolean {
  */
 export function awaitNetdevOnHost(host: NetlinkSocket, address: string): Link | undefined {
 	if (!makesNetdev(address)) return undefined;
-	const deadline = sys.monotonicMs() + COMING_HOME_DEADLINE_MS;
-	using events = NetlinkSocket.subscribe(NETLINK_ROUTE, RTMGRP_LINK);
-	for (;;) {
-		const netdev = netdevOnHost(host, address);
-		const left = deadline - sys.monotonicMs();
-		if (netdev !== undefined || left <= 0) return netdev;
-		events.waitForEvent(Math.ceil(Math.min(left, LOOK_AGAIN_MS)));
-	}
+	let netdev: Link | undefined;
+	waitForLinks(COMING_HOME_DEADLINE_MS, () => {
+		netdev = netdevOnHost(host, address);
+		return netdev !== undefined;
+	});
+	return netdev;
 }
 
 /**
