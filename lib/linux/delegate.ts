@@ -16,7 +16,7 @@ import { CniError, Code } from "../cni/error.ts";
 import { validAttachments } from "../cni/gc.ts";
 import { quote } from "../cni/quote.ts";
 import { parseResult } from "../cni/result.ts";
-import type { CniResult, Plugin, Request, Verb } from "../cni/types.ts";
+import type { CniResult, Plugin, Request } from "../cni/types.ts";
 import { writeStderr } from "./stderr.ts";
 import * as sys from "./sys.ts";
 
@@ -43,7 +43,7 @@ export function delegateAdd(request: Request, type: string): CniResult {
 	return parseResult(result, request.cniVersion);
 }
 
-/** DEL by the plugin `type`: also the way to undo `delegateAdd`. Throws as `delegateAdd`. */
+/** DEL by the plugin `type`: also the way to undo `delegateAdd`. The attachment may be another than this call's. Throws as `delegateAdd`. */
 export function delegateDel(request: Request, type: string): void {
 	delegate({ ...request, verb: "DEL" }, type, (plugin, delegated) => plugin.del(delegated));
 }
@@ -110,13 +110,13 @@ function embeddedPlugin(type: string): Plugin | undefined {
 	}
 }
 
-/** Runs the delegate with the same stdin and the same environment but for CNI_COMMAND. */
+/** Runs the delegate with the request's stdin, and the same environment but for CNI_COMMAND (and for the attachment, if it is another). */
 function execute(file: string, request: Request, type: string): DelegateEnd {
 	const started = sys.monotonicMs();
 	for (let attempt = 1; ; attempt++) {
 		const left = Math.max(1, DEADLINE_MS - (sys.monotonicMs() - started));
 		try {
-			return runOnce(file, request.verb, request.stdin, left);
+			return runOnce(file, request, left);
 		} catch (error) {
 			if (!sys.isSystemError(error)) throw error;
 			if (error.code === "ETXTBSY" && attempt < BUSY_ATTEMPTS) {
@@ -128,16 +128,26 @@ function execute(file: string, request: Request, type: string): DelegateEnd {
 	}
 }
 
-function runOnce(file: string, verb: Verb, stdin: Uint8Array, deadlineMs: number): DelegateEnd {
+function runOnce(file: string, request: Request, deadlineMs: number): DelegateEnd {
 	const end = sys.spawn({
 		path: file,
 		args: [file],
-		environment: { ...sys.environment(), CNI_COMMAND: verb },
-		stdin,
+		environment: environmentOf(request),
+		stdin: request.stdin,
 		deadlineMs,
 		maxOutput: MAX_ANSWER,
 	});
 	const signal = end.signal === null ? undefined : `signal ${end.signal}`;
 	const stoppedBy = end.timedOut ? `its deadline of ${DEADLINE_MS / 1000} s` : signal;
 	return { stoppedBy, status: end.status ?? 0, stdout: end.stdout };
+}
+
+function environmentOf({ verb, containerId, ifName, netns }: Request): Record<string, string> {
+	const environment: Record<string, string> = { ...sys.environment(), CNI_COMMAND: verb };
+	const attachment = { CNI_CONTAINERID: containerId, CNI_IFNAME: ifName, CNI_NETNS: netns };
+	// What is absent stays so.
+	for (const [name, value] of Object.entries(attachment)) {
+		if ((environment[name] ?? "") !== value) environment[name] = value;
+	}
+	return environment;
 }

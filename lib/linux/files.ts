@@ -94,6 +94,11 @@ export function removeWritten(path: string, temporary = temporaryOf(path)): void
 	removeIfPresent(temporary);
 }
 
+/** Removes what `writeAtomic` left of itself when it was killed. */
+export function removeTemporary(path: string): void {
+	removeIfPresent(temporaryOf(path));
+}
+
 /** `<directory>/.<name>.tmp` */
 function temporaryOf(path: string): string {
 	const slash = path.lastIndexOf("/");

@@ -8,44 +8,40 @@ import { delegateAdd, delegateDel } from "../../lib/linux/delegate.ts";
 import { configureInterface, waitForCarrier } from "../../lib/linux/interface.ts";
 import type { Sandbox } from "../../lib/linux/sandbox.ts";
 import type { UndoStack } from "../../lib/linux/undo-stack.ts";
+import type { Log } from "../../lib/log/log.ts";
 import type { Link } from "../../lib/netlink/link.ts";
 
 /** How long announcements wait for a carrier: as the Go plugin does, and longer where one has to come: some drivers are slow to see it. */
 const CARRIER_DEADLINE_MS = 200;
 const EXPECTED_CARRIER_DEADLINE_MS = 1000;
 
-/**
- * Runs the IPAM plugin (undefined: there is none) and configures `link` with what it gave; a VF without a netdev
- * (undefined) has its addresses reported only. `expectsCarrier`: the link has one, or soon will. Returns the part of the result
- * that comes from IPAM.
- */
-export function addAddresses(
-	request: Request,
-	ipam: string | undefined,
-	sandbox: Sandbox,
-	link: Link | undefined,
-	expectsCarrier: boolean,
-	undo: UndoStack,
-): CniResult {
+/** Runs the IPAM plugin (undefined: there is none). Returns the part of the result that comes from it. */
+export function requestAddresses(request: Request, ipam: string | undefined, undo: UndoStack): CniResult {
 	if (ipam === undefined) return {};
 	// Before ADD: a delegate that fails half-way gets its DEL, too (specification 1.1.0, section 4).
 	undo.push(`release the addresses of ${ipam}`, () => delegateDel(request, ipam));
 	const { ips = [], routes, dns } = delegateAdd(request, ipam);
 	if (ips.length === 0) throw new CniError(Code.delegation, `IPAM plugin ${ipam} returned missing IP config`);
-	const result: CniResult = {
+	return {
 		ips: ips.map((ip) => ({ ...ip, interface: 0 })),
 		...(routes && { routes }),
 		...(dns && { dns }),
 	};
-	if (link !== undefined) configure(sandbox, link, expectsCarrier, result);
-	return result;
 }
 
-function configure(sandbox: Sandbox, link: Link, expectsCarrier: boolean, { ips = [], routes = [] }: CniResult): void {
+/** Gives `link` the addresses and routes, and announces them. `expectsCarrier`: the link has one, or soon will. */
+export function configureAddresses(
+	sandbox: Sandbox,
+	link: Link,
+	{ ips = [], routes = [] }: CniResult,
+	expectsCarrier: boolean,
+	log: Log,
+): void {
 	const deadlineMs = expectsCarrier ? EXPECTED_CARRIER_DEADLINE_MS : CARRIER_DEADLINE_MS;
 	sandbox.netns.run(() => {
 		configureInterface(sandbox.route, link, { ips, routes });
 		// Without a carrier the frames are lost, and so would those of the kernel be: then nobody is listening.
-		if (waitForCarrier(sandbox.route, link.index, deadlineMs)) announce(link, ips);
+		if (!waitForCarrier(sandbox.route, link.index, deadlineMs)) return;
+		for (const failure of announce(link, ips)) log.debug(`could not announce an address: ${failure.message}`);
 	});
 }

@@ -37,7 +37,7 @@ export function checkPod(sandbox: Sandbox, record: VfRecord, previous: CniResult
 	if (told === undefined) throw failed(`prevResult has no interface ${ifName} in a sandbox`);
 	if (told.mac !== undefined && told.mac.toLowerCase() !== link.mac)
 		throw failed(`MAC of ${ifName} is ${link.mac}, not ${told.mac}`);
-	const mtu = told.mtu ?? record.config.mtu;
+	const mtu = told.mtu ?? record.config.mtu ?? record.original.netdev?.mtu;
 	if (mtu !== undefined && mtu !== link.mtu) throw failed(`MTU of ${ifName} is ${link.mtu}, not ${mtu}`);
 	if (!link.up) throw failed(`${ifName} is down`);
 	checkAddresses(

@@ -2,27 +2,32 @@
  * Who has a VF: the lock while a verb works on it, the marker while a sandbox has it.
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
-import type { Request } from "../../lib/cni/types.ts";
+import type { JsonObject, Request } from "../../lib/cni/types.ts";
 import { bootId } from "../../lib/linux/boot.ts";
+import { delegateDel } from "../../lib/linux/delegate.ts";
 import { Lock } from "../../lib/linux/lock.ts";
 import { Sandbox } from "../../lib/linux/sandbox.ts";
+import * as sys from "../../lib/linux/sys.ts";
 import type { Log } from "../../lib/log/log.ts";
 import { IFF_ALLMULTI, IFF_PROMISC, type Link } from "../../lib/netlink/link.ts";
 import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import { getVfs, type VfSettings } from "../../lib/netlink/vf.ts";
-import type { Attachment } from "./config.ts";
+import { type Attachment, ipamOf } from "./config.ts";
 import {
+	hasUnmarkedRecord,
+	listDamaged,
 	lockPath,
 	prepareState,
 	readMarker,
-	readRecord,
+	readNamed,
 	recordsOf,
 	removeMarker,
 	writeMarker,
 	writeRecord,
 } from "./record.ts";
 import type { VfRecord } from "./record-format.ts";
-import { release } from "./release.ts";
+import { isOfEarlierBoot, release } from "./release.ts";
+import { damagedPci, salvage } from "./salvage.ts";
 import { readSettings, type VfPort } from "./settings.ts";
 
 /** Takes the VF's lock, which lasts until the end of the process at the latest. Throws CniError 11 after a minute. */
@@ -32,35 +37,66 @@ export function takeLock(pci: string): Lock {
 }
 
 /**
- * Refuses a VF that a living sandbox has. One whose sandbox is dead, without a DEL, is given back first, so that this ADD
- * starts from the VF's own settings and not from those of a dead pod.
+ * Refuses a VF that a living sandbox has. One whose sandbox is dead, without a DEL that could put all back, is given back first, so
+ * that this ADD starts from the VF's own settings and not from those of a dead pod; and so are that pod's addresses.
  */
-export function requireFree(host: NetlinkSocket, pci: string, log: Log): void {
+export function requireFree(request: Request, host: NetlinkSocket, pci: string, log: Log): void {
 	const marker = readMarker(pci);
-	if (marker === undefined) return;
+	// Go writes its record before its marker, and removes a stale marker without looking further.
+	if (marker === undefined && !hasUnmarkedRecord()) return;
 	const records = recordsOf(pci);
-	const owner = records.find((record) => record.netns === marker || record.netns === "");
-	if (isAlive(marker, owner?.netnsIdentity)) {
+	const owner =
+		marker === undefined
+			? records.find((record) => isAlive(record.netns, record))
+			: records.find((record) => record.netns === marker || record.netns === "");
+	const sandbox = marker ?? owner?.netns ?? "";
+	if (isAlive(sandbox, owner)) {
 		const who = owner === undefined ? "" : ` (container ${owner.containerId}, interface ${owner.ifName})`;
-		throw new CniError(Code.tryAgain, `pci address ${pci} is already allocated to sandbox ${marker}${who}`);
+		throw new CniError(Code.tryAgain, `pci address ${pci} is already allocated to sandbox ${sandbox}${who}`);
 	}
-	for (const record of records) {
-		log.info(
-			`VF ${pci} comes back from container ${record.containerId}, whose sandbox ${marker} is gone without a DEL`,
-		);
-		if (release(host, record, marker, log)) continue;
+	for (const record of [...records, ...salvageAll(host, pci)]) {
+		const gone = `sandbox ${marker ?? record.netns} is gone`;
+		log.info(`VF ${pci} comes back from container ${record.containerId}, whose ${gone}`);
+		if (release(host, record, marker ?? "", log)) {
+			releaseAddressesOf(record, request, log);
+			continue;
+		}
 		throw new CniError(
 			Code.tryAgain,
-			`VF ${pci} is not back from container ${record.containerId} yet, whose sandbox ${marker} is gone: something still holds that namespace, or the driver refuses the VF's old settings (see the log)`,
+			`VF ${pci} is not back from container ${record.containerId} yet, whose ${gone}: something still holds that namespace, or the driver refuses the VF's old settings (see the log)`,
 		);
 	}
-	removeMarker(pci);
+	if (marker !== undefined) removeMarker(pci);
 }
 
-/** Whether the sandbox at `netns` is there, and still the one that it was (`identity`; unknown in Go's records). */
-function isAlive(netns: string, identity: string | undefined): boolean {
+/** Its own DEL may still come, and then finds nothing to release. No reason to fail this ADD. */
+function releaseAddressesOf({ containerId, ifName, network, config }: VfRecord, request: Request, log: Log): void {
+	const ipam = ipamOf(config);
+	if (typeof ipam !== "string") return;
+	const { cniVersion = "0.1.0" } = config;
+	const stdin = sys.encodeUtf8(JSON.stringify(config));
+	const dead = { ...request, containerId, ifName, netns: "", stdin, config: config as JsonObject, network, cniVersion };
+	try {
+		delegateDel(dead, ipam);
+	} catch (error) {
+		if (!(error instanceof CniError)) throw error;
+		log.warning(`the addresses of container ${containerId}, interface ${ifName}, are not released: ${error.message}`);
+	}
+}
+
+/** What damaged records still say of the VF. */
+function salvageAll(host: NetlinkSocket, pci: string): VfRecord[] {
+	const ofVf = listDamaged().filter(({ text }) => damagedPci(text) === pci);
+	return ofVf.map(({ containerId, ifName }) => salvage(host, { containerId, ifName, network: "" }, {}, pci));
+}
+
+/** Whether the sandbox at `netns` is there, and still the one that the record is of (unknown in Go's). */
+function isAlive(netns: string, record: VfRecord | undefined): boolean {
 	using sandbox = Sandbox.openIfAlive(netns);
-	return sandbox !== undefined && (!identity || sandbox.identity === identity);
+	if (sandbox === undefined || record === undefined) return sandbox !== undefined;
+	// Identities begin anew at each boot.
+	if (isOfEarlierBoot(record)) return false;
+	return record.netnsIdentity === "" || sandbox.identity === record.netnsIdentity;
 }
 
 /** Writes down what the VF is now and who gets it: marker, then record. From here on DEL can put everything back. */
@@ -118,9 +154,9 @@ export function claim(
 
 /** The record of an attachment must not be lost to another VF under the same name. */
 function requireNoOtherVf({ containerId, ifName }: Request, pci: string): void {
-	const record = readRecord(containerId, ifName);
+	const record = readNamed(containerId, ifName);
 	if (record === undefined || record === "damaged" || record.pci === pci) return;
-	throw new CniError(Code.tryAgain, `container ${containerId} has VF ${record.pci} as ${ifName} already`);
+	throw new CniError(Code.tryAgain, `container ${record.containerId} has VF ${record.pci} as ${record.ifName} already`);
 }
 
 /** Two VFs with one MAC on a card: frames reach either. A DEL that never came leaves such a twin (device plugin issue 685). */

@@ -121,9 +121,9 @@ function otherSettings(config: SriovConfig): Partial<VfSettings> {
 	return {
 		...(minTxRate === undefined ? {} : { minTxRate }),
 		...(maxTxRate === undefined ? {} : { maxTxRate }),
-		...(spoofchk === undefined ? {} : { spoofCheck: spoofchk === "on" }),
-		...(trust === undefined ? {} : { trust: trust === "on" }),
-		...(linkState === undefined ? {} : { linkState }),
+		...(spoofchk ? { spoofCheck: spoofchk === "on" } : {}),
+		...(trust ? { trust: trust === "on" } : {}),
+		...(linkState ? { linkState } : {}),
 	};
 }
 

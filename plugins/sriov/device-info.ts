@@ -18,9 +18,12 @@ const FOLDERS = ["/var/run/k8s.cni.cncf.io/devinfo/", "/run/k8s.cni.cncf.io/devi
 /** As the specification's own library writes it: read-only, replaced as a whole. */
 const MODE = 0o444;
 
+const isDeviceInfoPath = (path: string): boolean =>
+	FOLDERS.some((folder) => path.startsWith(folder)) && !path.split("/").includes("..");
+
 /** Throws CniError 7 for a path that no runtime would choose. */
 export function requireDeviceInfoPath(path: string): void {
-	if (FOLDERS.some((folder) => path.startsWith(folder)) && !path.split("/").includes("..")) return;
+	if (isDeviceInfoPath(path)) return;
 	throw new CniError(Code.invalidConfig, `runtimeConfig.CNIDeviceInfoFile "${path}" is not below ${FOLDERS[0]}`);
 }
 
@@ -45,6 +48,13 @@ export function writeDeviceInfo(config: SriovConfig, pci: string, undo: UndoStac
 	const folder = path.slice(0, path.lastIndexOf("/"));
 	if (folder !== "") files.makeDirectories(folder, 0o755);
 	files.writeAtomic(path, JSON.stringify(after), MODE);
+}
+
+/** Removes what an ADD that was killed while it wrote the file left beside it. The file itself is the runtime's. */
+export function removeDeviceInfoTemporary({ runtimeConfig }: SriovConfig): void {
+	// From a record: it may be anything.
+	const path: unknown = isObject(runtimeConfig) ? runtimeConfig.CNIDeviceInfoFile : undefined;
+	if (typeof path === "string" && isDeviceInfoPath(path)) files.removeTemporary(path);
 }
 
 function parse(path: string, text: string): JsonObject {

@@ -27,8 +27,11 @@ import {
 	setLinkUp,
 } from "../../lib/netlink/link.ts";
 import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
+import { recordsOf } from "./record.ts";
 import type { OriginalNetdev } from "./record-format.ts";
 
+/** The kernel puts the first free number in place of "%d", as for a netdev whose name is taken when its namespace ends. */
+export const SOME_NAME = "dev%d";
 /** How long a driver may take until its netdev shows a MAC that was set through the PF. */
 const MAC_DEADLINE_MS = 2000;
 const MAC_POLL_MS = 20;
@@ -179,24 +182,44 @@ export function takeHome(
 ): string[] {
 	// The pod may have given it any, even one that is a name on the host and would keep it here.
 	for (const altName of inPod.altNames) removeAltName(sandbox.route, inPod.index, altName);
-	const taken = getLinkByName(host, original.name) !== undefined;
-	// The kernel puts the first free number in place of "%d".
-	moveLink(sandbox.route, inPod.index, { netnsFd: hostNetns.fd, name: taken ? "dev%d" : original.name });
+	const taken = !clearName(host, original.name, undefined);
+	moveLink(sandbox.route, inPod.index, { netnsFd: hostNetns.fd, name: taken ? SOME_NAME : original.name });
 	return taken ? [nameIsTaken(original)] : [];
 }
 
 /** The old name for a netdev that is on the host already: the kernel brought it back when its namespace died, or somebody did. */
 export function correctName(host: NetlinkSocket, atHome: Link, original: OriginalNetdev): string[] {
 	if (atHome.name === original.name) return [];
-	const holder = getLinkByName(host, original.name);
-	if (holder !== undefined && holder.index !== atHome.index) return [nameIsTaken(original)];
 	return collect(() => {
+		if (!clearName(host, original.name, atHome.index)) {
+			throw new CniError(Code.device, nameIsTaken(original));
+		}
+		const holder = getLinkByName(host, original.name);
 		// One of its own alternative names may be the one that it shall have.
 		if (holder !== undefined) removeAltName(host, atHome.index, original.name);
 		if (atHome.up) setLinkDown(host, atHome.index);
 		setLinkName(host, atHome.index, original.name);
 	});
 }
+
+/**
+ * Whether no other interface than `own` has the name. A VF that came home under the name that its pod had given it, and still has
+ * its own DEL before it, goes out of the way: else two VFs could keep each other's names for ever.
+ */
+function clearName(host: NetlinkSocket, name: string, own: LinkIndex | undefined): boolean {
+	const holder = getLinkByName(host, name);
+	if (holder === undefined || holder.index === own) return true;
+	if (holder.name !== name || !isAstray(holder)) return false;
+	const failures = collect(() => {
+		if (holder.up) setLinkDown(host, holder.index);
+		setLinkName(host, holder.index, SOME_NAME);
+	});
+	return failures.length === 0;
+}
+
+/** Whether it is a VF that some record knows under another name. */
+const isAstray = (link: Link): boolean =>
+	recordsOf(link.parentDevice ?? "").some(({ original }) => original.netdev && original.netdev.name !== link.name);
 
 const nameIsTaken = (original: OriginalNetdev): string =>
 	`the name ${original.name} is taken on the host by another interface`;
@@ -212,12 +235,7 @@ export function restoreRest(host: NetlinkSocket, link: Link, original: OriginalN
 	if (original.mtu !== 0 && link.mtu !== original.mtu) {
 		failures.push(...collect(() => setLinkMtu(host, link.index, original.mtu)));
 	}
-	for (const altName of link.altNames) {
-		if (!original.altNames.includes(altName)) failures.push(...collect(() => removeAltName(host, link.index, altName)));
-	}
-	for (const altName of original.altNames) {
-		if (!link.altNames.includes(altName)) failures.push(...collect(() => addAltName(host, link.index, altName)));
-	}
+	failures.push(...restoreAltNames(host, link, original.altNames ?? link.altNames));
 	if (original.mac !== "" && link.mac !== original.mac) {
 		failures.push(...collect(() => restoreMac(host, link, original.mac, freeMac)));
 	}
@@ -225,6 +243,18 @@ export function restoreRest(host: NetlinkSocket, link: Link, original: OriginalN
 		failures.push(...collect(() => (original.up ? setUpOnceReady : setLinkDown)(host, link.index)));
 	}
 	return failures;
+}
+
+function restoreAltNames(host: NetlinkSocket, link: Link, altNames: readonly string[]): string[] {
+	const surplus = link.altNames.filter((altName) => !altNames.includes(altName));
+	const missing = altNames.filter((altName) => !link.altNames.includes(altName));
+	const failures = surplus.flatMap((altName) => collect(() => removeAltName(host, link.index, altName)));
+	return [...failures, ...addAltNames(host, link, missing)];
+}
+
+/** Returns what could not be added. */
+export function addAltNames(host: NetlinkSocket, link: Link, altNames: readonly string[]): string[] {
+	return altNames.flatMap((altName) => collect(() => addAltName(host, link.index, altName)));
 }
 
 /** A pod may leave its VF promiscuous, so that the card sends it everybody's frames (issue 441). */

@@ -3,6 +3,7 @@
  * what the other added. Ours has one key more, `berth`.
  */
 import type { JsonObject } from "../../lib/cni/types.ts";
+import { parseMac } from "../../lib/ip/mac.ts";
 import type { VfSettings } from "../../lib/netlink/vf.ts";
 import type { SriovConfig } from "./schema.ts";
 
@@ -20,7 +21,8 @@ export interface OriginalNetdev {
 	readonly mac: string;
 	/** 0 in a record of Go's that has none. */
 	readonly mtu: number;
-	readonly altNames: readonly string[];
+	/** Undefined in a record of Go's, which leaves them on the interface (or of one that was cut off). */
+	readonly altNames: readonly string[] | undefined;
 	readonly up: boolean;
 	/** The administrator's wish for all frames, of all destinations and of all multicast ones. */
 	readonly promiscuous: boolean;
@@ -97,6 +99,8 @@ function formatOriginal(record: VfRecord): JsonObject {
 			MTU: netdev?.mtu ?? 0,
 		},
 		berth: {
+			// Once more: where a file was cut off, this has to be left.
+			deviceID: record.pci,
 			containerID: record.containerId,
 			ifname: record.ifName,
 			netns: record.netns,
@@ -106,7 +110,7 @@ function formatOriginal(record: VfRecord): JsonObject {
 				netdev === undefined
 					? null
 					: {
-							altNames: [...netdev.altNames],
+							altNames: netdev.altNames === undefined ? null : [...netdev.altNames],
 							up: netdev.up,
 							promiscuous: netdev.promiscuous,
 							allMulticast: netdev.allMulticast,
@@ -124,6 +128,8 @@ function formatOriginal(record: VfRecord): JsonObject {
 
 export const text = (value: unknown): string => (typeof value === "string" ? value : "");
 export const number = (value: unknown): number => (typeof value === "number" ? value : 0);
+/** A file that is whole may still hold anything. */
+const macOrNone = (value: unknown): string => (parseMac(text(value)) === undefined ? "" : text(value));
 export const object = (value: unknown): JsonObject | undefined =>
 	typeof value === "object" && value !== null && !Array.isArray(value) ? (value as JsonObject) : undefined;
 
@@ -156,9 +162,9 @@ export function parseNetdev(go: JsonObject, own: JsonObject | undefined, pci: st
 	const altNames = netdev?.altNames;
 	return {
 		name,
-		mac: text(go.EffectiveMAC),
+		mac: macOrNone(go.EffectiveMAC),
 		mtu: number(go.MTU),
-		altNames: Array.isArray(altNames) ? altNames.map(text) : [],
+		altNames: Array.isArray(altNames) ? altNames.map(text) : undefined,
 		up: netdev?.up === true,
 		promiscuous: netdev?.promiscuous === true,
 		allMulticast: netdev?.allMulticast === true,
@@ -176,7 +182,7 @@ export function parseSettings(go: JsonObject, own: JsonObject | undefined): VfSe
 	const flag = (goKey: string, ownKey: string): boolean | undefined =>
 		told !== undefined && told[ownKey] === null ? undefined : go[goKey] === true;
 	return {
-		mac: text(go.AdminMAC),
+		mac: macOrNone(go.AdminMAC),
 		vlan: number(go.Vlan),
 		vlanQos: number(go.VlanQoS),
 		vlanProto: number(go.VlanProto) === PROTO_NUMBERS["802.1ad"] ? "802.1ad" : "802.1q",

@@ -10,6 +10,7 @@
  */
 import * as files from "../../lib/linux/files.ts";
 import { isPciAddress } from "../../lib/linux/pci.ts";
+import * as sys from "../../lib/linux/sys.ts";
 import { formatRecord, parseRecord, type VfRecord } from "./record-format.ts";
 
 /** Compiled in, as in the Go plugin. */
@@ -17,7 +18,10 @@ export const STATE_DIRECTORY = "/var/lib/cni/sriov";
 const MARKER_DIRECTORY = `${STATE_DIRECTORY}/pci`;
 const LOCK_DIRECTORY = `${MARKER_DIRECTORY}/vf_lock`;
 
-const recordPath = (containerId: string, ifName: string): string => `${STATE_DIRECTORY}/${containerId}-${ifName}`;
+/** Name of an attachment's record. Two attachments may have the same: a dash may be part of either name. */
+export const recordName = (containerId: string, ifName: string): string => `${containerId}-${ifName}`;
+const recordPath = (containerId: string, ifName: string): string =>
+	`${STATE_DIRECTORY}/${recordName(containerId, ifName)}`;
 const markerPath = (pci: string): string => `${MARKER_DIRECTORY}/${pci}`;
 /** Where marker and record are written before they get their names: one file for each VF, written by the holder of its lock. */
 const temporaryPath = (pci: string): string => `${MARKER_DIRECTORY}/.${pci}.tmp`;
@@ -66,6 +70,13 @@ export function removeRecord(record: { containerId: string; ifName: string }): v
 
 /** The record of an attachment: undefined where there is none, "damaged" where its file cannot be understood. */
 export function readRecord(containerId: string, ifName: string): VfRecord | "damaged" | undefined {
+	const record = readNamed(containerId, ifName);
+	const isOther = typeof record === "object" && (record.containerId !== containerId || record.ifName !== ifName);
+	return isOther ? undefined : record;
+}
+
+/** The record that has the name of this attachment's, which may be another's. */
+export function readNamed(containerId: string, ifName: string): VfRecord | "damaged" | undefined {
 	const text = files.readTextIfPresent(recordPath(containerId, ifName));
 	return text === undefined ? undefined : (parseRecord(text, containerId, ifName) ?? "damaged");
 }
@@ -75,29 +86,46 @@ export function readDamagedRecord(containerId: string, ifName: string): string {
 	return files.readTextIfPresent(recordPath(containerId, ifName)) ?? "";
 }
 
+/** When the record was written, in ms since 1970; now where it is gone. */
+export function writtenMs({ containerId, ifName }: { containerId: string; ifName: string }): number {
+	return files.statIfPresent(recordPath(containerId, ifName))?.mtimeMs ?? sys.realtimeMs();
+}
+
 /** All records that can be read, of any network. */
 export function listRecords(): VfRecord[] {
-	return readAll().filter((record) => record !== "damaged");
+	return readAll().flatMap(({ record }) => record ?? []);
 }
 
-/** Whether there is a record that cannot be read: of which VF it is nobody knows. */
-export function hasDamagedRecord(): boolean {
-	return readAll().includes("damaged");
+/** What cannot be understood, with the attachment that its file name tells: exact but for dashes. */
+export interface DamagedRecord {
+	readonly containerId: string;
+	readonly ifName: string;
+	readonly text: string;
+}
+export function listDamaged(): DamagedRecord[] {
+	return readAll().filter(({ record }) => record === undefined);
 }
 
-function readAll(): (VfRecord | "damaged")[] {
-	const records: (VfRecord | "damaged")[] = [];
-	for (const name of files.listIfPresent(STATE_DIRECTORY) ?? []) {
-		// An interface name may hold dashes and so may a container ID: the Go plugin's name for a record does not tell them
-		// apart. Ours says both inside; for Go's the last dash is the best guess.
+function readAll(): (DamagedRecord & { record: VfRecord | undefined })[] {
+	const all: (DamagedRecord & { record: VfRecord | undefined })[] = [];
+	for (const name of listRecordNames()) {
+		// Ours says inside which container and interface it is; for Go's the last dash is the best guess.
 		const dash = name.lastIndexOf("-");
-		if (dash <= 0 || name.startsWith(".")) continue;
+		const [containerId, ifName] = [name.slice(0, dash), name.slice(dash + 1)];
 		const text = files.readTextIfPresent(`${STATE_DIRECTORY}/${name}`);
-		if (text !== undefined) records.push(parseRecord(text, name.slice(0, dash), name.slice(dash + 1)) ?? "damaged");
+		if (text !== undefined) all.push({ containerId, ifName, text, record: parseRecord(text, containerId, ifName) });
 	}
-	return records;
+	return all;
 }
 
+const listRecordNames = (): string[] =>
+	(files.listIfPresent(STATE_DIRECTORY) ?? []).filter((name) => name.lastIndexOf("-") > 0 && !name.startsWith("."));
+
+/** Whether some record may be of a VF without a marker, told by their numbers alone: records are many, and rarely one is. */
+export const hasUnmarkedRecord = (): boolean => listRecordNames().length > listMarked().length;
+
+/** The records of a VF, the newest first: what an older one says of the VF's original state is nearer to the truth. */
 export function recordsOf(pci: string): VfRecord[] {
-	return listRecords().filter((record) => record.pci === pci);
+	const records = listRecords().filter((record) => record.pci === pci);
+	return records.length < 2 ? records : records.sort((a, b) => writtenMs(b) - writtenMs(a));
 }

@@ -1,15 +1,17 @@
 /**
  * Giving a VF back: DEL, GC, the undo of a failed ADD, and the healing of a VF whose pod is gone are all this.
  */
-import { bootId } from "../../lib/linux/boot.ts";
+import { bootId, bootTimeMs } from "../../lib/linux/boot.ts";
 import { Netns } from "../../lib/linux/netns.ts";
+import * as pci from "../../lib/linux/pci.ts";
 import { Sandbox } from "../../lib/linux/sandbox.ts";
 import type { Log } from "../../lib/log/log.ts";
 import type { Link } from "../../lib/netlink/link.ts";
 import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import { awaitNetdevOnHost, findPortIfAny, makesNetdev, netdevOnHost } from "./device.ts";
-import { correctName, netdevInPod, restoreRest, takeHome } from "./netdev.ts";
-import { readMarker, recordsOf, removeMarker, removeRecord } from "./record.ts";
+import { removeDeviceInfoTemporary } from "./device-info.ts";
+import { addAltNames, correctName, netdevInPod, restoreRest, takeHome } from "./netdev.ts";
+import { readMarker, recordsOf, removeMarker, removeRecord, writtenMs } from "./record.ts";
 import type { OriginalNetdev, VfRecord } from "./record-format.ts";
 import { clearMac, restoreSettings } from "./settings.ts";
 
@@ -28,24 +30,43 @@ export function release(host: NetlinkSocket, record: VfRecord, netns: string, lo
 		removeRecord(record);
 		return true;
 	}
-	if (record.bootId !== "" && record.bootId !== bootId()) {
+	if (isOfEarlierBoot(record)) {
 		// The VFs of this boot are others, even if they have the same addresses: nothing of the old ones is left to restore.
 		log.info(`the record of VF ${record.pci} is from before the last boot`);
 	} else {
-		const { minor, retry } = giveBack(host, record, netns);
+		const { minor, retry } = giveBack(host, record, netns || record.netns || holder || "");
 		for (const failure of [...minor, ...retry]) log.warning(failure, { func: "release" });
 		if (retry.length > 0) return false;
 	}
+	removeDeviceInfoTemporary(record.config);
 	removeRecord(record);
 	if (holder !== undefined) removeMarker(record.pci);
 	return true;
 }
 
-/** Whether the marker's sandbox is not the record's. Where neither the record (Go's) nor the call names one, another record may. */
+/** Go's records do not say of which boot they are, but their files are older than it. */
+export function isOfEarlierBoot(record: VfRecord): boolean {
+	return record.bootId === "" ? writtenMs(record) < bootTimeMs() : record.bootId !== bootId();
+}
+
+/**
+ * Whether the VF that `holder`, its marker, names a sandbox for is another attachment's than the record's. Where neither the record
+ * (Go's) nor the call names a sandbox, and several records are of the VF, the newest is that of a living one.
+ */
 function isOfAnother(holder: string, record: VfRecord, netns: string): boolean {
-	const owner = record.netns || netns;
-	if (owner !== "") return holder !== owner;
-	return recordsOf(record.pci).some((other) => other.netns === holder && other.containerId !== record.containerId);
+	const path = record.netns || netns;
+	if (path === holder) return false;
+	const others = recordsOf(record.pci).filter(
+		({ containerId, ifName }) => containerId !== record.containerId || ifName !== record.ifName,
+	);
+	using sandbox = Sandbox.openIfAlive(holder);
+	if (path !== "") {
+		using own = Sandbox.openIfAlive(path);
+		if (own !== undefined && sandbox?.netns.same(own.netns)) return false;
+		return sandbox !== undefined || others.length > 0;
+	}
+	if (others.some((other) => other.netns === holder)) return true;
+	return sandbox !== undefined && others.some((other) => writtenMs(other) > writtenMs(record));
 }
 
 /** What could not be put back: for good, or to be tried again. */
@@ -67,6 +88,11 @@ function giveBack(host: NetlinkSocket, record: VfRecord, netns: string): Failure
 		if (port !== undefined && settings !== undefined) failures.retry.push(...restoreSettings(host, port, settings));
 	};
 	putSettingsBack();
+	if (port === undefined && settings !== undefined && pci.exists(record.pci)) {
+		failures.retry.push(
+			`the PF of VF ${record.pci} is not to be found on this host: the VF's settings are not put back`,
+		);
+	}
 	if (netdev === undefined) return failures;
 	const home = bringHome(host, record, netdev, netns, failures);
 	if (home === undefined) return failures;
@@ -88,14 +114,18 @@ function bringHome(
 ): Link | undefined {
 	let atHome = netdevOnHost(host, record.pci);
 	if (atHome === undefined) {
-		using opened = Sandbox.openIfAlive(netns || record.netns);
+		using opened = Sandbox.openIfAlive(netns);
 		// The path of a dead sandbox may be that of another by now, whose interfaces are none of our business.
 		const sandbox = opened !== undefined && isSandboxOf(record, opened) ? opened : undefined;
 		const inPod = sandbox && netdevInPod(sandbox, original.parentDevice, record.ifName);
 		if (sandbox !== undefined && inPod !== undefined) {
 			using hostNetns = Netns.current();
 			failures.minor.push(...takeHome(host, hostNetns, sandbox, inPod, original));
-			return netdevOnHost(host, record.pci);
+			atHome = netdevOnHost(host, record.pci);
+			if (atHome !== undefined && original.altNames === undefined) {
+				failures.minor.push(...addAltNames(host, atHome, inPod.altNames));
+			}
+			return atHome;
 		}
 		// Somebody may have taken it out of a living sandbox; out of a dead one it comes by itself, once nothing holds that any more.
 		if (sandbox === undefined) atHome = awaitNetdevOnHost(host, record.pci);

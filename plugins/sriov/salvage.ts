@@ -1,27 +1,32 @@
 /**
  * What a damaged record still says. Go writes its records in place, so a full disk or a power failure can cut one off anywhere.
  */
-import type { JsonObject, JsonValue, Request } from "../../lib/cni/types.ts";
-import { driver, isUserspaceDriver } from "../../lib/linux/pci.ts";
+import type { JsonObject, JsonValue } from "../../lib/cni/types.ts";
+import { driver, isPciAddress, isUserspaceDriver } from "../../lib/linux/pci.ts";
 import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import { getVf, type VfSettings } from "../../lib/netlink/vf.ts";
 import { findPortIfAny, netdevOnHost } from "./device.ts";
+import { SOME_NAME } from "./netdev.ts";
 import { readDamagedRecord } from "./record.ts";
 import { object, parseNetdev, parseSettings, text, type VfRecord } from "./record-format.ts";
 import type { SriovConfig } from "./schema.ts";
 
-/** The kernel puts the first free number in place of "%d", as for a netdev whose name is taken when its namespace ends. */
-const SOME_NAME = "dev%d";
+/** Whose record it is. */
+interface Owner {
+	readonly containerId: string;
+	readonly ifName: string;
+	readonly network: string;
+}
 
 /**
  * A record of VF `pci` made of what the damaged one says up to where it was cut off, what the configuration of DEL says and what can be
  * seen. A setting whose old value is lost goes back to the driver's default where the configuration had set it, and else stays. A lost
  * name becomes "dev<N>", unless the netdev is on the host and has another than the pod's.
  */
-export function salvage(host: NetlinkSocket, request: Request, given: SriovConfig, pci: string): VfRecord {
-	const { containerId, ifName } = request;
+export function salvage(host: NetlinkSocket, owner: Owner, given: Partial<SriovConfig>, pci: string): VfRecord {
+	const { containerId, ifName, network } = owner;
 	const told = parseCutOff(readDamagedRecord(containerId, ifName));
-	const config = { ...given, ...(told as Partial<SriovConfig>) };
+	const config = { name: network, ...given, ...(told as Partial<SriovConfig>) };
 	const go = object(told.OrigVfState) ?? {};
 	const own = object(told.berth);
 	const port = findPortIfAny(host, pci);
@@ -31,8 +36,8 @@ export function salvage(host: NetlinkSocket, request: Request, given: SriovConfi
 		ifName,
 		netns: text(own?.netns),
 		netnsIdentity: text(own?.netnsIdentity),
-		bootId: "",
-		network: request.network,
+		bootId: text(own?.bootId),
+		network,
 		pci,
 		pfName: port?.pfName ?? "",
 		vfIndex: port?.vf ?? 0,
@@ -45,6 +50,14 @@ export function salvage(host: NetlinkSocket, request: Request, given: SriovConfi
 		config,
 		requestedMac: undefined,
 	};
+}
+
+/** PCI address of the VF that the text of a damaged record is about, if that is left of it. */
+export function damagedPci(json: string): string | undefined {
+	const told = parseCutOff(json);
+	const own = object(told.berth);
+	const known = [told.deviceID, own?.deviceID, object(own?.netdev)?.parentDevice].map(text);
+	return known.find(isPciAddress);
 }
 
 function nameNow(host: NetlinkSocket, pci: string, ifName: string): string {

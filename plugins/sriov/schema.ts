@@ -4,7 +4,8 @@
 import { z } from "zod";
 import { pluginConfig } from "../../lib/cni/schema.ts";
 
-const onOff = z.enum(["on", "off"]);
+/** "" is absent, as in Go. */
+const onOff = z.enum(["on", "off", ""]);
 const rate = z.int().min(0).max(0xffffffff);
 
 export const schema = pluginConfig
@@ -41,7 +42,10 @@ export const schema = pluginConfig
 		max_tx_rate: rate.optional().describe("Highest transmit rate in Mbit/s; 0 is no limit. Absent keeps the VF's own."),
 		spoofchk: onOff.optional().describe("Whether the card drops frames with a foreign source MAC."),
 		trust: onOff.optional().describe("Whether the VF may change its MAC and be promiscuous."),
-		link_state: z.enum(["auto", "enable", "disable"]).optional().describe("Link state of the VF as the card shows it."),
+		link_state: z
+			.enum(["auto", "enable", "disable", ""])
+			.optional()
+			.describe("Link state of the VF as the card shows it."),
 		logLevel: z
 			.string()
 			.optional()

@@ -83,11 +83,14 @@ function refusalSentence(
 
 /**
  * Puts the settings back to `original`, one at a time where the driver refuses them together, so that one refusal does
- * not keep the others. Returns a sentence for each that could not be put back.
+ * not keep the others. What the driver does not tell of cannot have been changed: Go's records have a value for it all the same. A
+ * MAC of "" is not known. Returns a sentence for each that could not be put back.
  */
 export function restoreSettings(route: NetlinkSocket, port: VfPort, original: VfSettings): string[] {
 	try {
-		const changes = difference(readSettings(route, port), original);
+		const now = readSettings(route, port);
+		const told = FIELD_NAMES.map(([field]) => field).filter((each) => now[each] !== undefined && original[each] !== "");
+		const changes = difference(now, pick(original, told));
 		if (changes === undefined || trySetVf(route, port, changes) === undefined) return [];
 		return restoreOneByOne(route, port, changes);
 	} catch (error) {
@@ -105,7 +108,7 @@ const GROUPS = [
 	["trust"],
 	["linkState"],
 ] as const;
-const ZERO_MAC = "00:00:00:00:00:00";
+export const ZERO_MAC = "00:00:00:00:00:00";
 
 function restoreOneByOne(route: NetlinkSocket, port: VfPort, changes: Partial<VfSettings>): string[] {
 	const failures: string[] = [];
@@ -114,7 +117,8 @@ function restoreOneByOne(route: NetlinkSocket, port: VfPort, changes: Partial<Vf
 		const refusal = trySetVf(route, port, pick(changes, group));
 		// Drivers such as bnx2x take no zero MAC, so what was "none" cannot be put back: harmless, the next ADD sets its own.
 		if (refusal === undefined || (group[0] === "mac" && changes.mac === ZERO_MAC)) continue;
-		failures.push(`PF ${port.pfName} refused to put ${group.join(", ")} of VF ${port.vf} back: ${refusal.message}`);
+		const names = FIELD_NAMES.filter(([each]) => (group as readonly string[]).includes(each)).map(([, name]) => name);
+		failures.push(`PF ${port.pfName} refused to put ${names.join(", ")} of VF ${port.vf} back: ${refusal.message}`);
 	}
 	return failures;
 }

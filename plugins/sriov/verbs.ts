@@ -13,17 +13,16 @@ import { UndoStack } from "../../lib/linux/undo-stack.ts";
 import { Log } from "../../lib/log/log.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../../lib/netlink/socket.ts";
 import type { VfSettings } from "../../lib/netlink/vf.ts";
-import { addAddresses } from "./addresses.ts";
+import { configureAddresses, requestAddresses } from "./addresses.ts";
 import { checkPod, checkSettings } from "./check.ts";
 import { claim, requireFree, takeLock } from "./claim.ts";
 import { ipamOf, loadAttachment, looseConfig, pciAddressIfAny, strictConfig } from "./config.ts";
 import { findPort, requireNetdev, requirePlainUse } from "./device.ts";
 import { writeDeviceInfo } from "./device-info.ts";
-import { collect, collectOrphan } from "./garbage.ts";
+import { collectInvalid } from "./garbage.ts";
 import { enterPod, requireNameFree } from "./netdev.ts";
 import {
-	listMarked,
-	listRecords,
+	readDamagedRecord,
 	readMarker,
 	readRecord,
 	recordsOf,
@@ -32,9 +31,9 @@ import {
 	removeTemporary,
 } from "./record.ts";
 import { release } from "./release.ts";
-import { salvage } from "./salvage.ts";
+import { damagedPci, salvage } from "./salvage.ts";
 import type { SriovConfig } from "./schema.ts";
-import { applySettings, type VfPort } from "./settings.ts";
+import { applySettings, type VfPort, ZERO_MAC } from "./settings.ts";
 import { requireAvailable } from "./status.ts";
 
 function add(request: Request): CniResult {
@@ -49,7 +48,7 @@ function add(request: Request): CniResult {
 	using host = NetlinkSocket.open(NETLINK_ROUTE);
 	const port = findPort(host, attachment.pci);
 	using _lock = takeLock(attachment.pci);
-	requireFree(host, attachment.pci, log);
+	requireFree(request, host, attachment.pci, log);
 	// Last, so that it unwinds first: its steps need the sockets and the lock.
 	using undo = new UndoStack((what, error) => log.error(`could not ${what} after a failed ADD: ${sentence(error)}`));
 
@@ -61,11 +60,13 @@ function add(request: Request): CniResult {
 	const settings = port && applySettings(host, port, record.original.settings, attachment.settings);
 	const inPod =
 		netdev && enterPod(host, sandbox, netdev, { name: request.ifName, mac: attachment.mac, mtu: attachment.mtu });
-	const ipam = addAddresses(request, attachment.ipam, sandbox, inPod, expectsCarrier(port, settings), undo);
+	// Those of a VF without a netdev are told, and that is all.
+	const ipam = requestAddresses(request, attachment.ipam, undo);
+	if (inPod && ipam.ips) configureAddresses(sandbox, inPod, ipam, expectsCarrier(port, settings), log);
 	writeDeviceInfo(attachment.config, record.pci, undo);
 	undo.commit();
 	log.debug("the VF is in the sandbox", { pci: record.pci, pf: record.pfName, vf: record.vfIndex });
-	const mac = inPod?.mac ?? attachment.mac ?? settings?.mac;
+	const mac = inPod?.mac ?? attachment.mac ?? (settings?.mac === ZERO_MAC ? undefined : settings?.mac);
 	return {
 		...ipam,
 		interfaces: [
@@ -115,7 +116,7 @@ function releaseAddresses(request: Request, ipam: string, isKnown: boolean, log:
 function releaseAttachment(request: Request, config: SriovConfig, log: Log): void {
 	const { containerId, ifName } = request;
 	const found = readRecord(containerId, ifName);
-	const pci = found === undefined || found === "damaged" ? pciAddressIfAny(config) : found.pci;
+	const pci = typeof found === "object" ? found.pci : (toldPci(found, request) ?? pciAddressIfAny(config));
 	if (pci === undefined) {
 		if (found === "damaged") removeRecord({ containerId, ifName });
 		return;
@@ -134,6 +135,10 @@ function releaseAttachment(request: Request, config: SriovConfig, log: Log): voi
 	release(host, record === "damaged" ? salvage(host, request, config, pci) : record, request.netns, log);
 }
 
+/** Of a damaged record. */
+const toldPci = (found: "damaged" | undefined, { containerId, ifName }: Request): string | undefined =>
+	found && damagedPci(readDamagedRecord(containerId, ifName));
+
 function check(request: Request): void {
 	const attachment = loadAttachment(request);
 	const previous = parsePrevResult(request);
@@ -150,7 +155,9 @@ function check(request: Request): void {
 	}
 	using host = NetlinkSocket.open(NETLINK_ROUTE);
 	const port = findPort(host, record.pci);
-	if (port !== undefined) checkSettings(host, port, attachment.settings);
+	// Drivers show an administrative MAC that nobody has set.
+	const { mac: _, ...before } = record.original.settings ?? {};
+	if (port !== undefined) checkSettings(host, port, { ...before, ...attachment.settings });
 	if (record.original.netdev !== undefined) {
 		using sandbox = Sandbox.open(request.netns);
 		checkPod(sandbox, record, previous);
@@ -163,15 +170,7 @@ function gc(request: Request, valid: readonly ValidAttachment[] | undefined): vo
 	const config = looseConfig(request);
 	const log = openLog(request, config);
 	const failures: unknown[] = [];
-	if (valid !== undefined) {
-		const keep = new Set(valid.map(({ containerID, ifname }) => `${containerID}/${ifname}`));
-		for (const record of listRecords()) {
-			if (record.network === request.network && !keep.has(`${record.containerId}/${record.ifName}`)) {
-				attempt(failures, () => collect(record, log));
-			}
-		}
-		for (const pci of listMarked()) attempt(failures, () => collectOrphan(pci));
-	}
+	if (valid !== undefined) collectInvalid(request.network, config, valid, failures, log);
 	const ipam = ipamOf(config);
 	// Without a list an executed plugin might take every attachment for invalid.
 	if (ipam !== undefined && valid !== undefined) attempt(failures, () => delegateGc(request, ipam));

@@ -55,10 +55,15 @@ describe.each([
 	test("from a namespace that a process of the pod outlives for a moment", async () => {
 		await using _pod = await pod(guest(), "pod1");
 		await added();
-		const outliving = guest().start(["ip", "netns", "exec", "pod1", "sleep", "2"]);
-		await until("the process", async () => (await guest().run(["pgrep", "-x", "sleep"], { ok: false })).status === 0);
+		const outliving = guest().start(["ip", "netns", "exec", "pod1", "sleep", "600"], { ok: false });
+		const isRunning = (name: string) =>
+			until(name, async () => (await guest().run(["pgrep", "-x", name], { ok: false })).status === 0);
+		await isRunning("sleep");
 		await guest().run(["ip", "netns", "delete", "pod1"]);
-		succeeded(await call("DEL", { more }));
+		const deletion = call("DEL", { more });
+		await isRunning("rdma");
+		outliving.kill("SIGKILL");
+		succeeded(await deletion);
 		await asBefore();
 		await outliving.result;
 	});

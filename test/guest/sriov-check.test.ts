@@ -178,6 +178,26 @@ describe("CHECK", () => {
 		succeeded(await check());
 	});
 
+	test.each([
+		["vlan", `ip link set ${PF} vf 1 vlan 77`, /vlan of VF 1 of PF eth0 is 77, not 0/],
+		["trust", `ip link set ${PF} vf 1 trust on`, /trust of VF 1 of PF eth0 is on, not off/],
+		["spoofchk", `ip link set ${PF} vf 1 spoofchk off`, /spoofchk of VF 1 of PF eth0 is off, not on/],
+		["max_tx_rate", `ip link set ${PF} vf 1 max_tx_rate 100 min_tx_rate 0`, /max_tx_rate of VF 1 .* is 100, not 0/],
+		["the MTU", "ip -n pod5 link set net1 mtu 1300", /MTU of net1 is 1300, not 1500/],
+	])("%s that nobody has asked for, in an old version", async (_, change, sentence) => {
+		const before = await hostState(guest());
+		await createPod(guest(), "pod5");
+		const old = network(1, { cniVersion: "0.4.0" });
+		const result = succeeded(await call("ADD", old, "pod5")).json;
+		succeeded(await call("CHECK", { ...old, prevResult: result }, "pod5"));
+		await sh(change);
+		const answer = await call("CHECK", { ...old, prevResult: result }, "pod5");
+		succeeded(await call("DEL", old, "pod5"));
+		await sh("ip netns delete pod5");
+		expect(answer).toMatchObject({ status: 1, json: { code: 102, msg: expect.stringMatching(sentence) } });
+		expect(await hostState(guest())).toEqual(before);
+	});
+
 	test("without prevResult, and of an attachment that is not there", async () => {
 		expect(await call("CHECK", network(0, settings), "pod1")).toMatchObject({ status: 1, json: { code: 7 } });
 		expect((await call("CHECK", network(1, { prevResult }), "pod1")).json.msg).toContain(`not ${vfs[1]!.pci}`);

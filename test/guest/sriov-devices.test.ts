@@ -70,6 +70,15 @@ echo ${pci} > driver/unbind; echo ${pci} > /sys/bus/pci/drivers_probe; readlink 
 	});
 });
 
+test("a VF with a userspace driver and no administrative MAC has none in the result", async () => {
+	await sh(`ip link set ${PF} vf 0 mac 00:00:00:00:00:00`);
+	before = await hostState(guest());
+	const { json } = succeeded(await call("ADD", network(vfs[0]!.pci)));
+	expect(json.interfaces).toEqual([{ name: "net1", sandbox: "/run/netns/pod1", pciID: vfs[0]!.pci }]);
+	succeeded(await call("DEL", network(vfs[0]!.pci)));
+	expect(await hostState(guest())).toEqual(before);
+});
+
 describe("a card without a PF on this host, as a VF inside a virtual machine", () => {
 	test("moves, takes its MAC itself, and comes home", async () => {
 		const configuration = network(plain.pci, { mac: "02:00:5e:10:00:0e", mtu: 1400 });

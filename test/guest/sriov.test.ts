@@ -44,6 +44,7 @@ async function withPod<T>(name: string, body: () => Promise<T>): Promise<T> {
 	}
 }
 
+const sh = (script: string) => guest().run(["sh", "-ec", script]);
 const vfInfo = async (vf: number) => (await links(guest())).find((link) => link.ifname === PF).vfinfo_list[vf];
 
 beforeAll(async () => {
@@ -198,6 +199,20 @@ describe("what ADD leaves and DEL puts back", () => {
 		}
 	});
 
+	test("settings that are empty texts are absent, as in Go", async () => {
+		const before = await hostState(guest());
+		await sh(`ip link set ${PF} vf 0 trust on`);
+		const { trust, spoofchk, link_state } = await vfInfo(0);
+		await withPod("pod1", async () => {
+			const empty = network(0, { mac: "", spoofchk: "", trust: "", link_state: "" });
+			succeeded(await add(empty, "pod1"));
+			expect(await vfInfo(0)).toMatchObject({ trust, spoofchk, link_state });
+			succeeded(await del(empty, "pod1"));
+		});
+		await sh(`ip link set ${PF} vf 0 trust off`);
+		expect(await hostState(guest())).toEqual(before);
+	});
+
 	test("a VF whose pod went without a DEL starts its next ADD from its own settings", async () => {
 		const before = await hostState(guest());
 		await withPod("pod1", async () => {
@@ -212,7 +227,8 @@ describe("what ADD leaves and DEL puts back", () => {
 			expect((await vfInfo(0)).vlan_list).toEqual([{}]);
 			succeeded(await del(network(0), "pod2"));
 		});
-		// The dead pod's address is its own DEL's matter.
+		// The dead pod's address, too.
+		expect(await hostState(guest())).toEqual(before);
 		succeeded(await del(network(0), "pod1", { netns: "" }));
 		expect(await hostState(guest())).toEqual(before);
 	});
