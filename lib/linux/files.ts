@@ -75,12 +75,10 @@ export function makeDirectories(path: string, mode: number): void {
 export function writeAtomic(path: string, text: string, mode: number, temporary = temporaryOf(path)): void {
 	const fd = sys.openat(sys.AT_FDCWD, temporary, sys.O_WRONLY | sys.O_CREAT | sys.O_TRUNC, mode);
 	try {
-		try {
+		writeAndClose(fd, temporary, () => {
 			sys.write(fd, text);
 			sys.fsync(fd);
-		} finally {
-			sys.close(fd);
-		}
+		});
 		sys.renameat(sys.AT_FDCWD, temporary, sys.AT_FDCWD, path);
 	} catch (error) {
 		removeIfPresent(temporary);
@@ -110,8 +108,28 @@ function temporaryOf(path: string): string {
 export function requireWritable(directory: string): void {
 	// One name for all that look at the same time, and nothing that they could disturb.
 	const path = `${directory}/.status`;
-	sys.close(sys.openat(sys.AT_FDCWD, path, sys.O_WRONLY | sys.O_CREAT | sys.O_TRUNC, 0o600));
-	removeIfPresent(path);
+	const fd = sys.openat(sys.AT_FDCWD, path, sys.O_WRONLY | sys.O_CREAT | sys.O_TRUNC, 0o600);
+	try {
+		// Where the file system is full there may still be room for a name, but not for a byte.
+		writeAndClose(fd, path, () => sys.write(fd, "\n"));
+	} finally {
+		removeIfPresent(path);
+	}
+}
+
+/** Runs `write` and closes `fd`. What the kernel says of a descriptor names no file: it is given that of `path`. */
+function writeAndClose(fd: number, path: string, write: () => void): void {
+	try {
+		try {
+			write();
+		} finally {
+			sys.close(fd);
+		}
+	} catch (error) {
+		if (!sys.isSystemError(error)) throw error;
+		const reason = error.message.slice(error.call.length);
+		throw Object.assign(error, { path, message: `${error.call} ${path}${reason}` });
+	}
 }
 
 /** Writes to a file that exists, in one write: sysfs attributes and sysctls. */
