@@ -1,20 +1,52 @@
 /**
  * CHECK: is everything still as ADD left it? Each difference has its sentence.
  */
+
 import { CniError, Code } from "../../lib/cni/error.ts";
-import type { CniResult } from "../../lib/cni/types.ts";
+import { parsePrevResult } from "../../lib/cni/result.ts";
+import type { CniResult, Request } from "../../lib/cni/types.ts";
 import { checkAddresses, checkRoutes } from "../../lib/linux/attached.ts";
-import type { Sandbox } from "../../lib/linux/sandbox.ts";
+import { delegateCheck } from "../../lib/linux/delegate.ts";
+import { Sandbox } from "../../lib/linux/sandbox.ts";
 import { getLinkByName } from "../../lib/netlink/link.ts";
-import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
+import { NETLINK_ROUTE, NetlinkSocket } from "../../lib/netlink/socket.ts";
 import type { VfSettings } from "../../lib/netlink/vf.ts";
+import { loadAttachment } from "./config.ts";
+import { findPort } from "./device.ts";
+import { readRecord } from "./record.ts";
 import type { VfRecord } from "./record-format.ts";
 import { differing, FIELD_NAMES, readSettings, shown, type VfPort } from "./settings.ts";
 
 const failed = (sentence: string): CniError => new CniError(Code.checkFailed, sentence);
 
+export function check(request: Request): void {
+	const attachment = loadAttachment(request);
+	const previous = parsePrevResult(request);
+	if (previous === undefined) throw new CniError(Code.invalidConfig, "required prevResult missing");
+	const record = readRecord(request.containerId, request.ifName);
+	if (record === undefined || record === "damaged") {
+		throw new CniError(
+			Code.checkFailed,
+			`there is no record of an attachment of container ${request.containerId}, interface ${request.ifName}`,
+		);
+	}
+	if (record.pci !== attachment.pci) {
+		throw new CniError(Code.checkFailed, `the attachment has VF ${record.pci}, not ${attachment.pci}`);
+	}
+	using host = NetlinkSocket.open(NETLINK_ROUTE);
+	const port = findPort(host, record.pci);
+	// Drivers show an administrative MAC that nobody has set.
+	const { mac: _, ...before } = record.original.settings ?? {};
+	if (port !== undefined) checkSettings(host, port, { ...before, ...attachment.settings });
+	if (record.original.netdev !== undefined) {
+		using sandbox = Sandbox.open(request.netns);
+		checkPod(sandbox, record, previous);
+	}
+	if (attachment.ipam !== undefined) delegateCheck(request, attachment.ipam);
+}
+
 /** The VF's settings at its PF against the configuration. */
-export function checkSettings(host: NetlinkSocket, port: VfPort, wanted: Partial<VfSettings>): void {
+function checkSettings(host: NetlinkSocket, port: VfPort, wanted: Partial<VfSettings>): void {
 	if (Object.keys(wanted).length === 0) return;
 	const now = readSettings(host, port);
 	const field = differing(now, wanted).find((each) => now[each] !== undefined);
@@ -24,7 +56,7 @@ export function checkSettings(host: NetlinkSocket, port: VfPort, wanted: Partial
 }
 
 /** The netdev in the pod, its addresses and its routes against what ADD answered. */
-export function checkPod(sandbox: Sandbox, record: VfRecord, previous: CniResult): void {
+function checkPod(sandbox: Sandbox, record: VfRecord, previous: CniResult): void {
 	const { ifName } = record;
 	const link = getLinkByName(sandbox.route, ifName);
 	if (link === undefined || link.name !== ifName) throw failed(`there is no interface ${ifName} in ${sandbox.path}`);

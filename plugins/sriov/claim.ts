@@ -15,7 +15,6 @@ import { getVfs, type VfSettings } from "../../lib/netlink/vf.ts";
 import { type Attachment, ipamOf } from "./config.ts";
 import {
 	hasUnmarkedRecord,
-	listDamaged,
 	lockPath,
 	prepareState,
 	readMarker,
@@ -27,7 +26,7 @@ import {
 } from "./record.ts";
 import type { VfRecord } from "./record-format.ts";
 import { isOfEarlierBoot, release } from "./release.ts";
-import { damagedPci, salvage } from "./salvage.ts";
+import { salvageAll } from "./salvage.ts";
 import { readSettings, type VfPort } from "./settings.ts";
 
 /** Takes the VF's lock, which lasts until the end of the process at the latest. Throws CniError 11 after a minute. */
@@ -82,12 +81,6 @@ function releaseAddressesOf({ containerId, ifName, network, config }: VfRecord, 
 		if (!(error instanceof CniError)) throw error;
 		log.warning(`the addresses of container ${containerId}, interface ${ifName}, are not released: ${error.message}`);
 	}
-}
-
-/** What damaged records still say of the VF. */
-function salvageAll(host: NetlinkSocket, pci: string): VfRecord[] {
-	const ofVf = listDamaged().filter(({ text }) => damagedPci(text) === pci);
-	return ofVf.map(({ containerId, ifName }) => salvage(host, { containerId, ifName, network: "" }, {}, pci));
 }
 
 /** Whether the sandbox at `netns` is there, and still the one that the record is of (unknown in Go's). */

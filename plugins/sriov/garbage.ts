@@ -1,11 +1,14 @@
 /**
  * What GC gives back: VFs whose attachment is not valid any more, and markers that nothing else tells of.
  */
-import { attempt } from "../../lib/cni/failures.ts";
-import type { ValidAttachment } from "../../lib/cni/types.ts";
+import { attempt, throwTogether } from "../../lib/cni/failures.ts";
+import type { Request, ValidAttachment } from "../../lib/cni/types.ts";
+import { delegateGc } from "../../lib/linux/delegate.ts";
 import type { Log } from "../../lib/log/log.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../../lib/netlink/socket.ts";
 import { takeLock } from "./claim.ts";
+import { ipamOf, looseConfig } from "./config.ts";
+import { openLog } from "./log.ts";
 import {
 	type DamagedRecord,
 	listDamaged,
@@ -22,8 +25,20 @@ import { release } from "./release.ts";
 import { damagedPci, parseCutOff, salvage } from "./salvage.ts";
 import type { SriovConfig } from "./schema.ts";
 
+/** Gives back every VF of this network whose attachment is not valid. Goes on after errors, and tells of all of them. */
+export function gc(request: Request, valid: readonly ValidAttachment[] | undefined): void {
+	const config = looseConfig(request);
+	const log = openLog(request, config);
+	const failures: unknown[] = [];
+	if (valid !== undefined) collectInvalid(request.network, config, valid, failures, log);
+	const ipam = ipamOf(config);
+	// Without a list an executed plugin might take every attachment for invalid.
+	if (ipam !== undefined && valid !== undefined) attempt(failures, () => delegateGc(request, ipam));
+	throwTogether(failures);
+}
+
 /** Gives back every VF of the network whose attachment is not in `valid`. Goes on after errors, which it adds to `failures`. */
-export function collectInvalid(
+function collectInvalid(
 	network: string,
 	config: SriovConfig,
 	valid: readonly ValidAttachment[],

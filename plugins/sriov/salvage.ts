@@ -7,7 +7,7 @@ import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import { getVf, type VfSettings } from "../../lib/netlink/vf.ts";
 import { findPortIfAny, netdevOnHost } from "./device.ts";
 import { SOME_NAME } from "./netdev.ts";
-import { readDamagedRecord } from "./record.ts";
+import { listDamaged, readDamagedRecord } from "./record.ts";
 import { object, parseNetdev, parseSettings, text, type VfRecord } from "./record-format.ts";
 import type { SriovConfig } from "./schema.ts";
 
@@ -50,6 +50,12 @@ export function salvage(host: NetlinkSocket, owner: Owner, given: Partial<SriovC
 		config,
 		requestedMac: undefined,
 	};
+}
+
+/** What all damaged records that are of VF `pci` still say of it. */
+export function salvageAll(host: NetlinkSocket, pci: string): VfRecord[] {
+	const ofVf = listDamaged().filter((each) => damagedPci(each.text) === pci);
+	return ofVf.map(({ containerId, ifName }) => salvage(host, { containerId, ifName, network: "" }, {}, pci));
 }
 
 /** PCI address of the VF that the text of a damaged record is about, if that is left of it. */

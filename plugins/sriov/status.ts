@@ -2,16 +2,25 @@
  * STATUS: whether an ADD can work. Cheap: it is polled every few seconds.
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
+import type { Request } from "../../lib/cni/types.ts";
+import { delegateStatus } from "../../lib/linux/delegate.ts";
 import * as pci from "../../lib/linux/pci.ts";
 import { isSystemError } from "../../lib/linux/sys.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../../lib/netlink/socket.ts";
-import { pciAddressIfAny } from "./config.ts";
+import { ipamOf, pciAddressIfAny, strictConfig } from "./config.ts";
 import { findPort } from "./device.ts";
 import { listMarked, requireWritable } from "./record.ts";
 import type { SriovConfig } from "./schema.ts";
 
+export function status(request: Request): void {
+	const config = strictConfig(request);
+	const ipam = ipamOf(config);
+	requireAvailable(config);
+	if (ipam !== undefined) delegateStatus(request, ipam);
+}
+
 /** Throws CniError: 50 where no VF can be attached, 51 where pods have lost theirs, too. */
-export function requireAvailable(config: SriovConfig): void {
+function requireAvailable(config: SriovConfig): void {
 	try {
 		requireWritable();
 	} catch (error) {

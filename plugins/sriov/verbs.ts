@@ -1,25 +1,27 @@
 /**
  * sriov: a virtual function in a pod, and back on the host.
+ *
+ * ADD and DEL are here, the other verbs in files of their names.
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
 import { attempt, sentence, throwTogether } from "../../lib/cni/failures.ts";
-import { parsePrevResult } from "../../lib/cni/result.ts";
-import type { CniResult, Plugin, Request, ValidAttachment } from "../../lib/cni/types.ts";
+import type { CniResult, Plugin, Request } from "../../lib/cni/types.ts";
 import { isAtLeast } from "../../lib/cni/version.ts";
-import { delegateCheck, delegateDel, delegateGc, delegateStatus } from "../../lib/linux/delegate.ts";
+import { delegateDel } from "../../lib/linux/delegate.ts";
 import { withDeviceErrors } from "../../lib/linux/device-errors.ts";
 import { Sandbox } from "../../lib/linux/sandbox.ts";
 import { UndoStack } from "../../lib/linux/undo-stack.ts";
-import { Log } from "../../lib/log/log.ts";
+import type { Log } from "../../lib/log/log.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../../lib/netlink/socket.ts";
 import type { VfSettings } from "../../lib/netlink/vf.ts";
 import { configureAddresses, requestAddresses } from "./addresses.ts";
-import { checkPod, checkSettings } from "./check.ts";
+import { check } from "./check.ts";
 import { claim, requireFree, takeLock } from "./claim.ts";
-import { ipamOf, loadAttachment, looseConfig, pciAddressIfAny, strictConfig } from "./config.ts";
+import { ipamOf, loadAttachment, looseConfig, pciAddressIfAny } from "./config.ts";
 import { findPort, requireNetdev, requirePlainUse } from "./device.ts";
 import { writeDeviceInfo } from "./device-info.ts";
-import { collectInvalid } from "./garbage.ts";
+import { gc } from "./garbage.ts";
+import { openLog } from "./log.ts";
 import { enterPod, requireNameFree } from "./netdev.ts";
 import {
 	readDamagedRecord,
@@ -34,7 +36,7 @@ import { release } from "./release.ts";
 import { damagedPci, salvage } from "./salvage.ts";
 import type { SriovConfig } from "./schema.ts";
 import { applySettings, type VfPort, ZERO_MAC } from "./settings.ts";
-import { requireAvailable } from "./status.ts";
+import { status } from "./status.ts";
 
 function add(request: Request): CniResult {
 	const attachment = loadAttachment(request);
@@ -139,57 +141,10 @@ function releaseAttachment(request: Request, config: SriovConfig, log: Log): voi
 const toldPci = (found: "damaged" | undefined, { containerId, ifName }: Request): string | undefined =>
 	found && damagedPci(readDamagedRecord(containerId, ifName));
 
-function check(request: Request): void {
-	const attachment = loadAttachment(request);
-	const previous = parsePrevResult(request);
-	if (previous === undefined) throw new CniError(Code.invalidConfig, "required prevResult missing");
-	const record = readRecord(request.containerId, request.ifName);
-	if (record === undefined || record === "damaged") {
-		throw new CniError(
-			Code.checkFailed,
-			`there is no record of an attachment of container ${request.containerId}, interface ${request.ifName}`,
-		);
-	}
-	if (record.pci !== attachment.pci) {
-		throw new CniError(Code.checkFailed, `the attachment has VF ${record.pci}, not ${attachment.pci}`);
-	}
-	using host = NetlinkSocket.open(NETLINK_ROUTE);
-	const port = findPort(host, record.pci);
-	// Drivers show an administrative MAC that nobody has set.
-	const { mac: _, ...before } = record.original.settings ?? {};
-	if (port !== undefined) checkSettings(host, port, { ...before, ...attachment.settings });
-	if (record.original.netdev !== undefined) {
-		using sandbox = Sandbox.open(request.netns);
-		checkPod(sandbox, record, previous);
-	}
-	if (attachment.ipam !== undefined) delegateCheck(request, attachment.ipam);
-}
-
-/** Gives back every VF of this network whose attachment is not valid. Goes on after errors, and tells of all of them. */
-function gc(request: Request, valid: readonly ValidAttachment[] | undefined): void {
-	const config = looseConfig(request);
-	const log = openLog(request, config);
-	const failures: unknown[] = [];
-	if (valid !== undefined) collectInvalid(request.network, config, valid, failures, log);
-	const ipam = ipamOf(config);
-	// Without a list an executed plugin might take every attachment for invalid.
-	if (ipam !== undefined && valid !== undefined) attempt(failures, () => delegateGc(request, ipam));
-	throwTogether(failures);
-}
-
-function status(request: Request): void {
-	const config = strictConfig(request);
-	const ipam = ipamOf(config);
-	requireAvailable(config);
-	if (ipam !== undefined) delegateStatus(request, ipam);
-}
-
-export const plugin: Plugin = withDeviceErrors({ add, del, check, gc, status });
-
-function openLog(request: Request, config: SriovConfig): Log {
-	return new Log({
-		level: config.logLevel,
-		file: config.logFile,
-		fields: { cniName: "sriov-cni", containerID: request.containerId, netns: request.netns, ifname: request.ifName },
-	});
-}
+export const plugin: Plugin = withDeviceErrors({
+	add,
+	del,
+	check,
+	gc,
+	status,
+});
