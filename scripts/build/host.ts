@@ -2,7 +2,8 @@
  * The Rust host with embedded modules: compiled by cargo, put in place under all of its names.
  */
 import { spawnSync } from "node:child_process";
-import { existsSync, linkSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { existsSync, globSync, linkSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 
@@ -64,15 +65,28 @@ export function compileHost(
 	mkdirSync(folder, { recursive: true });
 	const cargo = ["build", "--release", "--locked", "--quiet", "--target", target];
 	if (features.length > 0) cargo.push("--features", features.join(","));
-	// cargo has one place for the result of every build (of other checkouts, or of the tests): it is ours until it is copied.
-	const script = 'built=$1 path=$2; shift 2; cargo "$@" && cp "$built" "$path"';
+	// cargo has one place for the result of every build (of other checkouts, or of the tests): it is ours until it is copied. It
+	// goes by the times of files, so a checkout whose files are older than another's build would get that one's executable.
+	const script = `built=$1 path=$2 stamp=$3 sources=$4; shift 4
+[ "$(cat "$stamp" 2>/dev/null)" = "$sources" ] || { rm -f "$stamp" && touch build.rs src/*.rs || exit; }
+cargo "$@" && cp "$built" "$path" && echo "$sources" >"$stamp"`;
 	const built = join(folder, target, "release/berth");
-	run("flock", [join(folder, ".berth.lock"), "sh", "-c", script, "sh", built, path, ...cargo], {
+	const stamp = join(folder, `.${[target, ...features].join(".")}.sources`);
+	const words = [built, path, stamp, hostFingerprint(root), ...cargo];
+	run("flock", [join(folder, ".berth.lock"), "sh", "-c", script, "sh", ...words], {
 		// cargo reads .cargo/config.toml of the folder that it is started in.
 		cwd: join(root, "runtime"),
 		environment: { BERTH_MODULES: modules, CARGO_TARGET_DIR: folder, ...compilers(target) },
 		what: "cargo build",
 	});
+}
+
+/** Tells the host's sources from those of another checkout. */
+export function hostFingerprint(root: string): string {
+	const sources = globSync(["src/**/*.rs", "build.rs", "Cargo.*", ".cargo/*"], { cwd: join(root, "runtime") });
+	const hash = createHash("sha256");
+	for (const file of sources.sort()) hash.update(`${file}\0`).update(readFileSync(join(root, "runtime", file)));
+	return hash.digest("hex");
 }
 
 /** For musl: its compiler under its Debian name. For another machine: the cross linker, likewise. Unless the caller chose one. */

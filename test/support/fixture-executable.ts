@@ -7,7 +7,7 @@ import { once } from "node:events";
 import { existsSync, globSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { bundle } from "../../scripts/build/bundle.ts";
-import { compileHost, hostTarget } from "../../scripts/build/host.ts";
+import { compileHost, hostFingerprint, hostTarget } from "../../scripts/build/host.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 
@@ -52,14 +52,10 @@ async function holdLock(path: string): Promise<AsyncDisposable> {
 }
 
 function fingerprint(modules: string): string {
-	const files = [
-		...globSync("**/*.js", { cwd: modules }).map((file) => join(modules, file)),
-		...globSync(["src/**/*.rs", "build.rs", "Cargo.*", ".cargo/*"], { cwd: join(ROOT, "runtime") }).map((file) =>
-			join(ROOT, "runtime", file),
-		),
-	];
-	const hash = createHash("sha256");
-	for (const file of files.sort()) hash.update(`${file}\0`).update(readFileSync(file));
+	const hash = createHash("sha256").update(hostFingerprint(ROOT));
+	for (const file of globSync("**/*.js", { cwd: modules }).sort()) {
+		hash.update(`${file}\0`).update(readFileSync(join(modules, file)));
+	}
 	return hash.digest("hex").slice(0, 16);
 }
 
