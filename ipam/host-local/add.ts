@@ -11,11 +11,11 @@ import * as sys from "../../lib/linux/sys.ts";
 import { UndoStack } from "../../lib/linux/undo-stack.ts";
 import { allocate } from "./allocate.ts";
 import { loadHostLocal } from "./config.ts";
-import { Cooldown } from "./cooldown.ts";
 import { logOf } from "./log.ts";
 import { parseResolvConf } from "./resolv-conf.ts";
 import { storeSettings } from "./settings.ts";
 import { Store } from "./store.ts";
+import { waitingIn } from "./waiting.ts";
 
 export function add(request: Request): CniResult {
 	const config = loadHostLocal(request);
@@ -25,8 +25,7 @@ export function add(request: Request): CniResult {
 	using store = Store.open(settings.directory, settings.reclaimAfterReboot);
 	if (settings.reclaimAfterReboot) reclaim(request, store);
 	using undo = new UndoStack((what, error) => logOf(request).error(`could not ${what} after a failed ADD: ${error}`));
-	const cooldown = new Cooldown(settings.directory, settings.reuseDelayMs);
-	const ips = allocate(store, cooldown, config.sets, config.requested, request, undo);
+	const ips = allocate(store, waitingIn(settings), config.sets, config.requested, request, undo);
 	undo.commit();
 	return { ips, routes: config.routes, ...(dns && { dns }) };
 }

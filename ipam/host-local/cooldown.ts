@@ -26,14 +26,12 @@ export class Cooldown {
 
 	/** Milliseconds until the address may be handed out again: 0 is now. Throws SystemError. */
 	remaining(ip: Ip): number {
-		if (this.#delayMs === 0) return 0;
 		this.#freeAt ??= this.#read();
 		return Math.max(0, (this.#freeAt.get(formatIp(ip)) ?? 0) - this.#now);
 	}
 
 	/** The address of those that `within` accepts that is free first, and in how many milliseconds that is. Throws SystemError. */
 	first(within: (name: string) => boolean): { name: string; inMs: number; count: number } | undefined {
-		if (this.#delayMs === 0) return undefined;
 		this.#freeAt ??= this.#read();
 		const waiting = [...this.#freeAt].filter(([name, at]) => at > this.#now && within(name));
 		const [name, at] = waiting.reduce((a, b) => (b[1] < a[1] ? b : a), waiting[0] ?? ["", 0]);
@@ -42,7 +40,6 @@ export class Cooldown {
 
 	/** Notes that these are released now. To be called before they are: who is killed in between has only delayed them. Throws SystemError. */
 	note(names: readonly string[]): void {
-		if (this.#delayMs === 0) return;
 		makeDirectories(this.#folder, 0o700);
 		const flags = sys.O_WRONLY | sys.O_CREAT | sys.O_APPEND;
 		const fd = sys.openat(sys.AT_FDCWD, this.#path(), flags, 0o600);

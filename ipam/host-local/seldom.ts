@@ -10,11 +10,11 @@ import { type RangeSet, rangeOf } from "../../lib/ip/range.ts";
 import * as sys from "../../lib/linux/sys.ts";
 import { chooseFree, exhaustion, shortage } from "./allocate.ts";
 import { loadHostLocal } from "./config.ts";
-import { Cooldown } from "./cooldown.ts";
 import type { Holder } from "./holder.ts";
 import { noteRelease } from "./release.ts";
 import { storeSettings } from "./settings.ts";
 import { Store } from "./store.ts";
+import { waitingIn } from "./waiting.ts";
 
 export function check(request: Request): void {
 	const { sets } = loadHostLocal(request);
@@ -72,17 +72,18 @@ export function gc(request: Request, valid: readonly ValidAttachment[] | undefin
 /** Ready when an ADD would find a store that can be written and an address in every range set. */
 export function status(request: Request): void {
 	const { sets } = loadHostLocal(request);
-	const { directory, reuseDelayMs, reclaimAfterReboot } = storeSettings(request);
+	const settings = storeSettings(request);
+	const { directory, reclaimAfterReboot } = settings;
 	try {
 		using store = Store.open(directory, reclaimAfterReboot);
 		store.requireWritable();
-		const cooldown = new Cooldown(directory, reuseDelayMs);
+		const waiting = waitingIn(settings);
 		// ADD would release these first.
 		const reclaimable = reclaimAfterReboot ? store.heldEarlier() : [];
 		for (const set of sets) {
 			if (reclaimable.some((ip) => rangeOf(set, ip) !== undefined)) continue;
-			if (chooseFree(store, cooldown, set, undefined) !== undefined) continue;
-			throw new CniError(Code.notAvailable, exhaustion(set), shortage(store, cooldown, set));
+			if (chooseFree(store, waiting, set, undefined) !== undefined) continue;
+			throw new CniError(Code.notAvailable, exhaustion(set), shortage(store, waiting, set));
 		}
 	} catch (error) {
 		const isIo = sys.isSystemError(error) || (error instanceof CniError && error.code === Code.io);

@@ -1,4 +1,3 @@
 import { pluginMain } from "../../lib/linux/plugin-main.ts";
-import { version } from "../../package.json";
 
-pluginMain({ name: "static", about: `CNI static plugin v${version}` });
+pluginMain({ name: "static", about: "CNI static plugin" });

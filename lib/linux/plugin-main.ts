@@ -1,6 +1,7 @@
 /**
  * The process around a plugin: what `main.ts` of every plugin calls.
  */
+import { version } from "../../package.json";
 import { runPlugin } from "../cni/dispatch.ts";
 import type { Plugin } from "../cni/types.ts";
 import { writeStderr } from "./stderr.ts";
@@ -9,7 +10,10 @@ import * as sys from "./sys.ts";
 /** More than any configuration with every attachment of a node in it (GC sends about 100 bytes for each). */
 const MAX_STDIN = 16 * 1024 * 1024;
 
-/** Runs the verb that the environment names and ends the process. The plugin's code is the embedded module `verbs/<name>`. */
+/**
+ * Runs the verb that the environment names and ends the process. The plugin's code is the embedded module `verbs/<name>`. `about` and our
+ * version are what it says of itself without a verb; "" is an error then.
+ */
 export function pluginMain({ name, about }: { name: string; about: string }): never {
 	const status = runPlugin(
 		{
@@ -20,7 +24,11 @@ export function pluginMain({ name, about }: { name: string; about: string }): ne
 			writeStderr,
 			isOwnNetns,
 		},
-		{ name, about, load: () => (sys.loadModule(`verbs/${name}`) as { plugin: Plugin }).plugin },
+		{
+			name,
+			about: about && `${about} v${version}`,
+			load: () => (sys.loadModule(`verbs/${name}`) as { plugin: Plugin }).plugin,
+		},
 	);
 	sys.exit(status);
 }

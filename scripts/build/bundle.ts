@@ -61,8 +61,17 @@ export async function bundle(root: string, entries: Record<string, string>, out:
 	}
 }
 
-/** What is there whenever another module than an applet is read: the applet's part of the protocol, and that of the verbs. */
-const TIERS = ["lib/linux/plugin-main.ts", "lib/cni/call.ts"];
+/**
+ * What is there whenever another module than an applet is read: the applet's part of the protocol, and that of the verbs with what almost
+ * all of them use.
+ */
+const TIERS = [
+	"lib/linux/plugin-main.ts",
+	"lib/cni/call.ts",
+	"lib/ip/address.ts",
+	"lib/linux/files.ts",
+	"lib/linux/lock.ts",
+];
 
 /**
  * esbuild makes a chunk of the files that the same entries import. For these two dozen entries that was one for almost every small file,
