@@ -90,8 +90,8 @@ fn compile(name: &str, source: Vec<u8>) -> Vec<u8> {
                 module.write(WriteOptions {
                     endianness: WriteOptionsEndianness::Little,
                     strip_source: true,
-                    // Line tables stay: they are what the stack trace of a bug is made from.
-                    strip_debug: false,
+                    // A bundle has one line. The stack trace of a bug still names its functions.
+                    strip_debug: true,
                     ..WriteOptions::default()
                 })
             })

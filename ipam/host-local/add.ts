@@ -1,18 +1,16 @@
 /**
  * ADD of host-local.
  */
-import { CniError, Code } from "../../lib/cni/error.ts";
-import type { CniDns, CniResult, Request } from "../../lib/cni/types.ts";
+import loadResolvConf from "later:ipam/host-local/resolv-conf.ts";
+import type { CniResult, Request } from "../../lib/cni/types.ts";
 import { formatIp } from "../../lib/ip/address.ts";
 import { contains, formatCidr } from "../../lib/ip/cidr.ts";
 import type { RangeSet } from "../../lib/ip/range.ts";
-import { readText, statIfPresent } from "../../lib/linux/files.ts";
-import * as sys from "../../lib/linux/sys.ts";
 import { UndoStack } from "../../lib/linux/undo-stack.ts";
 import { allocate } from "./allocate.ts";
 import { loadHostLocal } from "./config.ts";
 import { logOf } from "./log.ts";
-import { parseResolvConf } from "./resolv-conf.ts";
+import type * as ResolvConf from "./resolv-conf.ts";
 import { storeSettings } from "./settings.ts";
 import { Store } from "./store.ts";
 import { waitingIn } from "./waiting.ts";
@@ -20,7 +18,7 @@ import { waitingIn } from "./waiting.ts";
 export function add(request: Request): CniResult {
 	const config = loadHostLocal(request);
 	const settings = storeSettings(request);
-	const dns = readDns(config.resolvConf);
+	const dns = config.resolvConf === "" ? undefined : (loadResolvConf() as typeof ResolvConf).readDns(config.resolvConf);
 	warnOfGateways(request, config.sets);
 	using store = Store.open(settings.directory, settings.reclaimAfterReboot);
 	if (settings.reclaimAfterReboot) reclaim(request, store);
@@ -43,14 +41,4 @@ function warnOfGateways(request: Request, sets: readonly RangeSet[]): void {
 		if (gateway === undefined || contains(subnet, gateway)) continue;
 		logOf(request).warning(`gateway ${formatIp(gateway)} is not in subnet ${formatCidr(subnet)}`);
 	}
-}
-
-function readDns(path: string): CniDns | undefined {
-	if (path === "") return undefined;
-	const status = statIfPresent(path);
-	// To read from a pipe or a terminal could take for ever.
-	if (status !== undefined && !sys.isRegular(status.mode)) {
-		throw new CniError(Code.invalidConfig, `ipam.resolvConf ${path} is not a regular file`);
-	}
-	return parseResolvConf(readText(path));
 }

@@ -63,7 +63,7 @@ export class Index {
 	static openIfValid(store: string): Index | undefined {
 		const folder = `${besideStore(store)}/${bootId()}`;
 		const token = statIfPresent(`${folder}/token`);
-		if (token === undefined || token.mtimeMs !== sys.statat(sys.AT_FDCWD, store, true).mtimeMs) return undefined;
+		if (token === undefined || token.mtimeMs !== statIfPresent(store)?.mtimeMs) return undefined;
 		return new Index(store, folder, false);
 	}
 

@@ -1,7 +1,10 @@
 /**
  * DNS settings of a file in the format of resolv.conf(5), as far as a result can hold them.
  */
+import { CniError, Code } from "../../lib/cni/error.ts";
 import type { CniDns } from "../../lib/cni/types.ts";
+import { readText, statIfPresent } from "../../lib/linux/files.ts";
+import * as sys from "../../lib/linux/sys.ts";
 
 /**
  * Comments, empty lines and keywords without a value are skipped, like unknown keywords. Name servers, search domains and
@@ -21,4 +24,14 @@ export function parseResolvConf(text: string): CniDns {
 		else if (keyword === "options") options.push(first, ...rest);
 	}
 	return { nameservers, ...(domain !== undefined && { domain }), search, options };
+}
+
+/** What the file at `path` says. Throws CniError 7 where it is no file, SystemError where it cannot be read. */
+export function readDns(path: string): CniDns {
+	const status = statIfPresent(path);
+	// To read from a pipe or a terminal could take for ever.
+	if (status !== undefined && !sys.isRegular(status.mode)) {
+		throw new CniError(Code.invalidConfig, `ipam.resolvConf ${path} is not a regular file`);
+	}
+	return parseResolvConf(readText(path));
 }

@@ -4,11 +4,13 @@
  * The schema comes from the build as a small tree (scripts/validators.ts), which this walks. Code generated from it by ajv came
  * to 14 KB for host-local alone, and most of the start of a verb went into loading that.
  */
-import { CniError, Code } from "./error.ts";
+import loadViolation from "later:lib/cni/violation.ts";
+import { Code } from "./error.ts";
 import { isObject } from "./json.ts";
 import { foldKeys } from "./keys.ts";
 import { excerpt } from "./quote.ts";
 import type { JsonObject, JsonValue } from "./types.ts";
+import type * as Violation from "./violation.ts";
 
 /** What `validator:<name>` exports: a schema, as far as its values can be wrong. */
 export interface Validator {
@@ -35,14 +37,15 @@ export function loadConfig<T>(config: JsonObject, validator: Validator): T {
 	const folded = foldKeys(config, validator);
 	const path: Path = [];
 	const rule = findViolation(folded, validator, path);
-	if (rule !== undefined) throw violationError(folded, path, rule);
+	if (rule !== undefined) throw (loadViolation() as typeof Violation).violationError(folded, path, rule);
 	return folded as T;
 }
 
-type Path = (string | number)[];
+/** Where in a configuration. */
+export type Path = (string | number)[];
 
 /** What a value must be: the end of that sentence. */
-interface Rule {
+export interface Rule {
 	readonly code: Code;
 	readonly text: string;
 	/** There is no value to quote. */
@@ -136,22 +139,4 @@ function hasType(value: JsonValue, type: NonNullable<Validator["type"]>): boolea
 		default:
 			return typeof value === type;
 	}
-}
-
-function violationError(config: JsonValue, path: Path, { code, text, missing }: Rule): CniError {
-	const place = formatPath(path);
-	if (missing) return new CniError(code, `${place} is missing`);
-	let value: unknown = config;
-	for (const key of path) value = (value as Record<string, unknown>)[key];
-	return new CniError(code, `${place} must be ${text}, not ${excerpt(value)}`);
-}
-
-/** `["ipam", "ranges", 0, 0, "subnet"]`: `ipam.ranges[0][0].subnet`. */
-function formatPath(path: Path): string {
-	let text = "";
-	for (const key of path) {
-		if (typeof key === "number") text += `[${key}]`;
-		else text += text === "" ? key : `.${key}`;
-	}
-	return text === "" ? "the configuration" : text;
 }

@@ -59,7 +59,9 @@ export function renderError({ code, message, details }: CniError): string {
 function toCniError(error: unknown, io: PluginIo): CniError {
 	if (error instanceof CniError) return error;
 	if (error instanceof Error && "errno" in error) return new CniError(Code.io, error.message);
-	io.writeStderr(`${messageOf(error)}\n${error instanceof Error ? error.stack : ""}\n`);
+	// Of places the engine knows nothing: bundles have no lines.
+	const stack = error instanceof Error ? error.stack?.replaceAll(" (<null>:0:1)", "") : "";
+	io.writeStderr(`${messageOf(error)}\n${stack}\n`);
 	return new CniError(Code.internal, messageOf(error));
 }
 

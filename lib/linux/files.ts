@@ -27,7 +27,7 @@ export function readLinkIfPresent(path: string): string | undefined {
 }
 
 export function statIfPresent(path: string): sys.FileStatus | undefined {
-	return ifPresent(() => sys.statat(sys.AT_FDCWD, path, true));
+	return sys.statat(sys.AT_FDCWD, path, true);
 }
 
 /** Runs `read`; a missing file or path component gives undefined. */
@@ -42,11 +42,12 @@ function ifPresent<T>(read: () => T): T | undefined {
 
 /** Removes a file; false where there was none. */
 export function removeIfPresent(path: string): boolean {
-	const removed = ifPresent(() => {
-		sys.unlinkat(sys.AT_FDCWD, path, 0);
-		return true;
-	});
-	return removed ?? false;
+	try {
+		return sys.unlinkat(sys.AT_FDCWD, path, 0);
+	} catch (error) {
+		if (sys.isSystemError(error, "ENOTDIR")) return false;
+		throw error;
+	}
 }
 
 /** Makes a directory and its parents. `mode` holds for those that are made; existing ones stay as they are. */
@@ -55,7 +56,7 @@ export function makeDirectories(path: string, mode: number): void {
 		sys.mkdirat(sys.AT_FDCWD, path, mode);
 	} catch (error) {
 		if (sys.isSystemError(error, "EEXIST")) {
-			if (!sys.isDirectory(sys.statat(sys.AT_FDCWD, path, true).mode)) throw error;
+			if (!sys.isDirectory(statIfPresent(path)?.mode ?? 0)) throw error;
 			return;
 		}
 		const slash = path.lastIndexOf("/");

@@ -60,12 +60,14 @@ declare module "native:sys" {
 	export function fsync(fd: number): void;
 	export function fchmod(fd: number, mode: number): void;
 	export function fstat(fd: number): FileStatus;
-	export function statat(dir: number, path: string, followLinks: boolean): FileStatus;
+	/** Undefined where there is nothing (ENOENT, ENOTDIR). */
+	export function statat(dir: number, path: string, followLinks: boolean): FileStatus | undefined;
 	/** Sets the time of the last change of a file or directory, whole milliseconds; the time of the last access stays. */
 	export function setModified(dir: number, path: string, mtimeMs: number): void;
 	export function renameat(fromDir: number, from: string, toDir: number, to: string): void;
 	export function linkat(fromDir: number, from: string, toDir: number, to: string): void;
-	export function unlinkat(dir: number, path: string, flags: number): void;
+	/** False where there was nothing (ENOENT). */
+	export function unlinkat(dir: number, path: string, flags: number): boolean;
 	export function mkdirat(dir: number, path: string, mode: number): void;
 	export function readlinkat(dir: number, path: string): string;
 	/** Names without "." and "..", in the kernel's order. */

@@ -44,7 +44,7 @@ function readStdin(): Uint8Array {
 }
 
 function isOwnNetns(path: string): boolean {
-	let sandbox: sys.FileStatus;
+	let sandbox: sys.FileStatus | undefined;
 	try {
 		sandbox = sys.statat(sys.AT_FDCWD, path, true);
 	} catch (error) {
@@ -52,5 +52,5 @@ function isOwnNetns(path: string): boolean {
 		throw error;
 	}
 	const own = sys.statat(sys.AT_FDCWD, "/proc/self/ns/net", true);
-	return sandbox.dev === own.dev && sandbox.ino === own.ino;
+	return sandbox !== undefined && sandbox.dev === own?.dev && sandbox.ino === own.ino;
 }

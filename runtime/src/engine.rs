@@ -51,7 +51,8 @@ fn report(error: &CaughtError<'_>) {
     match error {
         CaughtError::Exception(exception) => {
             eprintln!("berth: uncaught: {}", exception.message().unwrap_or_default());
-            eprint!("{}", exception.stack().unwrap_or_default());
+            // Of places the engine knows nothing: bundles have no lines.
+            eprint!("{}", exception.stack().unwrap_or_default().replace(" (<null>:0:1)", ""));
         }
         // What the engine throws where it has no memory left for an error object.
         CaughtError::Value(value) if value.is_null() => eprintln!("berth: uncaught: out of memory"),

@@ -48,13 +48,17 @@ export const readFile = (path: string, max: number): Uint8Array =>
 		return bytes;
 	});
 export const statat = (_: number, path: string, follow: boolean) =>
-	attempt("statat", path, () => (follow ? fs.statSync : fs.lstatSync)(within(path)));
+	attempt("statat", path, () => (follow ? fs.statSync : fs.lstatSync)(within(path), { throwIfNoEntry: false }));
 export const setModified = (_: number, path: string, mtimeMs: number): void =>
 	attempt("utimensat", path, () => fs.utimesSync(within(path), new Date(), new Date(mtimeMs)));
 export const renameat = (_: number, from: string, __: number, to: string): void =>
 	attempt("renameat", from, () => fs.renameSync(within(from), within(to)));
-export const unlinkat = (_: number, path: string, flags: number): void =>
-	attempt("unlinkat", path, () => (flags === 0 ? fs.unlinkSync : fs.rmdirSync)(within(path)));
+export const unlinkat = (_: number, path: string, flags: number): boolean =>
+	attempt("unlinkat", path, () => {
+		if (fs.lstatSync(within(path), { throwIfNoEntry: false }) === undefined) return false;
+		(flags === 0 ? fs.unlinkSync : fs.rmdirSync)(within(path));
+		return true;
+	});
 export const mkdirat = (_: number, path: string, mode: number): void =>
 	attempt("mkdirat", path, () => void fs.mkdirSync(within(path), mode));
 export const readDirectory = (path: string): string[] => attempt("open", path, () => fs.readdirSync(within(path)));

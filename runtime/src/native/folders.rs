@@ -5,7 +5,7 @@ use super::errors::Failure;
 use super::{scratch, text};
 use rquickjs::Array;
 use rustix::fs::{AtFlags, Mode, OFlags, RawDir};
-use rustix::io::retry_on_intr;
+use rustix::io::{Errno, retry_on_intr};
 
 /// Room for the kernel's directory entries, 32 KiB as glibc takes.
 const ENTRIES: usize = 32 << 10;
@@ -26,9 +26,12 @@ pub fn linkat<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
 
 pub fn unlinkat<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     let path = call.path(1)?;
-    rustix::fs::unlinkat(call.directory(0)?, &path, AtFlags::from_bits_retain(call.bits(2)?))
-        .map_err(|errno| call.fail_path(errno, &path))?;
-    call.nothing()
+    let answer = |removed| call.answer(removed);
+    match rustix::fs::unlinkat(call.directory(0)?, &path, AtFlags::from_bits_retain(call.bits(2)?)) {
+        Ok(()) => answer(true),
+        Err(Errno::NOENT) => answer(false),
+        Err(errno) => Err(call.fail_path(errno, &path)),
+    }
 }
 
 pub fn mkdirat<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
