@@ -71,7 +71,8 @@ export function requireFree(request: Request, host: NetlinkSocket, pci: string, 
 /** Its own DEL may still come, and then finds nothing to release. No reason to fail this ADD. */
 function releaseAddressesOf({ containerId, ifName, network, config }: VfRecord, request: Request, log: Log): void {
 	const ipam = ipamOf(config);
-	if (typeof ipam !== "string") return;
+	// The name of the network is a folder of host-local's; it is lost where a record was cut off before it.
+	if (typeof ipam !== "string" || network === "") return;
 	const { cniVersion = "0.1.0" } = config;
 	const stdin = sys.encodeUtf8(JSON.stringify(config));
 	const dead = { ...request, containerId, ifName, netns: "", stdin, config: config as JsonObject, network, cniVersion };

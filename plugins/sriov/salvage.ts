@@ -55,7 +55,9 @@ export function salvage(host: NetlinkSocket, owner: Owner, given: Partial<SriovC
 /** What all damaged records that are of VF `pci` still say of it. */
 export function salvageAll(host: NetlinkSocket, pci: string): VfRecord[] {
 	const ofVf = listDamaged().filter((each) => damagedPci(each.text) === pci);
-	return ofVf.map(({ containerId, ifName }) => salvage(host, { containerId, ifName, network: "" }, {}, pci));
+	return ofVf.map(({ containerId, ifName, text: json }) =>
+		salvage(host, { containerId, ifName, network: text(parseCutOff(json).name) }, {}, pci),
+	);
 }
 
 /** PCI address of the VF that the text of a damaged record is about, if that is left of it. */

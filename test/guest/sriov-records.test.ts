@@ -209,6 +209,24 @@ describe("the next ADD heals first", () => {
 		await addAndDelete();
 	});
 
+	test.each([
+		["behind the network's name: its address is released", "vlan"],
+		["before the network's name: its address is left to its DEL", "name"],
+	])("a record that was cut off %s", async (_, cut) => {
+		// In the order of runtimes that sort the keys.
+		const { cniVersion, deviceID, name, type } = network();
+		const ipam = { type: "host-local", subnet: "10.56.219.0/24" };
+		const sorted = { cniVersion, deviceID, ipam, name, type } as Configuration;
+		succeeded(await callPlugin(guest(), "sriov", "ADD", sorted, attachment("b")));
+		await sh(`sed -i 's/"${cut}":.*//' ${STATE}/b-net1; ip netns delete pb`);
+		await until("the VF on the host", () => home());
+		succeeded(await call("ADD", "c"));
+		succeeded(await call("DEL", "c"));
+		expect((await sh("ls /var/lib/cni/networks")).stdout).toBe("net\n");
+		if (cut === "name") succeeded(await call("DEL", "b", { ipam }, { netns: "" }));
+		expect(await hostState(guest())).toEqual(before);
+	});
+
 	test("and refuses a VF whose marker is lost and whose sandbox lives", async () => {
 		succeeded(await call("ADD", "b", { vlan: 300 }));
 		await sh(`rm ${STATE}/pci/0*`);
