@@ -55,7 +55,8 @@ function collectInvalid(
 		if (text(parseCutOff(damaged.text).name) !== network || !isInvalid(damaged)) continue;
 		attempt(failures, () => collectDamaged(damaged, network, config, log));
 	}
-	for (const pci of listMarked()) attempt(failures, () => collectOrphan(pci));
+	const known = new Set(listRecords().map(({ pci }) => pci));
+	for (const pci of listMarked()) if (!known.has(pci)) attempt(failures, () => collectOrphan(pci));
 }
 
 function collect(record: VfRecord, log: Log): void {
@@ -93,7 +94,6 @@ function collectDamaged(
  * there is nothing else to put back. With the VF's lock held nobody is about to write the record. A damaged one may be its own.
  */
 function collectOrphan(pci: string): void {
-	if (recordsOf(pci).length > 0) return;
 	using _lock = takeLock(pci);
 	if (recordsOf(pci).length > 0) return;
 	const mayBeIts = ({ text }: DamagedRecord): boolean => (damagedPci(text) ?? pci) === pci;
