@@ -1,6 +1,5 @@
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
-import { laterVitePlugin } from "./scripts/build/later.ts";
 import { validatorVitePlugin } from "./scripts/validators.ts";
 
 /** The tiers. `unit` is pure code; the others run programs, so they get time and run as root. */
@@ -8,7 +7,7 @@ export default defineConfig({
 	test: {
 		projects: [
 			{
-				plugins: [validatorVitePlugin(), laterVitePlugin(import.meta.dirname)],
+				plugins: [validatorVitePlugin()],
 				// The host's native module is not there on Node: pure parts work, the rest says so (or is mocked).
 				resolve: { alias: { "native:sys": fileURLToPath(new URL("test/support/native-sys.ts", import.meta.url)) } },
 				test: { name: "unit", include: ["test/unit/**/*.test.ts"] },
@@ -31,7 +30,7 @@ export default defineConfig({
 				},
 			},
 			{
-				plugins: [validatorVitePlugin(), laterVitePlugin(import.meta.dirname)],
+				plugins: [validatorVitePlugin()],
 				// The plugins in this process, on files in a folder of their own.
 				resolve: { alias: { "native:sys": fileURLToPath(new URL("test/fuzz/native-sys.ts", import.meta.url)) } },
 				test: { name: "fuzz", include: ["test/fuzz/**/*.test.ts"], hookTimeout: 60_000 },

@@ -1,5 +1,5 @@
-//! Compiles every JavaScript module under `BERTH_MODULES` (default: ../build/modules) to QuickJS bytecode and writes one
-//! table of names and bytes, which `src/modules.rs` includes.
+//! Compiles the JavaScript module `berth.js` in the folder `BERTH_MODULES` (default: ../build/modules) to QuickJS bytecode, which
+//! `src/engine.rs` includes.
 //!
 //! The bytecode is made by the machine that builds. It does not depend on the processor beyond byte order, and both of our
 //! targets are little-endian.
@@ -7,10 +7,10 @@
 use rquickjs::loader::{ImportAttributes, Loader, Resolver};
 use rquickjs::module::{Declared, ModuleDef};
 use rquickjs::{CatchResultExt, Context, Ctx, Module, Runtime, WriteOptions, WriteOptionsEndianness};
-use std::path::{Path, PathBuf};
-use std::{env, fs, io};
+use std::path::PathBuf;
+use std::{env, fs};
 
-/// Compiling a module asks for the modules that it imports. They are linked in the executable, so here anything will do.
+/// Compiling a module asks for what it imports: the native module, which is linked in the executable, so here anything will do.
 struct Anything;
 
 impl ModuleDef for Anything {}
@@ -23,7 +23,7 @@ impl Resolver for Anything {
         name: &str,
         _: Option<ImportAttributes<'js>>,
     ) -> rquickjs::Result<String> {
-        Ok(format!("import of {name}"))
+        Ok(name.to_owned())
     }
 }
 
@@ -44,48 +44,18 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=BERTH_MODULES");
     let modules = env::var_os("BERTH_MODULES").map_or_else(|| here.join("../build/modules"), |path| here.join(path));
-    println!("cargo::rerun-if-changed={}", modules.display());
-
-    let mut names = Vec::new();
-    find_modules(&modules, "", &mut names)
-        .unwrap_or_else(|error| panic!("cannot read the modules in {}: {error}", modules.display()));
-    // Sorted: the executable finds a name by binary search, and the same modules make the same executable.
-    names.sort();
-
-    let mut table = String::from("&[\n");
-    for (index, name) in names.iter().enumerate() {
-        let source = fs::read(modules.join(name)).unwrap_or_else(|error| panic!("cannot read {name}: {error}"));
-        let bytecode = out.join(format!("{index}.bytecode"));
-        fs::write(&bytecode, compile(name, source))
-            .unwrap_or_else(|error| panic!("cannot write {bytecode:?}: {error}"));
-        table.push_str(&format!("    Embedded {{ name: {name:?}, bytecode: include_bytes!({bytecode:?}) }},\n"));
-    }
-    table.push_str("]\n");
-    fs::write(out.join("modules.rs"), table).expect("OUT_DIR can be written");
+    let file = modules.join("berth.js");
+    println!("cargo::rerun-if-changed={}", file.display());
+    let source = fs::read(&file).unwrap_or_else(|error| panic!("cannot read {}: {error}", file.display()));
+    fs::write(out.join("berth.bytecode"), compile(source)).expect("OUT_DIR can be written");
 }
 
-fn find_modules(folder: &Path, prefix: &str, names: &mut Vec<String>) -> io::Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
-        if entry.file_type()?.is_dir() {
-            println!("cargo::rerun-if-changed={}", entry.path().display());
-            find_modules(&entry.path(), &format!("{name}/"), names)?;
-        } else if name.ends_with(".js") {
-            println!("cargo::rerun-if-changed={}", entry.path().display());
-            names.push(name);
-        }
-    }
-    Ok(())
-}
-
-fn compile(name: &str, source: Vec<u8>) -> Vec<u8> {
-    // A new context each: modules that import one another must not meet under the names that `Anything` gave out.
+fn compile(source: Vec<u8>) -> Vec<u8> {
     let runtime = Runtime::new().expect("a JavaScript runtime");
     runtime.set_loader(Anything, Anything);
     let context = Context::full(&runtime).expect("a JavaScript context");
     context.with(|ctx| {
-        Module::declare(ctx.clone(), name, source)
+        Module::declare(ctx.clone(), "berth.js", source)
             .and_then(|module| {
                 module.write(WriteOptions {
                     endianness: WriteOptionsEndianness::Little,
@@ -96,6 +66,6 @@ fn compile(name: &str, source: Vec<u8>) -> Vec<u8> {
                 })
             })
             .catch(&ctx)
-            .unwrap_or_else(|error| panic!("cannot compile {name}: {error}"))
+            .unwrap_or_else(|error| panic!("cannot compile berth.js: {error}"))
     })
 }

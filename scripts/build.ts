@@ -1,15 +1,19 @@
 /**
- * Builds dist/bin/berth and its links: type check, generated files, bundles, bytecode, executable.
+ * Builds dist/bin/berth and its links: type check, generated files, bundle, bytecode, executable, heap image.
  *
- *   node scripts/build.ts [--fast] [--target TRIPLE]
+ *   node scripts/build.ts [--fast] [--bytecode] [--target TRIPLE]
  *
- * --fast leaves out the type check, and plugins that are not finished. --target builds for another machine (aarch64-unknown-linux-gnu) into dist/TRIPLE/bin.
+ * --fast      leaves out the type check
+ * --bytecode  leaves out the heap image, into dist/bytecode: what a build for a machine that cannot be run here gives
+ * --target    builds for another machine (aarch64-unknown-linux-gnu) into dist/TRIPLE/bin; with QEMU's user mode (Debian: qemu-user-static)
+ *             its heap image is made here
  */
 import { mkdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { bundle, entryPoints } from "./build/bundle.ts";
+import { bundle, findPlugins } from "./build/bundle.ts";
 import { compileHost, hostTarget, install, run } from "./build/host.ts";
+import { SAMPLES } from "./build/image.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 
@@ -27,33 +31,40 @@ function checkVersions(): void {
 	if (crate !== version) throw new Error(`package.json is version ${version}, runtime/Cargo.toml is ${crate}`);
 }
 
-async function build(fast: boolean, wanted: string | undefined): Promise<void> {
+async function build(fast: boolean, bytecode: boolean, wanted: string | undefined): Promise<void> {
 	checkVersions();
 	const host = hostTarget(ROOT);
 	const target = wanted ?? host;
 	const modules = join(ROOT, "build/modules");
-	const folder = join(ROOT, target === host ? "dist/bin" : `dist/${target}/bin`);
+	const parent = join(ROOT, target === host ? "dist" : `dist/${target}`);
+	const folder = join(parent, bytecode ? "bytecode" : "bin");
 	const node = (script: string, ...args: string[]) =>
 		run(process.execPath, [join(ROOT, script), ...args], { cwd: ROOT });
 
 	if (!fast) await step("types", () => node("node_modules/typescript/bin/tsc", "-p", "tsconfig.json"));
 	await step("schemas", () => node("scripts/generate.ts"));
-	const entries = entryPoints(ROOT, ["plugins", "ipam"], fast);
-	await step("bundles", () => bundle(ROOT, entries, modules));
+	await step("bundle", () => bundle(ROOT, "commands/berth.ts", modules));
 	mkdirSync(folder, { recursive: true });
 	const made = join(folder, `.berth.${process.pid}`);
-	await step("executable", () => compileHost(ROOT, target, modules, made));
-	const applets = Object.keys(entries).flatMap((entry) => entry.match(/^applet\/(.+)$/)?.slice(1) ?? []);
+	const hasImage = await step("executable", () =>
+		compileHost(ROOT, target, modules, made, { samples: SAMPLES, bytecode }),
+	);
+	const applets = findPlugins(ROOT).map(({ name }) => name);
 	install(made, folder, applets);
 	const size = (statSync(join(folder, "berth")).size / 1e6).toFixed(2);
-	console.log(`build: ${folder}/berth, ${size} MB, also as ${applets.join(", ")}`);
+	const start = hasImage ? "heap image" : "no heap image: each start evaluates the bytecode";
+	console.log(`build: ${folder}/berth, ${size} MB, ${start}; also as ${applets.join(", ")}`);
 }
 
 const { values } = parseArgs({
-	options: { fast: { type: "boolean", default: false }, target: { type: "string" } },
+	options: {
+		fast: { type: "boolean", default: false },
+		bytecode: { type: "boolean", default: false },
+		target: { type: "string" },
+	},
 });
 try {
-	await build(values.fast, values.target);
+	await build(values.fast, values.bytecode, values.target);
 } catch (error) {
 	console.error(`build: ${error instanceof Error ? error.message : error}`);
 	process.exitCode = 1;

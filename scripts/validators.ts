@@ -50,7 +50,7 @@ export function pluginSchemas(): SchemaSource[] {
 }
 
 /** Those that only the library needs. */
-const LIBRARY_SCHEMAS: SchemaSource[] = [{ name: "cni-result", file: "lib/cni/result-schema.ts" }];
+export const LIBRARY_SCHEMAS: SchemaSource[] = [{ name: "cni-result", file: "lib/cni/result-schema.ts" }];
 
 /** The keywords that lib/cni/config.ts understands, and those that say nothing about a value. */
 const KEYWORDS = new Set(

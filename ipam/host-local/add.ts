@@ -1,7 +1,6 @@
 /**
  * ADD of host-local.
  */
-import loadResolvConf from "later:ipam/host-local/resolv-conf.ts";
 import type { CniResult, Request } from "../../lib/cni/types.ts";
 import { formatIp } from "../../lib/ip/address.ts";
 import { contains, formatCidr } from "../../lib/ip/cidr.ts";
@@ -9,21 +8,21 @@ import type { RangeSet } from "../../lib/ip/range.ts";
 import { UndoStack } from "../../lib/linux/undo-stack.ts";
 import { allocate } from "./allocate.ts";
 import { loadHostLocal } from "./config.ts";
+import { cooldownOf } from "./cooldown.ts";
 import { logOf } from "./log.ts";
-import type * as ResolvConf from "./resolv-conf.ts";
+import { readDns } from "./resolv-conf.ts";
 import { storeSettings } from "./settings.ts";
 import { Store } from "./store.ts";
-import { waitingIn } from "./waiting.ts";
 
 export function add(request: Request): CniResult {
 	const config = loadHostLocal(request);
 	const settings = storeSettings(request);
-	const dns = config.resolvConf === "" ? undefined : (loadResolvConf() as typeof ResolvConf).readDns(config.resolvConf);
+	const dns = config.resolvConf === "" ? undefined : readDns(config.resolvConf);
 	warnOfGateways(request, config.sets);
 	using store = Store.open(settings.directory, settings.reclaimAfterReboot);
 	if (settings.reclaimAfterReboot) reclaim(request, store);
 	using undo = new UndoStack((what, error) => logOf(request).error(`could not ${what} after a failed ADD: ${error}`));
-	const ips = allocate(store, waitingIn(settings), config.sets, config.requested, request, undo);
+	const ips = allocate(store, cooldownOf(settings), config.sets, config.requested, request, undo);
 	undo.commit();
 	return { ips, routes: config.routes, ...(dns && { dns }) };
 }

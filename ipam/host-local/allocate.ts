@@ -15,9 +15,9 @@ import {
 	rangeOf,
 } from "../../lib/ip/range.ts";
 import type { UndoStack } from "../../lib/linux/undo-stack.ts";
+import type { Released } from "./cooldown.ts";
 import type { Attachment } from "./holder.ts";
 import type { Store } from "./store.ts";
-import type { Waiting } from "./waiting.ts";
 
 /**
  * Holds one address of each range set for `attachment`. Throws code 11 where a set has none left, 101 where the attachment
@@ -25,7 +25,7 @@ import type { Waiting } from "./waiting.ts";
  */
 export function allocate(
 	store: Store,
-	waiting: Waiting,
+	cooldown: Released,
 	sets: readonly RangeSet[],
 	requested: readonly Ip[],
 	attachment: Attachment,
@@ -37,8 +37,8 @@ export function allocate(
 		const wanted = unmet.findIndex((ip) => rangeOf(set, ip) !== undefined);
 		const [request] = wanted < 0 ? [] : unmet.splice(wanted, 1);
 		const choice = request
-			? chooseRequested(store, waiting, set, request)
-			: chooseNext(store, waiting, set, index, attachment);
+			? chooseRequested(store, cooldown, set, request)
+			: chooseNext(store, cooldown, set, index, attachment);
 		if (choice instanceof CniError) {
 			throw new CniError(choice.code, `failed to allocate for range ${index}: ${choice.message}`, choice.details);
 		}
@@ -66,7 +66,7 @@ interface Choice {
 	readonly range: Range;
 }
 
-function chooseRequested(store: Store, waiting: Waiting, set: RangeSet, ip: Ip): Choice | CniError {
+function chooseRequested(store: Store, cooldown: Released, set: RangeSet, ip: Ip): Choice | CniError {
 	const range = rangeOf(set, ip)!;
 	const text = formatIp(ip);
 	if (range.gateway && sameIp(ip, range.gateway)) {
@@ -79,7 +79,7 @@ function chooseRequested(store: Store, waiting: Waiting, set: RangeSet, ip: Ip):
 		const where = `${store.directory}/${text}`;
 		return new CniError(Code.allocation, refusal, `held for container ${holder.containerId}, in ${where}`);
 	}
-	const remaining = waiting.remaining(ip);
+	const remaining = cooldown.remaining(ip);
 	if (remaining === 0) return { ip, range };
 	return new CniError(
 		Code.tryAgain,
@@ -94,7 +94,7 @@ function seconds(ms: number): number {
 
 function chooseNext(
 	store: Store,
-	waiting: Waiting,
+	cooldown: Released,
 	set: RangeSet,
 	index: number,
 	attachment: Attachment,
@@ -107,18 +107,18 @@ function chooseNext(
 			`interface ${attachment.ifName}, in ${store.directory}`,
 		);
 	}
-	const choice = chooseFree(store, waiting, set, store.lastReserved(index));
-	return choice ?? new CniError(Code.tryAgain, exhaustion(set), shortage(store, waiting, set));
+	const choice = chooseFree(store, cooldown, set, store.lastReserved(index));
+	return choice ?? new CniError(Code.tryAgain, exhaustion(set), shortage(store, cooldown, set));
 }
 
 /** The next in turn that is free. When the index knows of none, the files have the last word. */
-export function chooseFree(store: Store, waiting: Waiting, set: RangeSet, last: Ip | undefined): Choice | undefined {
+export function chooseFree(store: Store, cooldown: Released, set: RangeSet, last: Ip | undefined): Choice | undefined {
 	const next = () =>
 		nextInTurn(
 			set,
 			last,
 			(from, to) => store.nextFree(from, to),
-			(ip) => waiting.remaining(ip) === 0,
+			(ip) => cooldown.remaining(ip) === 0,
 		);
 	return next() ?? (store.readAgain() ? next() : undefined);
 }
@@ -175,10 +175,10 @@ export function exhaustion(set: RangeSet): string {
 }
 
 /** Why the set has no address to give: how many are held and for how many containers, and when the first of those that wait is free. */
-export function shortage(store: Store, waiting: Waiting, set: RangeSet): string {
+export function shortage(store: Store, cooldown: Released, set: RangeSet): string {
 	const { addresses, containers } = store.countHeld((ip) => isUsable(set, ip));
 	const held = `${addresses} of ${capacityOf(set)} addresses are held, for ${containers} containers, in ${store.directory}`;
-	const next = waiting.first((name) => {
+	const next = cooldown.first((name) => {
 		const ip = parseIp(name);
 		return ip !== undefined && isUsable(set, ip) && store.holderOf(ip) === undefined;
 	});

@@ -1,18 +1,29 @@
 /**
- * When addresses were released, for `reuseDelaySeconds`: a file beside the store with a line "milliseconds address" for each.
+ * When addresses were released, for `reuseDelaySeconds`: a file in the private state directory with a line "milliseconds address" for each.
  *
  * The Go plugin does not know of it: what it releases is free at once, and it hands out what it likes.
  */
 import { formatIp, type Ip } from "../../lib/ip/address.ts";
 import { makeDirectories, readTextIfPresent, writeAtomic } from "../../lib/linux/files.ts";
 import * as sys from "../../lib/linux/sys.ts";
-import { besideStore } from "./beside.ts";
+import { privateDirectory } from "./private-directory.ts";
+import type { StoreSettings } from "./settings.ts";
 
 /** The file is written anew when this many of its lines are of no more use. */
 const MANY = 100;
 
+/** What an allocation asks of it. */
+export type Released = Pick<Cooldown, "remaining" | "first" | "note">;
+
+const NOTHING: Released = { remaining: () => 0, first: () => undefined, note: () => {} };
+
+/** The cooldown of a network; without `reuseDelaySeconds` there is none. The store's lock must be held while it is used. */
+export function cooldownOf({ directory, reuseDelayMs }: StoreSettings): Released {
+	return reuseDelayMs === 0 ? NOTHING : new Cooldown(directory, reuseDelayMs);
+}
+
 /** Addresses that were released less than the delay ago. The store's lock must be held while this is used. */
-export class Cooldown {
+class Cooldown {
 	readonly #folder: string;
 	readonly #delayMs: number;
 	readonly #now = sys.realtimeMs();
@@ -20,7 +31,7 @@ export class Cooldown {
 	#freeAt: Map<string, number> | undefined;
 
 	constructor(store: string, delayMs: number) {
-		this.#folder = besideStore(store);
+		this.#folder = privateDirectory(store);
 		this.#delayMs = delayMs;
 	}
 

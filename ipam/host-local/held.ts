@@ -2,16 +2,11 @@
  * What the files of a store say: from the index beside it (index.ts) where there is a valid one, so that not all of them are read each
  * time, and else from the files themselves, once.
  */
-import loadIndex from "later:ipam/host-local/index.ts";
 import { formatIp, type Ip, nextIp } from "../../lib/ip/address.ts";
 import { type Contents, readContents, readHolder, sentenceOf } from "./address-files.ts";
-import { isAnythingBeside } from "./beside.ts";
 import type { Holder } from "./holder.ts";
-import type * as Indexes from "./index.ts";
-import type { Holding, Index } from "./index.ts";
-
-/** Most stores have no index, so its code is read when one is found, or is to be made. */
-const indexes = () => (loadIndex() as typeof Indexes).Index;
+import { type Holding, Index } from "./index.ts";
+import { hasPrivateDirectory } from "./private-directory.ts";
 
 /** To read so many files costs no more than an index does. */
 const MANY = 16;
@@ -140,8 +135,8 @@ export class Held {
 
 	#openIndex(): Index | null {
 		if (this.#index === undefined) {
-			this.#mayHaveIndex = ignoreFailure(() => isAnythingBeside(this.#directory)) ?? true;
-			const index = this.#mayHaveIndex ? ignoreFailure(() => indexes().openIfValid(this.#directory)) : undefined;
+			this.#mayHaveIndex = ignoreFailure(() => hasPrivateDirectory(this.#directory)) ?? true;
+			const index = this.#mayHaveIndex ? ignoreFailure(() => Index.openIfValid(this.#directory)) : undefined;
 			this.#index = index ?? null;
 		}
 		return this.#index;
@@ -167,12 +162,12 @@ export class Held {
 		const earlier = this.#earlier();
 		const isWorthIt = !isSmall || earlier.length > 0;
 		if (!isWorthIt || unreadable.size > 0) {
-			indexes().remove(this.#directory);
+			Index.remove(this.#directory);
 			return;
 		}
 		const holdings: Holding[] = [];
 		for (const [name, holder] of holders) if (holder !== undefined) holdings.push({ name, ...holder });
-		const index = indexes().build(this.#directory, holdings, earlier);
+		const index = Index.build(this.#directory, holdings, earlier);
 		index.commit();
 		this.#index = index;
 	}
@@ -181,7 +176,7 @@ export class Held {
 	#earlier(): Holding[] {
 		const { holders } = this.contents();
 		const earlier = new Map<string, Holding>();
-		for (const holding of indexes().earlierHoldings(this.#directory)) {
+		for (const holding of Index.earlierHoldings(this.#directory)) {
 			if (isSameHolder(holders.get(holding.name), holding)) earlier.set(holding.name, holding);
 		}
 		return [...earlier.values()];

@@ -22,9 +22,9 @@ import {
 	writeAtomic,
 } from "../../lib/linux/files.ts";
 import * as sys from "../../lib/linux/sys.ts";
-import { besideStore } from "./beside.ts";
 import type { Holder } from "./holder.ts";
 import { Occupancy } from "./occupancy.ts";
+import { privateDirectory } from "./private-directory.ts";
 
 const BUCKETS = 1024;
 
@@ -61,7 +61,7 @@ export class Index {
 
 	/** The index of the store in folder `store`, if there is one and it is valid. */
 	static openIfValid(store: string): Index | undefined {
-		const folder = `${besideStore(store)}/${bootId()}`;
+		const folder = `${privateDirectory(store)}/${bootId()}`;
 		const token = statIfPresent(`${folder}/token`);
 		if (token === undefined || token.mtimeMs !== statIfPresent(store)?.mtimeMs) return undefined;
 		return new Index(store, folder, false);
@@ -69,7 +69,7 @@ export class Index {
 
 	/** A new index of these holdings, in place of any other; `commit` makes it valid. `earlier`: those of earlier boots. */
 	static build(store: string, holdings: Iterable<Holding>, earlier: readonly Holding[]): Index {
-		const parent = besideStore(store);
+		const parent = privateDirectory(store);
 		const folder = `${parent}/${bootId()}`;
 		removeIfPresent(`${folder}/token`);
 		makeDirectories(folder, 0o700);
@@ -185,7 +185,7 @@ export class Index {
 
 /** Folders of the indexes of the store, of this boot and of earlier ones. */
 function bootFolders(store: string): string[] {
-	const folder = besideStore(store);
+	const folder = privateDirectory(store);
 	return (listIfPresent(folder) ?? []).filter(isBootId).map((name) => `${folder}/${name}`);
 }
 

@@ -1,12 +1,10 @@
 /**
- * The log of host-local: warnings, which few calls have.
+ * The log of host-local: warnings.
  */
-import loadLog from "later:lib/log/log.ts";
 import type { Request } from "../../lib/cni/types.ts";
-import type * as LogModule from "../../lib/log/log.ts";
+import { Log } from "../../lib/log/log.ts";
 
-export function logOf({ network, containerId }: Request): LogModule.Log {
-	const { Log } = loadLog() as typeof LogModule;
+export function logOf({ network, containerId }: Request): Log {
 	return new Log({
 		level: undefined,
 		file: undefined,

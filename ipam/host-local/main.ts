@@ -1,3 +1,12 @@
-import { pluginMain } from "../../lib/linux/plugin-main.ts";
+/**
+ * host-local: addresses for the containers of this host, from ranges, on record in files.
+ */
+import type { Plugin } from "../../lib/cni/types.ts";
+import { version } from "../../package.json";
+import { add } from "./add.ts";
+import { check } from "./check.ts";
+import { del } from "./del.ts";
+import { gc } from "./gc.ts";
+import { status } from "./status.ts";
 
-pluginMain({ name: "host-local", about: "CNI host-local plugin" });
+export const plugin: Plugin = { about: `CNI host-local plugin v${version}`, add, del, check, gc, status };

@@ -1,5 +1,5 @@
 /**
- * CHECK of the pod's interface. Read only then: ADD of static needs nothing of netlink.
+ * CHECK of the pod's interface.
  */
 import type { CniIp, CniRoute, Request } from "../../lib/cni/types.ts";
 import { checkAddresses, checkRoutes } from "../../lib/linux/attached.ts";

@@ -1,31 +1,44 @@
 /**
- * A call that does something: environment, configuration and version checked, then the plugin's verb. See dispatch.ts, which
- * loads this for every command but VERSION.
+ * A call that does something: environment, configuration and version checked, then the plugin's verb.
  */
-import loadAdd from "later:lib/cni/add.ts";
-import loadGc from "later:lib/cni/gc.ts";
-import type * as Add from "./add.ts";
-import { messageOf, type PluginDescriptor, type PluginIo } from "./dispatch.ts";
 import { type Environment, isValidName, readEnvironment } from "./environment.ts";
 import { CniError, Code } from "./error.ts";
-import type * as Gc from "./gc.ts";
+import { sentence } from "./failures.ts";
+import type { PluginIo } from "./io.ts";
 import { isObject, JsonError, parseJson } from "./json.ts";
 import { foldKeys } from "./keys.ts";
 import { excerpt } from "./quote.ts";
 import { SUPPORTED_VERSIONS } from "./supported.ts";
-import type { JsonObject, JsonValue, Request, Verb } from "./types.ts";
+import type { JsonObject, JsonValue, Plugin, Plugins, Request, Verb } from "./types.ts";
+import { runVerb } from "./verb.ts";
 import { DEFAULT_VERSION, isAtLeast, requireSupported } from "./version.ts";
 
-/** Runs the verb and returns what goes to stdout. Throws what the protocol has to say against it, and what the verb throws. */
-export function performCall(io: PluginIo, descriptor: PluginDescriptor): string {
+/**
+ * Runs the verb of `plugin`, which is called `name`, that the variables name, and returns what goes to stdout. Throws what the protocol has to say against
+ * it, and what the verb throws.
+ */
+export function performCall(io: PluginIo, name: string, plugin: Plugin, plugins: Plugins): string {
 	const environment = readEnvironment(io.variables);
 	const { stdin, config, network, versionField } = readNetworkConfig(io);
 	const verb = knownVerb(environment.command);
 	const cniVersion = checkVersion(verb, versionField);
 	const { containerId, ifName, args, path } = environment;
 	const netns = sandboxOf(io, verb, environment);
-	const request: Request = { verb, containerId, netns, ifName, args, path, stdin, config, network, cniVersion };
-	return callVerb(io, descriptor, request);
+	const request: Request = {
+		verb,
+		containerId,
+		netns,
+		ifName,
+		args,
+		path,
+		stdin,
+		config,
+		network,
+		cniVersion,
+		plugins,
+	};
+	const answer = runVerb(plugin, request, (what) => io.writeStderr(`${name}: ${what}\n`));
+	return answer === undefined ? "" : JSON.stringify(answer, null, 4);
 }
 
 interface NetworkConfig {
@@ -44,7 +57,7 @@ function readNetworkConfig(io: PluginIo): NetworkConfig {
 	try {
 		stdin = io.readStdin();
 	} catch (error) {
-		throw new CniError(Code.io, `error reading from stdin: ${messageOf(error)}`);
+		throw new CniError(Code.io, `error reading from stdin: ${sentence(error)}`);
 	}
 	let parsed: JsonValue;
 	try {
@@ -70,18 +83,16 @@ function readNetworkConfig(io: PluginIo): NetworkConfig {
 	return { stdin, config, network: name, versionField: cniVersion };
 }
 
-type WorkingVerb = Exclude<Verb, "VERSION">;
-
 /** The version from which on the specification has a verb. */
 const VERB_SINCE = { ADD: undefined, DEL: undefined, CHECK: "0.4.0", GC: "1.1.0", STATUS: "1.1.0" } as const;
 
-function knownVerb(command: string): WorkingVerb {
-	if (Object.hasOwn(VERB_SINCE, command)) return command as WorkingVerb;
+function knownVerb(command: string): Verb {
+	if (Object.hasOwn(VERB_SINCE, command)) return command as Verb;
 	throw new CniError(Code.invalidEnvironment, `unknown CNI_COMMAND: ${command}`);
 }
 
 /** The configuration's version, where the verb exists in it and we speak it. */
-function checkVersion(verb: WorkingVerb, field: JsonValue | undefined): string {
+function checkVersion(verb: Verb, field: JsonValue | undefined): string {
 	if (field !== undefined && typeof field !== "string") {
 		throw new CniError(
 			Code.decoding,
@@ -104,39 +115,8 @@ function checkVersion(verb: WorkingVerb, field: JsonValue | undefined): string {
  * CNI_NETNS, unless it is the namespace that we are in. ADD refuses that. For DEL it means that the sandbox is gone and its path now leads
  * to us (/proc/PID/ns/net, its PID used again): there is nothing in it, and DEL must not fail for ever (Go: code 8, after the work).
  */
-function sandboxOf(io: PluginIo, verb: WorkingVerb, { netns, sameNetnsAllowed }: Environment): string {
+function sandboxOf(io: PluginIo, verb: Verb, { netns, sameNetnsAllowed }: Environment): string {
 	if ((verb !== "ADD" && verb !== "DEL") || netns === "" || sameNetnsAllowed || !io.isOwnNetns(netns)) return netns;
 	if (verb === "DEL") return "";
 	throw new CniError(Code.invalidNetns, "plugin's netns and netns from CNI_NETNS should not be the same");
-}
-
-function callVerb(io: PluginIo, descriptor: PluginDescriptor, request: Request): string {
-	const plugin = descriptor.load();
-	switch (request.verb) {
-		case "ADD":
-			return JSON.stringify(
-				(loadAdd() as typeof Add).addAsVersion(plugin, request, (failure) =>
-					io.writeStderr(`${descriptor.name}: undoing the failed ADD: ${messageOf(failure)}\n`),
-				),
-				null,
-				4,
-			);
-		case "DEL":
-			plugin.del(request);
-			return "";
-		case "CHECK":
-			plugin.check(request);
-			return "";
-		case "GC": {
-			const valid = (loadGc() as typeof Gc).validAttachments(request.config);
-			if (valid === undefined) {
-				io.writeStderr(`${descriptor.name}: GC without cni.dev/valid-attachments: nothing is released\n`);
-			}
-			plugin.gc(request, valid);
-			return "";
-		}
-		default:
-			plugin.status(request);
-			return "";
-	}
 }

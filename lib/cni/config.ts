@@ -1,16 +1,14 @@
 /**
  * A plugin's configuration: Go's keys folded, then held against the plugin's schema.
  *
- * The schema comes from the build as a small tree (scripts/validators.ts), which this walks. Code generated from it by ajv came
- * to 14 KB for host-local alone, and most of the start of a verb went into loading that.
+ * The schema comes from the build as a small tree (scripts/validators.ts), which this walks.
  */
-import loadViolation from "later:lib/cni/violation.ts";
 import { Code } from "./error.ts";
 import { isObject } from "./json.ts";
 import { foldKeys } from "./keys.ts";
 import { excerpt } from "./quote.ts";
 import type { JsonObject, JsonValue } from "./types.ts";
-import type * as Violation from "./violation.ts";
+import { violationError } from "./violation.ts";
 
 /** What `validator:<name>` exports: a schema, as far as its values can be wrong. */
 export interface Validator {
@@ -37,7 +35,7 @@ export function loadConfig<T>(config: JsonObject, validator: Validator): T {
 	const folded = foldKeys(config, validator);
 	const path: Path = [];
 	const rule = findViolation(folded, validator, path);
-	if (rule !== undefined) throw (loadViolation() as typeof Violation).violationError(folded, path, rule);
+	if (rule !== undefined) throw violationError(folded, path, rule);
 	return folded as T;
 }
 

@@ -5,38 +5,19 @@
  * network namespace before the work (Go: after it, with the result already printed; DEL takes it for gone), and whatever happens, stdout gets one
  * document, written once, at the end.
  */
-import loadCall from "later:lib/cni/call.ts";
-import type * as Call from "./call.ts";
+import { performCall } from "./call.ts";
 import { CniError, Code } from "./error.ts";
+import { sentence } from "./failures.ts";
+import type { PluginIo } from "./io.ts";
 import { SUPPORTED_VERSIONS, versionAnswer } from "./supported.ts";
-import type { Plugin } from "./types.ts";
+import type { Plugin, Plugins } from "./types.ts";
 
-/** The process, as far as the protocol needs it. Failing functions throw what the host throws (an Error with `errno`). */
-export interface PluginIo {
-	readonly variables: Readonly<Record<string, string>>;
-	/** All of stdin. */
-	readStdin(): Uint8Array;
-	decodeUtf8(bytes: Uint8Array): string;
-	writeStdout(text: string): void;
-	writeStderr(text: string): void;
-	/** Whether `path` is this process's own network namespace; false where it cannot be opened. */
-	isOwnNetns(path: string): boolean;
-}
-
-export interface PluginDescriptor {
-	readonly name: string;
-	/** First line of what is said when there is no CNI_COMMAND; "" for none, which makes that an error. */
-	readonly about: string;
-	/** The plugin's code, loaded when a verb is about to run: VERSION and bad calls do without. */
-	load(): Plugin;
-}
-
-/** Runs the verb that the variables name. Answers on stdout; returns the exit status, 0 or 1. */
-export function runPlugin(io: PluginIo, descriptor: PluginDescriptor): number {
+/** Runs the verb of `plugin`, which is called `name`, that the variables name. Answers on stdout; returns the exit status, 0 or 1. */
+export function runPlugin(io: PluginIo, name: string, plugin: Plugin, plugins: Plugins): number {
 	let answer = "";
 	let status = 0;
 	try {
-		answer = perform(io, descriptor);
+		answer = perform(io, name, plugin, plugins);
 	} catch (error) {
 		answer = renderError(toCniError(error, io));
 		status = 1;
@@ -44,7 +25,7 @@ export function runPlugin(io: PluginIo, descriptor: PluginDescriptor): number {
 	try {
 		if (answer !== "") io.writeStdout(answer);
 	} catch (error) {
-		io.writeStderr(`${descriptor.name}: the answer cannot be written to stdout: ${messageOf(error)}\n`);
+		io.writeStderr(`${name}: the answer cannot be written to stdout: ${sentence(error)}\n`);
 		return 1;
 	}
 	return status;
@@ -61,22 +42,17 @@ function toCniError(error: unknown, io: PluginIo): CniError {
 	if (error instanceof Error && "errno" in error) return new CniError(Code.io, error.message);
 	// Of places the engine knows nothing: bundles have no lines.
 	const stack = error instanceof Error ? error.stack?.replaceAll(" (<null>:0:1)", "") : "";
-	io.writeStderr(`${messageOf(error)}\n${stack}\n`);
-	return new CniError(Code.internal, messageOf(error));
-}
-
-/** What was thrown, in words. */
-export function messageOf(error: unknown): string {
-	return error instanceof Error ? error.message : String(error);
+	io.writeStderr(`${sentence(error)}\n${stack}\n`);
+	return new CniError(Code.internal, sentence(error));
 }
 
 /** Does the work and returns what goes to stdout. */
-function perform(io: PluginIo, descriptor: PluginDescriptor): string {
-	if (!io.variables.CNI_COMMAND && descriptor.about !== "") {
-		io.writeStderr(`${descriptor.about}\nCNI protocol versions supported: ${SUPPORTED_VERSIONS.join(", ")}\n`);
+function perform(io: PluginIo, name: string, plugin: Plugin, plugins: Plugins): string {
+	const { CNI_COMMAND: command } = io.variables;
+	if (!command && plugin.about !== "") {
+		io.writeStderr(`${plugin.about}\nCNI protocol versions supported: ${SUPPORTED_VERSIONS.join(", ")}\n`);
 		return "";
 	}
 	// What runtimes ask most, and with the least ado.
-	if (io.variables.CNI_COMMAND === "VERSION") return versionAnswer();
-	return (loadCall() as typeof Call).performCall(io, descriptor);
+	return command === "VERSION" ? versionAnswer() : performCall(io, name, plugin, plugins);
 }

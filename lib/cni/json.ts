@@ -1,8 +1,7 @@
 /**
  * JSON from outside: parsed by the engine, refused with a sentence that says where it breaks.
  */
-import loadSyntax from "later:lib/cni/json-syntax.ts";
-import type * as Syntax from "./json-syntax.ts";
+import { explainSyntaxError } from "./json-syntax.ts";
 import type { JsonObject, JsonValue } from "./types.ts";
 
 /** Thrown for a text that is not JSON: the message has no code yet, since what was being read decides on it. */
@@ -15,7 +14,6 @@ export function parseJson(bytes: Uint8Array, decode: (bytes: Uint8Array) => stri
 	} catch (error) {
 		const reason = error instanceof Error ? error.message : String(error);
 		// Valid, and yet refused: nested deeper than the engine's stack allows.
-		const { explainSyntaxError } = loadSyntax() as typeof Syntax;
 		throw new JsonError(explainSyntaxError(bytes) ?? `it cannot be read: ${reason}`);
 	}
 }

@@ -4,8 +4,7 @@
  * Source: containernetworking/cni v1.3.0, pkg/types/020, /040, /100. What is empty or 0 is left out as in Go; `interface`,
  * `table` and `scope` are pointers there, so their 0 stays.
  */
-import loadOld from "later:lib/cni/result-render-old.ts";
-import type * as Old from "./result-render-old.ts";
+import { as020, as040 } from "./result-render-old.ts";
 import type { CniInterface, CniIp, CniResult, CniRoute, JsonObject, JsonValue } from "./types.ts";
 import { requireSupported } from "./version.ts";
 
@@ -15,11 +14,11 @@ export function resultAsVersion(result: CniResult, cniVersion: string): JsonObje
 	switch (cniVersion) {
 		case "0.1.0":
 		case "0.2.0":
-			return (loadOld() as typeof Old).as020(result, cniVersion);
+			return as020(result, cniVersion);
 		case "0.3.0":
 		case "0.3.1":
 		case "0.4.0":
-			return (loadOld() as typeof Old).as040(result, cniVersion);
+			return as040(result, cniVersion);
 		default:
 			return as100(result, cniVersion);
 	}

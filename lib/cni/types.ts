@@ -2,7 +2,8 @@
  * The vocabulary of the protocol: requests, results, plugins. Source: CNI specification 1.1.0, sections 2, 4 and 5.
  */
 
-export type Verb = "ADD" | "DEL" | "CHECK" | "GC" | "STATUS" | "VERSION";
+/** What a plugin does. VERSION is answered for it. */
+export type Verb = "ADD" | "DEL" | "CHECK" | "GC" | "STATUS";
 
 export type JsonValue = null | boolean | number | string | JsonValue[] | JsonObject;
 export type JsonObject = { [key: string]: JsonValue };
@@ -28,6 +29,8 @@ export interface Request {
 	readonly network: string;
 	/** `cniVersion` of the configuration; "0.1.0" where it has none. */
 	readonly cniVersion: string;
+	/** The plugins in this executable: delegates of these names need no process. */
+	readonly plugins: Plugins;
 }
 
 /** Result of ADD in its newest form (specification 1.1.0, section 5.1); `renderResult` converts it down. */
@@ -74,12 +77,19 @@ export interface ValidAttachment {
 	readonly ifname: string;
 }
 
-/** What a plugin does. Throwing a `CniError` is the way to fail; anything else thrown is a bug (code 999). */
+/** A plugin. Throwing a `CniError` is the way to fail; anything else thrown is a bug (code 999). */
 export interface Plugin {
+	/** First line of what is said when there is no CNI_COMMAND; "" for none, which makes that an error. */
+	readonly about: string;
 	add(request: Request): CniResult;
 	del(request: Request): void;
 	check(request: Request): void;
 	/** `valid` is undefined where the runtime sent no list: then nothing may be released. */
 	gc(request: Request, valid: readonly ValidAttachment[] | undefined): void;
 	status(request: Request): void;
+	/** What the plugin prints for its command line; undefined: nothing, it does what CNI_COMMAND says. */
+	answerFlags?(args: readonly string[]): string | undefined;
 }
+
+/** By name. */
+export type Plugins = Readonly<Record<string, Plugin>>;

@@ -4,7 +4,6 @@
  * A delegate that is this very executable runs in this process, with the same request; anything else is executed. Nobody can
  * tell the difference but by the clock.
  */
-import { addAsVersion } from "../cni/add.ts";
 import {
 	type DelegateEnd,
 	delegateCandidates,
@@ -13,10 +12,10 @@ import {
 	requireSuccess,
 } from "../cni/delegation.ts";
 import { CniError, Code } from "../cni/error.ts";
-import { validAttachments } from "../cni/gc.ts";
 import { quote } from "../cni/quote.ts";
 import { parseResult } from "../cni/result.ts";
-import type { CniResult, Plugin, Request } from "../cni/types.ts";
+import type { CniResult, JsonObject, Plugin, Request } from "../cni/types.ts";
+import { runVerb } from "../cni/verb.ts";
 import { writeStderr } from "./stderr.ts";
 import * as sys from "./sys.ts";
 
@@ -33,42 +32,41 @@ const MAX_ANSWER = 16 * 1024 * 1024;
 /** ADD by the plugin `type`, found in `request.path`. Throws its error, or code 103 where it cannot be found, run or understood. */
 export function delegateAdd(request: Request, type: string): CniResult {
 	const delegated: Request = { ...request, verb: "ADD" };
-	const target = findDelegate(request, type);
-	if (target.plugin === undefined) {
-		return readDelegateResult(type, execute(target.file, delegated, type), request.cniVersion, sys.decodeUtf8);
+	const { file, plugin } = findDelegate(request, type);
+	if (plugin === undefined) {
+		return readDelegateResult(type, execute(file, delegated, type), request.cniVersion, sys.decodeUtf8);
 	}
-	const result = addAsVersion(target.plugin, delegated, (failure) =>
-		writeStderr(`${type}: undoing the failed ADD: ${failure instanceof Error ? failure.message : String(failure)}\n`),
-	);
-	return parseResult(result, request.cniVersion);
+	return parseResult(run(plugin, delegated, type) ?? null, request.cniVersion);
 }
 
 /** DEL by the plugin `type`: also the way to undo `delegateAdd`. The attachment may be another than this call's. Throws as `delegateAdd`. */
 export function delegateDel(request: Request, type: string): void {
-	delegate({ ...request, verb: "DEL" }, type, (plugin, delegated) => plugin.del(delegated));
+	delegate({ ...request, verb: "DEL" }, type);
 }
 
 /** CHECK by the plugin `type`. Throws as `delegateAdd`. */
 export function delegateCheck(request: Request, type: string): void {
-	delegate({ ...request, verb: "CHECK" }, type, (plugin, delegated) => plugin.check(delegated));
+	delegate({ ...request, verb: "CHECK" }, type);
 }
 
 /** GC by the plugin `type`. Throws as `delegateAdd`. */
 export function delegateGc(request: Request, type: string): void {
-	delegate({ ...request, verb: "GC" }, type, (plugin, delegated) =>
-		plugin.gc(delegated, validAttachments(delegated.config)),
-	);
+	delegate({ ...request, verb: "GC" }, type);
 }
 
 /** STATUS by the plugin `type`. Throws as `delegateAdd`. */
 export function delegateStatus(request: Request, type: string): void {
-	delegate({ ...request, verb: "STATUS" }, type, (plugin, delegated) => plugin.status(delegated));
+	delegate({ ...request, verb: "STATUS" }, type);
 }
 
-function delegate(request: Request, type: string, call: (plugin: Plugin, request: Request) => void): void {
-	const target = findDelegate(request, type);
-	if (target.plugin !== undefined) call(target.plugin, request);
-	else requireSuccess(type, execute(target.file, request, type), sys.decodeUtf8);
+function delegate(request: Request, type: string): void {
+	const { file, plugin } = findDelegate(request, type);
+	if (plugin === undefined) requireSuccess(type, execute(file, request, type), sys.decodeUtf8);
+	else run(plugin, request, type);
+}
+
+function run(plugin: Plugin, request: Request, type: string): JsonObject | undefined {
+	return runVerb(plugin, request, (what) => writeStderr(`${type}: ${what}\n`));
 }
 
 /** The delegate's file, and its code where the file is this executable. */
@@ -85,7 +83,7 @@ function findDelegate(request: Request, type: string): Delegate {
 		// Following /proc/self/exe reaches the inode that runs, also when its name has been given to a newer file.
 		const own = statOrNothing("/proc/self/exe");
 		const isOwn = own !== undefined && own.dev === status.dev && own.ino === status.ino;
-		return { file, plugin: isOwn ? embeddedPlugin(type) : undefined };
+		return { file, plugin: isOwn && Object.hasOwn(request.plugins, type) ? request.plugins[type] : undefined };
 	}
 	throw delegateNotFound(type, request.path);
 }
@@ -96,16 +94,6 @@ function statOrNothing(path: string): sys.FileStatus | undefined {
 		return sys.statat(sys.AT_FDCWD, path, true);
 	} catch (error) {
 		if (sys.isSystemError(error)) return undefined;
-		throw error;
-	}
-}
-
-/** The plugin of that name in this executable, or undefined: a link to it may have any name. */
-function embeddedPlugin(type: string): Plugin | undefined {
-	try {
-		return (sys.loadModule(`verbs/${type}`) as { plugin: Plugin }).plugin;
-	} catch (error) {
-		if (error instanceof TypeError && error.message.startsWith("loadModule: no embedded module")) return undefined;
 		throw error;
 	}
 }

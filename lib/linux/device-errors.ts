@@ -8,6 +8,7 @@ import { NetlinkError } from "../netlink/error.ts";
 /** The plugin, with refusals of the kernel as code 100, a matter of the device, and not as 5, an I/O error of ours. */
 export function withDeviceErrors(plugin: Plugin): Plugin {
 	return {
+		...plugin,
 		add: (request) => attempt(() => plugin.add(request)),
 		del: (request) => attempt(() => plugin.del(request)),
 		check: (request) => attempt(() => plugin.check(request)),

@@ -1,9 +1,8 @@
 /**
  * Locks between processes: flock(2), so that the Go plugins' locks and ours exclude each other.
  */
-import loadHolder from "later:lib/linux/lock-holder.ts";
 import { CniError, Code } from "../cni/error.ts";
-import type * as Holder from "./lock-holder.ts";
+import { describeHolder } from "./lock-holder.ts";
 import * as sys from "./sys.ts";
 
 /** How long verbs wait for each other, as in the Go plugins. */
@@ -41,7 +40,7 @@ export class Lock {
 	static require(path: string, what: string, deadlineMs = DEADLINE_MS): Lock {
 		const lock = Lock.acquire(path, { deadlineMs, mode: 0o600 });
 		if (lock !== undefined) return lock;
-		const holder = (loadHolder() as typeof Holder).describeHolder(path) ?? "another process";
+		const holder = describeHolder(path) ?? "another process";
 		throw new CniError(
 			Code.tryAgain,
 			`time out while waiting to acquire exclusive lock on ${what}: ${holder} has held ${path} for ${deadlineMs / 1000} s`,

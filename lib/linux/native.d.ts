@@ -2,6 +2,7 @@
  * The native module of the Rust host (runtime/src/native/), as TypeScript sees it.
  *
  * System calls and nothing above them: no CNI, no netlink message, no policy. `lib/linux/sys.ts` is the only importer.
+ * While modules are evaluated, which the build does once for all, only the functions called "pure" may be called.
  * Every function that fails throws an Error with `errno` (positive), `code` ("ENOENT"), `call` ("openat") and, where
  * there is one, `path`. All descriptors are opened close-on-exec. Times are milliseconds.
  */
@@ -21,8 +22,8 @@ declare module "native:sys" {
 	/** Ends the process at once (_exit): nothing is flushed, no destructor runs. */
 	export function exit(status: number): never;
 	export function pid(): number;
-	/** Evaluates the embedded module `name` (once) and returns its exports. Throws if there is none. */
-	export function loadModule(name: string): unknown;
+	/** The engine's version, such as "0.16.2", and whether this process started from a heap image. */
+	export function engine(): { readonly version: string; readonly image: boolean };
 
 	// --- time and chance
 	export function monotonicMs(): number;
@@ -30,7 +31,7 @@ declare module "native:sys" {
 	export function sleepMs(ms: number): void;
 	export function random(length: number): Uint8Array;
 
-	// --- text (the engine has no TextEncoder)
+	// --- text (the engine has no TextEncoder). Pure.
 	export function encodeUtf8(text: string): Uint8Array;
 	/** Malformed sequences become U+FFFD, as in Go's encoding/json. */
 	export function decodeUtf8(bytes: Uint8Array): string;

@@ -1,36 +1,33 @@
 /**
- * The process around a plugin: what `main.ts` of every plugin calls.
+ * The process around a plugin.
  */
-import { version } from "../../package.json";
 import { runPlugin } from "../cni/dispatch.ts";
-import type { Plugin } from "../cni/types.ts";
+import type { PluginIo } from "../cni/io.ts";
+import type { Plugins } from "../cni/types.ts";
 import { writeStderr } from "./stderr.ts";
 import * as sys from "./sys.ts";
 
 /** More than any configuration with every attachment of a node in it (GC sends about 100 bytes for each). */
 const MAX_STDIN = 16 * 1024 * 1024;
 
-/**
- * Runs the verb that the environment names and ends the process. The plugin's code is the embedded module `verbs/<name>`. `about` and our
- * version are what it says of itself without a verb; "" is an error then.
- */
-export function pluginMain({ name, about }: { name: string; about: string }): never {
-	const status = runPlugin(
-		{
-			variables: sys.environment(),
-			readStdin,
-			decodeUtf8: sys.decodeUtf8,
-			writeStdout: (text) => sys.write(1, text),
-			writeStderr,
-			isOwnNetns,
-		},
-		{
-			name,
-			about: about && `${about} v${version}`,
-			load: () => (sys.loadModule(`verbs/${name}`) as { plugin: Plugin }).plugin,
-		},
-	);
-	sys.exit(status);
+/** Runs the verb of the plugin `name` of `plugins` that the environment names, and ends the process. */
+export function pluginMain(name: string, plugins: Plugins): never {
+	const plugin = plugins[name];
+	if (plugin === undefined) throw new Error(`there is no plugin ${name}`);
+	const answer = plugin.answerFlags?.(sys.args());
+	if (answer !== undefined) {
+		sys.write(1, answer);
+		sys.exit(0);
+	}
+	const io: PluginIo = {
+		variables: sys.environment(),
+		readStdin,
+		decodeUtf8: sys.decodeUtf8,
+		writeStdout: (text) => sys.write(1, text),
+		writeStderr,
+		isOwnNetns,
+	};
+	sys.exit(runPlugin(io, name, plugin, plugins));
 }
 
 /** All of stdin. A closed one is an empty one, as in Go, whose start-up opens /dev/null in its place. */

@@ -1,35 +1,36 @@
 /**
- * CHECK: is everything still as ADD left it? Each difference has its sentence.
+ * CHECK: the RDMA device is in the pod as ADD left it.
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
-import type { Sandbox } from "../../lib/linux/sandbox.ts";
-import { namesAnywhere, namesOnHost, uverbsOf } from "./device.ts";
-import { readTos } from "./qos.ts";
-import type { RdmaRecord } from "./record.ts";
-import { deviceInPod } from "./release.ts";
+import { parsePrevResult } from "../../lib/cni/result.ts";
+import type { Request } from "../../lib/cni/types.ts";
+import { Sandbox } from "../../lib/linux/sandbox.ts";
+import { checkDevice } from "./check-device.ts";
+import { loadAttachment } from "./config.ts";
+import { attachmentOf, readRecord } from "./record.ts";
+import { isExclusive, openRdma } from "./subsystem.ts";
 
-const failed = (sentence: string): CniError => new CniError(Code.checkFailed, sentence);
-
-/** The RDMA device in the pod: there, under its name, with its device node and its type of service. */
-export function checkDevice(sandbox: Sandbox, record: RdmaRecord): void {
-	const { deviceId, podName } = record;
-	const device = deviceInPod(sandbox, record);
-	if (device === undefined)
-		throw failed(`RDMA device ${podName} of ${deviceId} is not in ${sandbox.path}: ${whereElse(record)}`);
-	if (device.name !== podName) throw failed(`the RDMA device of ${deviceId} is called ${device.name}, not ${podName}`);
-	const number = uverbsOf(deviceId);
-	if (record.uverbs !== undefined && number !== record.uverbs) {
-		throw failed(
-			`the device node of ${deviceId} was uverbs${record.uverbs} when the pod was given it and is ${number === undefined ? "gone" : `uverbs${number}`} now`,
+export function check(request: Request): void {
+	const attachment = loadAttachment(request);
+	if (parsePrevResult(request) === undefined) {
+		throw new CniError(Code.invalidConfig, "required prevResult missing");
+	}
+	using host = openRdma();
+	if (!isExclusive(host, attachment.config)) return;
+	const record = readRecord(attachmentOf(request));
+	if (record === undefined || record.deviceId === "" || record.podName === "") {
+		const { containerId, ifName } = request;
+		throw new CniError(
+			Code.checkFailed,
+			`there is no record of an RDMA device of container ${containerId}, interface ${ifName}`,
 		);
 	}
-	const { tos } = record.podQos;
-	const now = tos === undefined ? undefined : readTos(podName);
-	if (now !== tos) throw failed(`type of service of RDMA device ${podName} is ${now}, not ${tos}`);
-}
-
-function whereElse({ deviceId }: RdmaRecord): string {
-	const [home] = namesOnHost(deviceId);
-	if (home !== undefined) return `it is on the host, as ${home}`;
-	return namesAnywhere(deviceId).length > 0 ? "it is in another network namespace" : "it does not exist any more";
+	if (attachment.deviceId !== undefined && record.deviceId !== attachment.deviceId) {
+		throw new CniError(
+			Code.checkFailed,
+			`the attachment has the RDMA device of ${record.deviceId}, not of ${attachment.deviceId}`,
+		);
+	}
+	using sandbox = Sandbox.open(request.netns);
+	checkDevice(sandbox, record);
 }

@@ -54,6 +54,13 @@ export interface RdmaRecord extends RecordKey {
 
 export const NO_QOS: QosSettings = { tos: undefined, trafficClass: undefined };
 
+/** The attachment of a call. */
+export const attachmentOf = ({ network, containerId, ifName }: RecordKey): RecordKey => ({
+	network,
+	containerId,
+	ifName,
+});
+
 const fileName = (key: RecordKey): string => `${key.network}-${key.containerId}-${key.ifName}`;
 const path = (key: RecordKey): string => `${STATE_DIRECTORY}/${fileName(key)}`;
 

@@ -12,6 +12,12 @@ pub unsafe fn remember(argv: *const *const c_char) {
     ARGV.store(argv.cast_mut(), Ordering::Relaxed);
 }
 
+/// Takes `count` arguments away from the front.
+pub fn skip(count: usize) {
+    // SAFETY: the caller has seen that many, and the list ends behind them.
+    ARGV.store(unsafe { ARGV.load(Ordering::Relaxed).add(count) }, Ordering::Relaxed);
+}
+
 /// The arguments from argv[0] on, as they came.
 pub fn all() -> impl Iterator<Item = &'static [u8]> {
     let argv = ARGV.load(Ordering::Relaxed);

@@ -1,57 +1,250 @@
-//! The JavaScript engine: started with only the parts that the applets use, ended without being taken down.
+//! The JavaScript engine: made with only the parts that the applets use, entered by one function, ended without being taken down.
+//!
+//! It is made by the build (image.rs); where an executable has no image, each process makes it anew, by the same function.
 
-use crate::heap::Heap;
-use crate::{BUG, modules, native};
-use rquickjs::context::intrinsic::{Json, MapSet, Promise, RegExp, RegExpCompiler, TypedArrays};
-use rquickjs::{CatchResultExt, CaughtError, Context, Runtime, qjs};
-use std::ffi::CStr;
+use crate::memory::{self, Roots};
+use crate::{BUG, native};
+use rquickjs::{CatchResultExt, CaughtError, Ctx, Error, Exception, Result, Value, qjs};
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ptr::{NonNull, null_mut};
 
-/// What the applets may use beside the base objects. Not there: eval, Date, Proxy, WeakRef, Performance, DOMException.
-/// Promise is for the engine: evaluating a module makes one.
-type Intrinsics = (Json, MapSet, Promise, RegExp, RegExpCompiler, TypedArrays);
+/// The one module, with everything in it: made by build.rs.
+static BYTECODE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/berth.bytecode"));
 
 /// A configuration of 10 MB takes up to a quarter of this; what takes more fails with an error, and the host lives.
-const MEMORY_LIMIT: usize = 256 << 20;
+const MEMORY_LIMIT: u64 = 256 << 20;
 /// The collector, which is needed for cycles only, starts beyond this: no verb gets there, a daemon may.
-const COLLECTOR_THRESHOLD: usize = 16 << 20;
-/// Deeply nested JSON fails with an error beyond this, long before the kernel's usual 8 MiB.
+const COLLECTOR_THRESHOLD: u64 = 16 << 20;
+/// Deeply nested JSON fails with an error beyond this, long before the kernel's usual 8 MiB; under a smaller limit, beyond half of
+/// what that leaves.
 const STACK_LIMIT: usize = 1 << 20;
 
-/// Evaluates an embedded module and ends the process.
-pub fn run(index: usize) -> ! {
-    let context = match start() {
-        Ok(context) => context,
-        Err(error) => {
-            eprintln!("berth: the JavaScript engine does not start: {error}");
-            native::exit_now(BUG)
-        }
+/// Runs `main` of the embedded module and ends the process.
+pub fn run() -> ! {
+    // SAFETY: no reference outlives the line.
+    let roots = unsafe { memory::head().roots };
+    // SAFETY: the engine has been made, and is used by this thread only.
+    let status = unsafe {
+        qjs::JS_UpdateStackTop(roots.runtime);
+        qjs::JS_SetMaxStackSize(roots.runtime, stack_limit() as u64);
+        let ctx = context(roots);
+        let raw = qjs::JS_Call(roots.context, roots.main, qjs::JS_UNDEFINED, 0, null_mut());
+        status(&ctx, take(&ctx, raw))
     };
-    let status = context.with(|ctx| {
-        modules::install_loader(&ctx);
-        match modules::evaluate(&ctx, index).catch(&ctx) {
-            Ok(_) => 0,
-            Err(error) => {
-                report(&error);
-                BUG
-            }
-        }
-    });
     native::exit_now(status)
 }
 
-fn start() -> rquickjs::Result<Context> {
-    let runtime = Runtime::new_with_alloc(Heap::new())?;
-    runtime.set_memory_limit(MEMORY_LIMIT);
-    runtime.set_gc_threshold(COLLECTOR_THRESHOLD);
-    runtime.set_max_stack_size(STACK_LIMIT);
-    Context::custom::<Intrinsics>(&runtime)
+/// Makes the engine and evaluates the module. Ends the process where that fails.
+pub fn make_or_end() {
+    let roots = match make_runtime() {
+        Some(roots) => roots,
+        None => {
+            eprintln!("berth: the JavaScript engine does not start: out of memory");
+            native::exit_now(BUG)
+        }
+    };
+    // SAFETY: the engine has just been made.
+    let ctx = unsafe { context(roots) };
+    native::set_pure_only(true);
+    let main = evaluate(&ctx);
+    native::set_pure_only(false);
+    match main {
+        // SAFETY: no other reference is in use. The value stays for ever.
+        Ok(main) => unsafe {
+            memory::head().roots = Roots { main: qjs::JS_DupValue(roots.context, main.as_raw()), ..roots };
+        },
+        Err(error) => {
+            status(&ctx, Err::<(), _>(error));
+            native::exit_now(BUG)
+        }
+    }
+    drop(ctx);
+    // SAFETY: nothing runs; cycles that evaluation left would stay in the image.
+    unsafe { qjs::JS_RunGC(roots.runtime) };
+}
+
+fn make_runtime() -> Option<Roots> {
+    // SAFETY: the functions live as long as the executable. Each intrinsic is added to a context of this runtime.
+    unsafe {
+        let runtime = qjs::JS_NewRuntime2(&memory::ENGINE, null_mut());
+        if runtime.is_null() {
+            return None;
+        }
+        qjs::JS_SetMemoryLimit(runtime, MEMORY_LIMIT);
+        qjs::JS_SetGCThreshold(runtime, COLLECTOR_THRESHOLD);
+        qjs::JS_SetMaxStackSize(runtime, STACK_LIMIT as u64);
+        let context = qjs::JS_NewContextRaw(runtime);
+        if context.is_null() || !add_intrinsics(context) {
+            return None;
+        }
+        qjs::JS_SetModuleLoaderFunc(runtime, None, Some(load_import), null_mut());
+        Some(Roots { runtime, context, main: qjs::JS_UNDEFINED })
+    }
+}
+
+/// What the applets may use. Not there: eval, Date, Proxy, WeakRef, Performance, DOMException, and Math.random, whose state would be
+/// the image's. Promise is for the engine: evaluating a module makes one.
+///
+/// # Safety
+/// `context` must be new.
+unsafe fn add_intrinsics(context: *mut qjs::JSContext) -> bool {
+    // SAFETY: as the caller says.
+    unsafe {
+        qjs::JS_AddIntrinsicRegExpCompiler(context);
+        let added = qjs::JS_AddIntrinsicBaseObjects(context) == 0
+            && qjs::JS_AddIntrinsicJSON(context) == 0
+            && qjs::JS_AddIntrinsicMapSet(context) == 0
+            && qjs::JS_AddIntrinsicPromise(context) == 0
+            && qjs::JS_AddIntrinsicRegExp(context) == 0
+            && qjs::JS_AddIntrinsicTypedArrays(context) == 0;
+        if !added {
+            return false;
+        }
+        let global = qjs::JS_GetGlobalObject(context);
+        let math = qjs::JS_GetPropertyStr(context, global, c"Math".as_ptr());
+        let random = qjs::JS_NewAtom(context, c"random".as_ptr());
+        let removed = qjs::JS_DeleteProperty(context, math, random, 0);
+        qjs::JS_FreeAtom(context, random);
+        qjs::JS_FreeValue(context, math);
+        qjs::JS_FreeValue(context, global);
+        removed == 1
+    }
+}
+
+/// The engine asks for the time of day when a context is made, for the first state of Math.random and of the hashes of Map and Set,
+/// which the image must have without a time in it. (Which keys of a Map meet in one place does not depend on that state.)
+///
+/// # Safety
+/// `now` must be null or point to a `timeval`.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn gettimeofday(now: *mut libc::timeval, _zone: *mut c_void) -> c_int {
+    if !now.is_null() {
+        // SAFETY: the caller's.
+        unsafe { now.write(libc::timeval { tv_sec: 1, tv_usec: 0 }) };
+    }
+    0
+}
+
+/// Evaluates the module and returns its `main`.
+fn evaluate<'js>(ctx: &Ctx<'js>) -> Result<Value<'js>> {
+    let raw = ctx.as_raw().as_ptr();
+    // SAFETY: the bytes are what build.rs wrote with this very version of the engine. JS_EvalFunction consumes the module.
+    unsafe {
+        let flags = qjs::JS_READ_OBJ_BYTECODE as c_int;
+        let module = qjs::JS_ReadObject(raw, BYTECODE.as_ptr(), BYTECODE.len() as _, flags);
+        if qjs::JS_VALUE_GET_TAG(module) != qjs::JS_TAG_MODULE || qjs::JS_ResolveModule(raw, module) < 0 {
+            return Err(Error::Exception);
+        }
+        let definition = qjs::JS_VALUE_GET_PTR(module).cast::<qjs::JSModuleDef>();
+        let promise = take(ctx, qjs::JS_EvalFunction(raw, module))?;
+        run_jobs(raw);
+        match qjs::JS_PromiseState(raw, promise.as_raw()) {
+            qjs::JSPromiseStateEnum_JS_PROMISE_FULFILLED => {}
+            qjs::JSPromiseStateEnum_JS_PROMISE_REJECTED => {
+                qjs::JS_Throw(raw, qjs::JS_PromiseResult(raw, promise.as_raw()));
+                return Err(Error::Exception);
+            }
+            _ => return Err(Exception::throw_internal(ctx, "top-level await in the embedded module")),
+        }
+        let exports = take(ctx, qjs::JS_GetModuleNamespace(raw, definition))?;
+        take(ctx, qjs::JS_GetPropertyStr(raw, exports.as_raw(), c"main".as_ptr()))
+    }
+}
+
+/// # Safety
+/// `raw` must be the engine's context.
+unsafe fn run_jobs(raw: *mut qjs::JSContext) {
+    // SAFETY: the caller's. A job that throws is nobody's: modules leave none behind.
+    unsafe {
+        let mut current = raw;
+        while qjs::JS_ExecutePendingJob(qjs::JS_GetRuntime(raw), &mut current) > 0 {}
+    }
+}
+
+/// The only module that is imported is the native one.
+unsafe extern "C" fn load_import(
+    raw: *mut qjs::JSContext,
+    name: *const c_char,
+    _opaque: *mut c_void,
+) -> *mut qjs::JSModuleDef {
+    // SAFETY: the engine passes its context and a NUL-terminated name.
+    let (ctx, name) = unsafe { (Ctx::from_raw(NonNull::new_unchecked(raw)), CStr::from_ptr(name)) };
+    if name == c"native:sys" {
+        return native::declare(&ctx);
+    }
+    let _thrown = Exception::throw_reference(&ctx, &format!("no embedded module {}", name.to_string_lossy()));
+    null_mut()
+}
+
+/// Clears what the engine knows of this process' stack, before it becomes an image.
+pub fn forget_stack() {
+    // SAFETY: no reference outlives the line.
+    let runtime = unsafe { memory::head().roots.runtime };
+    let (low, high) = (&raw const runtime as usize, stack_end());
+    // SAFETY: nothing runs. The runtime is a block of the arena; the words that lie in this process' stack are its top and its limit,
+    // and both are set when a process enters the engine.
+    unsafe {
+        qjs::JS_SetMaxStackSize(runtime, 0);
+        let words = arena::usable_size(runtime.cast()) / size_of::<usize>();
+        for word in std::slice::from_raw_parts_mut(runtime.cast::<usize>(), words) {
+            if (low - STACK_LIMIT..high).contains(word) {
+                *word = 0;
+            }
+        }
+    }
+}
+
+/// How far JavaScript may go down from here: half of what the process' limit leaves, at most `STACK_LIMIT`.
+fn stack_limit() -> usize {
+    let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: `limit` is ours to write.
+    unsafe { libc::getrlimit(libc::RLIMIT_STACK, &mut limit) };
+    let used = stack_end().saturating_sub(&raw const limit as usize);
+    let left = usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX).saturating_sub(used);
+    // 0 would be no limit.
+    (left / 2).clamp(1, STACK_LIMIT)
+}
+
+/// The kernel puts the executable's name at the very end of the stack, above arguments and environment.
+fn stack_end() -> usize {
+    // SAFETY: always allowed.
+    unsafe { libc::getauxval(libc::AT_EXECFN) as usize }
+}
+
+/// # Safety
+/// The engine must have been made.
+unsafe fn context<'js>(roots: Roots) -> Ctx<'js> {
+    // SAFETY: the caller's.
+    unsafe { Ctx::from_raw(NonNull::new_unchecked(roots.context)) }
+}
+
+/// Makes a value of ours from one that the engine returned, or the pending exception.
+fn take<'js>(ctx: &Ctx<'js>, raw: qjs::JSValue) -> Result<Value<'js>> {
+    // SAFETY: `raw` is the engine's answer, whose reference is ours.
+    unsafe {
+        if qjs::JS_VALUE_GET_NORM_TAG(raw) == qjs::JS_TAG_EXCEPTION {
+            return Err(Error::Exception);
+        }
+        Ok(Value::from_raw(ctx.clone(), raw))
+    }
+}
+
+/// The process' exit status; says on stderr what nobody caught.
+fn status<T>(ctx: &Ctx<'_>, result: Result<T>) -> i32 {
+    match result.catch(ctx) {
+        Ok(_) => 0,
+        Err(error) => {
+            report(&error);
+            BUG
+        }
+    }
 }
 
 fn report(error: &CaughtError<'_>) {
     match error {
         CaughtError::Exception(exception) => {
             eprintln!("berth: uncaught: {}", exception.message().unwrap_or_default());
-            // Of places the engine knows nothing: bundles have no lines.
+            // Of places the engine knows nothing: the bundle has no lines.
             eprint!("{}", exception.stack().unwrap_or_default().replace(" (<null>:0:1)", ""));
         }
         // What the engine throws where it has no memory left for an error object.

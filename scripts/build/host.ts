@@ -1,11 +1,12 @@
 /**
- * The Rust host with embedded modules: compiled by cargo, put in place under all of its names.
+ * The Rust host with the embedded module and its heap image: compiled by cargo, put in place under all of its names.
  */
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, globSync, linkSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
+import { addImage, type Sample } from "./image.ts";
 
 /**
  * Runs a program to its end; throws a sentence when it cannot be run or fails, in which `what` stands for the command. Returns
@@ -51,39 +52,81 @@ export function cargoFolder(): string {
 	return join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "berth/cargo");
 }
 
+export interface HostOptions {
+	/** See runtime/Cargo.toml. */
+	readonly features?: readonly string[];
+	/** What the image is laid out for. */
+	readonly samples?: readonly Sample[];
+	/** Leave the image out: the executable evaluates the module at each start. */
+	readonly bytecode?: boolean;
+}
+
 /**
- * Compiles the host around the modules in `modules` and puts the executable at `path`. `features`: see runtime/Cargo.toml.
+ * Compiles the host around the module in the folder `modules`, puts the image into it, and the executable at `path`. Returns whether it has
+ * an image: one for another machine, which nothing here can run, has none.
  */
 export function compileHost(
 	root: string,
 	target: string,
 	modules: string,
 	path: string,
-	features: readonly string[] = [],
-): void {
+	{ features = [], samples = [], bytecode = false }: HostOptions = {},
+): boolean {
 	const folder = cargoFolder();
 	mkdirSync(folder, { recursive: true });
-	const cargo = ["build", "--release", "--locked", "--quiet", "--target", target];
+	const cargo = ["build", "--release", "--locked", "--quiet", "--target", target, ...withoutPaths(root, target)];
 	if (features.length > 0) cargo.push("--features", features.join(","));
 	// cargo has one place for the result of every build (of other checkouts, or of the tests): it is ours until it is copied. It
 	// goes by the times of files, so a checkout whose files are older than another's build would get that one's executable.
 	const script = `built=$1 path=$2 stamp=$3 sources=$4; shift 4
-[ "$(cat "$stamp" 2>/dev/null)" = "$sources" ] || { rm -f "$stamp" && touch build.rs src/*.rs || exit; }
+[ "$(cat "$stamp" 2>/dev/null)" = "$sources" ] || { rm -f "$stamp" && touch build.rs src/*.rs arena/src/*.rs || exit; }
 cargo "$@" && cp "$built" "$path" && echo "$sources" >"$stamp"`;
 	const built = join(folder, target, "release/berth");
 	const stamp = join(folder, `.${[target, ...features].join(".")}.sources`);
-	const words = [built, path, stamp, hostFingerprint(root), ...cargo];
+	const linked = `${path}.linked`;
+	const words = [built, linked, stamp, hostFingerprint(root), ...cargo];
 	run("flock", [join(folder, ".berth.lock"), "sh", "-c", script, "sh", ...words], {
 		// cargo reads .cargo/config.toml of the folder that it is started in.
 		cwd: join(root, "runtime"),
 		environment: { BERTH_MODULES: modules, CARGO_TARGET_DIR: folder, ...compilers(target) },
 		what: "cargo build",
 	});
+	const emulator = bytecode ? undefined : emulatorOf(target);
+	if (emulator === undefined) {
+		renameSync(linked, path);
+		return false;
+	}
+	try {
+		addImage(linked, path, samples, emulator);
+	} finally {
+		rmSync(linked);
+	}
+	return true;
 }
+
+/** Panics name files: those of the registry and ours without this machine's folders, so that every build gives the same bytes. */
+export function withoutPaths(root: string, target: string): string[] {
+	const home = process.env.CARGO_HOME || join(homedir(), ".cargo");
+	const flags = [`--remap-path-prefix=${home}=/cargo`, `--remap-path-prefix=${root}=/berth`];
+	// Added to those of .cargo/config.toml, which the variable RUSTFLAGS would replace.
+	return ["--config", `target.${target}.rustflags=${JSON.stringify(flags)}`];
+}
+
+/** What runs an executable for `target` here: nothing where it is our own machine, QEMU's user mode for another. Undefined: nothing can. */
+function emulatorOf(target: string): string[] | undefined {
+	const [machine = ""] = target.split("-");
+	if (machine === ownMachine()) return [];
+	const emulator = `qemu-${machine}-static`;
+	return spawnSync(emulator, ["--version"], { stdio: "ignore" }).status === 0 ? [emulator] : undefined;
+}
+
+const ownMachine = (): string | undefined => ({ x64: "x86_64", arm64: "aarch64" })[process.arch as string];
 
 /** Tells the host's sources from those of another checkout. */
 export function hostFingerprint(root: string): string {
-	const sources = globSync(["src/**/*.rs", "build.rs", "Cargo.*", ".cargo/*"], { cwd: join(root, "runtime") });
+	const sources = globSync(["{,arena/}src/**/*.rs", "{,arena/}build.rs", "{,arena/}Cargo.*", ".cargo/*"], {
+		cwd: join(root, "runtime"),
+	});
 	const hash = createHash("sha256");
 	for (const file of sources.sort()) hash.update(`${file}\0`).update(readFileSync(join(root, "runtime", file)));
 	return hash.digest("hex");
@@ -92,7 +135,7 @@ export function hostFingerprint(root: string): string {
 /** For musl: its compiler under its Debian name. For another machine: the cross linker, likewise. Unless the caller chose one. */
 export function compilers(target: string): NodeJS.ProcessEnv {
 	const [machine] = target.split("-");
-	const isOwn = machine === { x64: "x86_64", arm64: "aarch64" }[process.arch as string];
+	const isOwn = machine === ownMachine();
 	const chosen: NodeJS.ProcessEnv = {};
 	const choose = (variable: string, program: string) => {
 		if (!process.env[variable]) chosen[variable] = program;

@@ -19,8 +19,8 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { plugin as hostLocal } from "../../ipam/host-local/verbs.ts";
-import { plugin as staticIpam } from "../../ipam/static/verbs.ts";
+import { plugin as hostLocal } from "../../ipam/host-local/main.ts";
+import { plugin as staticIpam } from "../../ipam/static/main.ts";
 import { runPlugin } from "../../lib/cni/dispatch.ts";
 import type { Plugin } from "../../lib/cni/types.ts";
 import { ours } from "../support/ipam.ts";
@@ -198,7 +198,9 @@ function runHere({ plugin, variables, stdin }: Input): Answer {
 			writeStderr: () => {},
 			isOwnNetns: () => false,
 		},
-		{ name: plugin, about: "about", load: () => PLUGINS[plugin]! },
+		plugin,
+		PLUGINS[plugin]!,
+		PLUGINS,
 	);
 	return { status, stdout };
 }

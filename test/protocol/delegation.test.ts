@@ -42,19 +42,7 @@ let copied: string;
 let foreign: string;
 
 beforeAll(async () => {
-	executable = await fixtureExecutable(
-		"delegation",
-		{
-			delegator: "test/fixtures/delegation/main.ts",
-			static: "ipam/static/main.ts",
-			"host-local": "ipam/host-local/main.ts",
-		},
-		{
-			delegator: "test/fixtures/delegation/verbs.ts",
-			static: "ipam/static/verbs.ts",
-			"host-local": "ipam/host-local/verbs.ts",
-		},
-	);
+	executable = await fixtureExecutable("delegation");
 });
 
 beforeEach(() => {

@@ -12,7 +12,7 @@ let path: string;
 const holders: ChildProcess[] = [];
 
 beforeAll(async () => {
-	executable = await fixtureExecutable("lock", { lock: "test/fixtures/lock/applet.ts" });
+	executable = await fixtureExecutable("lock");
 });
 beforeEach(() => {
 	folder = mkdtempSync(join(tmpdir(), "berth-lock-"));

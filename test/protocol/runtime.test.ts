@@ -16,6 +16,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { bundle } from "../../scripts/build/bundle.ts";
 import { compileHost, hostTarget } from "../../scripts/build/host.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
@@ -23,11 +24,12 @@ const ROOT = join(import.meta.dirname, "../..");
 let folder: string;
 let executable: string;
 
-beforeAll(() => {
+beforeAll(async () => {
 	folder = mkdtempSync(join(tmpdir(), "berth-runtime-"));
 	executable = join(folder, "berth");
-	const modules = join(ROOT, "test/fixtures/runtime");
-	compileHost(ROOT, hostTarget(ROOT), modules, executable, ["fixtures"]);
+	const modules = join(folder, "modules");
+	await bundle(ROOT, "test/fixtures/runtime/main.js", modules);
+	compileHost(ROOT, hostTarget(ROOT), modules, executable, { features: ["fixtures"] });
 });
 
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -86,12 +88,12 @@ describe("the executable", () => {
 			const ended = run(args);
 			expect(ended.status).toBe(2);
 			expect(ended.stdout).toBe("");
-			expect(ended.stderr).toContain("applets: end modules probe stdin\n");
+			expect(ended.stderr).toContain("applets: end probe stdin\n");
 		}
 	});
 
 	test("says its version and the engine's", () => {
-		expect(run(["--version"]).stdout).toMatch(/^berth \d+\.\d+\.\d+ \(QuickJS-ng \d+\.\d+\.\d+\)\n$/);
+		expect(run(["--version"]).stdout).toMatch(/^berth \d+\.\d+\.\d+ \(QuickJS-ng \d+\.\d+\.\d+, image\)\n$/);
 	});
 
 	test("a link named after an applet runs that applet", () => {
@@ -122,16 +124,6 @@ describe("the executable", () => {
 		const input = JSON.stringify(Array.from({ length: count }, (_, n) => ({ address: `10.0.0.${n}/8` })));
 		expect(input.length).toBeGreaterThan(10_000_000);
 		expect(run(["stdin"], { input }).stdout).toBe(`${count}\n`);
-	});
-
-	test("a module is evaluated once, whoever loads it; one that cannot be loaded throws", () => {
-		expect(JSON.parse(run(["modules"]).stdout)).toEqual({
-			same: true,
-			evaluations: ["chunk", "counter"],
-			answer: 42,
-			"verbs/absent": "TypeError: loadModule: no embedded module verbs/absent",
-			"verbs/broken": "Error: broken while it was evaluated",
-		});
 	});
 
 	test("arguments and environment arrive as they are", () => {
@@ -198,7 +190,6 @@ describe("errors", () => {
 			["spawn"],
 			["spawn", { path: "/bin/true" }],
 			["statat", AT_FDCWD, "/", 1],
-			["loadModule", {}],
 		];
 		const results = probe(...calls);
 		expect(results.map((each) => each?.error?.name)).toEqual(calls.map(() => "TypeError"));

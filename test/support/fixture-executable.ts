@@ -1,5 +1,5 @@
 /**
- * The executable's host with a test's own applets in it, instead of the shipped ones.
+ * The executable's host with a test's own module in it, instead of the shipped one.
  */
 import { execFileSync, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -12,22 +12,15 @@ import { compileHost, hostFingerprint, hostTarget } from "../../scripts/build/ho
 const ROOT = join(import.meta.dirname, "../..");
 
 /**
- * The executable with `applets` (name to source file, relative to the project), built if what it consists of has changed. Run it as
- * `<path> <applet>`. `verbs` (name to source file too) become the modules `verbs/<name>` that applets load. Test files that ask
- * for the same one at the same time wait for each other.
+ * The executable with `main` of test/fixtures/<name>/main.ts, built if what it consists of has changed. Test files that ask for the same
+ * one at the same time wait for each other.
  */
-export async function fixtureExecutable(
-	name: string,
-	applets: Record<string, string>,
-	verbs: Record<string, string> = {},
-): Promise<string> {
+export async function fixtureExecutable(name: string): Promise<string> {
 	const folder = join(ROOT, "build/fixtures", name);
 	mkdirSync(folder, { recursive: true });
 	await using _ = await holdLock(join(folder, "lock"));
 	const modules = join(folder, "modules");
-	const entries = Object.entries(applets).map(([applet, source]) => [`applet/${applet}`, join(ROOT, source)]);
-	for (const [verb, source] of Object.entries(verbs)) entries.push([`verbs/${verb}`, join(ROOT, source)]);
-	await bundle(ROOT, Object.fromEntries(entries), modules);
+	await bundle(ROOT, `test/fixtures/${name}/main.ts`, modules);
 	const executable = join(folder, `berth-${fingerprint(modules)}`);
 	if (existsSync(executable)) return executable;
 	for (const old of globSync("berth-*", { cwd: folder })) rmSync(join(folder, old));

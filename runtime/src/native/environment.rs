@@ -1,9 +1,8 @@
-//! This process: arguments, environment, end; and the other embedded modules.
+//! This process: arguments, environment, end; and the engine that it runs.
 
 use super::call::{Answer, Call};
-use super::errors::Failure;
 use super::text;
-use crate::{arguments, modules};
+use crate::{arguments, engine, memory};
 use rquickjs::{Array, Object};
 use std::os::unix::ffi::OsStrExt;
 
@@ -37,10 +36,9 @@ pub fn pid<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     call.answer_number(f64::from(std::process::id()))
 }
 
-pub fn load_module<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
-    let name = call.text(0)?;
-    match modules::find(&name) {
-        Some(index) => Ok(modules::evaluate(call.ctx, index)?),
-        None => Err(Failure::Type(format!("loadModule: no embedded module {name}"))),
-    }
+pub fn engine<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
+    let about = Object::new(call.ctx.clone())?;
+    about.set("version", engine::version())?;
+    about.set("image", memory::has_image())?;
+    call.answer(about)
 }

@@ -1,7 +1,6 @@
-//! The module `native:sys` (lib/linux/native.d.ts says what each function does): one flat table of functions.
+//! The module `native:sys` (lib/sys/native.d.ts says what each function does): one flat table of functions.
 
 mod call;
-mod chance;
 mod deadline;
 mod descriptors;
 mod environment;
@@ -11,6 +10,7 @@ mod folders;
 mod locks;
 mod namespaces;
 mod processes;
+mod random;
 mod scratch;
 mod sockets;
 mod text;
@@ -19,21 +19,27 @@ mod time;
 pub use environment::exit_now;
 
 use call::{Answer, Call};
+use errors::Failure;
 use rquickjs::{Ctx, qjs};
 use std::ffi::{CStr, c_int};
 use std::ptr::{NonNull, null_mut};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 struct Native {
     name: &'static CStr,
+    /// The answer depends on nothing but the arguments: it may be called while modules are evaluated.
+    is_pure: bool,
     /// `length` of the function: how many arguments it takes.
     arguments: c_int,
     run: for<'a, 'js> fn(&Call<'a, 'js>) -> Answer<'js>,
 }
 
 macro_rules! natives {
-    ($($name:literal $arguments:literal $run:path,)*) => {
-        &[$(Native { name: $name, arguments: $arguments, run: $run },)*]
+    ($($name:literal $arguments:literal $run:path $(; $pure:ident)?,)*) => {
+        &[$(Native { name: $name, is_pure: natives!(@ $($pure)?), arguments: $arguments, run: $run },)*]
     };
+    (@) => { false };
+    (@ pure) => { true };
 }
 
 static NATIVES: &[Native] = natives![
@@ -41,13 +47,13 @@ static NATIVES: &[Native] = natives![
     c"environment" 0 environment::environment,
     c"exit" 1 environment::exit,
     c"pid" 0 environment::pid,
-    c"loadModule" 1 environment::load_module,
+    c"engine" 0 environment::engine,
     c"monotonicMs" 0 time::monotonic_ms,
     c"realtimeMs" 0 time::realtime_ms,
     c"sleepMs" 1 time::sleep_ms,
-    c"random" 1 chance::random,
-    c"encodeUtf8" 1 text::encode_utf8,
-    c"decodeUtf8" 1 text::decode_utf8,
+    c"random" 1 random::random,
+    c"encodeUtf8" 1 text::encode_utf8; pure,
+    c"decodeUtf8" 1 text::decode_utf8; pure,
     c"openat" 4 files::openat,
     c"close" 1 files::close,
     c"read" 2 files::read,
@@ -83,6 +89,13 @@ static NATIVES: &[Native] = natives![
     c"poll" 2 sockets::poll,
     c"spawn" 1 processes::spawn,
 ];
+
+/// While modules are evaluated, whose outcome becomes the image, nothing may be asked that another process would be told otherwise.
+static PURE_ONLY: AtomicBool = AtomicBool::new(false);
+
+pub fn set_pure_only(only: bool) {
+    PURE_ONLY.store(only, Ordering::Relaxed);
+}
 
 /// Declares the module to the engine. Null: an exception is pending.
 pub fn declare(ctx: &Ctx<'_>) -> *mut qjs::JSModuleDef {
@@ -137,6 +150,10 @@ unsafe extern "C" fn dispatch(
         return qjs::JS_UNDEFINED;
     };
     let call = Call::new(&ctx, native.name, arguments);
+    if PURE_ONLY.load(Ordering::Relaxed) && !native.is_pure {
+        let sentence = format!("{} is called while modules are evaluated: it must be in a function", call.name());
+        return Failure::Type(sentence).throw(&ctx);
+    }
     match (native.run)(&call) {
         Ok(value) => call::give(value),
         Err(failure) => failure.throw(&ctx),

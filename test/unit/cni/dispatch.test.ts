@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { type PluginIo, runPlugin } from "../../../lib/cni/dispatch.ts";
+import { runPlugin } from "../../../lib/cni/dispatch.ts";
 import { CniError, Code } from "../../../lib/cni/error.ts";
+import type { PluginIo } from "../../../lib/cni/io.ts";
 import type { CniResult, Plugin, Request, ValidAttachment } from "../../../lib/cni/types.ts";
 
 const ADDRESS: CniResult = { ips: [{ address: "10.1.2.3/24" }] };
@@ -17,7 +18,6 @@ interface Outcome {
 	stderr: string;
 	calls: Call[];
 	stdinReads: number;
-	loads: number;
 }
 
 interface Scene {
@@ -35,12 +35,13 @@ const ADD = { CNI_COMMAND: "ADD", CNI_CONTAINERID: "c1", CNI_NETNS: "/ns", CNI_I
 const CONFIG = '{"cniVersion":"1.0.0","name":"net","type":"x"}';
 
 function run(scene: Scene): Outcome {
-	const outcome: Outcome = { status: -1, stdout: "", stderr: "", calls: [], stdinReads: 0, loads: 0 };
+	const outcome: Outcome = { status: -1, stdout: "", stderr: "", calls: [], stdinReads: 0 };
 	const record = (verb: string) => (request: Request, valid?: readonly ValidAttachment[]) => {
 		outcome.calls.push({ verb, request, valid });
 		if (scene.failure && verb === outcome.calls[0]!.verb) throw scene.failure;
 	};
 	const plugin: Plugin = {
+		about: scene.about ?? "",
 		add: (request) => {
 			record("ADD")(request);
 			return scene.result ?? ADDRESS;
@@ -68,14 +69,7 @@ function run(scene: Scene): Outcome {
 		},
 		isOwnNetns: () => scene.ownNetns ?? false,
 	};
-	outcome.status = runPlugin(io, {
-		name: "x",
-		about: scene.about ?? "",
-		load: () => {
-			outcome.loads++;
-			return plugin;
-		},
-	});
+	outcome.status = runPlugin(io, "x", plugin, { x: plugin });
 	return outcome;
 }
 
@@ -87,7 +81,7 @@ function errorOf(outcome: Outcome): { code: number; msg: string; details?: strin
 describe("a call", () => {
 	it("of ADD prints the result once and exits 0", () => {
 		const outcome = run({});
-		expect(outcome).toMatchObject({ status: 0, stderr: "", loads: 1 });
+		expect(outcome).toMatchObject({ status: 0, stderr: "" });
 		expect(outcome.stdout).toBe(
 			'{\n    "cniVersion": "1.0.0",\n    "ips": [\n        {\n            "address": "10.1.2.3/24"\n        }\n    ]\n}',
 		);
@@ -128,9 +122,9 @@ describe("a call", () => {
 		expect(run({ variables: { ...variables, CNI_COMMAND: "DEL" } }).status).toBe(0);
 	});
 
-	it("of VERSION reads no stdin and loads no plugin", () => {
+	it("of VERSION reads no stdin and calls no plugin", () => {
 		const outcome = run({ variables: { CNI_COMMAND: "VERSION" } });
-		expect(outcome).toMatchObject({ status: 0, stdinReads: 0, loads: 0 });
+		expect(outcome).toMatchObject({ status: 0, stdinReads: 0, calls: [] });
 		expect(outcome.stdout).toBe(
 			'{"cniVersion":"1.1.0","supportedVersions":["0.1.0","0.2.0","0.3.0","0.3.1","0.4.0","1.0.0","1.1.0"]}\n',
 		);
@@ -182,7 +176,7 @@ describe("the order of checks", () => {
 			msg: "incompatible CNI versions",
 			details: 'config is "1.2.0", plugin supports ["0.1.0" "0.2.0" "0.3.0" "0.3.1" "0.4.0" "1.0.0" "1.1.0"]',
 		});
-		expect(outcome.loads).toBe(0);
+		expect(outcome.calls).toEqual([]);
 	});
 
 	it.each([
@@ -210,7 +204,7 @@ describe("the plugin's own network namespace", () => {
 			code: 8,
 			msg: "plugin's netns and netns from CNI_NETNS should not be the same",
 		});
-		expect(outcome.loads).toBe(0);
+		expect(outcome.calls).toEqual([]);
 	});
 
 	it.each(["1", "true", "TRUE", "True"])("is allowed by CNI_NETNS_OVERRIDE=%s", (value) => {

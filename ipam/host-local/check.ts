@@ -1,0 +1,47 @@
+/**
+ * CHECK: the addresses of prevResult are held for the attachment.
+ */
+import { CniError, Code } from "../../lib/cni/error.ts";
+import { parsePrevResult } from "../../lib/cni/result.ts";
+import type { Request } from "../../lib/cni/types.ts";
+import { formatIp, type Ip } from "../../lib/ip/address.ts";
+import { parseCidr } from "../../lib/ip/cidr.ts";
+import { type RangeSet, rangeOf } from "../../lib/ip/range.ts";
+import { loadHostLocal } from "./config.ts";
+import { storeSettings } from "./settings.ts";
+import { Store } from "./store.ts";
+
+export function check(request: Request): void {
+	const { sets } = loadHostLocal(request);
+	const { directory, reclaimAfterReboot } = storeSettings(request);
+	using store = Store.openIfPresent(directory, reclaimAfterReboot);
+	const ours = previousAddresses(request, sets);
+	const missing = ours.filter((ip) => !isHolder(store, ip, request));
+	// Ranges may have changed since ADD: then, as in Go, any address will do.
+	const found = ours.length > 0 ? missing.length < ours.length : (store?.addressesOf(request).length ?? 0) > 0;
+	if (!found) {
+		throw new CniError(
+			Code.checkFailed,
+			`host-local: Failed to find address added by container ${request.containerId}`,
+			`interface ${request.ifName}, in ${directory}`,
+		);
+	}
+	if (missing.length > 0) {
+		throw new CniError(
+			Code.checkFailed,
+			`host-local: ${missing.map(formatIp).join(", ")} of prevResult is not held for container ${request.containerId}`,
+			`interface ${request.ifName}, in ${directory}`,
+		);
+	}
+}
+
+/** The addresses of prevResult that are of our ranges: a chain may have others. */
+function previousAddresses(request: Request, sets: readonly RangeSet[]): Ip[] {
+	const addresses = (parsePrevResult(request)?.ips ?? []).map(({ address }) => parseCidr(address)!.ip);
+	return addresses.filter((ip) => sets.some((set) => rangeOf(set, ip) !== undefined));
+}
+
+function isHolder(store: Store | undefined, ip: Ip, { containerId, ifName }: Request): boolean {
+	const holder = store?.holderOf(ip);
+	return holder?.containerId === containerId && (holder.ifName ?? ifName) === ifName;
+}

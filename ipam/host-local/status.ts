@@ -1,0 +1,35 @@
+/**
+ * STATUS: an ADD would find an address.
+ */
+import { CniError, Code } from "../../lib/cni/error.ts";
+import type { Request } from "../../lib/cni/types.ts";
+import { rangeOf } from "../../lib/ip/range.ts";
+import * as sys from "../../lib/linux/sys.ts";
+import { chooseFree, exhaustion, shortage } from "./allocate.ts";
+import { loadHostLocal } from "./config.ts";
+import { cooldownOf } from "./cooldown.ts";
+import { storeSettings } from "./settings.ts";
+import { Store } from "./store.ts";
+
+/** Ready when an ADD would find a store that can be written and an address in every range set. */
+export function status(request: Request): void {
+	const { sets } = loadHostLocal(request);
+	const settings = storeSettings(request);
+	const { directory, reclaimAfterReboot } = settings;
+	try {
+		using store = Store.open(directory, reclaimAfterReboot);
+		store.requireWritable();
+		const cooldown = cooldownOf(settings);
+		// ADD would release these first.
+		const reclaimable = reclaimAfterReboot ? store.heldEarlier() : [];
+		for (const set of sets) {
+			if (reclaimable.some((ip) => rangeOf(set, ip) !== undefined)) continue;
+			if (chooseFree(store, cooldown, set, undefined) !== undefined) continue;
+			throw new CniError(Code.notAvailable, exhaustion(set), shortage(store, cooldown, set));
+		}
+	} catch (error) {
+		const isIo = sys.isSystemError(error) || (error instanceof CniError && error.code === Code.io);
+		if (!isIo) throw error;
+		throw new CniError(Code.notAvailable, `the store cannot be used: ${error.message}`);
+	}
+}

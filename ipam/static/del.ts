@@ -1,0 +1,4 @@
+/**
+ * DEL: there is nothing to release.
+ */
+export function del(): void {}

@@ -1,0 +1,4 @@
+/**
+ * GC: there is nothing to release.
+ */
+export function gc(): void {}

@@ -1,0 +1,21 @@
+/**
+ * DEL: the RDMA device returns to the host.
+ */
+import type { Request } from "../../lib/cni/types.ts";
+import { deviceIdIfAny, looseConfig } from "./config.ts";
+import { openLog } from "./log.ts";
+import { attachmentOf, emptyRecord, readRecord, takeLock } from "./record.ts";
+import { release } from "./release.ts";
+
+/**
+ * Never sticks. Works from the record; where that is gone or was cut off, from what the configuration tells: a device that is still in
+ * the pod comes home in any case.
+ */
+export function del(request: Request): void {
+	const config = looseConfig(request);
+	const log = openLog(request, config);
+	using _lock = takeLock();
+	const key = attachmentOf(request);
+	const record = readRecord(key) ?? emptyRecord(key);
+	release({ ...record, deviceId: record.deviceId || deviceIdIfAny(config) || "" }, request.netns, log);
+}

@@ -1,0 +1,52 @@
+/**
+ * GC: RDMA devices of attachments that are not valid return to the host.
+ */
+import { attempt, throwTogether } from "../../lib/cni/failures.ts";
+import type { Request, ValidAttachment } from "../../lib/cni/types.ts";
+import type { Log } from "../../lib/log/log.ts";
+import { looseConfig } from "./config.ts";
+import { namesOnHost } from "./device.ts";
+import { openLog } from "./log.ts";
+import { listRecords, type RdmaRecord, readRecord, removeTemporary, sameAttachment, takeLock } from "./record.ts";
+import { release } from "./release.ts";
+
+/** Brings home every device of this network whose attachment is not valid. Goes on after errors, and tells of all of them. */
+export function gc(request: Request, valid: readonly ValidAttachment[] | undefined): void {
+	if (valid === undefined) return;
+	const { network } = request;
+	const log = openLog(request, looseConfig(request));
+	const keep = valid.map(({ containerID, ifname }) => ({ network, containerId: containerID, ifName: ifname }));
+	const failures: unknown[] = [];
+	attempt(failures, clean);
+	for (const record of listRecords()) {
+		if (isOfNetwork(record, network) && !keep.some((each) => sameAttachment(each, record))) {
+			attempt(failures, () => collectGarbage(record, log));
+		}
+	}
+	throwTogether(failures);
+}
+
+/**
+ * The file name of a record does not tell where the network's name ends. Ours says it inside; one of Go's, or one that was cut off,
+ * may be another network's, so it counts only where its pod has no device any more.
+ */
+function isOfNetwork(record: RdmaRecord, network: string): boolean {
+	if (record.own) return record.network === network;
+	const mayBe = `${record.network}-${record.containerId}-`.startsWith(`${network}-`);
+	return mayBe && record.deviceId !== "" && namesOnHost(record.deviceId).length > 0;
+}
+
+function clean(): void {
+	using _lock = takeLock();
+	removeTemporary();
+}
+
+function collectGarbage(record: RdmaRecord, log: Log): void {
+	using _lock = takeLock();
+	const now = readRecord(record);
+	if (now === undefined) return;
+	log.info(
+		`the RDMA device of ${now.deviceId} comes home from container ${now.containerId}, which is not valid any more`,
+	);
+	release(now, now.netns, log);
+}

@@ -1,0 +1,21 @@
+/**
+ * STATUS: whether an ADD can work. Cheap: it is polled every few seconds.
+ */
+import { CniError, Code } from "../../lib/cni/error.ts";
+import type { Request } from "../../lib/cni/types.ts";
+import * as sys from "../../lib/linux/sys.ts";
+import { looseConfig } from "./config.ts";
+import { requireWritable } from "./record.ts";
+import { isExclusive, openRdma } from "./subsystem.ts";
+
+export function status(request: Request): void {
+	const config = looseConfig(request);
+	try {
+		using host = openRdma();
+		if (isExclusive(host, config)) requireWritable();
+	} catch (error) {
+		if (error instanceof CniError) throw new CniError(Code.notAvailable, error.message, error.details);
+		if (sys.isSystemError(error)) throw new CniError(Code.notAvailable, error.message);
+		throw error;
+	}
+}

@@ -1,0 +1,34 @@
+/**
+ * The RDMA subsystem of this node.
+ */
+import { CniError, Code } from "../../lib/cni/error.ts";
+import * as sys from "../../lib/linux/sys.ts";
+import { getRdmaNetnsMode } from "../../lib/netlink/rdma.ts";
+import { NETLINK_RDMA, NetlinkSocket } from "../../lib/netlink/socket.ts";
+import type { RdmaConfig } from "./schema.ts";
+
+/** A socket to it in our own namespace. Throws code 100 where there is no RDMA. */
+export function openRdma(): NetlinkSocket {
+	try {
+		return NetlinkSocket.open(NETLINK_RDMA);
+	} catch (error) {
+		if (!sys.isSystemError(error, "EPROTONOSUPPORT")) throw error;
+		throw new CniError(
+			Code.device,
+			"this node has no RDMA subsystem: the kernel module ib_core is not loaded",
+			"load the driver of the card (mlx5_ib, irdma, ...) or take rdma out of the chain",
+		);
+	}
+}
+
+/** True: devices belong to one namespace. False: they do not, and the configuration says that this is all right. Else throws. */
+export function isExclusive(host: NetlinkSocket, config: RdmaConfig): boolean {
+	const mode = getRdmaNetnsMode(host);
+	if (mode === "exclusive") return true;
+	if (config.sharedMode === "skip") return false;
+	throw new CniError(
+		Code.device,
+		`RDMA subsystem namespace awareness mode is set to ${mode ?? "shared, the only one of kernels before 5.3"}, expecting it to be set to exclusive, invalid system configurations`,
+		'set it at boot, before there is any network namespace: "options ib_core netns_mode=0" in /etc/modprobe.d, or `rdma system set netns exclusive`; where RDMA devices are meant to be shared, take rdma out of the chain or give it "sharedMode": "skip"',
+	);
+}

@@ -1,0 +1,71 @@
+/**
+ * ADD: a VF into the pod, as the configuration asks.
+ */
+import { CniError, Code } from "../../lib/cni/error.ts";
+import { sentence } from "../../lib/cni/failures.ts";
+import type { CniResult, Request } from "../../lib/cni/types.ts";
+import { isAtLeast } from "../../lib/cni/version.ts";
+import { Sandbox } from "../../lib/linux/sandbox.ts";
+import { UndoStack } from "../../lib/linux/undo-stack.ts";
+import { NETLINK_ROUTE, NetlinkSocket } from "../../lib/netlink/socket.ts";
+import type { VfSettings } from "../../lib/netlink/vf.ts";
+import { configureAddresses, requestAddresses } from "./addresses.ts";
+import { claim, requireFree, takeLock } from "./claim.ts";
+import { loadAttachment } from "./config.ts";
+import { findPort, requireNetdev, requirePlainUse } from "./device.ts";
+import { writeDeviceInfo } from "./device-info.ts";
+import { openLog } from "./log.ts";
+import { enterPod, requireNameFree } from "./netdev.ts";
+import { release } from "./release.ts";
+import { applySettings, type VfPort, ZERO_MAC } from "./settings.ts";
+
+export function add(request: Request): CniResult {
+	const attachment = loadAttachment(request);
+	if (attachment.ipam === undefined && !isAtLeast(request.cniVersion, "0.3.0")) {
+		// The old result is nothing but addresses. Said before anything is done.
+		throw new CniError(Code.invalidConfig, "cannot convert: no valid IP addresses");
+	}
+	const log = openLog(request, attachment.config);
+	using sandbox = Sandbox.open(request.netns);
+	requireNameFree(sandbox, request.ifName);
+	using host = NetlinkSocket.open(NETLINK_ROUTE);
+	const port = findPort(host, attachment.pci);
+	using _lock = takeLock(attachment.pci);
+	requireFree(request, host, attachment.pci, log);
+	// Last, so that it unwinds first: its steps need the sockets and the lock.
+	using undo = new UndoStack((what, error) => log.error(`could not ${what} after a failed ADD: ${sentence(error)}`));
+
+	const netdev = requireNetdev(host, attachment.pci);
+	if (port === undefined) requirePlainUse(attachment, netdev);
+	const record = claim(request, attachment, sandbox, host, port, netdev, log);
+	undo.push(`give VF ${record.pci} back`, () => release(host, record, request.netns, log));
+
+	const settings = port && applySettings(host, port, record.original.settings, attachment.settings);
+	const inPod =
+		netdev && enterPod(host, sandbox, netdev, { name: request.ifName, mac: attachment.mac, mtu: attachment.mtu });
+	// Those of a VF without a netdev are told, and that is all.
+	const ipam = requestAddresses(request, attachment.ipam, undo);
+	if (inPod && ipam.ips) configureAddresses(sandbox, inPod, ipam, expectsCarrier(port, settings), log);
+	writeDeviceInfo(attachment.config, record.pci, undo);
+	undo.commit();
+	log.debug("the VF is in the sandbox", { pci: record.pci, pf: record.pfName, vf: record.vfIndex });
+	const mac = inPod?.mac ?? attachment.mac ?? (settings?.mac === ZERO_MAC ? undefined : settings?.mac);
+	return {
+		...ipam,
+		interfaces: [
+			{
+				name: request.ifName,
+				...(mac && { mac }),
+				...(inPod && { mtu: inPod.mtu }),
+				sandbox: request.netns,
+				pciID: record.pci,
+			},
+		],
+	};
+}
+
+/** Whether the card shows the VF a link: always, never, or as its PF has one. */
+function expectsCarrier(port: VfPort | undefined, settings: VfSettings | undefined): boolean {
+	if (settings?.linkState === "enable" || settings?.linkState === "disable") return settings.linkState === "enable";
+	return port?.pfHasCarrier === true;
+}

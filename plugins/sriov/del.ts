@@ -1,0 +1,76 @@
+/**
+ * DEL: the VF returns to the host as it was.
+ */
+import { CniError, Code } from "../../lib/cni/error.ts";
+import { attempt, throwTogether } from "../../lib/cni/failures.ts";
+import type { Request } from "../../lib/cni/types.ts";
+import { delegateDel } from "../../lib/linux/delegate.ts";
+import type { Log } from "../../lib/log/log.ts";
+import { NETLINK_ROUTE, NetlinkSocket } from "../../lib/netlink/socket.ts";
+import { takeLock } from "./claim.ts";
+import { ipamOf, looseConfig, pciAddressIfAny } from "./config.ts";
+import { openLog } from "./log.ts";
+import {
+	readDamagedRecord,
+	readMarker,
+	readRecord,
+	recordsOf,
+	removeMarker,
+	removeRecord,
+	removeTemporary,
+} from "./record.ts";
+import { release } from "./release.ts";
+import { damagedPci, salvage } from "./salvage.ts";
+import type { SriovConfig } from "./schema.ts";
+
+/**
+ * Never sticks: what is missing is not needed, and the addresses are released whatever happens to the device. Works from
+ * the record; the configuration may have lost fields on its way (Multus 4.3.0 and older).
+ */
+export function del(request: Request): void {
+	const config = looseConfig(request);
+	const log = openLog(request, config);
+	const failures: unknown[] = [];
+	// First, since dhcp releases its lease over the interface.
+	const ipam = ipamOf(config);
+	const isKnown = readRecord(request.containerId, request.ifName) !== undefined;
+	if (ipam !== undefined) attempt(failures, () => releaseAddresses(request, ipam, isKnown, log));
+	attempt(failures, () => releaseAttachment(request, config, log));
+	throwTogether(failures);
+}
+
+/** An ADD that was refused because its IPAM plugin is not there has no record: its DEL must not fail for the same reason. */
+function releaseAddresses(request: Request, ipam: string, isKnown: boolean, log: Log): void {
+	try {
+		delegateDel(request, ipam);
+	} catch (error) {
+		if (isKnown || !(error instanceof CniError) || error.code !== Code.delegation) throw error;
+		log.warning(`nothing was attached, and ${error.message}`);
+	}
+}
+
+function releaseAttachment(request: Request, config: SriovConfig, log: Log): void {
+	const { containerId, ifName } = request;
+	const found = readRecord(containerId, ifName);
+	const pci = typeof found === "object" ? found.pci : (toldPci(found, request) ?? pciAddressIfAny(config));
+	if (pci === undefined) {
+		if (found === "damaged") removeRecord({ containerId, ifName });
+		return;
+	}
+	using _lock = takeLock(pci);
+	// Another DEL may have done it while we waited.
+	const record = readRecord(containerId, ifName);
+	if (record === undefined) {
+		removeTemporary(pci);
+		// What an ADD that was killed at its beginning left, or a DEL at its end. A VF that some record knows belongs to that one.
+		if (request.netns !== "" && readMarker(pci) === request.netns && recordsOf(pci).length === 0) removeMarker(pci);
+		return;
+	}
+	using host = NetlinkSocket.open(NETLINK_ROUTE);
+	if (record === "damaged") log.warning(`the record of ${containerId} ${ifName} is damaged: what is lost is guessed`);
+	release(host, record === "damaged" ? salvage(host, request, config, pci) : record, request.netns, log);
+}
+
+/** Of a damaged record. */
+const toldPci = (found: "damaged" | undefined, { containerId, ifName }: Request): string | undefined =>
+	found && damagedPci(readDamagedRecord(containerId, ifName));

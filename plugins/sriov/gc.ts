@@ -1,0 +1,101 @@
+/**
+ * GC: VFs whose attachment is not valid return to the host, and markers without a record go.
+ */
+import { attempt, throwTogether } from "../../lib/cni/failures.ts";
+import type { Request, ValidAttachment } from "../../lib/cni/types.ts";
+import { delegateGc } from "../../lib/linux/delegate.ts";
+import type { Log } from "../../lib/log/log.ts";
+import { NETLINK_ROUTE, NetlinkSocket } from "../../lib/netlink/socket.ts";
+import { takeLock } from "./claim.ts";
+import { ipamOf, looseConfig } from "./config.ts";
+import { openLog } from "./log.ts";
+import {
+	type DamagedRecord,
+	listDamaged,
+	listMarked,
+	listRecords,
+	readRecord,
+	recordName,
+	recordsOf,
+	removeMarker,
+	removeRecord,
+} from "./record.ts";
+import { text, type VfRecord } from "./record-format.ts";
+import { release } from "./release.ts";
+import { damagedPci, parseCutOff, salvage } from "./salvage.ts";
+import type { SriovConfig } from "./schema.ts";
+
+/** Gives back every VF of this network whose attachment is not valid. Goes on after errors, and tells of all of them. */
+export function gc(request: Request, valid: readonly ValidAttachment[] | undefined): void {
+	const config = looseConfig(request);
+	const log = openLog(request, config);
+	const failures: unknown[] = [];
+	if (valid !== undefined) collectInvalid(request.network, config, valid, failures, log);
+	const ipam = ipamOf(config);
+	// Without a list an executed plugin might take every attachment for invalid.
+	if (ipam !== undefined && valid !== undefined) attempt(failures, () => delegateGc(request, ipam));
+	throwTogether(failures);
+}
+
+/** Gives back every VF of the network whose attachment is not in `valid`. Goes on after errors, which it adds to `failures`. */
+function collectInvalid(
+	network: string,
+	config: SriovConfig,
+	valid: readonly ValidAttachment[],
+	failures: unknown[],
+	log: Log,
+): void {
+	// By the names of their files, which say the same wherever a dash of Go's divides them.
+	const keep = new Set(valid.map(({ containerID, ifname }) => recordName(containerID, ifname)));
+	const isInvalid = ({ containerId, ifName }: DamagedRecord | VfRecord) => !keep.has(recordName(containerId, ifName));
+	for (const record of listRecords()) {
+		if (record.network === network && isInvalid(record)) attempt(failures, () => collect(record, log));
+	}
+	for (const damaged of listDamaged()) {
+		if (text(parseCutOff(damaged.text).name) !== network || !isInvalid(damaged)) continue;
+		attempt(failures, () => collectDamaged(damaged, network, config, log));
+	}
+	const known = new Set(listRecords().map(({ pci }) => pci));
+	for (const pci of listMarked()) if (!known.has(pci)) attempt(failures, () => collectOrphan(pci));
+}
+
+function collect(record: VfRecord, log: Log): void {
+	using _lock = takeLock(record.pci);
+	// A DEL may have done it while we waited.
+	const now = readRecord(record.containerId, record.ifName);
+	if (now === undefined || now === "damaged") return;
+	using host = NetlinkSocket.open(NETLINK_ROUTE);
+	log.info(`VF ${now.pci} comes back from container ${now.containerId}, which is not valid any more`);
+	release(host, now, now.netns, log);
+}
+
+function collectDamaged(
+	{ containerId, ifName, text }: DamagedRecord,
+	network: string,
+	config: SriovConfig,
+	log: Log,
+): void {
+	const pci = damagedPci(text);
+	log.warning(
+		`the record of ${containerId} ${ifName}, which is not valid any more, is damaged: what is lost is guessed`,
+	);
+	if (pci === undefined) {
+		removeRecord({ containerId, ifName });
+		return;
+	}
+	using _lock = takeLock(pci);
+	if (readRecord(containerId, ifName) !== "damaged") return;
+	using host = NetlinkSocket.open(NETLINK_ROUTE);
+	release(host, salvage(host, { containerId, ifName, network }, config, pci), "", log);
+}
+
+/**
+ * Removes a marker without a record, of whatever network: what an ADD that was killed at its beginning left, or a DEL at its end, so that
+ * there is nothing else to put back. With the VF's lock held nobody is about to write the record. A damaged one may be its own.
+ */
+function collectOrphan(pci: string): void {
+	using _lock = takeLock(pci);
+	if (recordsOf(pci).length > 0) return;
+	const mayBeIts = ({ text }: DamagedRecord): boolean => (damagedPci(text) ?? pci) === pci;
+	if (!listDamaged().some(mayBeIts)) removeMarker(pci);
+}

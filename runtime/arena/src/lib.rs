@@ -1,0 +1,264 @@
+//! Memory for the engine and for Rust: one stretch that new blocks are cut from, then more stretches by mmap(2).
+//!
+//! A verb makes some thousand small blocks and ends. So a block is found in a few instructions, a freed one goes to the list of
+//! its size and is never merged with its neighbours, and nothing goes back to the kernel but blocks beyond `LARGE`. Blocks in
+//! the part that is `frozen` (the heap image) are left alone when they are freed: writing into them would cost a page each.
+//!
+//! Nothing is locked: the process has one thread, and no signal handler allocates.
+
+#![no_std]
+
+use core::ptr::{self, null_mut};
+
+/// What stands before every block: its size, header included, a multiple of `UNIT`; `MAPPED` is set for a mapping of its own.
+pub const HEADER: usize = size_of::<usize>();
+const UNIT: usize = 16;
+const MAPPED: usize = 1;
+
+/// Blocks up to here have lists 16 bytes apart, larger ones four lists to a doubling.
+const FINE: usize = 1024;
+const FINE_CLASSES: usize = FINE / UNIT;
+/// Blocks beyond this are mappings of their own, which end when they are freed.
+pub const LARGE: usize = 256 << 10;
+const CLASSES: usize = FINE_CLASSES + 4 * (LARGE / FINE).trailing_zeros() as usize;
+/// A mapping of its own: its length, then the header.
+const MAPPED_HEADER: usize = 2 * HEADER;
+
+/// What is asked of the kernel when a stretch is used up.
+const STRETCH: usize = 1 << 20;
+
+#[repr(C)]
+pub struct Arena {
+    /// Where the next new block starts, and where the stretch ends. What lies between has never been used: it is zero.
+    next: usize,
+    end: usize,
+    /// Start and end of the blocks that are never used again.
+    frozen: (usize, usize),
+    /// First free block of each size; each holds the next one's place where its content was.
+    free: [usize; CLASSES],
+}
+
+/// The size of a block for `content` bytes, header included. None: there is no such block.
+#[inline]
+pub fn block_size(content: usize) -> Option<usize> {
+    Some(content.max(HEADER).checked_add(HEADER + UNIT - 1)? & !(UNIT - 1))
+}
+
+/// List and size of the blocks that hold `size` bytes, which are at most `LARGE`.
+#[inline]
+fn class_of(size: usize) -> (usize, usize) {
+    if size <= FINE {
+        return ((size - 1) / UNIT, size);
+    }
+    // Of 1025 to 2048: steps of 256.
+    let step = 1 << (usize::BITS - 1 - (size - 1).leading_zeros() - 2);
+    let doubling = (step / (FINE / 4)).trailing_zeros() as usize;
+    let rounded = (size + step - 1) & !(step - 1);
+    (FINE_CLASSES + 4 * doubling + (rounded / step - 5), rounded)
+}
+
+/// How many bytes the block of `content` holds.
+///
+/// # Safety
+/// `content` must be what `Arena::alloc` or `place` gave.
+#[inline]
+pub unsafe fn usable_size(content: *const u8) -> usize {
+    // SAFETY: a header stands before every content.
+    let size = unsafe { content.sub(HEADER).cast::<usize>().read() };
+    if size & MAPPED == 0 { size - HEADER } else { size - MAPPED - MAPPED_HEADER }
+}
+
+/// Makes a block of `size` bytes (of `block_size`) at `start`; returns its content.
+///
+/// # Safety
+/// The memory must be free, and `start` a multiple of 16.
+#[inline]
+pub unsafe fn place(start: usize, size: usize) -> *mut u8 {
+    let header = start as *mut usize;
+    // SAFETY: the caller says that it is free.
+    unsafe {
+        header.write(size);
+        header.add(1).cast()
+    }
+}
+
+impl Arena {
+    pub const fn new() -> Self {
+        Arena { next: 0, end: 0, frozen: (0, 0), free: [0; CLASSES] }
+    }
+
+    /// Takes new blocks from `start` on; those between `frozen.0` and `frozen.1` are never used again.
+    ///
+    /// # Safety
+    /// The memory from `start` to `end` must be zero and nobody else's, for as long as the arena is used.
+    pub unsafe fn begin(&mut self, start: usize, end: usize, frozen: (usize, usize)) {
+        *self = Arena::new();
+        self.next = start.next_multiple_of(UNIT);
+        self.end = end;
+        self.frozen = frozen;
+    }
+
+    /// At least `content` bytes, at a multiple of 8. Null: there is no memory.
+    #[inline]
+    pub fn alloc(&mut self, content: usize) -> *mut u8 {
+        self.take(content).0
+    }
+
+    /// The same, all zero.
+    #[inline]
+    pub fn alloc_zeroed(&mut self, content: usize) -> *mut u8 {
+        let (block, is_zero) = self.take(content);
+        if !block.is_null() && !is_zero {
+            // SAFETY: a block of at least `content` bytes.
+            unsafe { ptr::write_bytes(block, 0, content) };
+        }
+        block
+    }
+
+    /// The block's content, and whether it has never been used.
+    #[inline]
+    fn take(&mut self, content: usize) -> (*mut u8, bool) {
+        let Some(size) = block_size(content) else { return (null_mut(), false) };
+        if size > LARGE {
+            return (map_block(content), true);
+        }
+        let (class, size) = class_of(size);
+        let first = self.free[class];
+        if first != 0 {
+            let block = first as *mut usize;
+            // SAFETY: a free block of ours, which holds the place of the next one.
+            self.free[class] = unsafe { block.read() };
+            return (block.cast(), false);
+        }
+        if self.end.wrapping_sub(self.next) < size && !self.grow() {
+            return (null_mut(), false);
+        }
+        let start = self.next;
+        self.next += size;
+        // SAFETY: the stretch has that much left, and nobody has it yet.
+        (unsafe { place(start, size) }, true)
+    }
+
+    #[cold]
+    fn grow(&mut self) -> bool {
+        match map(STRETCH) {
+            Some(start) => {
+                // The rest of the old stretch is smaller than one block, and forgotten.
+                self.next = start;
+                self.end = start + STRETCH;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// # Safety
+    /// `content` must be what this arena gave, once, and be used no more.
+    #[inline]
+    pub unsafe fn free(&mut self, content: *mut u8) {
+        let place = content as usize;
+        if place >= self.frozen.0 && place < self.frozen.1 {
+            return;
+        }
+        // SAFETY: a block of ours: its header stands before it, and its content is free for the list.
+        unsafe {
+            let size = content.sub(HEADER).cast::<usize>().read();
+            if size & MAPPED != 0 {
+                return unmap_block(content);
+            }
+            let (class, _) = class_of(size);
+            content.cast::<usize>().write(self.free[class]);
+            self.free[class] = place;
+        }
+    }
+
+    /// `content` with room for `size` bytes; it may move. Null: there is no memory, and `content` is as it was.
+    ///
+    /// # Safety
+    /// As for `free`.
+    #[inline]
+    pub unsafe fn realloc(&mut self, content: *mut u8, size: usize) -> *mut u8 {
+        // SAFETY: the caller's.
+        let had = unsafe { usable_size(content) };
+        // A block that would be far too large is changed, too: strings are made with room to grow, and then cut.
+        if size <= had && (had <= LARGE || size > had / 2) {
+            return content;
+        }
+        // SAFETY: as above.
+        if let Some(moved) = unsafe { remap_block(content, size) } {
+            return moved;
+        }
+        let new = self.alloc(size);
+        if !new.is_null() {
+            // SAFETY: both blocks hold that much, and the old one is given up after the copy.
+            unsafe {
+                ptr::copy_nonoverlapping(content, new, had.min(size));
+                self.free(content);
+            }
+        }
+        new
+    }
+}
+
+impl Default for Arena {
+    fn default() -> Self {
+        Arena::new()
+    }
+}
+
+fn map(length: usize) -> Option<usize> {
+    let (kind, access) = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, libc::PROT_READ | libc::PROT_WRITE);
+    // SAFETY: a new mapping, wherever there is room.
+    let start = unsafe { libc::mmap(null_mut(), length, access, kind, -1, 0) };
+    (start != libc::MAP_FAILED).then_some(start as usize)
+}
+
+fn mapped_length(content: usize) -> Option<usize> {
+    Some(content.checked_add(MAPPED_HEADER + 4095)? & !4095)
+}
+
+fn map_block(content: usize) -> *mut u8 {
+    let Some(length) = mapped_length(content) else { return null_mut() };
+    // SAFETY: the mapping has room for the header.
+    map(length).map_or(null_mut(), |start| unsafe { furnish(start, length) })
+}
+
+/// # Safety
+/// A mapping of `length` bytes must start at `start`.
+unsafe fn furnish(start: usize, length: usize) -> *mut u8 {
+    // SAFETY: as the caller says.
+    unsafe {
+        (start as *mut usize).write(length);
+        place(start + HEADER, length | MAPPED)
+    }
+}
+
+/// # Safety
+/// `content` must be of `map_block`.
+unsafe fn unmap_block(content: *mut u8) {
+    // SAFETY: the mapping starts with its length, and ends here.
+    unsafe {
+        let start = content.sub(MAPPED_HEADER);
+        libc::munmap(start.cast(), start.cast::<usize>().read());
+    }
+}
+
+/// A mapping of its own in another size. None: it is none, should be none, or there is no memory.
+///
+/// # Safety
+/// `content` must be a block.
+unsafe fn remap_block(content: *mut u8, size: usize) -> Option<*mut u8> {
+    // SAFETY: its header says what it is; the kernel moves what was in it.
+    unsafe {
+        if content.sub(HEADER).cast::<usize>().read() & MAPPED == 0 || size <= LARGE {
+            return None;
+        }
+        let start = content.sub(MAPPED_HEADER);
+        let length = mapped_length(size)?;
+        let moved = libc::mremap(start.cast(), start.cast::<usize>().read(), length, libc::MREMAP_MAYMOVE);
+        (moved != libc::MAP_FAILED).then(|| furnish(moved as usize, length))
+    }
+}
+
+#[cfg(test)]
+mod tests;

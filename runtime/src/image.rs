@@ -1,0 +1,280 @@
+//! The heap image: the engine, made once by the build, as a part of the executable.
+//!
+//! `scripts/build/image.ts` runs the linked executable twice in ways that an executable with an image does not know:
+//!
+//!     berth --image-trace TRACE [APPLET ...]   make the engine with every block on pages of its own, run the applet, and note which
+//!                                              blocks are alive, read and written
+//!     berth --image PLAN IMAGE                 make the engine with its blocks where PLAN says, and write head and blocks
+//!
+//! The engine makes the same blocks in the same order each time, so a block is known by its number. In a trace they start where no
+//! access is allowed; each access that the kernel refuses is noted, then allowed.
+
+use crate::{BUG, engine, memory, native};
+use arena::{block_size, place, usable_size};
+use std::cell::UnsafeCell;
+use std::mem::zeroed;
+use std::ops::Range;
+use std::ptr::null_mut;
+use std::{fs, slice};
+
+/// Virtual memory only; what is not touched costs nothing.
+const REGION: usize = 1 << 30;
+const PAGE: usize = memory::PAGE;
+/// Most blocks that a trace has room for.
+const MOST_BLOCKS: usize = 1 << 20;
+/// In a plan: the block is not alive at the end.
+const DEAD: u32 = u32::MAX;
+
+const ALIVE: u32 = 1;
+const READ: u32 = 2;
+const WRITTEN: u32 = 4;
+
+/// One block in a trace: its size with its header, and what is known of it.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Traced {
+    size: u32,
+    flags: u32,
+}
+
+/// One block in a plan: where in the space it goes, or DEAD.
+#[derive(Clone, Copy)]
+struct Planned {
+    offset: u32,
+    size: u32,
+}
+
+/// Gives the engine its blocks while it is made. None is used twice, so that all are zero.
+pub struct Maker {
+    region: usize,
+    /// End of what is used of the region.
+    top: usize,
+    count: usize,
+    kind: Kind,
+}
+
+enum Kind {
+    /// Every block on pages of its own. `owners`: the block of each page.
+    Trace { blocks: &'static mut [Traced], owners: Vec<u32> },
+    /// Blocks that die go to the region, the others into the image.
+    Plan(Vec<Planned>),
+}
+
+struct Shared<T>(UnsafeCell<T>);
+
+// SAFETY: the process has one thread.
+unsafe impl<T> Sync for Shared<T> {}
+
+static MAKER: Shared<Option<Maker>> = Shared(UnsafeCell::new(None));
+
+/// Whoever makes the engine; none in a process that uses it.
+#[inline]
+pub fn maker() -> Option<&'static mut Maker> {
+    // SAFETY: one thread, and no caller keeps the reference.
+    unsafe { (*MAKER.0.get()).as_mut() }
+}
+
+fn set_maker(maker: Option<Maker>) -> Option<Maker> {
+    // SAFETY: as above.
+    unsafe { std::mem::replace(&mut *MAKER.0.get(), maker) }
+}
+
+impl Maker {
+    fn new(kind: Kind) -> Self {
+        let region = map(REGION, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE, -1);
+        Maker { region, top: region, count: 0, kind }
+    }
+
+    pub fn alloc(&mut self, content: usize) -> *mut u8 {
+        let Some(size) = block_size(content) else { return null_mut() };
+        let number = self.count;
+        self.count += 1;
+        let start = match &mut self.kind {
+            Kind::Trace { blocks, owners } => {
+                let Some(block) = blocks.get_mut(number) else { fail("the engine makes too many blocks") };
+                *block = Traced { size: size as u32, flags: ALIVE };
+                let start = self.top;
+                self.top += size.next_multiple_of(PAGE);
+                owners.resize((self.top - self.region) / PAGE, number as u32);
+                start
+            }
+            Kind::Plan(blocks) => match blocks.get(number) {
+                Some(block) if block.size as usize == size && block.offset == DEAD => {
+                    self.top += size;
+                    self.top - size
+                }
+                Some(block) if block.size as usize == size => memory::space().0 + block.offset as usize,
+                _ => fail("the engine is not made as it was in the trace: something depends on more than the sources"),
+            },
+        };
+        if self.top > self.region + REGION {
+            fail("the engine takes too much memory");
+        }
+        // SAFETY: nobody has it: the region and the image have just this maker.
+        unsafe { place(start, size) }
+    }
+
+    pub fn free(&mut self, content: *mut u8) {
+        if let Kind::Trace { blocks, owners } = &mut self.kind {
+            blocks[owners[(content as usize - self.region) / PAGE] as usize].flags = 0;
+        }
+    }
+
+    pub fn realloc(&mut self, content: *mut u8, size: usize) -> *mut u8 {
+        // SAFETY: the engine passes a block of ours.
+        let had = unsafe { usable_size(content) };
+        if size <= had {
+            return content;
+        }
+        let new = self.alloc(size);
+        if !new.is_null() {
+            // SAFETY: two blocks, both large enough.
+            unsafe { new.copy_from_nonoverlapping(content, had) };
+            self.free(content);
+        }
+        new
+    }
+}
+
+/// `berth --image-trace TRACE [APPLET ...]`: makes the engine; what the applet then touches of it is noted in the file TRACE.
+pub fn trace(file: &[u8]) {
+    let length = MOST_BLOCKS * size_of::<Traced>();
+    let made = fs::OpenOptions::new().read(true).write(true).create(true).truncate(true).open(text(file));
+    let made = made.and_then(|file| file.set_len(length as u64).map(|()| file));
+    let file = made.unwrap_or_else(|error| fail(&format!("{}: {error}", text(file))));
+    let shared = map(length, libc::MAP_SHARED, std::os::fd::AsRawFd::as_raw_fd(&file));
+    // SAFETY: a mapping of that length, which stays.
+    let blocks = unsafe { slice::from_raw_parts_mut(shared as *mut Traced, MOST_BLOCKS) };
+    set_maker(Some(Maker::new(Kind::Trace { blocks, owners: Vec::new() })));
+    engine::make_or_end();
+    let Some(Maker { region, top, kind: Kind::Trace { blocks, owners }, .. }) = set_maker(None) else { return };
+    memory::leave(region..top);
+    watch(Watched { region, states: vec![UNTOUCHED; owners.len()], owners, blocks });
+}
+
+/// `berth --image PLAN IMAGE`: writes head and blocks of the image.
+pub fn write(plan: &[u8], image: &[u8]) -> ! {
+    // Ours must not lie where the image will.
+    memory::leave(0..0);
+    let bytes = fs::read(text(plan)).unwrap_or_else(|error| fail(&format!("{}: {error}", text(plan))));
+    let word = |at: &[u8]| u32::from_le_bytes([at[0], at[1], at[2], at[3]]);
+    let mut blocks: Vec<_> =
+        bytes.chunks_exact(8).map(|at| Planned { offset: word(at), size: word(&at[4..]) }).collect();
+    // The last one is none: where the image ends.
+    let end = blocks.pop().map_or(0, |last| last.offset as usize);
+    let count = blocks.len();
+    set_maker(Some(Maker::new(Kind::Plan(blocks))));
+    engine::make_or_end();
+    engine::forget_stack();
+    if set_maker(None).is_none_or(|maker| maker.count != count) {
+        fail("the engine is not made as it was in the trace: it has fewer blocks");
+    }
+    let (space, limit) = memory::space();
+    if end > limit - space {
+        fail("the image is larger than its place: see SIZE in memory.rs");
+    }
+    // SAFETY: the blocks are in there, and nothing changes them any more.
+    let content = unsafe { slice::from_raw_parts(space as *const u8, end) };
+    require_closed(content);
+    let head = memory::image_head(end);
+    // SAFETY: a structure without holes, as bytes.
+    let head = unsafe { slice::from_raw_parts((&raw const head).cast::<u8>(), size_of::<memory::Head>()) };
+    fs::write(text(image), [head, content].concat()).unwrap_or_else(|error| fail(&format!("{}: {error}", text(image))));
+    native::exit_now(0)
+}
+
+/// No word in the image may be an address of anything that another process does not have: a stack, a mapping, freed memory. The
+/// executable itself is at the same place in all of them.
+fn require_closed(content: &[u8]) {
+    let foreign = foreign_mappings();
+    for (index, bytes) in content.chunks_exact(size_of::<usize>()).enumerate() {
+        let word = usize::from_ne_bytes(bytes.try_into().unwrap_or_default());
+        if foreign.iter().any(|range| range.contains(&word)) {
+            let bound = content.len();
+            fail(&format!(
+                "word {index} of the image ({bound} bytes) is {word:#x}, an address outside of the executable"
+            ));
+        }
+    }
+}
+
+/// Ends of the process' mappings that are not the executable's.
+fn foreign_mappings() -> Vec<Range<usize>> {
+    let maps = fs::read_to_string("/proc/self/maps").unwrap_or_else(|error| fail(&format!("/proc/self/maps: {error}")));
+    let range = |line: &str| -> Option<Range<usize>> {
+        let (start, end) = line.split_once(' ')?.0.split_once('-')?;
+        Some(usize::from_str_radix(start, 16).ok()?..usize::from_str_radix(end, 16).ok()?)
+    };
+    let own_end = memory::executable_end();
+    maps.lines().filter_map(range).filter(|range| range.start >= own_end).collect()
+}
+
+const UNTOUCHED: u8 = 0;
+const READABLE: u8 = 1;
+const WRITABLE: u8 = 2;
+
+struct Watched {
+    region: usize,
+    states: Vec<u8>,
+    owners: Vec<u32>,
+    blocks: &'static mut [Traced],
+}
+
+static WATCHED: Shared<Option<Watched>> = Shared(UnsafeCell::new(None));
+
+/// From here on every first read and first write of a block is noted.
+fn watch(watched: Watched) {
+    let (start, length) = (watched.region, watched.states.len() * PAGE);
+    // SAFETY: one thread; the handler touches nothing that it watches. The region is ours.
+    unsafe {
+        *WATCHED.0.get() = Some(watched);
+        let mut action: libc::sigaction = zeroed();
+        action.sa_sigaction = note_access as *const () as usize;
+        action.sa_flags = libc::SA_SIGINFO;
+        libc::sigaction(libc::SIGSEGV, &action, null_mut());
+        libc::mprotect(start as *mut _, length, libc::PROT_NONE);
+    }
+}
+
+unsafe extern "C" fn note_access(_signal: libc::c_int, info: *mut libc::siginfo_t, _context: *mut libc::c_void) {
+    // SAFETY: the kernel passes it; the engine is interrupted, and uses nothing of ours.
+    let (address, watched) = unsafe { ((*info).si_addr() as usize, (*WATCHED.0.get()).as_mut()) };
+    let page = address.wrapping_sub(watched.as_ref().map_or(0, |watched| watched.region)) / PAGE;
+    let Some(watched) = watched.filter(|watched| page < watched.states.len()) else {
+        // A crash like any other.
+        native::exit_now(BUG)
+    };
+    let block = &mut watched.blocks[watched.owners[page] as usize];
+    let access = match watched.states[page] {
+        UNTOUCHED => {
+            watched.states[page] = READABLE;
+            block.flags |= READ;
+            libc::PROT_READ
+        }
+        _ => {
+            watched.states[page] = WRITABLE;
+            block.flags |= WRITTEN;
+            libc::PROT_READ | libc::PROT_WRITE
+        }
+    };
+    // SAFETY: a page of the region.
+    unsafe { libc::mprotect((watched.region + page * PAGE) as *mut _, PAGE, access) };
+}
+
+fn map(length: usize, kind: libc::c_int, file: libc::c_int) -> usize {
+    // SAFETY: a new mapping, wherever there is room.
+    let start = unsafe { libc::mmap(null_mut(), length, libc::PROT_READ | libc::PROT_WRITE, kind, file, 0) };
+    if start == libc::MAP_FAILED {
+        fail("there is no memory for it");
+    }
+    start as usize
+}
+
+fn text(path: &[u8]) -> String {
+    String::from_utf8_lossy(path).into_owned()
+}
+
+fn fail(why: &str) -> ! {
+    eprintln!("berth: the image cannot be made: {why}");
+    native::exit_now(BUG)
+}

@@ -1,0 +1,209 @@
+/**
+ * Puts the heap image into an executable: what its engine is after all modules have been evaluated (runtime/src/image.rs).
+ *
+ * Two runs. The first ones trace: which blocks of the engine are alive, and which of them a few typical calls read or write. The last
+ * one makes the image with its blocks in the order of that: what is written lies together at the front, then what is read, then
+ * the rest, so that a call touches few pages.
+ */
+import { spawnSync } from "node:child_process";
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { hostname, tmpdir, userInfo } from "node:os";
+import { join } from "node:path";
+
+/** A call whose blocks are wanted together. What it reads must be the same on every machine: nothing of the host. */
+export interface Sample {
+	readonly args: readonly string[];
+	readonly environment: Readonly<Record<string, string>>;
+	readonly stdin: string;
+	readonly status: number;
+	/** Blocks of a lower rank come first. */
+	readonly rank: number;
+}
+
+/** The network namespace is only looked at, and files are made below the working directory. */
+const ATTACHMENT = { CNI_CONTAINERID: "container", CNI_IFNAME: "net1", CNI_NETNS: "/proc/1", CNI_PATH: "/" };
+const NETWORK = { cniVersion: "1.1.0", name: "network" };
+const HOST_LOCAL = {
+	type: "host-local",
+	subnet: "10.56.217.0/24",
+	routes: [{ dst: "10.56.0.0/16" }],
+	dataDir: "./store",
+};
+const STATIC = {
+	type: "static",
+	addresses: [{ address: "10.56.217.2/24", gateway: "10.56.217.1" }],
+	routes: [{ dst: "10.56.0.0/16" }],
+};
+
+const verb = (plugin: string, command: string, ipam: object, more: object = {}): Sample => ({
+	args: [plugin],
+	environment: { CNI_COMMAND: command, ...ATTACHMENT },
+	stdin: JSON.stringify({ ...NETWORK, type: "bridge", ipam, ...more }),
+	status: 0,
+	rank: 1,
+});
+
+const PREVIOUS = { cniVersion: "1.1.0", ips: [{ address: "10.56.217.2/24", gateway: "10.56.217.1" }] };
+
+/** VERSION is what runtimes ask most. ADD, CHECK and DEL of IPAM stand for all verbs: configuration, result, files. */
+export const SAMPLES: readonly Sample[] = [
+	{
+		args: ["sriov"],
+		environment: { CNI_COMMAND: "VERSION" },
+		stdin: JSON.stringify({ cniVersion: "1.1.0" }),
+		status: 0,
+		rank: 0,
+	},
+	verb("host-local", "ADD", HOST_LOCAL),
+	verb("host-local", "CHECK", HOST_LOCAL, { prevResult: PREVIOUS }),
+	verb("host-local", "DEL", HOST_LOCAL),
+	verb("static", "ADD", STATIC),
+];
+
+/** In a trace: see runtime/src/image.rs. */
+const ALIVE = 1;
+const READ = 2;
+const WRITTEN = 4;
+const DEAD = 0xffffffff;
+
+interface Block {
+	readonly size: number;
+	readonly isAlive: boolean;
+	/** Lower is earlier in the image. */
+	order: number;
+}
+
+/** The order of a block that no sample touches. */
+const COLD = 1000;
+
+/**
+ * Makes the image of `executable` and writes it, as an executable with image, to `path`. `emulator` runs it where this machine
+ * cannot. Without samples the blocks stay in the order in which they were made.
+ */
+export function addImage(
+	executable: string,
+	path: string,
+	samples: readonly Sample[],
+	emulator: readonly string[],
+): void {
+	const folder = mkdtempSync(join(tmpdir(), "berth-image-"));
+	try {
+		const [program = executable, ...first] = [...emulator, executable];
+		const run = (args: readonly string[], { environment, stdin, status }: Omit<Sample, "args" | "rank">) => {
+			const ended = spawnSync(program, [...first, ...args], {
+				cwd: folder,
+				env: environment,
+				input: stdin,
+				encoding: "utf8",
+			});
+			if (ended.error) throw ended.error;
+			if (ended.status === status) return;
+			throw new Error(
+				`${executable} ${args[0]}: ${ended.signal ?? `exit status ${ended.status}`}: ${ended.stdout}${ended.stderr}`,
+			);
+		};
+		const trace = join(folder, "trace");
+		const blocks: Block[] = [];
+		// The first one names no applet: its usage is exit status 2.
+		const nothing: Sample = { args: ["berth"], environment: {}, stdin: "", status: 2, rank: COLD };
+		for (const sample of [nothing, ...samples]) {
+			run(["--image-trace", trace, ...sample.args], sample);
+			readTrace(readFileSync(trace), sample.rank, blocks);
+		}
+		const plan = join(folder, "plan");
+		writeFileSync(plan, makePlan(blocks));
+		const image = join(folder, "image");
+		run(["--image", plan, image], { environment: {}, stdin: "", status: 0 });
+		const content = readFileSync(image);
+		requireAnonymous(content);
+		writeFileSync(path, embed(readFileSync(executable), content));
+		chmodSync(path, 0o755);
+	} finally {
+		rmSync(folder, { recursive: true });
+	}
+}
+
+function readTrace(trace: Buffer, rank: number, blocks: Block[]): void {
+	for (let number = 0; ; number++) {
+		const size = trace.readUInt32LE(number * 8);
+		const flags = trace.readUInt32LE(number * 8 + 4);
+		if (size === 0) {
+			if (number !== blocks.length)
+				throw new Error(`the engine was made of ${number} blocks, then of ${blocks.length}`);
+			return;
+		}
+		const isAlive = (flags & ALIVE) !== 0;
+		blocks[number] ??= { size, isAlive, order: COLD };
+		const block = blocks[number]!;
+		if (block.size !== size || block.isAlive !== isAlive)
+			throw new Error(`block ${number} of the engine is not always the same`);
+		const order = (flags & WRITTEN) !== 0 ? rank : (flags & READ) !== 0 ? 100 + rank : COLD;
+		block.order = Math.min(block.order, order);
+	}
+}
+
+/** Where each block goes: an offset and its size, 32 bits each; at the end, the image's length. */
+function makePlan(blocks: readonly Block[]): Buffer {
+	const plan = Buffer.alloc((blocks.length + 1) * 8);
+	let offset = 0;
+	const numbers = blocks.map((_, number) => number).sort((a, b) => blocks[a]!.order - blocks[b]!.order || a - b);
+	for (const number of numbers) {
+		const { size, isAlive } = blocks[number]!;
+		plan.writeUInt32LE(isAlive ? offset : DEAD, number * 8);
+		plan.writeUInt32LE(size, number * 8 + 4);
+		if (isAlive) offset += size;
+	}
+	plan.writeUInt32LE(offset, blocks.length * 8);
+	return plan;
+}
+
+/** Nothing of who built it and where may be in an image: two builds would differ, and the world need not know. */
+function requireAnonymous(image: Buffer): void {
+	const words = [process.cwd(), tmpdir(), hostname(), userInfo().homedir, ...Object.values(process.env)];
+	for (const word of new Set(words)) {
+		// Shorter ones, such as "C" or "xterm", are in the plugins' own texts.
+		if (word === undefined || word.length < 8) continue;
+		if (image.includes(word) || image.includes(Buffer.from(word, "utf16le"))) {
+			throw new Error(`the image has ${JSON.stringify(word)} in it, which is this machine's`);
+		}
+	}
+}
+
+/** ELF, 64 bits, little-endian: <elf.h>. */
+const EHDR = { phoff: 32, shoff: 40, phentsize: 54, phnum: 56, shentsize: 58, shnum: 60, shstrndx: 62 };
+const PHDR = { type: 0, offset: 8, vaddr: 16, filesz: 32, memsz: 40 };
+const SHDR = { name: 0, addr: 16, offset: 24 };
+const PT_LOAD = 1;
+
+/** The executable with `content` where its section `.sbss.arena` starts. The kernel makes zeros of what its segment has beyond the file. */
+function embed(executable: Buffer, content: Buffer): Buffer {
+	const file = Buffer.from(executable);
+	const number = (at: number) => Number(file.readBigUInt64LE(at));
+	const start = addressOf(file, ".sbss.arena");
+	for (let index = 0; index < file.readUInt16LE(EHDR.phnum); index++) {
+		const header = number(EHDR.phoff) + index * file.readUInt16LE(EHDR.phentsize);
+		const address = number(header + PHDR.vaddr);
+		if (file.readUInt32LE(header + PHDR.type) !== PT_LOAD) continue;
+		if (start < address || start >= address + number(header + PHDR.memsz)) continue;
+		const offset = number(header + PHDR.offset);
+		const end = number(header + PHDR.filesz);
+		// What the linker has put behind the segment, sections and their names, only linkers and debuggers need.
+		file.writeBigUInt64LE(BigInt(start - address + content.length), header + PHDR.filesz);
+		file.writeBigUInt64LE(0n, EHDR.shoff);
+		file.writeUInt16LE(0, EHDR.shnum);
+		file.writeUInt16LE(0, EHDR.shstrndx);
+		return Buffer.concat([file.subarray(0, offset + end), Buffer.alloc(start - address - end), content]);
+	}
+	throw new Error("no segment of the executable has the section .sbss.arena");
+}
+
+function addressOf(file: Buffer, wanted: string): number {
+	const number = (at: number) => Number(file.readBigUInt64LE(at));
+	const section = (index: number) => number(EHDR.shoff) + index * file.readUInt16LE(EHDR.shentsize);
+	const names = number(section(file.readUInt16LE(EHDR.shstrndx)) + SHDR.offset);
+	for (let index = 0; index < file.readUInt16LE(EHDR.shnum); index++) {
+		const name = names + file.readUInt32LE(section(index) + SHDR.name);
+		if (file.toString("latin1", name, file.indexOf(0, name)) === wanted) return number(section(index) + SHDR.addr);
+	}
+	throw new Error(`the executable has no section ${wanted}`);
+}
