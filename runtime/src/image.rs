@@ -2,8 +2,8 @@
 //!
 //! `scripts/build/image.ts` runs the linked executable twice in ways that an executable with an image does not know:
 //!
-//!     berth --image-trace TRACE [APPLET ...]   make the engine with every block on pages of its own, run the applet, and note which
-//!                                              blocks are alive, read and written
+//!     berth --image-trace TRACE [APPLET ...]   make the engine with every block on pages of its own, run the applet (if there is one),
+//!                                              and note which blocks are alive, read and written
 //!     berth --image PLAN IMAGE                 make the engine with its blocks where PLAN says, and write head and blocks
 //!
 //! The engine makes the same blocks in the same order each time, so a block is known by its number. In a trace they start where no

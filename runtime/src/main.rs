@@ -35,8 +35,11 @@ fn start_without_image() {
     let mut arguments = arguments::all().skip(1);
     match (arguments.next(), arguments.next(), arguments.next()) {
         (Some(b"--image"), Some(plan), Some(image)) => image::write(plan, image),
-        (Some(b"--image-trace"), Some(trace), _) => {
+        (Some(b"--image-trace"), Some(trace), applet) => {
             image::trace(trace);
+            if applet.is_none() {
+                native::exit_now(0);
+            }
             arguments::skip(3);
         }
         _ => engine::make_or_end(),

@@ -104,8 +104,7 @@ export function addImage(
 		};
 		const trace = join(folder, "trace");
 		const blocks: Block[] = [];
-		// The first one names no applet: its usage is exit status 2.
-		const nothing: Sample = { args: ["berth"], environment: {}, stdin: "", status: 2, rank: COLD };
+		const nothing: Sample = { args: [], environment: {}, stdin: "", status: 0, rank: COLD };
 		for (const sample of [nothing, ...samples]) {
 			run(["--image-trace", trace, ...sample.args], sample);
 			readTrace(readFileSync(trace), sample.rank, blocks);
