@@ -1,8 +1,8 @@
 /**
  * The executable: each plugin under its name.
  */
-import { runApplet } from "../lib/linux/applets.ts";
-import { pluginMain } from "../lib/linux/plugin-main.ts";
+import { runApplet } from "../lib/plugin/applets.ts";
+import { pluginMain } from "../lib/plugin/plugin-main.ts";
 import { plugins } from "./plugins.ts";
 
 /** What the host calls, once in a process. */

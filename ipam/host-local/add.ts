@@ -5,7 +5,7 @@ import type { CniResult, Request } from "../../lib/cni/types.ts";
 import { formatIp } from "../../lib/ip/address.ts";
 import { contains, formatCidr } from "../../lib/ip/cidr.ts";
 import type { RangeSet } from "../../lib/ip/range.ts";
-import { UndoStack } from "../../lib/linux/undo-stack.ts";
+import { UndoStack } from "../../lib/plugin/undo-stack.ts";
 import { allocate } from "./allocate.ts";
 import { loadHostLocal } from "./config.ts";
 import { cooldownOf } from "./cooldown.ts";

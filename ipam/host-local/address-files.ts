@@ -3,8 +3,8 @@
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
 import { parseIp } from "../../lib/ip/address.ts";
-import { readTextIfPresent, removeIfPresent } from "../../lib/linux/files.ts";
-import * as sys from "../../lib/linux/sys.ts";
+import { readTextIfPresent, removeIfPresent } from "../../lib/sys/files.ts";
+import * as sys from "../../lib/sys/sys.ts";
 import { type Holder, parseHolder } from "./holder.ts";
 
 /**

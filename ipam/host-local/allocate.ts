@@ -14,7 +14,7 @@ import {
 	rangeContains,
 	rangeOf,
 } from "../../lib/ip/range.ts";
-import type { UndoStack } from "../../lib/linux/undo-stack.ts";
+import type { UndoStack } from "../../lib/plugin/undo-stack.ts";
 import type { Released } from "./cooldown.ts";
 import type { Attachment } from "./holder.ts";
 import type { Store } from "./store.ts";

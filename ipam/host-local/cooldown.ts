@@ -4,8 +4,8 @@
  * The Go plugin does not know of it: what it releases is free at once, and it hands out what it likes.
  */
 import { formatIp, type Ip } from "../../lib/ip/address.ts";
-import { makeDirectories, readTextIfPresent, writeAtomic } from "../../lib/linux/files.ts";
-import * as sys from "../../lib/linux/sys.ts";
+import { makeDirectories, readTextIfPresent, writeAtomic } from "../../lib/sys/files.ts";
+import * as sys from "../../lib/sys/sys.ts";
 import { privateDirectory } from "./private-directory.ts";
 import type { StoreSettings } from "./settings.ts";
 

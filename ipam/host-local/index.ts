@@ -20,8 +20,8 @@ import {
 	removeIfPresent,
 	statIfPresent,
 	writeAtomic,
-} from "../../lib/linux/files.ts";
-import * as sys from "../../lib/linux/sys.ts";
+} from "../../lib/sys/files.ts";
+import * as sys from "../../lib/sys/sys.ts";
 import type { Holder } from "./holder.ts";
 import { Occupancy } from "./occupancy.ts";
 import { privateDirectory } from "./private-directory.ts";

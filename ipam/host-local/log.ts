@@ -2,7 +2,7 @@
  * The log of host-local: warnings.
  */
 import type { Request } from "../../lib/cni/types.ts";
-import { Log } from "../../lib/log/log.ts";
+import { Log } from "../../lib/plugin/log.ts";
 
 export function logOf({ network, containerId }: Request): Log {
 	return new Log({

@@ -2,7 +2,7 @@
  * The record of releases, for `reuseDelaySeconds`: DEL and GC write it.
  */
 import type { Request } from "../../lib/cni/types.ts";
-import * as sys from "../../lib/linux/sys.ts";
+import * as sys from "../../lib/sys/sys.ts";
 import { cooldownOf } from "./cooldown.ts";
 import { logOf } from "./log.ts";
 import type { StoreSettings } from "./settings.ts";

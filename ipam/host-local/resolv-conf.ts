@@ -3,8 +3,8 @@
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
 import type { CniDns } from "../../lib/cni/types.ts";
-import { readText, statIfPresent } from "../../lib/linux/files.ts";
-import * as sys from "../../lib/linux/sys.ts";
+import { readText, statIfPresent } from "../../lib/sys/files.ts";
+import * as sys from "../../lib/sys/sys.ts";
 
 /**
  * Comments, empty lines and keywords without a value are skipped, like unknown keywords. Name servers, search domains and

@@ -4,7 +4,7 @@
 import { CniError, Code } from "../../lib/cni/error.ts";
 import type { Request } from "../../lib/cni/types.ts";
 import { rangeOf } from "../../lib/ip/range.ts";
-import * as sys from "../../lib/linux/sys.ts";
+import * as sys from "../../lib/sys/sys.ts";
 import { chooseFree, exhaustion, shortage } from "./allocate.ts";
 import { loadHostLocal } from "./config.ts";
 import { cooldownOf } from "./cooldown.ts";

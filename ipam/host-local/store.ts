@@ -11,9 +11,9 @@
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
 import { formatIp, type Ip, parseIp } from "../../lib/ip/address.ts";
-import { makeDirectories, readTextIfPresent, removeIfPresent } from "../../lib/linux/files.ts";
-import { Lock } from "../../lib/linux/lock.ts";
-import * as sys from "../../lib/linux/sys.ts";
+import { makeDirectories, readTextIfPresent, removeIfPresent } from "../../lib/sys/files.ts";
+import { Lock } from "../../lib/sys/lock.ts";
+import * as sys from "../../lib/sys/sys.ts";
 import { readHolder, removeTemporary, sentenceOf, tryToWrite, writeStoreFile } from "./address-files.ts";
 import { Held } from "./held.ts";
 import { type Attachment, formatHolder, type Holder } from "./holder.ts";

@@ -2,10 +2,10 @@
  * CHECK of the pod's interface.
  */
 import type { CniIp, CniRoute, Request } from "../../lib/cni/types.ts";
-import { checkAddresses, checkRoutes } from "../../lib/linux/attached.ts";
 import { Netns } from "../../lib/linux/netns.ts";
-import { Sandbox } from "../../lib/linux/sandbox.ts";
 import { getLinkByName } from "../../lib/netlink/link.ts";
+import { checkAddresses, checkRoutes } from "../../lib/plugin/attached.ts";
+import { Sandbox } from "../../lib/plugin/sandbox.ts";
 
 /**
  * Throws CniError 102 where the interface lacks an address or a route. An interface or a sandbox that is not there is the main

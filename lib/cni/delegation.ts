@@ -1,5 +1,5 @@
 /**
- * What a delegate is called with, where it may be, and what its answers mean. Running it is lib/linux/delegate.ts.
+ * What a delegate is called with, where it may be, and what its answers mean. Running it is lib/plugin/delegate.ts.
  *
  * Source: containernetworking/cni v1.3.0, pkg/invoke; specification 1.1.0, section 4.
  */

@@ -7,7 +7,7 @@ import { type Ip, ipToBytes } from "../ip/address.ts";
 import { isZeroMac, type Mac, parseMac } from "../ip/mac.ts";
 import { knownCidr } from "../netlink/address.ts";
 import type { Link, LinkIndex } from "../netlink/link.ts";
-import * as sys from "./sys.ts";
+import * as sys from "../sys/sys.ts";
 
 const AF_INET6 = 10;
 const AF_PACKET = 17;

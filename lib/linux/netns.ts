@@ -5,7 +5,7 @@
  * reader is in. /proc/sys/net shows the reader's. So look at sysfs for the host, and at netlink and sysctls for the pod.
  */
 import { CniError, Code } from "../cni/error.ts";
-import * as sys from "./sys.ts";
+import * as sys from "../sys/sys.ts";
 
 const CLONE_NEWNET = 0x40000000;
 const NSFS_MAGIC = 0x6e736673;

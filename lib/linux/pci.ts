@@ -4,8 +4,8 @@
  * Source: Documentation/ABI/testing/sysfs-bus-pci. `net/` folders list only interfaces in the network namespace of the sysfs mount, which
  * is the host's: a VF whose interface is in a pod has none here.
  */
-import { listIfPresent, readLinkIfPresent, readText, readTextIfPresent, statIfPresent } from "./files.ts";
-import * as sys from "./sys.ts";
+import { listIfPresent, readLinkIfPresent, readText, readTextIfPresent, statIfPresent } from "../sys/files.ts";
+import * as sys from "../sys/sys.ts";
 
 const PCI_DEVICES = "/sys/bus/pci/devices";
 

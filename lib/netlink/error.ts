@@ -1,7 +1,7 @@
 /**
  * What the kernel answered when it refused a netlink request.
  */
-import type { SystemError } from "../linux/sys.ts";
+import type { SystemError } from "../sys/sys.ts";
 
 /** The errors that people meet, from asm-generic/errno-base.h and errno.h: symbol and what strerror(3) says, in lower case. */
 const ERRORS: Readonly<Record<number, readonly [code: string, text: string]>> = {

@@ -5,7 +5,7 @@
  * for them, because the answer grows with the number of VFs.
  */
 import { formatMac, parseMac } from "../ip/mac.ts";
-import { isSystemError } from "../linux/sys.ts";
+import { isSystemError } from "../sys/sys.ts";
 import {
 	type Attributes,
 	type Message,

@@ -4,7 +4,7 @@
  * Wire format: linux/netlink.h. Integers are in the byte order of the host unless a function says otherwise; every header and
  * attribute starts at a multiple of 4 bytes.
  */
-import { decodeUtf8, encodeUtf8 } from "../linux/sys.ts";
+import { decodeUtf8, encodeUtf8 } from "../sys/sys.ts";
 
 export const NLMSG_NOOP = 1;
 export const NLMSG_ERROR = 2;

@@ -5,7 +5,7 @@
  */
 import { type Family, formatIp, ipFromBytes, ipToBytes, parseIp } from "../ip/address.ts";
 import { formatCidr } from "../ip/cidr.ts";
-import { isSystemError } from "../linux/sys.ts";
+import { isSystemError } from "../sys/sys.ts";
 import { addressFamily, knownCidr } from "./address.ts";
 import type { LinkIndex } from "./link.ts";
 import { type Attributes, type Message, MessageWriter, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP } from "./message.ts";

@@ -4,7 +4,7 @@
  * System calls: two to open (socket, NETLINK_EXT_ACK), two per request (send, receive). There is no bind(2): the kernel binds an
  * unbound socket at its first send. NETLINK_CAP_ACK is not asked for: a refused request comes back in full, and it is small.
  */
-import * as sys from "../linux/sys.ts";
+import * as sys from "../sys/sys.ts";
 import { EMSGSIZE, ETIMEDOUT, NetlinkError } from "./error.ts";
 import {
 	type Attributes,

@@ -2,7 +2,7 @@
  * Is the device still as ADD left it? Each difference has its sentence.
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
-import type { Sandbox } from "../../lib/linux/sandbox.ts";
+import type { Sandbox } from "../../lib/plugin/sandbox.ts";
 import { namesAnywhere, namesOnHost, uverbsOf } from "./device.ts";
 import { readTos } from "./qos.ts";
 import type { RdmaRecord } from "./record.ts";

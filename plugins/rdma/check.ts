@@ -4,7 +4,7 @@
 import { CniError, Code } from "../../lib/cni/error.ts";
 import { parsePrevResult } from "../../lib/cni/result.ts";
 import type { Request } from "../../lib/cni/types.ts";
-import { Sandbox } from "../../lib/linux/sandbox.ts";
+import { Sandbox } from "../../lib/plugin/sandbox.ts";
 import { checkDevice } from "./check-device.ts";
 import { loadAttachment } from "./config.ts";
 import { attachmentOf, readRecord } from "./record.ts";

@@ -3,10 +3,10 @@
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
 import type { CniResult, Request } from "../../lib/cni/types.ts";
-import { Sandbox } from "../../lib/linux/sandbox.ts";
-import type { Log } from "../../lib/log/log.ts";
 import { listRdmaDevices, type RdmaDevice } from "../../lib/netlink/rdma.ts";
 import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
+import type { Log } from "../../lib/plugin/log.ts";
+import { Sandbox } from "../../lib/plugin/sandbox.ts";
 import { type Attachment, fillName } from "./config.ts";
 import { namesOnHost, requireOne, uverbsOf } from "./device.ts";
 import { refuseSoftwareInterface } from "./interface.ts";

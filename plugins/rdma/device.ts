@@ -6,9 +6,9 @@
  * device's name of now: so a device is found by where it is plugged in, even when it was moved or renamed behind our back.
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
-import { listIfPresent, readLinkIfPresent, readTextIfPresent, statIfPresent } from "../../lib/linux/files.ts";
 import { isPciAddress } from "../../lib/linux/pci.ts";
-import * as sys from "../../lib/linux/sys.ts";
+import { listIfPresent, readLinkIfPresent, readTextIfPresent, statIfPresent } from "../../lib/sys/files.ts";
+import * as sys from "../../lib/sys/sys.ts";
 
 const VERBS_CLASS = "/sys/class/infiniband_verbs";
 

@@ -2,11 +2,11 @@
  * The RDMA device on its way into the pod.
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
-import type { Sandbox } from "../../lib/linux/sandbox.ts";
-import type { Log } from "../../lib/log/log.ts";
 import { EEXIST, NetlinkError } from "../../lib/netlink/error.ts";
 import { type RdmaDevice, renameRdmaDevice } from "../../lib/netlink/rdma.ts";
 import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
+import type { Log } from "../../lib/plugin/log.ts";
+import type { Sandbox } from "../../lib/plugin/sandbox.ts";
 import { move } from "./move.ts";
 import { writeTos, writeTrafficClass } from "./qos.ts";
 import type { RdmaRecord } from "./record.ts";

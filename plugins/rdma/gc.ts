@@ -3,7 +3,7 @@
  */
 import { attempt, throwTogether } from "../../lib/cni/failures.ts";
 import type { Request, ValidAttachment } from "../../lib/cni/types.ts";
-import type { Log } from "../../lib/log/log.ts";
+import type { Log } from "../../lib/plugin/log.ts";
 import { looseConfig } from "./config.ts";
 import { namesOnHost } from "./device.ts";
 import { openLog } from "./log.ts";

@@ -2,7 +2,7 @@
  * rdma: the RDMA device of an attachment goes where its interface goes, and returns to the host.
  */
 import type { Plugin } from "../../lib/cni/types.ts";
-import { withDeviceErrors } from "../../lib/linux/device-errors.ts";
+import { withDeviceErrors } from "../../lib/plugin/device-errors.ts";
 import { version } from "../../package.json";
 import { add } from "./add.ts";
 import { check } from "./check.ts";

@@ -2,9 +2,9 @@
  * The move of an RDMA device between namespaces, with an eye on the numbers of the device nodes.
  */
 import type { Netns } from "../../lib/linux/netns.ts";
-import type { Log } from "../../lib/log/log.ts";
 import { moveRdmaDevice, type RdmaDevice } from "../../lib/netlink/rdma.ts";
 import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
+import type { Log } from "../../lib/plugin/log.ts";
 import { uverbsNumbers } from "./device.ts";
 
 /**

@@ -6,9 +6,9 @@
  * Traffic class: a sysfs file of NVIDIA's own driver, which takes it only while the device is on the host.
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
-import { readText, readTextIfPresent, statIfPresent, writeExisting } from "../../lib/linux/files.ts";
-import * as sys from "../../lib/linux/sys.ts";
-import type { Log } from "../../lib/log/log.ts";
+import type { Log } from "../../lib/plugin/log.ts";
+import { readText, readTextIfPresent, statIfPresent, writeExisting } from "../../lib/sys/files.ts";
+import * as sys from "../../lib/sys/sys.ts";
 import type { Attachment } from "./config.ts";
 import type { QosSettings } from "./record.ts";
 

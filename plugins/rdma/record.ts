@@ -6,8 +6,8 @@
  * removed after the last, with the lock held.
  */
 import type { JsonObject } from "../../lib/cni/types.ts";
-import * as files from "../../lib/linux/files.ts";
-import { Lock } from "../../lib/linux/lock.ts";
+import * as files from "../../lib/sys/files.ts";
+import { Lock } from "../../lib/sys/lock.ts";
 import { toDeviceId } from "./device.ts";
 
 /** Compiled in, as in the Go plugin. */

@@ -3,7 +3,7 @@
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
 import type { Request } from "../../lib/cni/types.ts";
-import * as sys from "../../lib/linux/sys.ts";
+import * as sys from "../../lib/sys/sys.ts";
 import { looseConfig } from "./config.ts";
 import { requireWritable } from "./record.ts";
 import { isExclusive, openRdma } from "./subsystem.ts";

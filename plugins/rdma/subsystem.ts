@@ -2,9 +2,9 @@
  * The RDMA subsystem of this node.
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
-import * as sys from "../../lib/linux/sys.ts";
 import { getRdmaNetnsMode } from "../../lib/netlink/rdma.ts";
 import { NETLINK_RDMA, NetlinkSocket } from "../../lib/netlink/socket.ts";
+import * as sys from "../../lib/sys/sys.ts";
 import type { RdmaConfig } from "./schema.ts";
 
 /** A socket to it in our own namespace. Throws code 100 where there is no RDMA. */

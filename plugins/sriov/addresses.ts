@@ -4,12 +4,12 @@
 import { CniError, Code } from "../../lib/cni/error.ts";
 import type { CniResult, Request } from "../../lib/cni/types.ts";
 import { announce } from "../../lib/linux/announce.ts";
-import { delegateAdd, delegateDel } from "../../lib/linux/delegate.ts";
-import { configureInterface, waitForCarrier } from "../../lib/linux/interface.ts";
-import type { Sandbox } from "../../lib/linux/sandbox.ts";
-import type { UndoStack } from "../../lib/linux/undo-stack.ts";
-import type { Log } from "../../lib/log/log.ts";
 import type { Link } from "../../lib/netlink/link.ts";
+import { delegateAdd, delegateDel } from "../../lib/plugin/delegate.ts";
+import { configureInterface, waitForCarrier } from "../../lib/plugin/interface.ts";
+import type { Log } from "../../lib/plugin/log.ts";
+import type { Sandbox } from "../../lib/plugin/sandbox.ts";
+import type { UndoStack } from "../../lib/plugin/undo-stack.ts";
 
 /** How long announcements wait for a carrier: as the Go plugin does, and longer where one has to come: some drivers are slow to see it. */
 const CARRIER_DEADLINE_MS = 200;

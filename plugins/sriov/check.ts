@@ -5,12 +5,12 @@
 import { CniError, Code } from "../../lib/cni/error.ts";
 import { parsePrevResult } from "../../lib/cni/result.ts";
 import type { CniResult, Request } from "../../lib/cni/types.ts";
-import { checkAddresses, checkRoutes } from "../../lib/linux/attached.ts";
-import { delegateCheck } from "../../lib/linux/delegate.ts";
-import { Sandbox } from "../../lib/linux/sandbox.ts";
 import { getLinkByName } from "../../lib/netlink/link.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../../lib/netlink/socket.ts";
 import type { VfSettings } from "../../lib/netlink/vf.ts";
+import { checkAddresses, checkRoutes } from "../../lib/plugin/attached.ts";
+import { delegateCheck } from "../../lib/plugin/delegate.ts";
+import { Sandbox } from "../../lib/plugin/sandbox.ts";
 import { loadAttachment } from "./config.ts";
 import { findPort } from "./device.ts";
 import { readRecord } from "./record.ts";

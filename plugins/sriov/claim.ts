@@ -3,15 +3,15 @@
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
 import type { JsonObject, Request } from "../../lib/cni/types.ts";
-import { bootId } from "../../lib/linux/boot.ts";
-import { delegateDel } from "../../lib/linux/delegate.ts";
-import { Lock } from "../../lib/linux/lock.ts";
-import { Sandbox } from "../../lib/linux/sandbox.ts";
-import * as sys from "../../lib/linux/sys.ts";
-import type { Log } from "../../lib/log/log.ts";
 import { IFF_ALLMULTI, IFF_PROMISC, type Link } from "../../lib/netlink/link.ts";
 import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import { getVfs, type VfSettings } from "../../lib/netlink/vf.ts";
+import { delegateDel } from "../../lib/plugin/delegate.ts";
+import type { Log } from "../../lib/plugin/log.ts";
+import { Sandbox } from "../../lib/plugin/sandbox.ts";
+import { bootId } from "../../lib/sys/boot.ts";
+import { Lock } from "../../lib/sys/lock.ts";
+import * as sys from "../../lib/sys/sys.ts";
 import { type Attachment, ipamOf } from "./config.ts";
 import {
 	hasUnmarkedRecord,

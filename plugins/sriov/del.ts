@@ -4,9 +4,9 @@
 import { CniError, Code } from "../../lib/cni/error.ts";
 import { attempt, throwTogether } from "../../lib/cni/failures.ts";
 import type { Request } from "../../lib/cni/types.ts";
-import { delegateDel } from "../../lib/linux/delegate.ts";
-import type { Log } from "../../lib/log/log.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../../lib/netlink/socket.ts";
+import { delegateDel } from "../../lib/plugin/delegate.ts";
+import type { Log } from "../../lib/plugin/log.ts";
 import { takeLock } from "./claim.ts";
 import { ipamOf, looseConfig, pciAddressIfAny } from "./config.ts";
 import { openLog } from "./log.ts";

@@ -7,9 +7,9 @@
 import { CniError, Code } from "../../lib/cni/error.ts";
 import { isObject } from "../../lib/cni/json.ts";
 import type { JsonObject } from "../../lib/cni/types.ts";
-import * as files from "../../lib/linux/files.ts";
 import { physicalFunction } from "../../lib/linux/pci.ts";
-import type { UndoStack } from "../../lib/linux/undo-stack.ts";
+import type { UndoStack } from "../../lib/plugin/undo-stack.ts";
+import * as files from "../../lib/sys/files.ts";
 import type { SriovConfig } from "./schema.ts";
 
 /** Where such files are (specification, section 2.3): the path comes from a configuration that cluster users may write. */

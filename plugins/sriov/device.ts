@@ -2,11 +2,11 @@
  * Which VF it is: PF, index, netdev and driver, from sysfs.
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
-import { waitForLinks } from "../../lib/linux/interface.ts";
 import * as pci from "../../lib/linux/pci.ts";
 import { getLinkByName, type Link } from "../../lib/netlink/link.ts";
 import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import type { VfIndex } from "../../lib/netlink/vf.ts";
+import { waitForLinks } from "../../lib/plugin/interface.ts";
 import type { Attachment } from "./config.ts";
 import { FIELD_NAMES, type VfPort } from "./settings.ts";
 

@@ -3,9 +3,9 @@
  */
 import { attempt, throwTogether } from "../../lib/cni/failures.ts";
 import type { Request, ValidAttachment } from "../../lib/cni/types.ts";
-import { delegateGc } from "../../lib/linux/delegate.ts";
-import type { Log } from "../../lib/log/log.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../../lib/netlink/socket.ts";
+import { delegateGc } from "../../lib/plugin/delegate.ts";
+import type { Log } from "../../lib/plugin/log.ts";
 import { takeLock } from "./claim.ts";
 import { ipamOf, looseConfig } from "./config.ts";
 import { openLog } from "./log.ts";

@@ -2,7 +2,7 @@
  * The log of one call.
  */
 import type { Request } from "../../lib/cni/types.ts";
-import { Log } from "../../lib/log/log.ts";
+import { Log } from "../../lib/plugin/log.ts";
 import type { SriovConfig } from "./schema.ts";
 
 /** Every line tells which attachment it is about, with the names of the Go plugin. */

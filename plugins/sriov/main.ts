@@ -2,7 +2,7 @@
  * sriov: a virtual function in a pod, and back on the host.
  */
 import type { Plugin } from "../../lib/cni/types.ts";
-import { withDeviceErrors } from "../../lib/linux/device-errors.ts";
+import { withDeviceErrors } from "../../lib/plugin/device-errors.ts";
 import { add } from "./add.ts";
 import { check } from "./check.ts";
 import { del } from "./del.ts";

@@ -3,9 +3,6 @@
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
 import type { Netns } from "../../lib/linux/netns.ts";
-import type { Sandbox } from "../../lib/linux/sandbox.ts";
-import * as sys from "../../lib/linux/sys.ts";
-import { writeSysctl } from "../../lib/linux/sysctl.ts";
 import { NetlinkError } from "../../lib/netlink/error.ts";
 import {
 	addAltName,
@@ -27,6 +24,9 @@ import {
 	setLinkUp,
 } from "../../lib/netlink/link.ts";
 import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
+import type { Sandbox } from "../../lib/plugin/sandbox.ts";
+import * as sys from "../../lib/sys/sys.ts";
+import { writeSysctl } from "../../lib/sys/sysctl.ts";
 import { recordsOf } from "./record.ts";
 import type { OriginalNetdev } from "./record-format.ts";
 

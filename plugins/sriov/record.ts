@@ -8,9 +8,10 @@
  * Order: marker, record, then the first change; back: device, record, marker. So every record of ours has a marker, and
  * a VF whose marker is stale is one that some record may still tell how to restore.
  */
-import * as files from "../../lib/linux/files.ts";
+
 import { isPciAddress } from "../../lib/linux/pci.ts";
-import * as sys from "../../lib/linux/sys.ts";
+import * as files from "../../lib/sys/files.ts";
+import * as sys from "../../lib/sys/sys.ts";
 import { formatRecord, parseRecord, type VfRecord } from "./record-format.ts";
 
 /** Compiled in, as in the Go plugin. */

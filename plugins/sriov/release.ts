@@ -1,13 +1,14 @@
 /**
  * Giving a VF back: DEL, GC, the undo of a failed ADD, and the healing of a VF whose pod is gone are all this.
  */
-import { bootId, bootTimeMs } from "../../lib/linux/boot.ts";
+
 import { Netns } from "../../lib/linux/netns.ts";
 import * as pci from "../../lib/linux/pci.ts";
-import { Sandbox } from "../../lib/linux/sandbox.ts";
-import type { Log } from "../../lib/log/log.ts";
 import type { Link } from "../../lib/netlink/link.ts";
 import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
+import type { Log } from "../../lib/plugin/log.ts";
+import { Sandbox } from "../../lib/plugin/sandbox.ts";
+import { bootId, bootTimeMs } from "../../lib/sys/boot.ts";
 import { awaitNetdevOnHost, findPortIfAny, makesNetdev, netdevOnHost } from "./device.ts";
 import { removeDeviceInfoTemporary } from "./device-info.ts";
 import { addAltNames, correctName, netdevInPod, restoreRest, takeHome } from "./netdev.ts";

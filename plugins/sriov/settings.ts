@@ -2,11 +2,11 @@
  * VF settings through the PF: apply what the user wants, put back what was.
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
-import * as sys from "../../lib/linux/sys.ts";
 import { NetlinkError } from "../../lib/netlink/error.ts";
 import type { LinkIndex } from "../../lib/netlink/link.ts";
 import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import { getVf, setVf, type VfIndex, type VfSettings } from "../../lib/netlink/vf.ts";
+import * as sys from "../../lib/sys/sys.ts";
 
 /** A VF as its PF sees it. */
 export interface VfPort {

@@ -3,10 +3,10 @@
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
 import type { Request } from "../../lib/cni/types.ts";
-import { delegateStatus } from "../../lib/linux/delegate.ts";
 import * as pci from "../../lib/linux/pci.ts";
-import { isSystemError } from "../../lib/linux/sys.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../../lib/netlink/socket.ts";
+import { delegateStatus } from "../../lib/plugin/delegate.ts";
+import { isSystemError } from "../../lib/sys/sys.ts";
 import { ipamOf, pciAddressIfAny, strictConfig } from "./config.ts";
 import { findPort } from "./device.ts";
 import { listMarked, requireWritable } from "./record.ts";

@@ -3,8 +3,8 @@ import { Store } from "../../../ipam/host-local/store.ts";
 import { CniError, Code } from "../../../lib/cni/error.ts";
 
 const deadlines: number[] = [];
-vi.mock("../../../lib/linux/sys.ts", async (original) => ({
-	...(await original<typeof import("../../../lib/linux/sys.ts")>()),
+vi.mock("../../../lib/sys/sys.ts", async (original) => ({
+	...(await original<typeof import("../../../lib/sys/sys.ts")>()),
 	openat: () => 9,
 	discard: () => {},
 	// Someone else holds the lock until the deadline.

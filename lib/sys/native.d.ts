@@ -1,7 +1,7 @@
 /**
  * The native module of the Rust host (runtime/src/native/), as TypeScript sees it.
  *
- * System calls and nothing above them: no CNI, no netlink message, no policy. `lib/linux/sys.ts` is the only importer.
+ * System calls and nothing above them: no CNI, no netlink message, no policy. `lib/sys/sys.ts` is the only importer.
  * While modules are evaluated, which the build does once for all, only the functions called "pure" may be called.
  * Every function that fails throws an Error with `errno` (positive), `code` ("ENOENT"), `call` ("openat") and, where
  * there is one, `path`. All descriptors are opened close-on-exec. Times are milliseconds.

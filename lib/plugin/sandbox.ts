@@ -2,9 +2,9 @@
  * The pod's side: its network namespace, and netlink sockets in it, each opened once per verb.
  */
 import { CniError, Code } from "../cni/error.ts";
+import { Netns } from "../linux/netns.ts";
 import { NETLINK_RDMA, NETLINK_ROUTE, NetlinkSocket } from "../netlink/socket.ts";
-import { Netns } from "./netns.ts";
-import * as sys from "./sys.ts";
+import * as sys from "../sys/sys.ts";
 
 const SOL_SOCKET = 1;
 /** asm-generic/socket.h: the same number on x86-64 and arm64. */

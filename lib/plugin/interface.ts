@@ -11,8 +11,8 @@ import { addAddress, IFA_F_DADFAILED, IFA_F_TENTATIVE, knownCidr, listAddresses 
 import { getLinkByIndex, type Link, type LinkIndex, setLinkUp } from "../netlink/link.ts";
 import { addRoute, RT_SCOPE_LINK } from "../netlink/route.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../netlink/socket.ts";
-import * as sys from "./sys.ts";
-import { readSysctlIfPresent, writeSysctl, writeSysctlIfPresent } from "./sysctl.ts";
+import * as sys from "../sys/sys.ts";
+import { readSysctlIfPresent, writeSysctl, writeSysctlIfPresent } from "../sys/sysctl.ts";
 
 /** Groups of linux/rtnetlink.h. */
 const RTMGRP_LINK = 0x1;

@@ -4,8 +4,8 @@
 import { runPlugin } from "../cni/dispatch.ts";
 import type { PluginIo } from "../cni/io.ts";
 import type { Plugins } from "../cni/types.ts";
-import { writeStderr } from "./stderr.ts";
-import * as sys from "./sys.ts";
+import { writeStderr } from "../sys/stderr.ts";
+import * as sys from "../sys/sys.ts";
 
 /** More than any configuration with every attachment of a node in it (GC sends about 100 bytes for each). */
 const MAX_STDIN = 16 * 1024 * 1024;

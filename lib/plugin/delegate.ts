@@ -16,8 +16,8 @@ import { quote } from "../cni/quote.ts";
 import { parseResult } from "../cni/result.ts";
 import type { CniResult, JsonObject, Plugin, Request } from "../cni/types.ts";
 import { runVerb } from "../cni/verb.ts";
-import { writeStderr } from "./stderr.ts";
-import * as sys from "./sys.ts";
+import { writeStderr } from "../sys/stderr.ts";
+import * as sys from "../sys/sys.ts";
 
 /** For one call of a delegate, its retries included. The kubelet gives a pod's whole chain of plugins 4 minutes. */
 const DEADLINE_MS = 120_000;

@@ -2,8 +2,8 @@
  * One executable, many names.
  */
 import { version } from "../../package.json";
-import { writeStderr } from "./stderr.ts";
-import * as sys from "./sys.ts";
+import { writeStderr } from "../sys/stderr.ts";
+import * as sys from "../sys/sys.ts";
 
 /** What the executable does under a name. */
 export type Applets = Readonly<Record<string, () => void>>;

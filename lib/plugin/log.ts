@@ -2,7 +2,7 @@
  * Log lines of a plugin, as the Go sriov plugin writes them: `time="..." level="info" msg="..." cniName="sriov" ...`,
  * to stderr or to `logFile`, never both. The file is opened with the first line that is written.
  */
-import * as sys from "../linux/sys.ts";
+import * as sys from "../sys/sys.ts";
 
 const LEVELS = ["panic", "error", "warning", "info", "debug"] as const;
 export type LogLevel = (typeof LEVELS)[number];
