@@ -9,7 +9,7 @@ export default defineConfig({
 			{
 				plugins: [validatorVitePlugin()],
 				// The host's native module is not there on Node: pure parts work, the rest says so (or is mocked).
-				resolve: { alias: { "native:sys": fileURLToPath(new URL("test/support/native-sys.ts", import.meta.url)) } },
+				resolve: { alias: { "native:sys": fileURLToPath(new URL("test/lab/native-sys.ts", import.meta.url)) } },
 				test: { name: "unit", include: ["test/unit/**/*.test.ts"] },
 			},
 			{
@@ -39,7 +39,7 @@ export default defineConfig({
 				test: {
 					name: "guest",
 					include: ["test/guest/**/*.test.ts"],
-					globalSetup: ["test/support/guest-setup.ts"],
+					globalSetup: ["test/lab/guest-setup.ts"],
 					// One guest, one file after the other in it.
 					fileParallelism: false,
 					testTimeout: 180_000,
@@ -50,7 +50,7 @@ export default defineConfig({
 				test: {
 					name: "faults",
 					include: ["test/faults/**/*.test.ts"],
-					globalSetup: ["test/support/guest-setup.ts"],
+					globalSetup: ["test/lab/guest-setup.ts"],
 					fileParallelism: false,
 					// One test goes through every system call of a verb.
 					testTimeout: 900_000,

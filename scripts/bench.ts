@@ -16,7 +16,7 @@ import { existsSync, globSync, readFileSync, statSync, writeFileSync } from "nod
 import { cpus } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { pluginsVersion } from "../test/support/peers.ts";
+import { pluginsVersion } from "../test/lab/peers.ts";
 import { type Baseline, readBaseline, writeBaseline } from "./bench/baseline.ts";
 import { type Count, countAll, missingTools } from "./bench/counts.ts";
 import { Laboratory } from "./bench/laboratory.ts";

@@ -4,10 +4,10 @@
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { Guest, prepareGuest } from "../test/support/guest.ts";
-import type { Machine } from "../test/support/machine.ts";
-import { peer } from "../test/support/peers.ts";
-import { until } from "../test/support/sriov.ts";
+import { Guest, prepareGuest } from "../test/lab/guest.ts";
+import type { Machine } from "../test/lab/machine.ts";
+import { peer } from "../test/lab/peers.ts";
+import { until } from "../test/lab/sriov.ts";
 import { describeCard, examineHostCard, prepareGuestCard, prepareHostCard, Refusal } from "./demonstration/card.ts";
 import * as pods from "./demonstration/pods.ts";
 import { Cleanup, Interrupted, Progress } from "./demonstration/progress.ts";

@@ -15,7 +15,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Peer, peer } from "../../test/support/peers.ts";
+import { type Peer, peer } from "../../test/lab/peers.ts";
 
 /** One run of a program. */
 export interface Call {

@@ -3,9 +3,9 @@
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { basename } from "node:path";
-import type { Guest } from "../../test/support/guest.ts";
-import { LocalMachine, type Machine } from "../../test/support/machine.ts";
-import { createRdmaDevices, createVfs, listVfs, removeVfs, until, type Vf } from "../../test/support/sriov.ts";
+import type { Guest } from "../../test/lab/guest.ts";
+import { LocalMachine, type Machine } from "../../test/lab/machine.ts";
+import { createRdmaDevices, createVfs, listVfs, removeVfs, until, type Vf } from "../../test/lab/sriov.ts";
 import type { Cleanup, Progress } from "./progress.ts";
 
 /** The demo declines to touch what it was pointed at. */

@@ -2,9 +2,9 @@
  * Pods of the demo, attached and detached by cnitool: a client of the real libcni, as container runtimes are.
  */
 
-import type { Machine } from "../../test/support/machine.ts";
-import { peer } from "../../test/support/peers.ts";
-import { binaries } from "../../test/support/pods.ts";
+import type { Machine } from "../../test/lab/machine.ts";
+import { peer } from "../../test/lab/peers.ts";
+import { binaries } from "../../test/lab/pods.ts";
 import type { VfState } from "./state.ts";
 
 /** Settings of the sriov plugin that the demo checks in the kernel afterwards. */

@@ -1,8 +1,8 @@
 /**
  * What the kernel shows of a PF's VFs, wherever they are: read with `ip`, `rdma` and sysfs, not with any code of the plugins.
  */
-import type { Machine } from "../../test/support/machine.ts";
-import { listVfs, type Vf } from "../../test/support/sriov.ts";
+import type { Machine } from "../../test/lab/machine.ts";
+import { listVfs, type Vf } from "../../test/lab/sriov.ts";
 
 /** A VF as the kernel shows it. */
 export interface VfState {

@@ -3,8 +3,8 @@
  * then. Afterwards all must be as before.
  */
 import { afterAll, expect } from "vitest";
-import type { Machine } from "../support/machine.ts";
-import type { Configuration } from "../support/pods.ts";
+import type { Machine } from "../lab/machine.ts";
+import type { Configuration } from "../lab/pods.ts";
 import { type Call, type Outcome, runFaults, type Scene, type Step } from "./scenario.ts";
 
 /** Where the attachment is made. */

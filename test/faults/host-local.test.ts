@@ -5,9 +5,9 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { LocalMachine } from "../support/machine.ts";
-import { peersDirectory } from "../support/peers.ts";
-import { binaries } from "../support/pods.ts";
+import { LocalMachine } from "../lab/machine.ts";
+import { peersDirectory } from "../lab/peers.ts";
+import { binaries } from "../lab/pods.ts";
 import { type Call, type Outcome, runFaults, type Scenario, type Step } from "./scenario.ts";
 
 const machine = new LocalMachine();

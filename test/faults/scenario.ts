@@ -5,8 +5,8 @@ import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, globSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Machine } from "../support/machine.ts";
-import { binaries, type Configuration } from "../support/pods.ts";
+import type { Machine } from "../lab/machine.ts";
+import { binaries, type Configuration } from "../lab/pods.ts";
 
 const SOURCES = join(import.meta.dirname, "tracer");
 const BUILT = join(import.meta.dirname, "../../build/fixtures/c");

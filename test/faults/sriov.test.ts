@@ -3,8 +3,8 @@
  * verb comes next and whether the sandbox is still there.
  */
 import { beforeAll, expect, test } from "vitest";
-import { useGuest } from "../support/guest-session.ts";
-import { createVfs, type Vf } from "../support/sriov.ts";
+import { useGuest } from "../lab/guest-session.ts";
+import { createVfs, type Vf } from "../lab/sriov.ts";
 import { aftermaths, faultsOf } from "./attachment.ts";
 
 const guest = useGuest();

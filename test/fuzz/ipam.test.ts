@@ -23,7 +23,7 @@ import { plugin as hostLocal } from "../../ipam/host-local/main.ts";
 import { plugin as staticIpam } from "../../ipam/static/main.ts";
 import { runPlugin } from "../../lib/cni/dispatch.ts";
 import type { Plugin } from "../../lib/cni/types.ts";
-import { ours } from "../support/ipam.ts";
+import { ours } from "../lab/ipam.ts";
 import { Chance, damageText, damageValue } from "./damage.ts";
 import { setRoot } from "./native-sys.ts";
 

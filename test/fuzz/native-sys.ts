@@ -6,7 +6,7 @@ import * as fs from "node:fs";
 import { constants } from "node:os";
 import { posix } from "node:path";
 
-export * from "../support/native-sys.ts";
+export * from "../lab/native-sys.ts";
 
 let root = "/nonexistent";
 /** Sets the folder that paths are looked up in. */

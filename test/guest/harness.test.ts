@@ -1,8 +1,8 @@
 import { beforeAll, describe, expect, it } from "vitest";
-import type { Guest } from "../support/guest.ts";
-import { useGuest } from "../support/guest-session.ts";
-import type { RunningCommand } from "../support/machine.ts";
-import { createRdmaDevices, createVfs, listVfs, removeVfs, until, type Vf } from "../support/sriov.ts";
+import type { Guest } from "../lab/guest.ts";
+import { useGuest } from "../lab/guest-session.ts";
+import type { RunningCommand } from "../lab/machine.ts";
+import { createRdmaDevices, createVfs, listVfs, removeVfs, until, type Vf } from "../lab/sriov.ts";
 
 const guest = useGuest();
 

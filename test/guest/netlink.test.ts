@@ -3,8 +3,8 @@
  */
 import { beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { index, NetlinkFixture, type Outcome, type Step } from "../fixtures/netlink/run.ts";
-import { useGuest } from "../support/guest-session.ts";
-import { createVfs, type Vf } from "../support/sriov.ts";
+import { useGuest } from "../lab/guest-session.ts";
+import { createVfs, type Vf } from "../lab/sriov.ts";
 
 const guest = useGuest();
 let fixture: NetlinkFixture;

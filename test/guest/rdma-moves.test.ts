@@ -1,8 +1,8 @@
 import { beforeAll, expect, test } from "vitest";
-import { useGuest } from "../support/guest-session.ts";
-import { binaries } from "../support/pods.ts";
-import { previousResult, rdmaState, sysfsDevices } from "../support/rdma.ts";
-import { createRdmaDevices, createVfs, type Vf } from "../support/sriov.ts";
+import { useGuest } from "../lab/guest-session.ts";
+import { binaries } from "../lab/pods.ts";
+import { previousResult, rdmaState, sysfsDevices } from "../lab/rdma.ts";
+import { createRdmaDevices, createVfs, type Vf } from "../lab/sriov.ts";
 
 const guest = useGuest();
 const ROUNDS = 20;

@@ -1,8 +1,8 @@
 import { beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { useGuest } from "../support/guest-session.ts";
-import { binaries, succeeded } from "../support/pods.ts";
-import { callRdma, pod, previousResult, rdmaDevices, rdmaState, sysfsDevices } from "../support/rdma.ts";
-import { createRdmaDevices, createVfs, until, type Vf } from "../support/sriov.ts";
+import { useGuest } from "../lab/guest-session.ts";
+import { binaries, succeeded } from "../lab/pods.ts";
+import { callRdma, pod, previousResult, rdmaDevices, rdmaState, sysfsDevices } from "../lab/rdma.ts";
+import { createRdmaDevices, createVfs, until, type Vf } from "../lab/sriov.ts";
 
 const guest = useGuest();
 let vfs: Vf[];

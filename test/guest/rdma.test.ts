@@ -1,9 +1,9 @@
 import { beforeAll, describe, expect, test } from "vitest";
-import { useGuest } from "../support/guest-session.ts";
-import { peer } from "../support/peers.ts";
-import { binaries, hostState, links } from "../support/pods.ts";
-import { pod, rdmaDevices, rdmaState, sysfsDevices } from "../support/rdma.ts";
-import { createRdmaDevices, createVfs, type Vf } from "../support/sriov.ts";
+import { useGuest } from "../lab/guest-session.ts";
+import { peer } from "../lab/peers.ts";
+import { binaries, hostState, links } from "../lab/pods.ts";
+import { pod, rdmaDevices, rdmaState, sysfsDevices } from "../lab/rdma.ts";
+import { createRdmaDevices, createVfs, type Vf } from "../lab/sriov.ts";
 
 const guest = useGuest();
 let vfs: Vf[];

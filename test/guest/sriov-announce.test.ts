@@ -2,10 +2,10 @@
  * The neighbours hear of a pod's addresses: captured on another VF of the same PF, as another pod's card would have it.
  */
 import { beforeAll, expect, test } from "vitest";
-import { compileC } from "../support/fixture-executable.ts";
-import { useGuest } from "../support/guest-session.ts";
-import { callPlugin, createPod, succeeded } from "../support/pods.ts";
-import { createVfs, until, type Vf } from "../support/sriov.ts";
+import { compileC } from "../lab/fixture-executable.ts";
+import { useGuest } from "../lab/guest-session.ts";
+import { callPlugin, createPod, succeeded } from "../lab/pods.ts";
+import { createVfs, until, type Vf } from "../lab/sriov.ts";
 
 const guest = useGuest();
 const PF = "eth0";

@@ -2,17 +2,9 @@
  * CHECK tells what is not as ADD left it, GC gives back what is not valid, STATUS says when no ADD can work.
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { useGuest } from "../support/guest-session.ts";
-import {
-	type Answer,
-	type Configuration,
-	callPlugin,
-	createPod,
-	hostState,
-	links,
-	succeeded,
-} from "../support/pods.ts";
-import { createVfs, removeVfs, type Vf } from "../support/sriov.ts";
+import { useGuest } from "../lab/guest-session.ts";
+import { type Answer, type Configuration, callPlugin, createPod, hostState, links, succeeded } from "../lab/pods.ts";
+import { createVfs, removeVfs, type Vf } from "../lab/sriov.ts";
 
 const guest = useGuest();
 const PF = "eth0";

@@ -3,8 +3,8 @@
  */
 import { beforeAll, expect, test } from "vitest";
 import { runStorm } from "../faults/scenario.ts";
-import { useGuest } from "../support/guest-session.ts";
-import { createVfs, type Vf } from "../support/sriov.ts";
+import { useGuest } from "../lab/guest-session.ts";
+import { createVfs, type Vf } from "../lab/sriov.ts";
 
 const guest = useGuest();
 const PF = "eth0";

@@ -1,8 +1,8 @@
 /** What an attachment costs, with IPAM called as a function and as a process: counts are judged, times are printed only. */
 import { beforeAll, expect, test } from "vitest";
-import { useGuest } from "../support/guest-session.ts";
-import { binaries } from "../support/pods.ts";
-import { createVfs } from "../support/sriov.ts";
+import { useGuest } from "../lab/guest-session.ts";
+import { binaries } from "../lab/pods.ts";
+import { createVfs } from "../lab/sriov.ts";
 
 const guest = useGuest();
 const ROUNDS = 12;

@@ -1,16 +1,8 @@
 /** VFs of other kinds: with a userspace driver, without a PF on this host; and what the runtime is told of a device. */
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { useGuest } from "../support/guest-session.ts";
-import {
-	type Answer,
-	type Configuration,
-	callPlugin,
-	createPod,
-	hostState,
-	links,
-	succeeded,
-} from "../support/pods.ts";
-import { createVfs, type Vf } from "../support/sriov.ts";
+import { useGuest } from "../lab/guest-session.ts";
+import { type Answer, type Configuration, callPlugin, createPod, hostState, links, succeeded } from "../lab/pods.ts";
+import { createVfs, type Vf } from "../lab/sriov.ts";
 
 const guest = useGuest();
 const PF = "eth0";

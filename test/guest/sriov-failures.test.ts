@@ -2,7 +2,7 @@
  * A failure at each step of ADD: one JSON error that names the value, and a host as it was before.
  */
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { useGuest } from "../support/guest-session.ts";
+import { useGuest } from "../lab/guest-session.ts";
 import {
 	type Answer,
 	binaries,
@@ -12,8 +12,8 @@ import {
 	hostState,
 	links,
 	succeeded,
-} from "../support/pods.ts";
-import { createVfs, type Vf } from "../support/sriov.ts";
+} from "../lab/pods.ts";
+import { createVfs, type Vf } from "../lab/sriov.ts";
 
 const guest = useGuest();
 const PF = "eth0";

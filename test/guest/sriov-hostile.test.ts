@@ -1,16 +1,8 @@
 /** Pods and nodes that do what they should not: DEL harms nobody, and sticks on nothing. */
 import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
-import { useGuest } from "../support/guest-session.ts";
-import {
-	type Answer,
-	type Configuration,
-	callPlugin,
-	createPod,
-	hostState,
-	links,
-	succeeded,
-} from "../support/pods.ts";
-import { createVfs, until, type Vf } from "../support/sriov.ts";
+import { useGuest } from "../lab/guest-session.ts";
+import { type Answer, type Configuration, callPlugin, createPod, hostState, links, succeeded } from "../lab/pods.ts";
+import { createVfs, until, type Vf } from "../lab/sriov.ts";
 
 const guest = useGuest();
 const PF = "eth0";

@@ -2,7 +2,7 @@
  * State that is not as our ADD leaves it: the Go plugin's beside ours, several records of one VF, records without a marker, damaged ones.
  */
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { useGuest } from "../support/guest-session.ts";
+import { useGuest } from "../lab/guest-session.ts";
 import {
 	type Answer,
 	type Configuration,
@@ -12,8 +12,8 @@ import {
 	links,
 	stateFiles,
 	succeeded,
-} from "../support/pods.ts";
-import { createVfs, removeVfs, until, type Vf } from "../support/sriov.ts";
+} from "../lab/pods.ts";
+import { createVfs, removeVfs, until, type Vf } from "../lab/sriov.ts";
 
 const guest = useGuest();
 const PF = "eth0";

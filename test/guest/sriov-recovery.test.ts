@@ -2,7 +2,7 @@
  * DEL whatever has happened: to the record, to the interface, to the device, to the sandbox.
  */
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { useGuest } from "../support/guest-session.ts";
+import { useGuest } from "../lab/guest-session.ts";
 import {
 	type Answer,
 	binaries,
@@ -13,8 +13,8 @@ import {
 	links,
 	stateFiles,
 	succeeded,
-} from "../support/pods.ts";
-import { createVfs, removeVfs, until, type Vf } from "../support/sriov.ts";
+} from "../lab/pods.ts";
+import { createVfs, removeVfs, until, type Vf } from "../lab/sriov.ts";
 
 const guest = useGuest();
 const PF = "eth0";

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from "vitest";
-import type { Guest } from "../support/guest.ts";
-import { useGuest } from "../support/guest-session.ts";
-import { peer } from "../support/peers.ts";
+import type { Guest } from "../lab/guest.ts";
+import { useGuest } from "../lab/guest-session.ts";
+import { peer } from "../lab/peers.ts";
 import {
 	type Answer,
 	binaries,
@@ -12,8 +12,8 @@ import {
 	links,
 	stateFiles,
 	succeeded,
-} from "../support/pods.ts";
-import { createVfs, until, type Vf } from "../support/sriov.ts";
+} from "../lab/pods.ts";
+import { createVfs, until, type Vf } from "../lab/sriov.ts";
 
 const guest = useGuest();
 const PF = "eth0";

@@ -2,9 +2,9 @@
  * Many processes of Go's host-local and ours on one store at once.
  */
 import { expect, it } from "vitest";
-import { addresses, network, range } from "../support/host-local.ts";
-import { heldAddresses, ours, storeFiles } from "../support/ipam.ts";
-import { peer } from "../support/peers.ts";
+import { addresses, network, range } from "../lab/host-local.ts";
+import { heldAddresses, ours, storeFiles } from "../lab/ipam.ts";
+import { peer } from "../lab/peers.ts";
 
 const PROCESSES = 32;
 const CALLS = 5000;

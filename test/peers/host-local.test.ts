@@ -10,8 +10,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { ours } from "../support/ipam.ts";
-import { peer } from "../support/peers.ts";
+import { ours } from "../lab/ipam.ts";
+import { peer } from "../lab/peers.ts";
 import { type Difference, type Files, type Outcome, PARTINGS, SENTENCES, type Step } from "./host-local-differences.ts";
 import { type Reply, RULES } from "./intended-differences.ts";
 

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { peersDirectory } from "../support/peers.ts";
+import { peersDirectory } from "../lab/peers.ts";
 import { type Field, LISTED, type ListedDifference, type Reply, RULES, type Rule } from "./intended-differences.ts";
 import { CASES, type Call, type Case } from "./protocol-cases.ts";
 

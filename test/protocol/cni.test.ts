@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { NetnsLab, netnsPath } from "../support/netns-lab.ts";
+import { NetnsLab, netnsPath } from "../lab/netns-lab.ts";
 
 const BIN = fileURLToPath(new URL("../../dist/bin/", import.meta.url));
 const PLUGINS = readdirSync(BIN).filter((name) => name !== "berth");

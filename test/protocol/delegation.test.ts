@@ -19,7 +19,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { fixtureExecutable } from "../support/fixture-executable.ts";
+import { fixtureExecutable } from "../lab/fixture-executable.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const VERSIONS = ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"];

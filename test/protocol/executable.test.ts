@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execa } from "execa";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { binaries } from "../support/pods.ts";
+import { binaries } from "../lab/pods.ts";
 
 const berth = join(binaries, "berth");
 let root: string;

@@ -4,7 +4,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it, test } from "vitest";
-import { network, range } from "../support/host-local.ts";
+import { network, range } from "../lab/host-local.ts";
 
 describe("a configuration that is not in order changes nothing", () => {
 	const set = (...ranges: object[]) => ({ ranges: [ranges] });

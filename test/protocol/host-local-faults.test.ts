@@ -5,8 +5,8 @@
 import { type SpawnSyncReturns, spawnSync } from "node:child_process";
 import { afterAll, describe, expect, it } from "vitest";
 import { tracer } from "../faults/scenario.ts";
-import { held, network, range } from "../support/host-local.ts";
-import { heldAddresses, ours, storeFiles } from "../support/ipam.ts";
+import { held, network, range } from "../lab/host-local.ts";
+import { heldAddresses, ours, storeFiles } from "../lab/ipam.ts";
 
 const EIO = 5;
 const ENOSPC = 28;

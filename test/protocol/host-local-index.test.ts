@@ -5,9 +5,9 @@ import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it, test } from "vitest";
-import { addresses, held, network, range } from "../support/host-local.ts";
-import { heldAddresses, scratchFolder, storeFiles } from "../support/ipam.ts";
-import { peer } from "../support/peers.ts";
+import { addresses, held, network, range } from "../lab/host-local.ts";
+import { heldAddresses, scratchFolder, storeFiles } from "../lab/ipam.ts";
+import { peer } from "../lab/peers.ts";
 
 /** A network that holds 10.1.0.2 to 10.1.0.<count + 1>, for containers p2 and so on. */
 function crowded(count = 100, ipam: object = {}) {

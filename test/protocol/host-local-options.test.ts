@@ -4,8 +4,8 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it, test } from "vitest";
-import { addresses, held, network, range } from "../support/host-local.ts";
-import { type Answer, heldAddresses, storeFiles } from "../support/ipam.ts";
+import { addresses, held, network, range } from "../lab/host-local.ts";
+import { type Answer, heldAddresses, storeFiles } from "../lab/ipam.ts";
 
 /** ADDs for c1, c2 and so on until one fails: the addresses, and the failure. */
 async function drain(net: ReturnType<typeof network>): Promise<{ given: string[]; failure: Answer }> {

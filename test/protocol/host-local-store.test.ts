@@ -4,9 +4,9 @@
 import { chmodSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
-import { addresses, held, network, range } from "../support/host-local.ts";
-import { type Answer, heldAddresses, modeOf, ours, storeFiles } from "../support/ipam.ts";
-import { peer } from "../support/peers.ts";
+import { addresses, held, network, range } from "../lab/host-local.ts";
+import { type Answer, heldAddresses, modeOf, ours, storeFiles } from "../lab/ipam.ts";
+import { peer } from "../lab/peers.ts";
 
 describe("a store that cannot be written", () => {
 	// In each of these the folder goes away with the namespace: the script lists it while it is there.

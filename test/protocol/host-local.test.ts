@@ -4,8 +4,8 @@
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it, test } from "vitest";
-import { addresses, held, network, range } from "../support/host-local.ts";
-import { call, heldAddresses, modeOf, ours, scratchFolder, storeFiles } from "../support/ipam.ts";
+import { addresses, held, network, range } from "../lab/host-local.ts";
+import { call, heldAddresses, modeOf, ours, scratchFolder, storeFiles } from "../lab/ipam.ts";
 
 describe("ADD", () => {
 	it("gives an address of each range set, with mask and gateway, and what the configuration adds", async () => {

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
-import { fixtureExecutable } from "../support/fixture-executable.ts";
+import { fixtureExecutable } from "../lab/fixture-executable.ts";
 
 let executable: string;
 let folder: string;

@@ -3,7 +3,7 @@
  */
 import { beforeAll, expect, test } from "vitest";
 import { index, NetlinkFixture, type Step } from "../fixtures/netlink/run.ts";
-import { ip, ipJson, NetnsLab } from "../support/netns-lab.ts";
+import { ip, ipJson, NetnsLab } from "../lab/netns-lab.ts";
 
 let fixture: NetlinkFixture;
 beforeAll(async () => {

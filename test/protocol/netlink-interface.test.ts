@@ -6,8 +6,8 @@ import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { beforeAll, expect, test } from "vitest";
 import { index, NetlinkFixture, type Step } from "../fixtures/netlink/run.ts";
-import { compileC } from "../support/fixture-executable.ts";
-import { ip, ipJson, NetnsLab } from "../support/netns-lab.ts";
+import { compileC } from "../lab/fixture-executable.ts";
+import { ip, ipJson, NetnsLab } from "../lab/netns-lab.ts";
 
 let fixture: NetlinkFixture;
 let sniff: string;

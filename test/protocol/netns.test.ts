@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
 import { NetlinkFixture, type Step } from "../fixtures/netlink/run.ts";
-import { NetnsLab, netnsPath } from "../support/netns-lab.ts";
+import { NetnsLab, netnsPath } from "../lab/netns-lab.ts";
 
 let fixture: NetlinkFixture;
 beforeAll(async () => {

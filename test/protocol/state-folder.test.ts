@@ -2,7 +2,7 @@
  * The state folder of a main plugin, looked at by STATUS: on file systems of all kinds, which need no device.
  */
 import { describe, expect, test } from "vitest";
-import { type Answer, call, ours } from "../support/ipam.ts";
+import { type Answer, call, ours } from "../lab/ipam.ts";
 
 const STATE = "/var/lib/cni/sriov";
 const FILLER = `${STATE}/fill.lock`;

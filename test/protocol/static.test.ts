@@ -2,8 +2,8 @@
  * static from outside: where its addresses come from, and what it makes of them.
  */
 import { describe, expect, it, test } from "vitest";
-import { type Call, call, ours } from "../support/ipam.ts";
-import { ip, NetnsLab, netnsPath } from "../support/netns-lab.ts";
+import { type Call, call, ours } from "../lab/ipam.ts";
+import { ip, NetnsLab, netnsPath } from "../lab/netns-lab.ts";
 
 const plugin = ours("static");
 const run = (verb: string, options: Call) => call(plugin, verb, options);

@@ -1,7 +1,7 @@
 /** `test/vm/guest run|boot|exec`: see there for the options. */
 import { parseArgs } from "node:util";
-import { Guest, type GuestOptions } from "../support/guest.ts";
-import { createRdmaDevices, createVfs } from "../support/sriov.ts";
+import { Guest, type GuestOptions } from "../lab/guest.ts";
+import { createRdmaDevices, createVfs } from "../lab/sriov.ts";
 
 const { values, positionals } = parseArgs({
 	allowPositionals: true,
