@@ -4,7 +4,6 @@
  * Note on sysfs: /sys/class/net and .../net of a PCI device show the namespace in which that sysfs was *mounted*, whatever namespace the
  * reader is in. /proc/sys/net shows the reader's. So look at sysfs for the host, and at netlink and sysctls for the pod.
  */
-import { CniError, Code } from "../cni/error.ts";
 import * as sys from "../sys/sys.ts";
 
 const CLONE_NEWNET = 0x40000000;
@@ -12,6 +11,27 @@ const NSFS_MAGIC = 0x6e736673;
 /** Namespace files were part of procfs before Linux 3.19. */
 const PROC_SUPER_MAGIC = 0x9fa0;
 const OWN_NETNS = "/proc/self/ns/net";
+
+/** Errors of asm-generic/errno-base.h. */
+const MISSING = { errno: 2, code: "ENOENT" } as const;
+const INVALID = { errno: 22, code: "EINVAL" } as const;
+
+/** A path that leads to no network namespace: the message says why. It has the fields of the system call that found out. */
+export class NotNetnsError extends Error implements sys.SystemError {
+	readonly errno: number;
+	readonly code: string;
+	readonly call: string;
+	readonly path: string;
+
+	constructor({ errno, code }: { errno: number; code: string }, call: string, path: string, message: string) {
+		super(message);
+		this.name = "NotNetnsError";
+		this.errno = errno;
+		this.code = code;
+		this.call = call;
+		this.path = path;
+	}
+}
 
 /** An open network namespace; it lives at least as long as this. */
 export class Netns {
@@ -31,7 +51,7 @@ export class Netns {
 
 	/**
 	 * Opens the namespace at `path` (a bind mount of a namespace file, or /proc/PID/ns/net).
-	 * Throws CniError 4 where there is nothing, or no network namespace; SystemError for other reasons.
+	 * Throws NotNetnsError where there is nothing, or no network namespace; another SystemError for other reasons.
 	 */
 	static open(path: string): Netns {
 		let fd: number;
@@ -39,7 +59,7 @@ export class Netns {
 			fd = sys.openat(sys.AT_FDCWD, path, sys.O_RDONLY, 0);
 		} catch (error) {
 			if (!sys.isSystemError(error, "ENOENT", "ENOTDIR")) throw error;
-			throw new CniError(Code.invalidEnvironment, `network namespace "${path}" does not exist`);
+			throw new NotNetnsError(MISSING, "openat", path, `network namespace "${path}" does not exist`);
 		}
 		const netns = new Netns(fd, path);
 		try {
@@ -71,7 +91,8 @@ export class Netns {
 		const type = sys.fileSystemType(this.fd);
 		if (type !== NSFS_MAGIC && type !== PROC_SUPER_MAGIC) {
 			const what = `it is on a file system of type 0x${type.toString(16)}`;
-			throw new CniError(Code.invalidEnvironment, `"${this.path}" is not a network namespace: ${what}`);
+			const message = `"${this.path}" is not a network namespace: ${what}`;
+			throw new NotNetnsError(INVALID, "fstatfs", this.path, message);
 		}
 		// Files of mount, PID and other namespaces look the same; only entering tells (EINVAL), and nothing has been changed yet.
 		this.run(() => undefined);
@@ -107,7 +128,8 @@ export class Netns {
 			sys.setns(this.fd, CLONE_NEWNET);
 		} catch (error) {
 			if (!sys.isSystemError(error, "EINVAL")) throw error;
-			throw new CniError(Code.invalidEnvironment, `"${this.path}" is a namespace, but not a network namespace`);
+			const message = `"${this.path}" is a namespace, but not a network namespace`;
+			throw new NotNetnsError(INVALID, "setns", this.path, message);
 		}
 	}
 

@@ -2,7 +2,7 @@
  * The pod's side: its network namespace, and netlink sockets in it, each opened once per verb.
  */
 import { CniError, Code } from "../cni/error.ts";
-import { Netns } from "../linux/netns.ts";
+import { Netns, NotNetnsError } from "../linux/netns.ts";
 import { NETLINK_RDMA, NETLINK_ROUTE, NetlinkSocket } from "../netlink/socket.ts";
 import * as sys from "../sys/sys.ts";
 
@@ -23,16 +23,21 @@ export class Sandbox {
 
 	/** Throws CniError 4 where `path` is no network namespace. */
 	static open(path: string): Sandbox {
-		return new Sandbox(path, Netns.open(path));
+		try {
+			return new Sandbox(path, Netns.open(path));
+		} catch (error) {
+			if (!(error instanceof NotNetnsError)) throw error;
+			throw new CniError(Code.invalidEnvironment, error.message);
+		}
 	}
 
 	/** Undefined where the namespace is gone: no path, no file, or a file that is no namespace (its mount went, the file stayed). */
 	static openIfAlive(path: string): Sandbox | undefined {
 		if (path === "") return undefined;
 		try {
-			return Sandbox.open(path);
+			return new Sandbox(path, Netns.open(path));
 		} catch (error) {
-			if (error instanceof CniError && error.code === Code.invalidEnvironment) return undefined;
+			// NotNetnsError is one of them.
 			if (sys.isSystemError(error, "ENOENT", "ENOTDIR", "EINVAL", "ENXIO")) return undefined;
 			throw error;
 		}

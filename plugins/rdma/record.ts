@@ -6,8 +6,9 @@
  * removed after the last, with the lock held.
  */
 import type { JsonObject } from "../../lib/cni/types.ts";
+import { requireLock } from "../../lib/plugin/verb-lock.ts";
 import * as files from "../../lib/sys/files.ts";
-import { Lock } from "../../lib/sys/lock.ts";
+import type { Lock } from "../../lib/sys/lock.ts";
 import { toDeviceId } from "./device.ts";
 
 /** Compiled in, as in the Go plugin. */
@@ -73,7 +74,7 @@ export const sameAttachment = (a: RecordKey, b: RecordKey): boolean => fileName(
  */
 export function takeLock(): Lock {
 	files.makeDirectories(STATE_DIRECTORY, 0o700);
-	return Lock.require(LOCK_PATH, "moves of RDMA devices");
+	return requireLock(LOCK_PATH, "moves of RDMA devices");
 }
 
 /** Throws SystemError where no record could be written: a read-only or full file system, no permission. */

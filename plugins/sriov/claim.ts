@@ -9,8 +9,9 @@ import { getVfs, type VfSettings } from "../../lib/netlink/vf.ts";
 import { delegateDel } from "../../lib/plugin/delegate.ts";
 import type { Log } from "../../lib/plugin/log.ts";
 import { Sandbox } from "../../lib/plugin/sandbox.ts";
+import { requireLock } from "../../lib/plugin/verb-lock.ts";
 import { bootId } from "../../lib/sys/boot.ts";
-import { Lock } from "../../lib/sys/lock.ts";
+import type { Lock } from "../../lib/sys/lock.ts";
 import * as sys from "../../lib/sys/sys.ts";
 import { type Attachment, ipamOf } from "./config.ts";
 import {
@@ -32,7 +33,7 @@ import { readSettings, type VfPort } from "./settings.ts";
 /** Takes the VF's lock, which lasts until the end of the process at the latest. Throws CniError 11 after a minute. */
 export function takeLock(pci: string): Lock {
 	prepareState();
-	return Lock.require(lockPath(pci), `VF ${pci}`);
+	return requireLock(lockPath(pci), `VF ${pci}`);
 }
 
 /**
