@@ -1,6 +1,6 @@
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
-import { validatorVitePlugin } from "./scripts/validators.ts";
+import { validatorVitePlugin } from "./scripts/build/validators.ts";
 
 /** The tiers. `unit` is pure code; the others run programs, so they get time and run as root. */
 export default defineConfig({

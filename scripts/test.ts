@@ -69,6 +69,7 @@ async function lint(): Promise<Count> {
 		"types of tests and scripts": () => node("lint.log", "node_modules/typescript/bin/tsc", "-p", "test/tsconfig.json"),
 		"format and lint (biome)": () =>
 			execute("lint.log", join(root, "node_modules/.bin/biome"), ["ci", "--colors=off", "."]),
+		"who imports whom (rooms)": () => node("lint.log", "scripts/rooms.ts"),
 		"generated files are fresh": () => node("lint.log", "scripts/generate.ts", "--check"),
 		"Rust format (rustfmt)": () => cargo("fmt", "--check"),
 		"Rust lint (clippy)": () =>

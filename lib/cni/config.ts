@@ -1,14 +1,13 @@
 /**
  * A plugin's configuration: Go's keys folded, then held against the plugin's schema.
  *
- * The schema comes from the build as a small tree (scripts/validators.ts), which this walks.
+ * The schema comes from the build as a small tree (scripts/build/validators.ts), which this walks.
  */
-import { Code } from "./error.ts";
+import { CniError, Code } from "./error.ts";
 import { isObject } from "./json.ts";
 import { foldKeys } from "./keys.ts";
 import { excerpt } from "./quote.ts";
 import type { JsonObject, JsonValue } from "./types.ts";
-import { violationError } from "./violation.ts";
 
 /** What `validator:<name>` exports: a schema, as far as its values can be wrong. */
 export interface Validator {
@@ -40,10 +39,10 @@ export function loadConfig<T>(config: JsonObject, validator: Validator): T {
 }
 
 /** Where in a configuration. */
-export type Path = (string | number)[];
+type Path = (string | number)[];
 
 /** What a value must be: the end of that sentence. */
-export interface Rule {
+interface Rule {
 	readonly code: Code;
 	readonly text: string;
 	/** There is no value to quote. */
@@ -137,4 +136,23 @@ function hasType(value: JsonValue, type: NonNullable<Validator["type"]>): boolea
 		default:
 			return typeof value === type;
 	}
+}
+
+/** What is wrong, and where. */
+function violationError(config: JsonValue, path: Path, { code, text, missing }: Rule): CniError {
+	const place = formatPath(path);
+	if (missing) return new CniError(code, `${place} is missing`);
+	let value: unknown = config;
+	for (const key of path) value = (value as Record<string, unknown>)[key];
+	return new CniError(code, `${place} must be ${text}, not ${excerpt(value)}`);
+}
+
+/** `["ipam", "ranges", 0, 0, "subnet"]`: `ipam.ranges[0][0].subnet`. */
+function formatPath(path: Path): string {
+	let text = "";
+	for (const key of path) {
+		if (typeof key === "number") text += `[${key}]`;
+		else text += text === "" ? key : `.${key}`;
+	}
+	return text === "" ? "the configuration" : text;
 }

@@ -4,8 +4,8 @@
  * Source: containernetworking/cni v1.3.0, pkg/types/020, /040, /100. What is empty or 0 is left out as in Go; `interface`,
  * `table` and `scope` are pointers there, so their 0 stays.
  */
-import { as020, as040 } from "./result-render-old.ts";
-import type { CniInterface, CniIp, CniResult, CniRoute, JsonObject, JsonValue } from "./types.ts";
+import { CniError, Code } from "./error.ts";
+import type { CniDns, CniInterface, CniIp, CniResult, CniRoute, JsonObject, JsonValue } from "./types.ts";
 import { requireSupported } from "./version.ts";
 
 /** `result` in the shape of `cniVersion`. Throws code 7 where that version cannot hold it: 0.1.0 and 0.2.0 need an address. */
@@ -22,6 +22,65 @@ export function resultAsVersion(result: CniResult, cniVersion: string): JsonObje
 		default:
 			return as100(result, cniVersion);
 	}
+}
+
+/** One address per family, each with the routes of its family; the rest is dropped. */
+function as020(result: CniResult, cniVersion: string): JsonObject {
+	const ip4 = result.ips?.find((ip) => family(ip.address) === "4");
+	const ip6 = result.ips?.find((ip) => family(ip.address) === "6");
+	if (ip4 === undefined && ip6 === undefined) {
+		throw new CniError(
+			Code.invalidConfig,
+			"cannot convert: no valid IP addresses",
+			`cniVersion ${cniVersion} has no result without an address; 0.3.0 and later have`,
+		);
+	}
+	const side = (ip: CniIp | undefined, version: "4" | "6"): JsonObject | undefined =>
+		ip && {
+			...compact({ ip: ip.address, gateway: ip.gateway }),
+			...list(
+				"routes",
+				result.routes?.filter((route) => family(route.dst) === version),
+				({ dst, gw }) => compact({ dst, gw }),
+			),
+		};
+	return compact({ cniVersion, ip4: side(ip4, "4"), ip6: side(ip6, "6"), dns: dns040(result.dns) });
+}
+
+function as040(result: CniResult, cniVersion: string): JsonObject {
+	return {
+		cniVersion,
+		...list("interfaces", result.interfaces, ({ name, mac, sandbox }) => ({ name, ...compact({ mac, sandbox }) })),
+		...list("ips", result.ips, (ip) =>
+			compact({ version: family(ip.address), interface: ip.interface, address: ip.address, gateway: ip.gateway }),
+		),
+		...list("routes", result.routes, ({ dst, gw, mtu, advmss, priority, table, scope }) =>
+			compact({
+				dst,
+				gw,
+				mtu: mtu || undefined,
+				advmss: advmss || undefined,
+				priority: priority || undefined,
+				table,
+				scope,
+			}),
+		),
+		dns: dns040(result.dns),
+	};
+}
+
+function dns040(dns: CniDns | undefined): JsonObject {
+	return compact({
+		...strings("nameservers", dns?.nameservers),
+		domain: dns?.domain,
+		...strings("search", dns?.search),
+		...strings("options", dns?.options),
+	});
+}
+
+/** "4" or "6". Addresses are canonical: only IPv6 has a colon. */
+function family(address: string): "4" | "6" {
+	return address.includes(":") ? "6" : "4";
 }
 
 /** Keys sorted on every level: Go sends this one through a map. */
@@ -57,7 +116,7 @@ function as100(result: CniResult, cniVersion: string): JsonObject {
 }
 
 /** Without members that are undefined or "". */
-export function compact(members: { [key: string]: JsonValue | undefined }): JsonObject {
+function compact(members: { [key: string]: JsonValue | undefined }): JsonObject {
 	const object: JsonObject = {};
 	for (const key in members) {
 		const value = members[key];
@@ -66,7 +125,7 @@ export function compact(members: { [key: string]: JsonValue | undefined }): Json
 	return object;
 }
 
-export function list<T extends CniInterface | CniIp | CniRoute>(
+function list<T extends CniInterface | CniIp | CniRoute>(
 	key: string,
 	items: readonly T[] | undefined,
 	render: (item: T) => JsonObject,
@@ -74,6 +133,6 @@ export function list<T extends CniInterface | CniIp | CniRoute>(
 	return items === undefined || items.length === 0 ? {} : { [key]: items.map(render) };
 }
 
-export function strings(key: string, items: readonly string[] | undefined): JsonObject {
+function strings(key: string, items: readonly string[] | undefined): JsonObject {
 	return items === undefined || items.length === 0 ? {} : { [key]: [...items] };
 }

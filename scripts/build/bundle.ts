@@ -5,7 +5,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as esbuild from "esbuild";
-import { validatorPlugin } from "../validators.ts";
+import { validatorPlugin } from "./validators.ts";
 
 export interface PluginSource {
 	/** "host-local" */

@@ -6,7 +6,7 @@ import { loadConfig, type Validator } from "../../../lib/cni/config.ts";
 import { CniError } from "../../../lib/cni/error.ts";
 import { foldKeys } from "../../../lib/cni/keys.ts";
 import type { JsonObject, JsonValue } from "../../../lib/cni/types.ts";
-import { type JsonSchema, jsonSchema, pluginSchemas, toValidator } from "../../../scripts/validators.ts";
+import { type JsonSchema, jsonSchema, pluginSchemas, toValidator } from "../../../scripts/build/validators.ts";
 
 function failure(config: JsonObject, by: Validator = validator): [number, string] {
 	try {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
+import { jsonSchema, pluginSchemas, toValidator, validatorModule } from "../../../scripts/build/validators.ts";
 import { fieldTable, publishedSchema, withTables } from "../../../scripts/generate.ts";
-import { jsonSchema, pluginSchemas, toValidator, validatorModule } from "../../../scripts/validators.ts";
 
 describe("what follows from a schema", () => {
 	it("the validator has what can say no to a value, on every level", () => {

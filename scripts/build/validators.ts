@@ -9,10 +9,10 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import type * as esbuild from "esbuild";
 import { z } from "zod";
-import type { Validator } from "../lib/cni/config.ts";
-import type { JsonValue } from "../lib/cni/types.ts";
+import type { Validator } from "../../lib/cni/config.ts";
+import type { JsonValue } from "../../lib/cni/types.ts";
 
-const ROOT = join(import.meta.dirname, "..");
+const ROOT = join(import.meta.dirname, "../..");
 
 /** As much of a JSON Schema as our zod schemas make. */
 export interface JsonSchema {
