@@ -9,15 +9,9 @@ import { knownCidr } from "../netlink/address.ts";
 import type { Link, LinkIndex } from "../netlink/link.ts";
 import * as sys from "../sys/sys.ts";
 
-const AF_INET6 = 10;
-const AF_PACKET = 17;
-const SOCK_DGRAM = 2;
-const SOCK_RAW = 3;
 const IPPROTO_IPV6 = 41;
 const IPPROTO_ICMPV6 = 58;
 const IPV6_MULTICAST_HOPS = 18;
-const SOL_SOCKET = 1;
-const SO_BINDTODEVICE = 25;
 
 const ETH_P_ARP = 0x0806;
 const ETH_P_IP = 0x0800;
@@ -81,7 +75,7 @@ function sendGratuitousArp(link: Announcer, address: Ip): void {
 	packet.set(broadcast, 18);
 	packet.set(ip, 24);
 	// Protocol 0: the socket sends only, it need not take part in what comes in.
-	const fd = sys.socket(AF_PACKET, SOCK_DGRAM, 0);
+	const fd = sys.socket(sys.AF_PACKET, sys.SOCK_DGRAM, 0);
 	try {
 		sys.sendTo(fd, packet, 0, linkLayerAddress(link.index, broadcast));
 	} finally {
@@ -92,7 +86,7 @@ function sendGratuitousArp(link: Announcer, address: Ip): void {
 /** `struct sockaddr_ll` of linux/if_packet.h: family, protocol (network order), interface, type, packet type, length, address. */
 function linkLayerAddress(index: LinkIndex, mac: Mac): Uint8Array {
 	const bytes = new Uint8Array(20);
-	new Uint16Array(bytes.buffer)[0] = AF_PACKET;
+	new Uint16Array(bytes.buffer)[0] = sys.AF_PACKET;
 	new DataView(bytes.buffer).setUint16(2, ETH_P_ARP);
 	new Int32Array(bytes.buffer)[1] = index;
 	bytes[11] = mac.length;
@@ -110,9 +104,9 @@ function sendNeighborAdvertisement(link: Announcer, address: Ip): void {
 	// In units of 8 bytes: type, length and MAC.
 	packet[25] = 1;
 	packet.set(link.mac, 26);
-	const fd = sys.socket(AF_INET6, SOCK_RAW, IPPROTO_ICMPV6);
+	const fd = sys.socket(sys.AF_INET6, sys.SOCK_RAW, IPPROTO_ICMPV6);
 	try {
-		sys.setSocketOption(fd, SOL_SOCKET, SO_BINDTODEVICE, sys.encodeUtf8(link.name));
+		sys.setSocketOption(fd, sys.SOL_SOCKET, sys.SO_BINDTODEVICE, sys.encodeUtf8(link.name));
 		// Receivers drop neighbour discovery that has been through a router: the hop limit must have stayed at 255.
 		sys.setSocketOption(fd, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, 255);
 		sys.sendTo(fd, packet, 0, allNodesAddress(link.index));
@@ -124,7 +118,7 @@ function sendNeighborAdvertisement(link: Announcer, address: Ip): void {
 /** `struct sockaddr_in6` with ff02::1 and the interface as scope: family, port, flow, address, scope. */
 function allNodesAddress(index: LinkIndex): Uint8Array {
 	const bytes = new Uint8Array(28);
-	new Uint16Array(bytes.buffer)[0] = AF_INET6;
+	new Uint16Array(bytes.buffer)[0] = sys.AF_INET6;
 	bytes[8] = 0xff;
 	bytes[9] = 0x02;
 	bytes[23] = 1;

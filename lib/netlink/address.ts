@@ -5,8 +5,27 @@
  */
 import { type Family, formatIp, ipFromBytes, ipToBytes } from "../ip/address.ts";
 import { type Cidr, formatCidr, lastAddressOf, parseCidr } from "../ip/cidr.ts";
+import { AF_INET, AF_INET6 } from "../sys/sys.ts";
+import {
+	IFA_ADDRESS,
+	IFA_BROADCAST,
+	IFA_CACHEINFO,
+	IFA_F_NODAD,
+	IFA_F_OPTIMISTIC,
+	IFA_FLAGS,
+	IFA_LABEL,
+	IFA_LOCAL,
+	IFADDRMSG_BYTES,
+	NLM_F_ACK,
+	NLM_F_CREATE,
+	NLM_F_DUMP,
+	NLM_F_EXCL,
+	RTM_DELADDR,
+	RTM_GETADDR,
+	RTM_NEWADDR,
+} from "./constants.ts";
 import type { LinkIndex } from "./link.ts";
-import { type Message, MessageWriter, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL } from "./message.ts";
+import { type Message, MessageWriter } from "./message.ts";
 import type { NetlinkSocket, RequestName } from "./socket.ts";
 
 export interface LinkAddress {
@@ -35,26 +54,8 @@ export interface AddAddressOptions {
 	readonly optimistic?: boolean;
 }
 
-const RTM_NEWADDR = 20;
-const RTM_DELADDR = 21;
-const RTM_GETADDR = 22;
-
-const IFADDRMSG_BYTES = 8;
-const IFA_ADDRESS = 1;
-const IFA_LOCAL = 2;
-const IFA_LABEL = 3;
-const IFA_BROADCAST = 4;
-const IFA_CACHEINFO = 6;
-const IFA_FLAGS = 8;
-
-export const IFA_F_NODAD = 0x02;
-export const IFA_F_OPTIMISTIC = 0x04;
-export const IFA_F_DADFAILED = 0x08;
-export const IFA_F_TENTATIVE = 0x40;
 export const IFA_F_PERMANENT = 0x80;
 
-const AF_INET = 2;
-const AF_INET6 = 10;
 const FOR_EVER = 0xffffffff;
 
 /** AF_* of an address family. */

@@ -7,15 +7,37 @@
 import { formatMac, parseMac } from "../ip/mac.ts";
 import { isSystemError } from "../sys/sys.ts";
 import {
-	type Attributes,
-	type Message,
-	MessageWriter,
+	IFF_ALLMULTI,
+	IFF_PROMISC,
+	IFF_RUNNING,
+	IFF_UP,
+	IFINFOMSG_BYTES,
+	IFLA_ADDRESS,
+	IFLA_ALT_IFNAME,
+	IFLA_GROUP,
+	IFLA_IFALIAS,
+	IFLA_IFNAME,
+	IFLA_INFO_KIND,
+	IFLA_LINKINFO,
+	IFLA_MTU,
+	IFLA_NET_NS_FD,
+	IFLA_OPERSTATE,
+	IFLA_PARENT_DEV_NAME,
+	IFLA_PROP_LIST,
+	IFLA_TXQLEN,
+	IFNAME_MAX,
 	NLA_F_NESTED,
 	NLM_F_ACK,
 	NLM_F_CREATE,
 	NLM_F_DUMP,
 	NLM_F_EXCL,
-} from "./message.ts";
+	RTM_DELLINKPROP,
+	RTM_GETLINK,
+	RTM_NEWLINK,
+	RTM_NEWLINKPROP,
+	RTM_SETLINK,
+} from "./constants.ts";
+import { type Attributes, type Message, MessageWriter } from "./message.ts";
 import type { NetlinkSocket, RequestName } from "./socket.ts";
 
 /** Number of an interface within its network namespace, from 1; it may change when the interface moves to another. */
@@ -67,35 +89,6 @@ export interface LinkChange {
 	readonly promiscuous?: boolean;
 	readonly allMulticast?: boolean;
 }
-
-const RTM_NEWLINK = 16;
-const RTM_GETLINK = 18;
-const RTM_SETLINK = 19;
-const RTM_NEWLINKPROP = 108;
-const RTM_DELLINKPROP = 109;
-
-const IFLA_ADDRESS = 1;
-const IFLA_IFNAME = 3;
-const IFLA_MTU = 4;
-const IFLA_TXQLEN = 13;
-const IFLA_OPERSTATE = 16;
-const IFLA_LINKINFO = 18;
-const IFLA_IFALIAS = 20;
-const IFLA_GROUP = 27;
-const IFLA_NET_NS_FD = 28;
-const IFLA_PROP_LIST = 52;
-const IFLA_ALT_IFNAME = 53;
-const IFLA_PARENT_DEV_NAME = 56;
-const IFLA_INFO_KIND = 1;
-
-export const IFF_UP = 0x1;
-export const IFF_RUNNING = 0x40;
-export const IFF_PROMISC = 0x100;
-export const IFF_ALLMULTI = 0x200;
-
-/** Longest name of an interface, without its NUL (IFNAMSIZ - 1); longer ones are alternative names. */
-const IFNAME_MAX = 15;
-export const IFINFOMSG_BYTES = 16;
 
 const OPER_STATES: readonly OperState[] = [
 	"unknown",

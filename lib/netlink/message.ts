@@ -5,29 +5,9 @@
  * attribute starts at a multiple of 4 bytes.
  */
 import { decodeUtf8, encodeUtf8 } from "../sys/sys.ts";
+import { NLA_HDRLEN, NLA_TYPE_MASK, NLM_F_REQUEST, NLMSG_HDRLEN } from "./constants.ts";
 
-export const NLMSG_NOOP = 1;
-export const NLMSG_ERROR = 2;
-export const NLMSG_DONE = 3;
-
-export const NLM_F_REQUEST = 0x001;
 export const NLM_F_MULTI = 0x002;
-export const NLM_F_ACK = 0x004;
-export const NLM_F_DUMP_INTR = 0x010;
-/** NLM_F_ROOT | NLM_F_MATCH: all objects of a kind. */
-export const NLM_F_DUMP = 0x300;
-export const NLM_F_EXCL = 0x200;
-export const NLM_F_CREATE = 0x400;
-/** In an error message: the refused request is not repeated in it. */
-export const NLM_F_CAPPED = 0x100;
-/** In an error message: attributes (the kernel's own words) follow. */
-export const NLM_F_ACK_TLVS = 0x200;
-
-export const NLA_F_NESTED = 0x8000;
-const NLA_TYPE_MASK = 0x3fff;
-
-export const NLMSG_HDRLEN = 16;
-const NLA_HDRLEN = 4;
 
 const LITTLE_ENDIAN = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
 

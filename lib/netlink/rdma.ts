@@ -4,7 +4,18 @@
  * Wire format: rdma/rdma_netlink.h, client RDMA_NL_NLDEV. Messages have no fixed struct, attributes follow the header at once. The kernel
  * tells and changes only devices of the namespace that the socket was opened in (in exclusive mode; in shared mode all are in all).
  */
-import { type Message, MessageWriter, NLM_F_ACK, NLM_F_DUMP } from "./message.ts";
+import {
+	NLM_F_ACK,
+	NLM_F_DUMP,
+	RDMA_NLDEV_ATTR_DEV_INDEX,
+	RDMA_NLDEV_ATTR_DEV_NAME,
+	RDMA_NLDEV_CMD_GET,
+	RDMA_NLDEV_CMD_SET,
+	RDMA_NLDEV_CMD_SYS_GET,
+	RDMA_NLDEV_NET_NS_FD,
+	RDMA_NLDEV_SYS_ATTR_NETNS_MODE,
+} from "./constants.ts";
+import { type Message, MessageWriter } from "./message.ts";
 import type { NetlinkSocket } from "./socket.ts";
 
 /** Number of a device, unique on this machine; the same in every namespace, for as long as its driver is bound. */
@@ -15,20 +26,6 @@ export interface RdmaDevice {
 	/** Unique on this machine, whatever the namespace: "mlx5_0". */
 	readonly name: string;
 }
-
-const RDMA_NL_NLDEV = 5;
-const messageType = (command: number): number => (RDMA_NL_NLDEV << 10) | command;
-const RDMA_NLDEV_CMD_GET = messageType(1);
-const RDMA_NLDEV_CMD_SET = messageType(2);
-const RDMA_NLDEV_CMD_SYS_GET = messageType(6);
-
-const RDMA_NLDEV_ATTR_DEV_INDEX = 1;
-const RDMA_NLDEV_ATTR_DEV_NAME = 2;
-const RDMA_NLDEV_SYS_ATTR_NETNS_MODE = 66;
-const RDMA_NLDEV_NET_NS_FD = 68;
-
-/** IB_DEVICE_NAME_MAX - 1: the longest name of a device in bytes, without its NUL. */
-export const RDMA_NAME_MAX = 63;
 
 /**
  * Whether a device belongs to one namespace ("exclusive") or is seen in all ("shared"); undefined for a kernel without

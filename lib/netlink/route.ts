@@ -5,10 +5,36 @@
  */
 import { type Family, formatIp, ipFromBytes, ipToBytes, parseIp } from "../ip/address.ts";
 import { formatCidr } from "../ip/cidr.ts";
-import { isSystemError } from "../sys/sys.ts";
+import { AF_INET, AF_INET6, isSystemError } from "../sys/sys.ts";
 import { addressFamily, knownCidr } from "./address.ts";
+import {
+	NLM_F_ACK,
+	NLM_F_CREATE,
+	NLM_F_DUMP,
+	RT_SCOPE_NOWHERE,
+	RT_TABLE_MAIN,
+	RTA_DST,
+	RTA_GATEWAY,
+	RTA_METRICS,
+	RTA_MULTIPATH,
+	RTA_OIF,
+	RTA_PREFSRC,
+	RTA_PRIORITY,
+	RTA_TABLE,
+	RTA_VIA,
+	RTAX_ADVMSS,
+	RTAX_MTU,
+	RTM_DELROUTE,
+	RTM_F_CLONED,
+	RTM_GETROUTE,
+	RTM_NEWROUTE,
+	RTMSG_BYTES,
+	RTN_UNICAST,
+	RTNEXTHOP_BYTES,
+	RTPROT_BOOT,
+} from "./constants.ts";
 import type { LinkIndex } from "./link.ts";
-import { type Attributes, type Message, MessageWriter, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP } from "./message.ts";
+import { type Attributes, type Message, MessageWriter } from "./message.ts";
 import type { NetlinkSocket, RequestName } from "./socket.ts";
 
 /** A route over one interface. */
@@ -42,36 +68,6 @@ export interface Route extends Omit<RouteSpec, "linkIndex"> {
 	readonly protocol: number;
 	readonly prefSrc?: string;
 }
-
-export const RT_TABLE_MAIN = 254;
-
-const RTM_NEWROUTE = 24;
-const RTM_DELROUTE = 25;
-const RTM_GETROUTE = 26;
-
-const RTMSG_BYTES = 12;
-const RTNEXTHOP_BYTES = 8;
-const RTPROT_BOOT = 3;
-const RTN_UNICAST = 1;
-export const RT_SCOPE_LINK = 253;
-const RT_SCOPE_NOWHERE = 255;
-/** A copy that the kernel made of a route for one destination. */
-const RTM_F_CLONED = 0x200;
-
-const RTA_DST = 1;
-const RTA_OIF = 4;
-const RTA_GATEWAY = 5;
-const RTA_PRIORITY = 6;
-const RTA_PREFSRC = 7;
-const RTA_METRICS = 8;
-const RTA_MULTIPATH = 9;
-const RTA_TABLE = 15;
-const RTA_VIA = 18;
-const RTAX_MTU = 2;
-const RTAX_ADVMSS = 8;
-
-const AF_INET = 2;
-const AF_INET6 = 10;
 
 /**
  * Adds a route as the Go plugins do (vishvananda/netlink's RouteAddEcmp: NLM_F_CREATE and neither EXCL nor APPEND), with `mtu` and `advmss` in

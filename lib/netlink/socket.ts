@@ -5,11 +5,9 @@
  * unbound socket at its first send. NETLINK_CAP_ACK is not asked for: a refused request comes back in full, and it is small.
  */
 import * as sys from "../sys/sys.ts";
-import { EMSGSIZE, ETIMEDOUT, NetlinkError } from "./error.ts";
 import {
-	type Attributes,
-	type Message,
-	type MessageWriter,
+	NETLINK_EXT_ACK,
+	NETLINK_GET_STRICT_CHK,
 	NLM_F_ACK_TLVS,
 	NLM_F_CAPPED,
 	NLM_F_DUMP_INTR,
@@ -17,20 +15,11 @@ import {
 	NLMSG_ERROR,
 	NLMSG_HDRLEN,
 	NLMSG_NOOP,
-	splitMessages,
-} from "./message.ts";
-
-export const NETLINK_ROUTE = 0;
-export const NETLINK_RDMA = 20;
-
-const AF_NETLINK = 16;
-const SOCK_RAW = 3;
-const SOL_NETLINK = 270;
-const NETLINK_EXT_ACK = 11;
-const NETLINK_GET_STRICT_CHK = 12;
-const MSG_TRUNC = 0x20;
-const MSG_DONTWAIT = 0x40;
-const POLLIN = 1;
+	NLMSGERR_ATTR_MSG,
+	SOL_NETLINK,
+} from "./constants.ts";
+import { EMSGSIZE, ETIMEDOUT, NetlinkError } from "./error.ts";
+import { type Attributes, type Message, type MessageWriter, splitMessages } from "./message.ts";
 
 /**
  * Room for one datagram. A dump comes in pieces of at most 32 KiB; the one big answer is RTM_GETLINK of a PF with all its VFs, and
@@ -41,8 +30,6 @@ const DEADLINE_MS = 5000;
 /** How often a dump is started that the kernel calls inconsistent because something changed meanwhile. */
 const DUMP_TRIES = 5;
 const EVENTS_AT_ONCE = 100;
-
-const NLMSGERR_ATTR_MSG = 1;
 
 /** A request on its way: what it is called and what it is about, for errors. */
 export interface RequestName {
@@ -66,7 +53,7 @@ export class NetlinkSocket {
 
 	/** Opens a socket. Throws SystemError (EPROTONOSUPPORT: the kernel lacks this family). */
 	static open(protocol: number): NetlinkSocket {
-		const fd = sys.socket(AF_NETLINK, SOCK_RAW, protocol);
+		const fd = sys.socket(sys.AF_NETLINK, sys.SOCK_RAW, protocol);
 		const socket = new NetlinkSocket(fd);
 		socket.#setOption(NETLINK_EXT_ACK);
 		return socket;
@@ -74,12 +61,12 @@ export class NetlinkSocket {
 
 	/** Opens a socket that hears of changes: `groups` is the bit mask of `struct sockaddr_nl` (RTMGRP_LINK = 1, ...). */
 	static subscribe(protocol: number, groups: number): NetlinkSocket {
-		const fd = sys.socket(AF_NETLINK, SOCK_RAW, protocol);
+		const fd = sys.socket(sys.AF_NETLINK, sys.SOCK_RAW, protocol);
 		const socket = new NetlinkSocket(fd);
 		try {
 			// struct sockaddr_nl: family, padding, port (0: the kernel chooses), groups; in the byte order of the host.
 			const address = new Uint8Array(12);
-			new Uint16Array(address.buffer)[0] = AF_NETLINK;
+			new Uint16Array(address.buffer)[0] = sys.AF_NETLINK;
 			new Uint32Array(address.buffer)[2] = groups;
 			sys.bind(fd, address);
 		} catch (error) {
@@ -183,11 +170,11 @@ export class NetlinkSocket {
 	 * be lost, so they are only a reason to look.)
 	 */
 	waitForEvent(timeoutMs: number): boolean {
-		const [events] = sys.poll([{ fd: this.fd, events: POLLIN }], timeoutMs);
+		const [events] = sys.poll([{ fd: this.fd, events: sys.POLLIN }], timeoutMs);
 		if (events === 0) return false;
 		for (let event = 0; event < EVENTS_AT_ONCE; event++) {
 			try {
-				sys.receive(this.fd, 1, MSG_DONTWAIT | MSG_TRUNC);
+				sys.receive(this.fd, 1, sys.MSG_DONTWAIT | sys.MSG_TRUNC);
 			} catch (error) {
 				if (sys.isSystemError(error, "EAGAIN")) return true;
 				if (!sys.isSystemError(error, "ENOBUFS")) throw error;
@@ -225,7 +212,7 @@ export class NetlinkSocket {
 		let deadline = 0;
 		for (;;) {
 			try {
-				const received = sys.receive(this.fd, RECEIVE_BYTES, MSG_DONTWAIT | MSG_TRUNC);
+				const received = sys.receive(this.fd, RECEIVE_BYTES, sys.MSG_DONTWAIT | sys.MSG_TRUNC);
 				if (isFromKernel(received.address)) return received;
 				continue;
 			} catch (error) {
@@ -237,7 +224,7 @@ export class NetlinkSocket {
 				const text = `no answer from the kernel within ${DEADLINE_MS / 1000} s`;
 				throw new NetlinkError(name.request, name.subject, ETIMEDOUT, "", text);
 			}
-			sys.poll([{ fd: this.fd, events: POLLIN }], Math.ceil(deadline - now));
+			sys.poll([{ fd: this.fd, events: sys.POLLIN }], Math.ceil(deadline - now));
 		}
 	}
 }

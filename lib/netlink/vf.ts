@@ -5,8 +5,31 @@
  * of the VF. Nothing here knows about CNI.
  */
 import { formatMac } from "../ip/mac.ts";
-import { IFINFOMSG_BYTES, type LinkIndex, linkMessage, linkRequest, macBytes } from "./link.ts";
-import { type Attributes, type Message, type MessageWriter, NLM_F_ACK } from "./message.ts";
+import {
+	ETH_P_8021AD,
+	ETH_P_8021Q,
+	IFINFOMSG_BYTES,
+	IFLA_ADDRESS,
+	IFLA_EXT_MASK,
+	IFLA_VF_INFO,
+	IFLA_VF_LINK_STATE,
+	IFLA_VF_MAC,
+	IFLA_VF_RATE,
+	IFLA_VF_SPOOFCHK,
+	IFLA_VF_TRUST,
+	IFLA_VF_VLAN,
+	IFLA_VF_VLAN_INFO,
+	IFLA_VF_VLAN_LIST,
+	IFLA_VFINFO_LIST,
+	NLM_F_ACK,
+	RTEXT_FILTER_SKIP_STATS,
+	RTEXT_FILTER_VF,
+	RTM_GETLINK,
+	RTM_SETLINK,
+	VF_MAC_BYTES,
+} from "./constants.ts";
+import { type LinkIndex, linkMessage, linkRequest, macBytes } from "./link.ts";
+import type { Attributes, Message, MessageWriter } from "./message.ts";
 import type { NetlinkSocket } from "./socket.ts";
 
 /** Number of a VF on its PF, from 0. */
@@ -32,32 +55,8 @@ export interface VfSettings {
 	readonly linkState: "auto" | "enable" | "disable";
 }
 
-const RTM_GETLINK = 18;
-const RTM_SETLINK = 19;
-
-const IFLA_ADDRESS = 1;
-const IFLA_VFINFO_LIST = 22;
-const IFLA_EXT_MASK = 29;
-const RTEXT_FILTER_VF = 1;
-/** Without it the answer holds 8 counters for each VF; with many VFs it is then too long for its 16-bit length field. */
-const RTEXT_FILTER_SKIP_STATS = 8;
-
-const IFLA_VF_INFO = 1;
-const IFLA_VF_MAC = 1;
-const IFLA_VF_VLAN = 2;
-const IFLA_VF_SPOOFCHK = 4;
-const IFLA_VF_LINK_STATE = 5;
-const IFLA_VF_RATE = 6;
-const IFLA_VF_TRUST = 9;
-const IFLA_VF_VLAN_LIST = 12;
-const IFLA_VF_VLAN_INFO = 1;
-
-/** `mac` of `struct ifla_vf_mac` (MAX_ADDR_LEN). */
-const VF_MAC_BYTES = 32;
 /** What a driver that does not know leaves in a setting (-1). */
 const NOT_TOLD = 0xffffffff;
-const ETH_P_8021Q = 0x8100;
-const ETH_P_8021AD = 0x88a8;
 const LINK_STATES = ["auto", "enable", "disable"] as const;
 
 /**

@@ -7,16 +7,20 @@
 import { CniError, Code } from "../cni/error.ts";
 import type { CniIp, CniRoute } from "../cni/types.ts";
 import { parseIp } from "../ip/address.ts";
-import { addAddress, IFA_F_DADFAILED, IFA_F_TENTATIVE, knownCidr, listAddresses } from "../netlink/address.ts";
+import { addAddress, knownCidr, listAddresses } from "../netlink/address.ts";
+import {
+	IFA_F_DADFAILED,
+	IFA_F_TENTATIVE,
+	NETLINK_ROUTE,
+	RT_SCOPE_LINK,
+	RTMGRP_IPV6_IFADDR,
+	RTMGRP_LINK,
+} from "../netlink/constants.ts";
 import { getLinkByIndex, type Link, type LinkIndex, setLinkUp } from "../netlink/link.ts";
-import { addRoute, RT_SCOPE_LINK } from "../netlink/route.ts";
-import { NETLINK_ROUTE, NetlinkSocket } from "../netlink/socket.ts";
+import { addRoute } from "../netlink/route.ts";
+import { NetlinkSocket } from "../netlink/socket.ts";
 import * as sys from "../sys/sys.ts";
 import { readSysctlIfPresent, writeSysctl, writeSysctlIfPresent } from "../sys/sysctl.ts";
-
-/** Groups of linux/rtnetlink.h. */
-const RTMGRP_LINK = 0x1;
-const RTMGRP_IPV6_IFADDR = 0x100;
 
 const DAD_DEADLINE_MS = 5000;
 /** Events are a reason to look at once; this is how often we look without one, should one be lost. */

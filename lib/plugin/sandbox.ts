@@ -3,12 +3,9 @@
  */
 import { CniError, Code } from "../cni/error.ts";
 import { Netns, NotNetnsError } from "../linux/netns.ts";
-import { NETLINK_RDMA, NETLINK_ROUTE, NetlinkSocket } from "../netlink/socket.ts";
+import { NETLINK_RDMA, NETLINK_ROUTE } from "../netlink/constants.ts";
+import { NetlinkSocket } from "../netlink/socket.ts";
 import * as sys from "../sys/sys.ts";
-
-const SOL_SOCKET = 1;
-/** asm-generic/socket.h: the same number on x86-64 and arm64. */
-const SO_NETNS_COOKIE = 71;
 
 export class Sandbox {
 	readonly path: string;
@@ -62,7 +59,7 @@ export class Sandbox {
 	get identity(): string {
 		try {
 			const socket = this.#rdma ?? this.route;
-			const cookie = sys.getSocketOption(socket.fd, SOL_SOCKET, SO_NETNS_COOKIE, 8);
+			const cookie = sys.getSocketOption(socket.fd, sys.SOL_SOCKET, sys.SO_NETNS_COOKIE, 8);
 			return Array.from(cookie, (byte) => byte.toString(16).padStart(2, "0")).join("");
 		} catch (error) {
 			if (sys.isSystemError(error, "ENOPROTOOPT")) return "";

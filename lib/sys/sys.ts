@@ -1,5 +1,6 @@
 /**
- * The system calls: the only importer of the host's native module, and the numbers of <fcntl.h> and <sys/stat.h> that go with it.
+ * The system calls: the only importer of the host's native module, and the numbers of <fcntl.h>, <sys/stat.h>,
+ * <sys/socket.h> and <poll.h> that go with it.
  */
 export * from "native:sys";
 
@@ -21,6 +22,20 @@ export const O_NONBLOCK = 0o4000;
 export const LOCK_SH = 1;
 export const LOCK_EX = 2;
 export const LOCK_UN = 8;
+
+export const AF_INET = 2;
+export const AF_INET6 = 10;
+export const AF_NETLINK = 16;
+export const AF_PACKET = 17;
+export const SOCK_DGRAM = 2;
+export const SOCK_RAW = 3;
+export const MSG_TRUNC = 0x20;
+export const MSG_DONTWAIT = 0x40;
+export const POLLIN = 1;
+/** asm-generic/socket.h: the same numbers on x86-64 and arm64. */
+export const SOL_SOCKET = 1;
+export const SO_BINDTODEVICE = 25;
+export const SO_NETNS_COOKIE = 71;
 
 const S_IFMT = 0o170000;
 const S_IFDIR = 0o040000;

@@ -3,7 +3,6 @@
  *
  * Keys are paths below /proc/sys, with slashes: "net/ipv6/conf/eth0.5/disable_ipv6" (interface names may have dots).
  */
-
 import { readText, readTextIfPresent, writeExisting } from "./files.ts";
 import * as sys from "./sys.ts";
 

@@ -6,7 +6,7 @@ import { parseCniArgs } from "../../lib/cni/args.ts";
 import { loadConfig } from "../../lib/cni/config.ts";
 import { CniError, Code } from "../../lib/cni/error.ts";
 import type { Request } from "../../lib/cni/types.ts";
-import { RDMA_NAME_MAX } from "../../lib/netlink/rdma.ts";
+import { RDMA_NAME_MAX } from "../../lib/netlink/constants.ts";
 import { toDeviceId } from "./device.ts";
 import type { RdmaConfig } from "./schema.ts";
 

@@ -3,8 +3,9 @@
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
 import type { CniInterface, CniResult } from "../../lib/cni/types.ts";
+import { NETLINK_ROUTE } from "../../lib/netlink/constants.ts";
 import { getLinkByName, type Link, listLinks } from "../../lib/netlink/link.ts";
-import { NETLINK_ROUTE, NetlinkSocket } from "../../lib/netlink/socket.ts";
+import { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import { getVfs } from "../../lib/netlink/vf.ts";
 import type { Sandbox } from "../../lib/plugin/sandbox.ts";
 import { listIfPresent, readLinkIfPresent } from "../../lib/sys/files.ts";

@@ -2,9 +2,10 @@
  * Giving an RDMA device back: DEL, GC, the undo of a failed ADD, and the healing of a device whose pod is gone are all this.
  */
 import { Netns } from "../../lib/linux/netns.ts";
+import { NETLINK_RDMA } from "../../lib/netlink/constants.ts";
 import { NetlinkError } from "../../lib/netlink/error.ts";
 import { listRdmaDevices, type RdmaDevice, renameRdmaDevice } from "../../lib/netlink/rdma.ts";
-import { NETLINK_RDMA, NetlinkSocket } from "../../lib/netlink/socket.ts";
+import { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import type { Log } from "../../lib/plugin/log.ts";
 import { Sandbox } from "../../lib/plugin/sandbox.ts";
 import * as sys from "../../lib/sys/sys.ts";

@@ -2,8 +2,9 @@
  * The RDMA subsystem of this node.
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
+import { NETLINK_RDMA } from "../../lib/netlink/constants.ts";
 import { getRdmaNetnsMode } from "../../lib/netlink/rdma.ts";
-import { NETLINK_RDMA, NetlinkSocket } from "../../lib/netlink/socket.ts";
+import { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import * as sys from "../../lib/sys/sys.ts";
 import type { RdmaConfig } from "./schema.ts";
 

@@ -1,12 +1,12 @@
 /**
  * CHECK: is everything still as ADD left it? Each difference has its sentence.
  */
-
 import { CniError, Code } from "../../lib/cni/error.ts";
 import { parsePrevResult } from "../../lib/cni/result.ts";
 import type { CniResult, Request } from "../../lib/cni/types.ts";
+import { NETLINK_ROUTE } from "../../lib/netlink/constants.ts";
 import { getLinkByName } from "../../lib/netlink/link.ts";
-import { NETLINK_ROUTE, NetlinkSocket } from "../../lib/netlink/socket.ts";
+import { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import type { VfSettings } from "../../lib/netlink/vf.ts";
 import { checkAddresses, checkRoutes } from "../../lib/plugin/attached.ts";
 import { delegateCheck } from "../../lib/plugin/delegate.ts";

@@ -3,7 +3,8 @@
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
 import type { JsonObject, Request } from "../../lib/cni/types.ts";
-import { IFF_ALLMULTI, IFF_PROMISC, type Link } from "../../lib/netlink/link.ts";
+import { IFF_ALLMULTI, IFF_PROMISC } from "../../lib/netlink/constants.ts";
+import type { Link } from "../../lib/netlink/link.ts";
 import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import { getVfs, type VfSettings } from "../../lib/netlink/vf.ts";
 import { delegateDel } from "../../lib/plugin/delegate.ts";

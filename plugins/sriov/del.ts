@@ -4,7 +4,8 @@
 import { CniError, Code } from "../../lib/cni/error.ts";
 import { attempt, throwTogether } from "../../lib/cni/failures.ts";
 import type { Request } from "../../lib/cni/types.ts";
-import { NETLINK_ROUTE, NetlinkSocket } from "../../lib/netlink/socket.ts";
+import { NETLINK_ROUTE } from "../../lib/netlink/constants.ts";
+import { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import { delegateDel } from "../../lib/plugin/delegate.ts";
 import type { Log } from "../../lib/plugin/log.ts";
 import { takeLock } from "./claim.ts";

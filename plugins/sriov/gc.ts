@@ -3,7 +3,8 @@
  */
 import { attempt, throwTogether } from "../../lib/cni/failures.ts";
 import type { Request, ValidAttachment } from "../../lib/cni/types.ts";
-import { NETLINK_ROUTE, NetlinkSocket } from "../../lib/netlink/socket.ts";
+import { NETLINK_ROUTE } from "../../lib/netlink/constants.ts";
+import { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import { delegateGc } from "../../lib/plugin/delegate.ts";
 import type { Log } from "../../lib/plugin/log.ts";
 import { takeLock } from "./claim.ts";

@@ -3,13 +3,12 @@
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
 import type { Netns } from "../../lib/linux/netns.ts";
+import { IFF_ALLMULTI, IFF_PROMISC } from "../../lib/netlink/constants.ts";
 import { NetlinkError } from "../../lib/netlink/error.ts";
 import {
 	addAltName,
 	getLinkByIndex,
 	getLinkByName,
-	IFF_ALLMULTI,
-	IFF_PROMISC,
 	type Link,
 	type LinkIndex,
 	listLinks,

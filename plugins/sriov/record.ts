@@ -8,7 +8,6 @@
  * Order: marker, record, then the first change; back: device, record, marker. So every record of ours has a marker, and
  * a VF whose marker is stale is one that some record may still tell how to restore.
  */
-
 import { isPciAddress } from "../../lib/linux/pci.ts";
 import * as files from "../../lib/sys/files.ts";
 import * as sys from "../../lib/sys/sys.ts";

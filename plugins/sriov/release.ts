@@ -1,7 +1,6 @@
 /**
  * Giving a VF back: DEL, GC, the undo of a failed ADD, and the healing of a VF whose pod is gone are all this.
  */
-
 import { Netns } from "../../lib/linux/netns.ts";
 import * as pci from "../../lib/linux/pci.ts";
 import type { Link } from "../../lib/netlink/link.ts";

@@ -4,7 +4,8 @@
 import { CniError, Code } from "../../lib/cni/error.ts";
 import type { Request } from "../../lib/cni/types.ts";
 import * as pci from "../../lib/linux/pci.ts";
-import { NETLINK_ROUTE, NetlinkSocket } from "../../lib/netlink/socket.ts";
+import { NETLINK_ROUTE } from "../../lib/netlink/constants.ts";
+import { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import { delegateStatus } from "../../lib/plugin/delegate.ts";
 import { isSystemError } from "../../lib/sys/sys.ts";
 import { ipamOf, pciAddressIfAny, strictConfig } from "./config.ts";

@@ -1,7 +1,6 @@
 /**
  * Pods of the demo, attached and detached by cnitool: a client of the real libcni, as container runtimes are.
  */
-
 import type { Machine } from "../../test/lab/machine.ts";
 import { peer } from "../../test/lab/peers.ts";
 import { binaries } from "../../test/lab/pods.ts";

@@ -1,4 +1,5 @@
 import { beforeAll, beforeEach, expect, test, vi } from "vitest";
+import { NETLINK_RDMA } from "../../../lib/netlink/constants.ts";
 import {
 	getRdmaNetnsMode,
 	listRdmaDevices,
@@ -6,7 +7,7 @@ import {
 	type RdmaIndex,
 	renameRdmaDevice,
 } from "../../../lib/netlink/rdma.ts";
-import { NETLINK_RDMA, NetlinkSocket } from "../../../lib/netlink/socket.ts";
+import { NetlinkSocket } from "../../../lib/netlink/socket.ts";
 import { errorBody, fakeKernel } from "./fake-kernel.ts";
 import { compileVectors } from "./kernel-vectors.ts";
 

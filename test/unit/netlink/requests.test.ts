@@ -1,5 +1,6 @@
 import { beforeAll, beforeEach, expect, test, vi } from "vitest";
 import { addAddress, deleteAddress } from "../../../lib/netlink/address.ts";
+import { NETLINK_ROUTE } from "../../../lib/netlink/constants.ts";
 import {
 	addAltName,
 	getLinkByIndex,
@@ -13,7 +14,7 @@ import {
 	setLinkUp,
 } from "../../../lib/netlink/link.ts";
 import { addRoute, deleteRoute } from "../../../lib/netlink/route.ts";
-import { NETLINK_ROUTE, NetlinkSocket } from "../../../lib/netlink/socket.ts";
+import { NetlinkSocket } from "../../../lib/netlink/socket.ts";
 import { getVf, getVfs, setVf, type VfIndex } from "../../../lib/netlink/vf.ts";
 import { errorBody, fakeKernel } from "./fake-kernel.ts";
 import { compileVectors } from "./kernel-vectors.ts";

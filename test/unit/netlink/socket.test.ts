@@ -1,8 +1,9 @@
 import { beforeEach, expect, test, vi } from "vitest";
+import { NETLINK_ROUTE } from "../../../lib/netlink/constants.ts";
 import { NetlinkError } from "../../../lib/netlink/error.ts";
 import { type LinkIndex, linkMessage, setLinkUp } from "../../../lib/netlink/link.ts";
 import type { Message, MessageWriter } from "../../../lib/netlink/message.ts";
-import { NETLINK_ROUTE, NetlinkSocket } from "../../../lib/netlink/socket.ts";
+import { NetlinkSocket } from "../../../lib/netlink/socket.ts";
 import { errorBody, fakeKernel, messageAttribute } from "./fake-kernel.ts";
 
 vi.mock("native:sys", async (original) => (await import("./fake-kernel.ts")).nativeModule(await original<object>()));

@@ -1,6 +1,7 @@
 import { expect, test, vi } from "vitest";
+import { NETLINK_ROUTE } from "../../../lib/netlink/constants.ts";
 import type { LinkIndex } from "../../../lib/netlink/link.ts";
-import { NETLINK_ROUTE, NetlinkSocket } from "../../../lib/netlink/socket.ts";
+import { NetlinkSocket } from "../../../lib/netlink/socket.ts";
 import type { VfIndex } from "../../../lib/netlink/vf.ts";
 import { restoreSettings } from "../../../plugins/sriov/settings.ts";
 import { fakeKernel } from "../netlink/fake-kernel.ts";
