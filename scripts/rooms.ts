@@ -26,7 +26,7 @@ export const ROOMS: readonly Room[] = [
 	{
 		folder: "plugins/*",
 		what: "main plugins: `main.ts`, `schema.ts` and `config.ts`, a file for each verb, and files named after what they share",
-		uses: ["lib/plugin", "lib/cni", "lib/linux", "lib/netlink", "lib/ip", "lib/sys", "validator:*", "zod"],
+		uses: ["lib/state", "lib/plugin", "lib/cni", "lib/linux", "lib/netlink", "lib/ip", "lib/sys", "validator:*", "zod"],
 	},
 	{
 		folder: "ipam/*",
@@ -34,6 +34,11 @@ export const ROOMS: readonly Room[] = [
 		uses: ["ipam", "lib/plugin", "lib/cni", "lib/linux", "lib/netlink", "lib/ip", "lib/sys", "validator:*", "zod"],
 	},
 	{ folder: "ipam", what: "fields that IPAM configurations share", uses: ["lib/cni", "lib/ip", "zod"] },
+	{
+		folder: "lib/state",
+		what: "records of attachments: a folder of them, what a damaged one says, whether its sandbox is still there",
+		uses: ["lib/plugin", "lib/cni", "lib/sys"],
+	},
 	{
 		folder: "lib/plugin",
 		what: "what plugins share: process entry, delegation, undo, log, locks of verbs, the pod's side, addresses and routes on an interface",

@@ -13,6 +13,7 @@
  * - `earlier`: lines as in `c<n>` of what is held since an earlier boot; only where there is such.
  */
 import { parseIp } from "../../lib/ip/address.ts";
+import { bootId } from "../../lib/sys/boot.ts";
 import {
 	listIfPresent,
 	makeDirectories,
@@ -187,11 +188,6 @@ export class Index {
 function bootFolders(store: string): string[] {
 	const folder = privateDirectory(store);
 	return (listIfPresent(folder) ?? []).filter(isBootId).map((name) => `${folder}/${name}`);
-}
-
-/** The kernel's random name of this boot. */
-function bootId(): string {
-	return sys.decodeUtf8(sys.readFile("/proc/sys/kernel/random/boot_id", 64)).trim();
 }
 
 const isBootId = (name: string): boolean => /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(name);

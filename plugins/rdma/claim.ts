@@ -6,7 +6,8 @@ import type { CniResult, Request } from "../../lib/cni/types.ts";
 import { listRdmaDevices, type RdmaDevice } from "../../lib/netlink/rdma.ts";
 import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import type { Log } from "../../lib/plugin/log.ts";
-import { Sandbox } from "../../lib/plugin/sandbox.ts";
+import type { Sandbox } from "../../lib/plugin/sandbox.ts";
+import { isAlive } from "../../lib/state/liveness.ts";
 import { type Attachment, fillName } from "./config.ts";
 import { namesOnHost, requireOne, uverbsOf } from "./device.ts";
 import { refuseSoftwareInterface } from "./interface.ts";
@@ -24,7 +25,7 @@ export function requireFree(key: RecordKey, deviceId: string, sandbox: Sandbox, 
 	if (namesOnHost(deviceId).length === 0) refuseSoftwareInterface(sandbox, previous);
 	requireOne(deviceId, holder && describe(holder));
 	for (const record of records) {
-		// Its own record, with the device on the host, is that of an ADD that was killed.
+		// Its own record, with the device on the host, is that of an ADD that was killed. Go's tell no sandbox: with the device on the host there is none.
 		if (!sameAttachment(record, key) && isAlive(record)) {
 			throw new CniError(
 				Code.tryAgain,
@@ -37,12 +38,6 @@ export function requireFree(key: RecordKey, deviceId: string, sandbox: Sandbox, 
 }
 
 const describe = ({ containerId, ifName }: RecordKey): string => `container ${containerId}, interface ${ifName}`;
-
-/** Go's records tell no sandbox; the device is at home, so that it has none. */
-function isAlive({ netns, netnsIdentity }: RdmaRecord): boolean {
-	using sandbox = Sandbox.openIfAlive(netns);
-	return sandbox !== undefined && (netnsIdentity === "" || sandbox.identity === netnsIdentity);
-}
 
 /** Writes down what the device is now and who gets it. From here on DEL can put everything back. */
 export function claim(

@@ -5,17 +5,19 @@
  * added: <network>-<container>-<ifname>, JSON. Ours have one key more, `berth`. A record is written before the first change and
  * removed after the last, with the lock held.
  */
-import type { JsonObject } from "../../lib/cni/types.ts";
+import type { JsonObject, JsonValue } from "../../lib/cni/types.ts";
 import { requireLock } from "../../lib/plugin/verb-lock.ts";
+import { RecordFolder } from "../../lib/state/folder.ts";
+import { number, object, parseObject, parseTruncated, text } from "../../lib/state/json.ts";
 import * as files from "../../lib/sys/files.ts";
 import type { Lock } from "../../lib/sys/lock.ts";
 import { toDeviceId } from "./device.ts";
 
 /** Compiled in, as in the Go plugin. */
-export const STATE_DIRECTORY = "/var/lib/cni/rdma";
-const LOCK_PATH = `${STATE_DIRECTORY}/move.lock`;
+const records = new RecordFolder("/var/lib/cni/rdma");
+const LOCK_PATH = `${records.path}/move.lock`;
 /** Where a record is written before it gets its name: one file, for the holder of the lock. */
-const TEMPORARY = `${STATE_DIRECTORY}/.record.tmp`;
+const TEMPORARY = `${records.path}/.record.tmp`;
 
 export interface QosSettings {
 	/** Default RoCE type of service of RDMA-CM. Undefined: not known, or not offered by the kernel. */
@@ -63,8 +65,6 @@ export const attachmentOf = ({ network, containerId, ifName }: RecordKey): Recor
 });
 
 const fileName = (key: RecordKey): string => `${key.network}-${key.containerId}-${key.ifName}`;
-const path = (key: RecordKey): string => `${STATE_DIRECTORY}/${fileName(key)}`;
-
 export const sameAttachment = (a: RecordKey, b: RecordKey): boolean => fileName(a) === fileName(b);
 
 /**
@@ -73,23 +73,23 @@ export const sameAttachment = (a: RecordKey, b: RecordKey): boolean => fileName(
  * number; and with the device's record read under it, no two verbs work on one device.
  */
 export function takeLock(): Lock {
-	files.makeDirectories(STATE_DIRECTORY, 0o700);
+	records.prepare();
 	return requireLock(LOCK_PATH, "moves of RDMA devices");
 }
 
-/** Throws SystemError where no record could be written: a read-only or full file system, no permission. */
+/** Throws SystemError where no record could be written. */
 export function requireWritable(): void {
-	files.makeDirectories(STATE_DIRECTORY, 0o700);
-	files.requireWritable(STATE_DIRECTORY);
+	records.requireWritable();
 }
 
 export function writeRecord(record: RdmaRecord): void {
-	files.writeAtomic(path(record), JSON.stringify(toJson(record)), 0o600, TEMPORARY);
+	records.write(fileName(record), JSON.stringify(toJson(record)), TEMPORARY);
 }
 
 /** Removes a record, and what a process left that was killed while it wrote one. The caller holds the lock. */
 export function removeRecord(key: RecordKey): void {
-	files.removeWritten(path(key), TEMPORARY);
+	records.remove(fileName(key));
+	removeTemporary();
 }
 
 /** Removes the latter alone. The caller holds the lock. */
@@ -99,7 +99,7 @@ export function removeTemporary(): void {
 
 /** The record of an attachment, with what is left of it; undefined where there is none. */
 export function readRecord(key: RecordKey): RdmaRecord | undefined {
-	const text = files.readTextIfPresent(path(key));
+	const text = records.read(fileName(key));
 	return text === undefined ? undefined : parseRecord(text, key);
 }
 
@@ -110,13 +110,8 @@ export function emptyRecord(key: RecordKey): RdmaRecord {
 
 /** All records, of any network; those that were cut off with what is left of them. */
 export function listRecords(): RdmaRecord[] {
-	const records: RdmaRecord[] = [];
-	for (const name of files.listIfPresent(STATE_DIRECTORY) ?? []) {
-		const key = keyOf(name);
-		const record = key && readRecord(key);
-		if (record !== undefined) records.push(record);
-	}
-	return records;
+	const keys = records.names().flatMap((name) => keyOf(name) ?? []);
+	return keys.flatMap((key) => readRecord(key) ?? []);
 }
 
 /**
@@ -126,7 +121,7 @@ export function listRecords(): RdmaRecord[] {
 function keyOf(name: string): RecordKey | undefined {
 	const first = name.indexOf("-");
 	const last = name.lastIndexOf("-");
-	if (name.startsWith(".") || first <= 0 || last <= first) return undefined;
+	if (first <= 0 || last <= first) return undefined;
 	return { network: name.slice(0, first), containerId: name.slice(first + 1, last), ifName: name.slice(last + 1) };
 }
 
@@ -158,16 +153,16 @@ const qosToJson = ({ tos, trafficClass }: QosSettings): JsonObject => ({ tos: to
 /** Reads what is there: the Go plugin does not write its files in one step, so that they may be cut off anywhere. */
 function parseRecord(json: string, key: RecordKey): RdmaRecord {
 	const whole = parseObject(json);
-	const member = (name: string): string => (whole === undefined ? salvage(json, name) : text(whole[name]));
+	const told = whole ?? parseTruncated(json);
 	const own = object(whole?.berth);
 	return {
 		network: text(own?.network) || key.network,
 		containerId: text(own?.containerID) || key.containerId,
 		ifName: text(own?.ifname) || key.ifName,
 		own: own !== undefined,
-		deviceId: toDeviceId(member("deviceID")) ?? "",
-		hostName: member("sandboxRdmaDevName"),
-		podName: member("containerRdmaDevName"),
+		deviceId: toDeviceId(text(told.deviceID)) ?? "",
+		hostName: text(told.sandboxRdmaDevName),
+		podName: text(told.containerRdmaDevName),
 		netns: text(own?.netns),
 		netnsIdentity: text(own?.netnsIdentity),
 		uverbs: number(own?.uverbs),
@@ -177,29 +172,7 @@ function parseRecord(json: string, key: RecordKey): RdmaRecord {
 	};
 }
 
-/** A text member of a record that was cut off after it. Names of devices need no escapes in JSON. */
-function salvage(json: string, name: string): string {
-	const start = json.indexOf(`"${name}":"`);
-	if (start < 0) return "";
-	const from = start + name.length + 4;
-	const end = json.indexOf('"', from);
-	return end < 0 ? "" : json.slice(from, end);
-}
-
-function qosOf(value: unknown): QosSettings {
+function qosOf(value: JsonValue | undefined): QosSettings {
 	const qos = object(value);
 	return qos === undefined ? NO_QOS : { tos: number(qos.tos), trafficClass: number(qos.tc) };
-}
-
-const text = (value: unknown): string => (typeof value === "string" ? value : "");
-const number = (value: unknown): number | undefined => (typeof value === "number" ? value : undefined);
-const object = (value: unknown): JsonObject | undefined =>
-	typeof value === "object" && value !== null && !Array.isArray(value) ? (value as JsonObject) : undefined;
-
-function parseObject(json: string): JsonObject | undefined {
-	try {
-		return object(JSON.parse(json));
-	} catch {
-		return undefined;
-	}
 }

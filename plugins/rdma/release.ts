@@ -7,7 +7,8 @@ import { NetlinkError } from "../../lib/netlink/error.ts";
 import { listRdmaDevices, type RdmaDevice, renameRdmaDevice } from "../../lib/netlink/rdma.ts";
 import { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import type { Log } from "../../lib/plugin/log.ts";
-import { Sandbox } from "../../lib/plugin/sandbox.ts";
+import type { Sandbox } from "../../lib/plugin/sandbox.ts";
+import { openSandboxOf } from "../../lib/state/liveness.ts";
 import * as sys from "../../lib/sys/sys.ts";
 import { namesAnywhere, namesOnHost } from "./device.ts";
 import { move } from "./move.ts";
@@ -46,7 +47,7 @@ const isAnother = (each: RdmaRecord, record: RdmaRecord): boolean =>
 function bringHome(record: RdmaRecord, netns: string, log: Log): boolean {
 	let name = nameAtHome(record);
 	if (name === undefined) {
-		using sandbox = openOwn(record, netns);
+		using sandbox = openSandboxOf(record, netns || record.netns);
 		if (sandbox !== undefined) takeHome(sandbox, record, log);
 		// Nothing is known that would have to be put back: then it may come home by itself.
 		name = sandbox === undefined && record.hostName !== "" ? awaitHome(record) : nameAtHome(record);
@@ -65,14 +66,6 @@ function bringHome(record: RdmaRecord, netns: string, log: Log): boolean {
 function nameAtHome({ deviceId, hostName, podName }: RdmaRecord): string | undefined {
 	const names = namesOnHost(deviceId);
 	return names.find((name) => name === podName) ?? names.find((name) => name === hostName) ?? names[0];
-}
-
-/** The pod's namespace, if it is still the one that it was: its path may have been given to another. */
-function openOwn(record: RdmaRecord, netns: string): Sandbox | undefined {
-	const sandbox = Sandbox.openIfAlive(netns || record.netns);
-	if (sandbox === undefined || record.netnsIdentity === "" || sandbox.identity === record.netnsIdentity) return sandbox;
-	sandbox[Symbol.dispose]();
-	return undefined;
 }
 
 function takeHome(sandbox: Sandbox, record: RdmaRecord, log: Log): void {

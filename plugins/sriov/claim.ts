@@ -9,8 +9,9 @@ import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import { getVfs, type VfSettings } from "../../lib/netlink/vf.ts";
 import { delegateDel } from "../../lib/plugin/delegate.ts";
 import type { Log } from "../../lib/plugin/log.ts";
-import { Sandbox } from "../../lib/plugin/sandbox.ts";
+import type { Sandbox } from "../../lib/plugin/sandbox.ts";
 import { requireLock } from "../../lib/plugin/verb-lock.ts";
+import { isAlive, isOfEarlierBoot } from "../../lib/state/liveness.ts";
 import { bootId } from "../../lib/sys/boot.ts";
 import type { Lock } from "../../lib/sys/lock.ts";
 import * as sys from "../../lib/sys/sys.ts";
@@ -25,9 +26,10 @@ import {
 	removeMarker,
 	writeMarker,
 	writeRecord,
+	writtenMs,
 } from "./record.ts";
 import type { VfRecord } from "./record-format.ts";
-import { isOfEarlierBoot, release } from "./release.ts";
+import { release } from "./release.ts";
 import { salvageAll } from "./salvage.ts";
 import { readSettings, type VfPort } from "./settings.ts";
 
@@ -48,10 +50,10 @@ export function requireFree(request: Request, host: NetlinkSocket, pci: string, 
 	const records = recordsOf(pci);
 	const owner =
 		marker === undefined
-			? records.find((record) => isAlive(record.netns, record))
+			? records.find((record) => hasOwner(record.netns, record))
 			: records.find((record) => record.netns === marker || record.netns === "");
 	const sandbox = marker ?? owner?.netns ?? "";
-	if (isAlive(sandbox, owner)) {
+	if (hasOwner(sandbox, owner)) {
 		const who = owner === undefined ? "" : ` (container ${owner.containerId}, interface ${owner.ifName})`;
 		throw new CniError(Code.tryAgain, `pci address ${pci} is already allocated to sandbox ${sandbox}${who}`);
 	}
@@ -87,13 +89,9 @@ function releaseAddressesOf({ containerId, ifName, network, config }: VfRecord, 
 }
 
 /** Whether the sandbox at `netns` is there, and still the one that the record is of (unknown in Go's). */
-function isAlive(netns: string, record: VfRecord | undefined): boolean {
-	using sandbox = Sandbox.openIfAlive(netns);
-	if (sandbox === undefined || record === undefined) return sandbox !== undefined;
-	// Identities begin anew at each boot.
-	if (isOfEarlierBoot(record)) return false;
-	return record.netnsIdentity === "" || sandbox.identity === record.netnsIdentity;
-}
+const hasOwner = (netns: string, record: VfRecord | undefined): boolean =>
+	isAlive(record ?? { netns, netnsIdentity: "" }, netns) &&
+	(record === undefined || !isOfEarlierBoot(record, () => writtenMs(record)));
 
 /** Writes down what the VF is now and who gets it: marker, then record. From here on DEL can put everything back. */
 export function claim(

@@ -7,6 +7,7 @@ import { NETLINK_ROUTE } from "../../lib/netlink/constants.ts";
 import { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import { delegateGc } from "../../lib/plugin/delegate.ts";
 import type { Log } from "../../lib/plugin/log.ts";
+import { parseTruncated, text } from "../../lib/state/json.ts";
 import { takeLock } from "./claim.ts";
 import { ipamOf, looseConfig } from "./config.ts";
 import { openLog } from "./log.ts";
@@ -21,9 +22,9 @@ import {
 	removeMarker,
 	removeRecord,
 } from "./record.ts";
-import { text, type VfRecord } from "./record-format.ts";
+import type { VfRecord } from "./record-format.ts";
 import { release } from "./release.ts";
-import { damagedPci, parseCutOff, salvage } from "./salvage.ts";
+import { damagedPci, salvage } from "./salvage.ts";
 import type { SriovConfig } from "./schema.ts";
 
 /** Gives back every VF of this network whose attachment is not valid. Goes on after errors, and tells of all of them. */
@@ -53,7 +54,7 @@ function collectInvalid(
 		if (record.network === network && isInvalid(record)) attempt(failures, () => collect(record, log));
 	}
 	for (const damaged of listDamaged()) {
-		if (text(parseCutOff(damaged.text).name) !== network || !isInvalid(damaged)) continue;
+		if (text(parseTruncated(damaged.text).name) !== network || !isInvalid(damaged)) continue;
 		attempt(failures, () => collectDamaged(damaged, network, config, log));
 	}
 	const known = new Set(listRecords().map(({ pci }) => pci));

@@ -2,9 +2,10 @@
  * The text of a record: that of the Go plugin (sriov-cni v2.10.0), its configuration with `OrigVfState` in it, so that either can delete
  * what the other added. Ours has one key more, `berth`.
  */
-import type { JsonObject } from "../../lib/cni/types.ts";
+import type { JsonObject, JsonValue } from "../../lib/cni/types.ts";
 import { parseMac } from "../../lib/ip/mac.ts";
 import type { VfSettings } from "../../lib/netlink/vf.ts";
+import { number, object, parseObject, text } from "../../lib/state/json.ts";
 import type { SriovConfig } from "./schema.ts";
 
 /** What the VF was before ADD. */
@@ -126,13 +127,7 @@ function formatOriginal(record: VfRecord): JsonObject {
 	};
 }
 
-export const text = (value: unknown): string => (typeof value === "string" ? value : "");
-export const number = (value: unknown): number => (typeof value === "number" ? value : 0);
-/** A file that is whole may still hold anything. */
-const macOrNone = (value: unknown): string => (parseMac(text(value)) === undefined ? "" : text(value));
-export const object = (value: unknown): JsonObject | undefined =>
-	typeof value === "object" && value !== null && !Array.isArray(value) ? (value as JsonObject) : undefined;
-
+const macOrNone = (value: JsonValue | undefined): string => (parseMac(text(value)) === undefined ? "" : text(value));
 /** Undefined for anything that is not a whole record: state files may be cut off (Go does not write them atomically). */
 export function parseRecord(json: string, containerId: string, ifName: string): VfRecord | undefined {
 	const record = parseObject(json);
@@ -148,7 +143,7 @@ export function parseRecord(json: string, containerId: string, ifName: string): 
 		network: text(record.name),
 		pci: text(record.deviceID),
 		pfName: text(record.Master),
-		vfIndex: number(record.VFID),
+		vfIndex: number(record.VFID) ?? 0,
 		original: { netdev: parseNetdev(go, own, text(record.deviceID)), settings: parseSettings(go, own) },
 		config: record as unknown as SriovConfig,
 		requestedMac: text(record.MAC) || undefined,
@@ -163,7 +158,7 @@ export function parseNetdev(go: JsonObject, own: JsonObject | undefined, pci: st
 	return {
 		name,
 		mac: macOrNone(go.EffectiveMAC),
-		mtu: number(go.MTU),
+		mtu: number(go.MTU) ?? 0,
 		altNames: Array.isArray(altNames) ? altNames.map(text) : undefined,
 		up: netdev?.up === true,
 		promiscuous: netdev?.promiscuous === true,
@@ -183,21 +178,13 @@ export function parseSettings(go: JsonObject, own: JsonObject | undefined): VfSe
 		told !== undefined && told[ownKey] === null ? undefined : go[goKey] === true;
 	return {
 		mac: macOrNone(go.AdminMAC),
-		vlan: number(go.Vlan),
-		vlanQos: number(go.VlanQoS),
+		vlan: number(go.Vlan) ?? 0,
+		vlanQos: number(go.VlanQoS) ?? 0,
 		vlanProto: number(go.VlanProto) === PROTO_NUMBERS["802.1ad"] ? "802.1ad" : "802.1q",
-		minTxRate: number(go.MinTxRate),
-		maxTxRate: number(go.MaxTxRate),
+		minTxRate: number(go.MinTxRate) ?? 0,
+		maxTxRate: number(go.MaxTxRate) ?? 0,
 		spoofCheck: flag("SpoofChk", "spoofchk"),
 		trust: flag("Trust", "trust"),
-		linkState: LINK_STATES[number(go.LinkState)] ?? "auto",
+		linkState: LINK_STATES[number(go.LinkState) ?? 0] ?? "auto",
 	};
-}
-
-function parseObject(json: string): JsonObject | undefined {
-	try {
-		return object(JSON.parse(json));
-	} catch {
-		return undefined;
-	}
 }

@@ -9,19 +9,17 @@
  * a VF whose marker is stale is one that some record may still tell how to restore.
  */
 import { isPciAddress } from "../../lib/linux/pci.ts";
+import { RecordFolder } from "../../lib/state/folder.ts";
 import * as files from "../../lib/sys/files.ts";
-import * as sys from "../../lib/sys/sys.ts";
 import { formatRecord, parseRecord, type VfRecord } from "./record-format.ts";
 
 /** Compiled in, as in the Go plugin. */
-export const STATE_DIRECTORY = "/var/lib/cni/sriov";
-const MARKER_DIRECTORY = `${STATE_DIRECTORY}/pci`;
+const records = new RecordFolder("/var/lib/cni/sriov");
+const MARKER_DIRECTORY = `${records.path}/pci`;
 const LOCK_DIRECTORY = `${MARKER_DIRECTORY}/vf_lock`;
 
 /** Name of an attachment's record. Two attachments may have the same: a dash may be part of either name. */
 export const recordName = (containerId: string, ifName: string): string => `${containerId}-${ifName}`;
-const recordPath = (containerId: string, ifName: string): string =>
-	`${STATE_DIRECTORY}/${recordName(containerId, ifName)}`;
 const markerPath = (pci: string): string => `${MARKER_DIRECTORY}/${pci}`;
 /** Where marker and record are written before they get their names: one file for each VF, written by the holder of its lock. */
 const temporaryPath = (pci: string): string => `${MARKER_DIRECTORY}/.${pci}.tmp`;
@@ -33,7 +31,7 @@ export function prepareState(): void {
 /** Throws SystemError where no record could be written: a read-only or full file system, no permission. */
 export function requireWritable(): void {
 	prepareState();
-	files.requireWritable(STATE_DIRECTORY);
+	records.requireWritable();
 }
 
 /** Same file as the Go plugin's. */
@@ -61,11 +59,10 @@ export function listMarked(): string[] {
 }
 
 export function writeRecord(record: VfRecord): void {
-	const path = recordPath(record.containerId, record.ifName);
-	files.writeAtomic(path, formatRecord(record), 0o600, temporaryPath(record.pci));
+	records.write(recordName(record.containerId, record.ifName), formatRecord(record), temporaryPath(record.pci));
 }
 export function removeRecord(record: { containerId: string; ifName: string }): void {
-	files.removeIfPresent(recordPath(record.containerId, record.ifName));
+	records.remove(recordName(record.containerId, record.ifName));
 }
 
 /** The record of an attachment: undefined where there is none, "damaged" where its file cannot be understood. */
@@ -77,18 +74,18 @@ export function readRecord(containerId: string, ifName: string): VfRecord | "dam
 
 /** The record that has the name of this attachment's, which may be another's. */
 export function readNamed(containerId: string, ifName: string): VfRecord | "damaged" | undefined {
-	const text = files.readTextIfPresent(recordPath(containerId, ifName));
+	const text = records.read(recordName(containerId, ifName));
 	return text === undefined ? undefined : (parseRecord(text, containerId, ifName) ?? "damaged");
 }
 
 /** The text of a damaged record, as far as it goes; "" for none. */
 export function readDamagedRecord(containerId: string, ifName: string): string {
-	return files.readTextIfPresent(recordPath(containerId, ifName)) ?? "";
+	return records.read(recordName(containerId, ifName)) ?? "";
 }
 
 /** When the record was written, in ms since 1970; now where it is gone. */
 export function writtenMs({ containerId, ifName }: { containerId: string; ifName: string }): number {
-	return files.statIfPresent(recordPath(containerId, ifName))?.mtimeMs ?? sys.realtimeMs();
+	return records.writtenMs(recordName(containerId, ifName));
 }
 
 /** All records that can be read, of any network. */
@@ -108,24 +105,21 @@ export function listDamaged(): DamagedRecord[] {
 
 function readAll(): (DamagedRecord & { record: VfRecord | undefined })[] {
 	const all: (DamagedRecord & { record: VfRecord | undefined })[] = [];
-	for (const name of listRecordNames()) {
+	for (const name of records.names()) {
 		// Ours says inside which container and interface it is; for Go's the last dash is the best guess.
 		const dash = name.lastIndexOf("-");
 		const [containerId, ifName] = [name.slice(0, dash), name.slice(dash + 1)];
-		const text = files.readTextIfPresent(`${STATE_DIRECTORY}/${name}`);
+		const text = records.read(name);
 		if (text !== undefined) all.push({ containerId, ifName, text, record: parseRecord(text, containerId, ifName) });
 	}
 	return all;
 }
 
-const listRecordNames = (): string[] =>
-	(files.listIfPresent(STATE_DIRECTORY) ?? []).filter((name) => name.lastIndexOf("-") > 0 && !name.startsWith("."));
-
 /** Whether some record may be of a VF without a marker, told by their numbers alone: records are many, and rarely one is. */
-export const hasUnmarkedRecord = (): boolean => listRecordNames().length > listMarked().length;
+export const hasUnmarkedRecord = (): boolean => records.names().length > listMarked().length;
 
 /** The records of a VF, the newest first: what an older one says of the VF's original state is nearer to the truth. */
 export function recordsOf(pci: string): VfRecord[] {
-	const records = listRecords().filter((record) => record.pci === pci);
-	return records.length < 2 ? records : records.sort((a, b) => writtenMs(b) - writtenMs(a));
+	const found = listRecords().filter((record) => record.pci === pci);
+	return found.length < 2 ? found : found.sort((a, b) => writtenMs(b) - writtenMs(a));
 }

@@ -7,7 +7,7 @@ import type { Link } from "../../lib/netlink/link.ts";
 import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import type { Log } from "../../lib/plugin/log.ts";
 import { Sandbox } from "../../lib/plugin/sandbox.ts";
-import { bootId, bootTimeMs } from "../../lib/sys/boot.ts";
+import { isOfEarlierBoot, openSandboxOf } from "../../lib/state/liveness.ts";
 import { awaitNetdevOnHost, findPortIfAny, makesNetdev, netdevOnHost } from "./device.ts";
 import { removeDeviceInfoTemporary } from "./device-info.ts";
 import { addAltNames, correctName, netdevInPod, restoreRest, takeHome } from "./netdev.ts";
@@ -30,7 +30,7 @@ export function release(host: NetlinkSocket, record: VfRecord, netns: string, lo
 		removeRecord(record);
 		return true;
 	}
-	if (isOfEarlierBoot(record)) {
+	if (isOfEarlierBoot(record, () => writtenMs(record))) {
 		// The VFs of this boot are others, even if they have the same addresses: nothing of the old ones is left to restore.
 		log.info(`the record of VF ${record.pci} is from before the last boot`);
 	} else {
@@ -42,11 +42,6 @@ export function release(host: NetlinkSocket, record: VfRecord, netns: string, lo
 	removeRecord(record);
 	if (holder !== undefined) removeMarker(record.pci);
 	return true;
-}
-
-/** Go's records do not say of which boot they are, but their files are older than it. */
-export function isOfEarlierBoot(record: VfRecord): boolean {
-	return record.bootId === "" ? writtenMs(record) < bootTimeMs() : record.bootId !== bootId();
 }
 
 /**
@@ -114,9 +109,8 @@ function bringHome(
 ): Link | undefined {
 	let atHome = netdevOnHost(host, record.pci);
 	if (atHome === undefined) {
-		using opened = Sandbox.openIfAlive(netns);
 		// The path of a dead sandbox may be that of another by now, whose interfaces are none of our business.
-		const sandbox = opened !== undefined && isSandboxOf(record, opened) ? opened : undefined;
+		using sandbox = openSandboxOf(record, netns);
 		const inPod = sandbox && netdevInPod(sandbox, original.parentDevice, record.ifName);
 		if (sandbox !== undefined && inPod !== undefined) {
 			using hostNetns = Netns.current();
@@ -139,6 +133,3 @@ function bringHome(
 	failures.minor.push(...correctName(host, atHome, original));
 	return netdevOnHost(host, record.pci);
 }
-
-const isSandboxOf = (record: VfRecord, sandbox: Sandbox): boolean =>
-	record.netnsIdentity === "" || sandbox.identity === record.netnsIdentity;

@@ -1,14 +1,15 @@
 /**
  * What a damaged record still says. Go writes its records in place, so a full disk or a power failure can cut one off anywhere.
  */
-import type { JsonObject, JsonValue } from "../../lib/cni/types.ts";
+import type { JsonObject } from "../../lib/cni/types.ts";
 import { driver, isPciAddress, isUserspaceDriver } from "../../lib/linux/pci.ts";
 import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import { getVf, type VfSettings } from "../../lib/netlink/vf.ts";
+import { object, parseTruncated, text } from "../../lib/state/json.ts";
 import { findPortIfAny, netdevOnHost } from "./device.ts";
 import { SOME_NAME } from "./netdev.ts";
 import { listDamaged, readDamagedRecord } from "./record.ts";
-import { object, parseNetdev, parseSettings, text, type VfRecord } from "./record-format.ts";
+import { parseNetdev, parseSettings, type VfRecord } from "./record-format.ts";
 import type { SriovConfig } from "./schema.ts";
 
 /** Whose record it is. */
@@ -25,7 +26,7 @@ interface Owner {
  */
 export function salvage(host: NetlinkSocket, owner: Owner, given: Partial<SriovConfig>, pci: string): VfRecord {
 	const { containerId, ifName, network } = owner;
-	const told = parseCutOff(readDamagedRecord(containerId, ifName));
+	const told = parseTruncated(readDamagedRecord(containerId, ifName));
 	const config = { name: network, ...given, ...(told as Partial<SriovConfig>) };
 	const go = object(told.OrigVfState) ?? {};
 	const own = object(told.berth);
@@ -56,13 +57,13 @@ export function salvage(host: NetlinkSocket, owner: Owner, given: Partial<SriovC
 export function salvageAll(host: NetlinkSocket, pci: string): VfRecord[] {
 	const ofVf = listDamaged().filter((each) => damagedPci(each.text) === pci);
 	return ofVf.map(({ containerId, ifName, text: json }) =>
-		salvage(host, { containerId, ifName, network: text(parseCutOff(json).name) }, {}, pci),
+		salvage(host, { containerId, ifName, network: text(parseTruncated(json).name) }, {}, pci),
 	);
 }
 
 /** PCI address of the VF that the text of a damaged record is about, if that is left of it. */
 export function damagedPci(json: string): string | undefined {
-	const told = parseCutOff(json);
+	const told = parseTruncated(json);
 	const own = object(told.berth);
 	const known = [told.deviceID, own?.deviceID, object(own?.netdev)?.parentDevice].map(text);
 	return known.find(isPciAddress);
@@ -103,30 +104,4 @@ function knownSettings(go: JsonObject, own: JsonObject | undefined): Partial<VfS
 	if (all === undefined) return {};
 	const known = Object.entries(GO_SETTINGS).filter(([key, field]) => key in go && all[field] !== undefined);
 	return Object.fromEntries(known.map(([, field]) => [field, all[field]]));
-}
-
-/** The members that are whole of a JSON object that was cut off; none of anything else. */
-export function parseCutOff(json: string): JsonObject {
-	const open: string[] = [];
-	let whole = "";
-	let inString = false;
-	for (let at = 0; at < json.length; at++) {
-		const char = json[at]!;
-		if (inString) {
-			if (char === "\\") at++;
-			else if (char === '"') inString = false;
-			continue;
-		}
-		if (char === '"') inString = true;
-		else if (char === "{" || char === "[") open.push(char === "{" ? "}" : "]");
-		else if (char === "}" || char === "]") open.pop();
-		// Up to a comma everything is whole, and so it is after a bracket.
-		else if (char !== ",") continue;
-		if (!inString) whole = json.slice(0, char === "," ? at : at + 1) + open.toReversed().join("");
-	}
-	try {
-		return object(JSON.parse(whole) as JsonValue) ?? {};
-	} catch {
-		return {};
-	}
 }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { VfIndex } from "../../../lib/netlink/vf.ts";
+import { parseTruncated } from "../../../lib/state/json.ts";
 import { formatRecord, parseRecord, type VfRecord } from "../../../plugins/sriov/record-format.ts";
-import { parseCutOff } from "../../../plugins/sriov/salvage.ts";
 
 const record: VfRecord = {
 	containerId: "c1",
@@ -71,23 +71,23 @@ describe("a record that was cut off", () => {
 
 	test("at any byte says nothing that the whole one does not say", () => {
 		for (let length = 0; length < text.length; length++) {
-			const part = parseCutOff(text.slice(0, length));
+			const part = parseTruncated(text.slice(0, length));
 			expect(isPart(part, whole), `${length}: ${JSON.stringify(part)}`).toBe(true);
 			expect(parseRecord(text.slice(0, length), "c1", "net1"), `${length}`).toBeUndefined();
 		}
-		expect(parseCutOff(text)).toEqual(whole);
+		expect(parseTruncated(text)).toEqual(whole);
 	});
 
 	test("after a member still says that member", () => {
 		const cut = text.indexOf('"HostIFName":"eth5",') + '"HostIFName":"eth5",'.length;
-		expect(parseCutOff(text.slice(0, cut))).toEqual({ OrigVfState: { HostIFName: "eth5" } });
-		expect(parseCutOff(text.slice(0, text.indexOf('"cniVersion"')))).toEqual({
+		expect(parseTruncated(text.slice(0, cut))).toEqual({ OrigVfState: { HostIFName: "eth5" } });
+		expect(parseTruncated(text.slice(0, text.indexOf('"cniVersion"')))).toEqual({
 			OrigVfState: whole.OrigVfState,
 			berth: whole.berth,
 		});
 	});
 
 	test.each(["", "nonsense", "{", "[1,2", '"text', "\u0000\u0000", "{]", "null"])("%j says nothing", (nonsense) => {
-		expect(parseCutOff(nonsense)).toEqual({});
+		expect(parseTruncated(nonsense)).toEqual({});
 	});
 });

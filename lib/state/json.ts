@@ -1,0 +1,55 @@
+/**
+ * What a record says, also one that is damaged: the Go plugins write their records in place, so a full disk or a power failure can
+ * truncate one anywhere, and a file that is whole may still hold anything.
+ */
+import { isObject } from "../cni/json.ts";
+import type { JsonObject, JsonValue } from "../cni/types.ts";
+
+/** A JSON object; undefined for anything else. */
+export function parseObject(json: string): JsonObject | undefined {
+	try {
+		return object(JSON.parse(json));
+	} catch {
+		return undefined;
+	}
+}
+
+/** The members that are whole of a JSON object that was truncated; none of anything else. */
+export function parseTruncated(json: string): JsonObject {
+	const open: string[] = [];
+	let whole = "";
+	let inString = false;
+	/** The string that is being read is a member's value, or an item: whole with its closing quote. */
+	let isValue = false;
+	for (let at = 0; at < json.length; at++) {
+		const char = json[at]!;
+		if (inString) {
+			if (char === "\\") at++;
+			if (char !== '"') continue;
+			inString = false;
+			if (!isValue) continue;
+		} else if (char === '"') {
+			inString = true;
+			continue;
+		} else if (char === ":") {
+			isValue = true;
+			continue;
+		} else if (char === "{" || char === "[") {
+			open.push(char === "{" ? "}" : "]");
+			isValue = char === "[";
+		} else if (char === "}" || char === "]") {
+			open.pop();
+			isValue = open.at(-1) === "]";
+		} else if (char === ",") {
+			isValue = open.at(-1) === "]";
+		} else continue;
+		// Up to a comma everything is whole, and so it is after a bracket and after a value's quote.
+		whole = json.slice(0, char === "," ? at : at + 1) + open.toReversed().join("");
+	}
+	return parseObject(whole) ?? {};
+}
+
+export const text = (value: JsonValue | undefined): string => (typeof value === "string" ? value : "");
+export const number = (value: JsonValue | undefined): number | undefined =>
+	typeof value === "number" ? value : undefined;
+export const object = (value: JsonValue | undefined): JsonObject | undefined => (isObject(value) ? value : undefined);

@@ -1,0 +1,36 @@
+/**
+ * Whether the sandbox that a record is of is still there: a path may lead to another namespace by now, and nothing of a pod outlives a boot.
+ */
+import { Sandbox } from "../plugin/sandbox.ts";
+import { bootId, bootTimeMs } from "../sys/boot.ts";
+
+/** A sandbox as a record has it. */
+export interface RecordedSandbox {
+	/** CNI_NETNS of ADD; "" in a record of Go's. */
+	readonly netns: string;
+	/** `Sandbox.identity` of ADD; "" where it is not known. */
+	readonly netnsIdentity: string;
+}
+
+/** Whether `sandbox` is the one of the record: it is, where the record does not tell. */
+export const isSandboxOf = ({ netnsIdentity }: RecordedSandbox, sandbox: Sandbox): boolean =>
+	netnsIdentity === "" || sandbox.identity === netnsIdentity;
+
+/** The sandbox of the record, found at `path`; undefined where it is gone, or another has its path. The caller closes it. */
+export function openSandboxOf(record: RecordedSandbox, path: string): Sandbox | undefined {
+	const sandbox = Sandbox.openIfAlive(path);
+	if (sandbox === undefined || isSandboxOf(record, sandbox)) return sandbox;
+	sandbox[Symbol.dispose]();
+	return undefined;
+}
+
+/** Whether the sandbox of the record is at `path`, its own unless another is given. */
+export function isAlive(record: RecordedSandbox, path = record.netns): boolean {
+	using sandbox = openSandboxOf(record, path);
+	return sandbox !== undefined;
+}
+
+/** Whether a record is from before the running boot. One that does not say of which it is ("", Go's) is, if its file is older. */
+export function isOfEarlierBoot(record: { readonly bootId: string }, writtenMs: () => number): boolean {
+	return record.bootId === "" ? writtenMs() < bootTimeMs() : record.bootId !== bootId();
+}
