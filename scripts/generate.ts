@@ -1,10 +1,11 @@
 /**
  * Writes what follows from the plugins' folders and their zod schemas: commands/plugins.ts, lib/cni/validator.d.ts,
- * schemas/<name>.schema.json, the tables of fields in docs/<name>.md and the floor plan in docs/architecture.md.
+ * schemas/<name>.schema.json, the tables of fields in docs/<name>.md, the table of VF settings in docs/sriov.md and the floor plan in docs/architecture.md.
  * With --check it writes nothing and fails with a list when a file is not as it would be written.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { FIELDS, groupOf, nameOf, SETTINGS, shown } from "../plugins/sriov/vf-settings.ts";
 import { findPlugins } from "./build/bundle.ts";
 import { type JsonSchema, jsonSchema, LIBRARY_SCHEMAS, pluginSchemas, type SchemaSource } from "./build/validators.ts";
 import { planPicture, planTable } from "./rooms.ts";
@@ -77,6 +78,30 @@ export function withTables(page: string, tables: ReadonlyMap<string, string>): s
 	});
 }
 
+/** The VF settings of the sriov plugin, as its table has them. */
+function settingsTable(): string {
+	const rows = FIELDS.map((field) => {
+		const { key, goKey, needsPf, default: initial } = SETTINGS[field];
+		const others = groupOf(field).filter((each) => each !== field);
+		const together = others.map((each) => `\`${nameOf(each)}\``).join(", ") || "-";
+		const shownDefault = initial === undefined ? "-" : `\`${shown(initial)}\``;
+		return `| \`${key}\` | ${shownDefault} | ${together} | \`${goKey}\` | ${needsPf ? "no" : "yes"} |`;
+	});
+	return [
+		"| Setting | Default | One to the kernel with | In `OrigVfState` | Without a PF |",
+		"|---|---|---|---|---|",
+		...rows,
+	].join("\n");
+}
+
+/** A page with the table of VF settings put between `<!-- vf-settings -->` and `<!-- /vf-settings -->`. */
+function withSettings(page: string): string {
+	return page.replace(
+		/(<!-- vf-settings -->\n)[\s\S]*?(<!-- \/vf-settings -->)/,
+		(_, open, close) => `${open}${settingsTable()}\n${close}`,
+	);
+}
+
 /** A page with the floor plan put between `<!-- rooms -->` and `<!-- /rooms -->`. */
 function withPlan(page: string): string {
 	const plan = `${planPicture()}\n\n${planTable()}\n`;
@@ -134,7 +159,10 @@ async function generated(): Promise<Map<string, string>> {
 		tables.set(source.name, fieldTable(await jsonSchema(source)));
 	}
 	for (const page of listIfPresent("docs").filter((name) => name.endsWith(".md"))) {
-		files.set(`docs/${page}`, withPlan(withTables(readFileSync(join(ROOT, "docs", page), "utf8"), tables)));
+		files.set(
+			`docs/${page}`,
+			withPlan(withSettings(withTables(readFileSync(join(ROOT, "docs", page), "utf8"), tables))),
+		);
 	}
 	return files;
 }

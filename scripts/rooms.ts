@@ -68,7 +68,7 @@ export const ROOMS: readonly Room[] = [
 	{
 		folder: "scripts",
 		what: "what people run: build, generate, demo, test, bench, rooms",
-		uses: ["scripts/*", "test/lab", "lib/cni", "node:*"],
+		uses: ["scripts/*", "test/lab", "plugins/*", "lib/cni", "node:*"],
 	},
 	{ folder: "scripts/bench", what: "measurements and their report", uses: ["scripts/build", "test/lab", "node:*"] },
 	{ folder: "scripts/demonstration", what: "the demo's parts", uses: ["test/lab", "node:*"] },

@@ -177,7 +177,9 @@ function onOff(setting: number): boolean | undefined {
 export function setVf(socket: NetlinkSocket, pf: LinkIndex, index: VfIndex, settings: Partial<VfSettings>): void {
 	const message = linkMessage(RTM_SETLINK, NLM_F_ACK, pf);
 	const list = message.begin(IFLA_VFINFO_LIST);
-	const { mac, vlan, vlanQos, vlanProto, minTxRate, maxTxRate, spoofCheck, trust, linkState } = settings;
+	const { mac, vlan, vlanQos, vlanProto, minTxRate, maxTxRate, spoofCheck, trust, linkState, ...rest } = settings;
+	// A setting that is not sent here does not compile.
+	rest satisfies Record<string, never>;
 	if (vlan !== undefined) writeVlan(message, index, vlan, vlanQos ?? 0, vlanProto ?? "802.1q");
 	else if (vlanQos !== undefined || vlanProto !== undefined) {
 		throw new TypeError("vlanQos and vlanProto cannot be set without vlan");

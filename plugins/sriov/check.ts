@@ -15,7 +15,8 @@ import { loadAttachment } from "./config.ts";
 import { findPort } from "./device.ts";
 import { readRecord } from "./record.ts";
 import type { VfRecord } from "./record-format.ts";
-import { differing, FIELD_NAMES, readSettings, shown, type VfPort } from "./settings.ts";
+import { differing, readSettings, type VfPort } from "./settings.ts";
+import { nameOf, shown } from "./vf-settings.ts";
 
 const failed = (sentence: string): CniError => new CniError(Code.checkFailed, sentence);
 
@@ -51,8 +52,9 @@ function checkSettings(host: NetlinkSocket, port: VfPort, wanted: Partial<VfSett
 	const now = readSettings(host, port);
 	const field = differing(now, wanted).find((each) => now[each] !== undefined);
 	if (field === undefined) return;
-	const name = FIELD_NAMES.find(([each]) => each === field)?.[1];
-	throw failed(`${name} of VF ${port.vf} of PF ${port.pfName} is ${shown(now[field])}, not ${shown(wanted[field])}`);
+	throw failed(
+		`${nameOf(field)} of VF ${port.vf} of PF ${port.pfName} is ${shown(now[field])}, not ${shown(wanted[field])}`,
+	);
 }
 
 /** The netdev in the pod, its addresses and its routes against what ADD answered. */

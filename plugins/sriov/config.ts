@@ -13,6 +13,7 @@ import { isPciAddress } from "../../lib/linux/pci.ts";
 import type { VfSettings } from "../../lib/netlink/vf.ts";
 import { requireDeviceInfoPath } from "./device-info.ts";
 import type { SriovConfig } from "./schema.ts";
+import { settingsOf } from "./vf-settings.ts";
 
 /** An attachment as the user wants it. What is undefined stays as the VF has it. */
 export interface Attachment {
@@ -38,10 +39,13 @@ export function loadAttachment(request: Request): Attachment {
 	const mac = requestedMac(request, config);
 	const { CNIDeviceInfoFile: deviceInfo } = config.runtimeConfig ?? {};
 	if (deviceInfo) requireDeviceInfoPath(deviceInfo);
+	const pci = pciAddress(config);
+	requireVlan(config);
+	requireRates(config);
 	return {
 		config,
-		pci: pciAddress(config),
-		settings: { ...vlanSettings(config), ...(mac === undefined ? {} : { mac }), ...otherSettings(config) },
+		pci,
+		settings: { ...settingsOf(config), ...(mac !== undefined && { mac }) },
 		mac,
 		mtu: config.mtu,
 		ipam: ipamOf(config),
@@ -93,8 +97,7 @@ function pciAddress(config: SriovConfig): string {
 }
 
 /** Rules of the Go plugin: QoS and protocol only beside a VLAN, and other than their defaults only beside one that is not 0. */
-function vlanSettings(config: SriovConfig): Partial<VfSettings> {
-	const { vlan, vlanQoS, vlanProto } = config;
+function requireVlan({ vlan, vlanQoS, vlanProto }: SriovConfig): void {
 	const proto = vlanProto?.toLowerCase();
 	if (proto !== undefined && proto !== "802.1q" && proto !== "802.1ad") {
 		throw new CniError(Code.invalidConfig, `vlanProto "${vlanProto}" must be "802.1q" or "802.1ad"`);
@@ -102,7 +105,6 @@ function vlanSettings(config: SriovConfig): Partial<VfSettings> {
 	if (vlan === undefined) {
 		if (vlanQoS !== undefined) throw new CniError(Code.invalidConfig, `vlanQoS ${vlanQoS} needs vlan to be set`);
 		if (proto !== undefined) throw new CniError(Code.invalidConfig, `vlanProto "${vlanProto}" needs vlan to be set`);
-		return {};
 	}
 	if (vlan === 0 && (vlanQoS ?? 0) !== 0) {
 		throw new CniError(Code.invalidConfig, `vlanQoS ${vlanQoS} needs a vlan other than 0`);
@@ -110,21 +112,11 @@ function vlanSettings(config: SriovConfig): Partial<VfSettings> {
 	if (vlan === 0 && proto === "802.1ad") {
 		throw new CniError(Code.invalidConfig, `vlanProto "${vlanProto}" needs a vlan other than 0`);
 	}
-	return { vlan, vlanQos: vlanQoS ?? 0, vlanProto: proto ?? "802.1q" };
 }
 
-function otherSettings(config: SriovConfig): Partial<VfSettings> {
-	const { min_tx_rate: minTxRate, max_tx_rate: maxTxRate, spoofchk, trust, link_state: linkState } = config;
-	if (minTxRate !== undefined && maxTxRate !== undefined && maxTxRate !== 0 && minTxRate > maxTxRate) {
-		throw new CniError(Code.invalidConfig, `min_tx_rate ${minTxRate} is above max_tx_rate ${maxTxRate}`);
-	}
-	return {
-		...(minTxRate === undefined ? {} : { minTxRate }),
-		...(maxTxRate === undefined ? {} : { maxTxRate }),
-		...(spoofchk ? { spoofCheck: spoofchk === "on" } : {}),
-		...(trust ? { trust: trust === "on" } : {}),
-		...(linkState ? { linkState } : {}),
-	};
+function requireRates({ min_tx_rate: minimum, max_tx_rate: maximum }: SriovConfig): void {
+	if (minimum === undefined || maximum === undefined || maximum === 0 || minimum <= maximum) return;
+	throw new CniError(Code.invalidConfig, `min_tx_rate ${minimum} is above max_tx_rate ${maximum}`);
 }
 
 /** `mac` < CNI_ARGS MAC < runtimeConfig.mac, as in the Go plugin; colon notation whatever was written. */

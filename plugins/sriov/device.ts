@@ -8,7 +8,8 @@ import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import type { VfIndex } from "../../lib/netlink/vf.ts";
 import { waitForLinks } from "../../lib/plugin/interface.ts";
 import type { Attachment } from "./config.ts";
-import { FIELD_NAMES, type VfPort } from "./settings.ts";
+import type { VfPort } from "./settings.ts";
+import { FIELDS, nameOf, SETTINGS } from "./vf-settings.ts";
 
 const COMING_HOME_DEADLINE_MS = 5000;
 
@@ -48,16 +49,15 @@ export function findPortIfAny(host: NetlinkSocket, address: string): VfPort | un
 }
 
 /**
- * Refuses what cannot be had without a PF: its settings, other than the MAC, which the netdev takes itself; and, since any
+ * Refuses what cannot be had without a PF: settings that the netdev does not take itself; and, since any
  * network card looks like such a VF, one that the host uses: bonds, bridges and VLANs on top have theirs up.
  */
 export function requirePlainUse(attachment: Attachment, netdev: Link | undefined): void {
-	const { mac: _, ...settings } = attachment.settings;
-	const field = FIELD_NAMES.find(([each]) => settings[each as keyof typeof settings] !== undefined);
+	const field = FIELDS.find((each) => SETTINGS[each].needsPf && attachment.settings[each] !== undefined);
 	if (field !== undefined) {
 		throw new CniError(
 			Code.invalidConfig,
-			`VF ${attachment.pci} has no PF on this host (a virtual machine?), so ${field[1]} cannot be set`,
+			`VF ${attachment.pci} has no PF on this host (a virtual machine?), so ${nameOf(field)} cannot be set`,
 		);
 	}
 	if (!netdev?.up) return;

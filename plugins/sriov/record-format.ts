@@ -2,11 +2,11 @@
  * The text of a record: that of the Go plugin (sriov-cni v2.10.0), its configuration with `OrigVfState` in it, so that either can delete
  * what the other added. Ours has one key more, `berth`.
  */
-import type { JsonObject, JsonValue } from "../../lib/cni/types.ts";
-import { parseMac } from "../../lib/ip/mac.ts";
+import type { JsonObject } from "../../lib/cni/types.ts";
 import type { VfSettings } from "../../lib/netlink/vf.ts";
 import { number, object, parseObject, text } from "../../lib/state/json.ts";
 import type { SriovConfig } from "./schema.ts";
+import { macOrNone, settingsFromRecord, settingsToGo, settingsToOwn } from "./vf-settings.ts";
 
 /** What the VF was before ADD. */
 export interface OriginalState {
@@ -57,9 +57,6 @@ export interface VfRecord {
 	readonly requestedMac: string | undefined;
 }
 
-const LINK_STATES = ["auto", "enable", "disable"] as const;
-const PROTO_NUMBERS = { "802.1q": 0x8100, "802.1ad": 0x88a8 } as const;
-
 /** The text of a record. */
 export function formatRecord(record: VfRecord): string {
 	const { config } = record;
@@ -87,16 +84,8 @@ function formatOriginal(record: VfRecord): JsonObject {
 	return {
 		OrigVfState: {
 			HostIFName: netdev?.name ?? "",
-			SpoofChk: settings?.spoofCheck ?? true,
-			Trust: settings?.trust ?? true,
-			AdminMAC: settings?.mac ?? "",
 			EffectiveMAC: netdev?.mac ?? "",
-			Vlan: settings?.vlan ?? 0,
-			VlanQoS: settings?.vlanQos ?? 0,
-			VlanProto: PROTO_NUMBERS[settings?.vlanProto ?? "802.1q"],
-			MinTxRate: settings?.minTxRate ?? 0,
-			MaxTxRate: settings?.maxTxRate ?? 0,
-			LinkState: LINK_STATES.indexOf(settings?.linkState ?? "auto"),
+			...settingsToGo(settings),
 			MTU: netdev?.mtu ?? 0,
 		},
 		berth: {
@@ -120,14 +109,11 @@ function formatOriginal(record: VfRecord): JsonObject {
 							group: netdev.group ?? null,
 							parentDevice: netdev.parentDevice,
 						},
-			// What Go's format cannot say: that the PF reports no settings, or not this one.
-			settings:
-				settings === undefined ? null : { spoofchk: settings.spoofCheck ?? null, trust: settings.trust ?? null },
+			settings: settingsToOwn(settings),
 		},
 	};
 }
 
-const macOrNone = (value: JsonValue | undefined): string => (parseMac(text(value)) === undefined ? "" : text(value));
 /** Undefined for anything that is not a whole record: state files may be cut off (Go does not write them atomically). */
 export function parseRecord(json: string, containerId: string, ifName: string): VfRecord | undefined {
 	const record = parseObject(json);
@@ -144,7 +130,10 @@ export function parseRecord(json: string, containerId: string, ifName: string): 
 		pci: text(record.deviceID),
 		pfName: text(record.Master),
 		vfIndex: number(record.VFID) ?? 0,
-		original: { netdev: parseNetdev(go, own, text(record.deviceID)), settings: parseSettings(go, own) },
+		original: {
+			netdev: parseNetdev(go, own, text(record.deviceID)),
+			settings: settingsFromRecord(go, ownSettings(own)),
+		},
 		config: record as unknown as SriovConfig,
 		requestedMac: text(record.MAC) || undefined,
 	};
@@ -171,20 +160,6 @@ export function parseNetdev(go: JsonObject, own: JsonObject | undefined, pci: st
 	};
 }
 
-export function parseSettings(go: JsonObject, own: JsonObject | undefined): VfSettings | undefined {
-	if (own !== undefined && own.settings === null) return undefined;
-	const told = object(own?.settings);
-	const flag = (goKey: string, ownKey: string): boolean | undefined =>
-		told !== undefined && told[ownKey] === null ? undefined : go[goKey] === true;
-	return {
-		mac: macOrNone(go.AdminMAC),
-		vlan: number(go.Vlan) ?? 0,
-		vlanQos: number(go.VlanQoS) ?? 0,
-		vlanProto: number(go.VlanProto) === PROTO_NUMBERS["802.1ad"] ? "802.1ad" : "802.1q",
-		minTxRate: number(go.MinTxRate) ?? 0,
-		maxTxRate: number(go.MaxTxRate) ?? 0,
-		spoofCheck: flag("SpoofChk", "spoofchk"),
-		trust: flag("Trust", "trust"),
-		linkState: LINK_STATES[number(go.LinkState) ?? 0] ?? "auto",
-	};
-}
+/** Our own part of the settings. */
+export const ownSettings = (own: JsonObject | undefined): JsonObject | null | undefined =>
+	own?.settings === null ? null : object(own?.settings);

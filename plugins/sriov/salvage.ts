@@ -1,16 +1,16 @@
 /**
  * What a damaged record still says. Go writes its records in place, so a full disk or a power failure can cut one off anywhere.
  */
-import type { JsonObject } from "../../lib/cni/types.ts";
 import { driver, isPciAddress, isUserspaceDriver } from "../../lib/linux/pci.ts";
 import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
-import { getVf, type VfSettings } from "../../lib/netlink/vf.ts";
+import { getVf } from "../../lib/netlink/vf.ts";
 import { object, parseTruncated, text } from "../../lib/state/json.ts";
 import { findPortIfAny, netdevOnHost } from "./device.ts";
 import { SOME_NAME } from "./netdev.ts";
 import { listDamaged, readDamagedRecord } from "./record.ts";
-import { parseNetdev, parseSettings, type VfRecord } from "./record-format.ts";
+import { ownSettings, parseNetdev, type VfRecord } from "./record-format.ts";
 import type { SriovConfig } from "./schema.ts";
+import { defaultsOf, settingsFromRest } from "./vf-settings.ts";
 
 /** Whose record it is. */
 interface Owner {
@@ -46,7 +46,7 @@ export function salvage(host: NetlinkSocket, owner: Owner, given: Partial<SriovC
 			netdev: isUserspaceDriver(driver(pci) ?? "")
 				? undefined
 				: parseNetdev({ ...go, HostIFName: text(go.HostIFName) || nameNow(host, pci, ifName) }, own, pci),
-			settings: now && { ...now, ...defaultsFor(config, now), ...knownSettings(go, own) },
+			settings: now && { ...now, ...defaultsOf(config, now), ...settingsFromRest(go, ownSettings(own)) },
 		},
 		config,
 		requestedMac: undefined,
@@ -72,36 +72,4 @@ export function damagedPci(json: string): string | undefined {
 function nameNow(host: NetlinkSocket, pci: string, ifName: string): string {
 	const name = netdevOnHost(host, pci)?.name;
 	return name === undefined || name === ifName ? SOME_NAME : name;
-}
-
-/** What a driver starts with, for what ADD had changed: the Go plugin undoes no more either. */
-function defaultsFor(config: SriovConfig, now: VfSettings): Partial<VfSettings> {
-	const isSet = (value: unknown): boolean => value !== undefined && value !== null && value !== "";
-	return {
-		...(isSet(config.vlan) && ({ vlan: 0, vlanQos: 0, vlanProto: "802.1q" } as const)),
-		...(isSet(config.min_tx_rate) && { minTxRate: 0 }),
-		...(isSet(config.max_tx_rate) && { maxTxRate: 0 }),
-		...(isSet(config.spoofchk) && now.spoofCheck !== undefined && { spoofCheck: true }),
-		...(isSet(config.trust) && now.trust !== undefined && { trust: false }),
-		...(isSet(config.link_state) && ({ linkState: "auto" } as const)),
-	};
-}
-
-const GO_SETTINGS = {
-	AdminMAC: "mac",
-	Vlan: "vlan",
-	VlanQoS: "vlanQos",
-	VlanProto: "vlanProto",
-	MinTxRate: "minTxRate",
-	MaxTxRate: "maxTxRate",
-	SpoofChk: "spoofCheck",
-	Trust: "trust",
-	LinkState: "linkState",
-} as const satisfies Record<string, keyof VfSettings>;
-
-function knownSettings(go: JsonObject, own: JsonObject | undefined): Partial<VfSettings> {
-	const all = parseSettings(go, own);
-	if (all === undefined) return {};
-	const known = Object.entries(GO_SETTINGS).filter(([key, field]) => key in go && all[field] !== undefined);
-	return Object.fromEntries(known.map(([, field]) => [field, all[field]]));
 }

@@ -7,6 +7,7 @@ import type { LinkIndex } from "../../lib/netlink/link.ts";
 import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import { getVf, setVf, type VfIndex, type VfSettings } from "../../lib/netlink/vf.ts";
 import * as sys from "../../lib/sys/sys.ts";
+import { FIELDS, groupOf, LEADERS, nameOf, shown, type VfField } from "./vf-settings.ts";
 
 /** A VF as its PF sees it. */
 export interface VfPort {
@@ -19,19 +20,6 @@ export interface VfPort {
 /** How long a driver may take over what it said yes to, or be busy with what came before. The Go plugin waits as long for MACs. */
 const DRIVER_DEADLINE_MS = 2000;
 const DRIVER_POLL_MS = 20;
-
-/** Names of the settings as users write them, in the order in which the kernel is given them. */
-export const FIELD_NAMES: readonly (readonly [keyof VfSettings, string])[] = [
-	["vlan", "vlan"],
-	["vlanQos", "vlanQoS"],
-	["vlanProto", "vlanProto"],
-	["mac", "mac"],
-	["minTxRate", "min_tx_rate"],
-	["maxTxRate", "max_tx_rate"],
-	["spoofCheck", "spoofchk"],
-	["trust", "trust"],
-	["linkState", "link_state"],
-];
 
 /**
  * Makes the VF's settings those of `wanted`; what is not in it stays. `before` is what the VF has now (undefined: its PF
@@ -58,25 +46,24 @@ export function applySettings(
 }
 
 function requireNothingWanted(port: VfPort, wanted: Partial<VfSettings>): undefined {
-	const field = FIELD_NAMES.find(([each]) => wanted[each] !== undefined);
+	const field = FIELDS.find((each) => wanted[each] !== undefined);
 	if (field === undefined) return undefined;
 	throw new CniError(
 		Code.device,
-		`PF ${port.pfName} does not report the settings of VF ${port.vf}, so ${field[1]} cannot be set`,
+		`PF ${port.pfName} does not report the settings of VF ${port.vf}, so ${nameOf(field)} cannot be set`,
 	);
 }
 
 /** The kernel does not say which setting a driver refused: it is the first that is not as it was wanted. */
 function refusalSentence(
 	port: VfPort,
-	field: keyof VfSettings | undefined,
+	field: VfField | undefined,
 	wanted: Partial<VfSettings>,
 	after: VfSettings,
 	refusal: NetlinkError | undefined,
 ): string {
-	const group = GROUPS.find((each) => (each as readonly string[]).includes(field ?? ""));
-	const named = FIELD_NAMES.filter(([each]) => (group as readonly string[] | undefined)?.includes(each));
-	const what = named.map(([each, name]) => `${name} ${shown(wanted[each])}`).join(", ") || "a setting";
+	const named = field === undefined ? [] : groupOf(field);
+	const what = named.map((each) => `${nameOf(each)} ${shown(wanted[each])}`).join(", ") || "a setting";
 	const why = refusal?.message ?? `it still reports ${field && shown(after[field])}`;
 	return `the driver of PF ${port.pfName} did not take ${what} for VF ${port.vf}: ${why}`;
 }
@@ -89,7 +76,7 @@ function refusalSentence(
 export function restoreSettings(route: NetlinkSocket, port: VfPort, original: VfSettings): string[] {
 	try {
 		const now = readSettings(route, port);
-		const told = FIELD_NAMES.map(([field]) => field).filter((each) => now[each] !== undefined && original[each] !== "");
+		const told = FIELDS.filter((each) => now[each] !== undefined && original[each] !== "");
 		const changes = difference(now, pick(original, told));
 		if (changes === undefined || trySetVf(route, port, changes) === undefined) return [];
 		return restoreOneByOne(route, port, changes);
@@ -99,26 +86,18 @@ export function restoreSettings(route: NetlinkSocket, port: VfPort, original: Vf
 	}
 }
 
-/** Settings that the kernel takes only together. */
-const GROUPS = [
-	["vlan", "vlanQos", "vlanProto"],
-	["mac"],
-	["minTxRate", "maxTxRate"],
-	["spoofCheck"],
-	["trust"],
-	["linkState"],
-] as const;
 export const ZERO_MAC = "00:00:00:00:00:00";
 
 function restoreOneByOne(route: NetlinkSocket, port: VfPort, changes: Partial<VfSettings>): string[] {
 	const failures: string[] = [];
-	for (const group of GROUPS) {
-		if (changes[group[0]] === undefined) continue;
+	for (const leader of LEADERS) {
+		if (changes[leader] === undefined) continue;
+		const group = groupOf(leader);
 		const refusal = trySetVf(route, port, pick(changes, group));
 		// Drivers such as bnx2x take no zero MAC, so what was "none" cannot be put back: harmless, the next ADD sets its own.
-		if (refusal === undefined || (group[0] === "mac" && changes.mac === ZERO_MAC)) continue;
-		const names = FIELD_NAMES.filter(([each]) => (group as readonly string[]).includes(each)).map(([, name]) => name);
-		failures.push(`PF ${port.pfName} refused to put ${names.join(", ")} of VF ${port.vf} back: ${refusal.message}`);
+		if (refusal === undefined || (leader === "mac" && changes.mac === ZERO_MAC)) continue;
+		const names = group.map(nameOf).join(", ");
+		failures.push(`PF ${port.pfName} refused to put ${names} of VF ${port.vf} back: ${refusal.message}`);
 	}
 	return failures;
 }
@@ -156,21 +135,18 @@ export function readSettings(route: NetlinkSocket, port: VfPort): VfSettings {
 }
 
 /** The fields of `wanted` that are not as in `now`. */
-export function differing(now: VfSettings, wanted: Partial<VfSettings>): (keyof VfSettings)[] {
-	return FIELD_NAMES.map(([field]) => field).filter(
-		(field) => wanted[field] !== undefined && wanted[field] !== now[field],
-	);
+export function differing(now: VfSettings, wanted: Partial<VfSettings>): VfField[] {
+	return FIELDS.filter((field) => wanted[field] !== undefined && wanted[field] !== now[field]);
 }
 
 /** What has to be sent to get from `now` to `wanted`: whole groups, since half of one cannot be sent. Undefined for nothing. */
 function difference(now: VfSettings, wanted: Partial<VfSettings>): Partial<VfSettings> | undefined {
 	const fields = differing(now, wanted);
 	if (fields.length === 0) return undefined;
-	const groups = GROUPS.filter((group) => group.some((field) => fields.includes(field)));
-	return pick({ ...now, ...wanted }, groups.flat());
+	return pick({ ...now, ...wanted }, [...new Set(fields.flatMap(groupOf))]);
 }
 
-function pick(settings: Partial<VfSettings>, fields: readonly (keyof VfSettings)[]): Partial<VfSettings> {
+function pick(settings: Partial<VfSettings>, fields: readonly VfField[]): Partial<VfSettings> {
 	return Object.fromEntries(fields.map((field) => [field, settings[field]]));
 }
 
@@ -190,6 +166,3 @@ function poll<T>(ask: () => T, done: (answer: T) => boolean): T {
 		sys.sleepMs(DRIVER_POLL_MS);
 	}
 }
-
-/** A setting as users write it. */
-export const shown = (value: unknown): string => (typeof value === "boolean" ? (value ? "on" : "off") : String(value));

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { VfIndex } from "../../../lib/netlink/vf.ts";
+import type { VfIndex, VfSettings } from "../../../lib/netlink/vf.ts";
 import { parseTruncated } from "../../../lib/state/json.ts";
 import { formatRecord, parseRecord, type VfRecord } from "../../../plugins/sriov/record-format.ts";
 
@@ -37,7 +37,8 @@ const record: VfRecord = {
 			spoofCheck: undefined,
 			trust: true,
 			linkState: "disable",
-		},
+			// Settings that come later need no value here.
+		} as VfSettings,
 	},
 	config: {
 		cniVersion: "1.0.0",

@@ -2,7 +2,7 @@ import { expect, test, vi } from "vitest";
 import { NETLINK_ROUTE } from "../../../lib/netlink/constants.ts";
 import type { LinkIndex } from "../../../lib/netlink/link.ts";
 import { NetlinkSocket } from "../../../lib/netlink/socket.ts";
-import type { VfIndex } from "../../../lib/netlink/vf.ts";
+import type { VfIndex, VfSettings } from "../../../lib/netlink/vf.ts";
 import { restoreSettings } from "../../../plugins/sriov/settings.ts";
 import { fakeKernel } from "../netlink/fake-kernel.ts";
 import { compileVectors } from "../netlink/kernel-vectors.ts";
@@ -27,7 +27,7 @@ test("what a driver does not tell of, it is not asked to put back: a record of G
 		spoofCheck: true,
 		trust: true,
 		linkState: "disable",
-	} as const;
+	} as VfSettings;
 	expect(restoreSettings(socket, port, original)).toEqual([]);
 	// The one question.
 	expect(fakeKernel.sent).toHaveLength(1);
