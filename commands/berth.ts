@@ -5,8 +5,9 @@ import { runApplet } from "../lib/plugin/applets.ts";
 import { pluginMain } from "../lib/plugin/plugin-main.ts";
 import { plugins } from "./plugins.ts";
 
+const applets = Object.fromEntries(
+	Object.keys(plugins).map((name) => [name, () => pluginMain(name, plugins)] as const),
+);
+
 /** What the host calls, once in a process. */
-export function main(): void {
-	const applets = Object.keys(plugins).map((name) => [name, () => pluginMain(name, plugins)] as const);
-	runApplet(Object.fromEntries(applets));
-}
+export const main = (): void => runApplet(applets);

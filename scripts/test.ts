@@ -24,7 +24,7 @@ interface Task {
 }
 
 /** Those that take longest come first, so that none of them is left over at the end. */
-const tiers = ["faults", "guest", "peers", "fuzz", "lint", "protocol", "unit"];
+const tiers = ["faults", "guest", "peers", "fuzz", "lint", "protocol", "bytecode", "unit"];
 
 const running = new Set<ChildProcess>();
 
@@ -73,7 +73,8 @@ async function lint(): Promise<Count> {
 		"generated files are fresh": () => node("lint.log", "scripts/generate.ts", "--check"),
 		"Rust format (rustfmt)": () => cargo("fmt", "--check"),
 		"Rust lint (clippy)": () =>
-			cargo("clippy", "--release", "--locked", "--target", hostTarget(root), "--", "-D", "warnings"),
+			cargo("clippy", "--release", "--locked", "--workspace", "--target", hostTarget(root), "--", "-D", "warnings"),
+		"memory (cargo test)": () => cargo("test", "--release", "--locked", "--package", "arena"),
 	};
 	const count = { passed: 0, failed: 0, skipped: 0 };
 	for (const [name, step] of Object.entries(steps)) {
@@ -97,11 +98,18 @@ interface Report {
 	}[];
 }
 
+/** `bytecode` is `protocol` on the executable without a heap image. */
 async function vitest(tier: string): Promise<Count> {
+	const isBytecode = tier === "bytecode";
+	if (isBytecode && !(await node("bytecode.log", "scripts/build.ts", "--fast", "--bytecode"))) {
+		return { passed: 0, failed: 1, skipped: 0 };
+	}
 	const json = join(logs, `${tier}.json`);
 	rmSync(json, { force: true });
 	const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${json}`];
-	const succeeded = await node(`${tier}.log`, "node_modules/vitest/vitest.mjs", "run", "--project", tier, ...reporters);
+	const vitest = [join(root, "node_modules/vitest/vitest.mjs"), "run", "--project", isBytecode ? "protocol" : tier];
+	const environment = { BERTH_START: isBytecode ? "bytecode" : "image" };
+	const succeeded = await execute(`${tier}.log`, process.execPath, [...vitest, ...reporters], environment);
 	if (!existsSync(json)) {
 		return { passed: 0, failed: 1, skipped: 0 };
 	}

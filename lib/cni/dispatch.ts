@@ -9,7 +9,7 @@ import { performCall } from "./call.ts";
 import { CniError, Code } from "./error.ts";
 import { sentence } from "./failures.ts";
 import type { PluginIo } from "./io.ts";
-import { SUPPORTED_VERSIONS, versionAnswer } from "./supported.ts";
+import { SUPPORTED_VERSIONS, VERSION_ANSWER } from "./supported.ts";
 import type { Plugin, Plugins } from "./types.ts";
 
 /** Runs the verb of `plugin`, which is called `name`, that the variables name. Answers on stdout; returns the exit status, 0 or 1. */
@@ -54,5 +54,5 @@ function perform(io: PluginIo, name: string, plugin: Plugin, plugins: Plugins): 
 		return "";
 	}
 	// What runtimes ask most, and with the least ado.
-	return command === "VERSION" ? versionAnswer() : performCall(io, name, plugin, plugins);
+	return command === "VERSION" ? VERSION_ANSWER : performCall(io, name, plugin, plugins);
 }

@@ -1,5 +1,5 @@
 /**
- * The versions of the specification that we speak. All that VERSION needs: it loads no more.
+ * The versions of the specification that we speak.
  */
 
 export const SUPPORTED_VERSIONS = ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"] as const;
@@ -9,6 +9,4 @@ export type SpecVersion = (typeof SUPPORTED_VERSIONS)[number];
 export const NEWEST_VERSION: SpecVersion = "1.1.0";
 
 /** The answer to VERSION: compact, one newline. */
-export function versionAnswer(): string {
-	return `${JSON.stringify({ cniVersion: NEWEST_VERSION, supportedVersions: SUPPORTED_VERSIONS })}\n`;
-}
+export const VERSION_ANSWER = `${JSON.stringify({ cniVersion: NEWEST_VERSION, supportedVersions: SUPPORTED_VERSIONS })}\n`;

@@ -17,7 +17,9 @@ use std::ops::Range;
 use std::ptr::null_mut;
 use std::{fs, slice};
 
-/// Virtual memory only; what is not touched costs nothing.
+/// Virtual memory only; what is not touched costs nothing. Always at the same place: the engine hashes addresses, and which blocks a
+/// call looks at depends on them. A place that does not look like two small numbers side by side.
+const REGION_START: usize = 0x5A5A_0000_0000;
 const REGION: usize = 1 << 30;
 const PAGE: usize = memory::PAGE;
 /// Most blocks that a trace has room for.
@@ -81,7 +83,8 @@ fn set_maker(maker: Option<Maker>) -> Option<Maker> {
 
 impl Maker {
     fn new(kind: Kind) -> Self {
-        let region = map(REGION, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE, -1);
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED_NOREPLACE;
+        let region = map(REGION_START, REGION, flags, -1);
         Maker { region, top: region, count: 0, kind }
     }
 
@@ -142,20 +145,20 @@ pub fn trace(file: &[u8]) {
     let made = fs::OpenOptions::new().read(true).write(true).create(true).truncate(true).open(text(file));
     let made = made.and_then(|file| file.set_len(length as u64).map(|()| file));
     let file = made.unwrap_or_else(|error| fail(&format!("{}: {error}", text(file))));
-    let shared = map(length, libc::MAP_SHARED, std::os::fd::AsRawFd::as_raw_fd(&file));
+    let shared = map(0, length, libc::MAP_SHARED, std::os::fd::AsRawFd::as_raw_fd(&file));
     // SAFETY: a mapping of that length, which stays.
     let blocks = unsafe { slice::from_raw_parts_mut(shared as *mut Traced, MOST_BLOCKS) };
     set_maker(Some(Maker::new(Kind::Trace { blocks, owners: Vec::new() })));
     engine::make_or_end();
     let Some(Maker { region, top, kind: Kind::Trace { blocks, owners }, .. }) = set_maker(None) else { return };
-    memory::leave(region..top);
+    memory::halve(region..top);
     watch(Watched { region, states: vec![UNTOUCHED; owners.len()], owners, blocks });
 }
 
 /// `berth --image PLAN IMAGE`: writes head and blocks of the image.
 pub fn write(plan: &[u8], image: &[u8]) -> ! {
     // Ours must not lie where the image will.
-    memory::leave(0..0);
+    memory::leave();
     let bytes = fs::read(text(plan)).unwrap_or_else(|error| fail(&format!("{}: {error}", text(plan))));
     let word = |at: &[u8]| u32::from_le_bytes([at[0], at[1], at[2], at[3]]);
     let mut blocks: Vec<_> =
@@ -261,9 +264,9 @@ unsafe extern "C" fn note_access(_signal: libc::c_int, info: *mut libc::siginfo_
     unsafe { libc::mprotect((watched.region + page * PAGE) as *mut _, PAGE, access) };
 }
 
-fn map(length: usize, kind: libc::c_int, file: libc::c_int) -> usize {
-    // SAFETY: a new mapping, wherever there is room.
-    let start = unsafe { libc::mmap(null_mut(), length, libc::PROT_READ | libc::PROT_WRITE, kind, file, 0) };
+fn map(wanted: usize, length: usize, kind: libc::c_int, file: libc::c_int) -> usize {
+    // SAFETY: a new mapping, which replaces none.
+    let start = unsafe { libc::mmap(wanted as *mut _, length, libc::PROT_READ | libc::PROT_WRITE, kind, file, 0) };
     if start == libc::MAP_FAILED {
         fail("there is no memory for it");
     }

@@ -78,11 +78,18 @@ pub fn begin() {
     unsafe { head().arena.begin(start, end, (0, 0)) };
 }
 
-/// From now on memory comes from elsewhere than the space, and the blocks in `frozen` are not used again. To be called while no
-/// block of the space is in use.
-pub fn leave(frozen: Range<usize>) {
+/// From now on memory comes from elsewhere than the space, which is to be the image's. To be called while no block is in use.
+pub fn leave() {
     // SAFETY: an empty stretch; the next block asks the kernel for one.
-    unsafe { head().arena.begin(0, 0, (frozen.start, frozen.end)) };
+    unsafe { head().arena.begin(0, 0, (0, 0)) };
+}
+
+/// From now on memory comes from the space's second half, so that it is the same in each process whatever has been before, and the
+/// blocks in `frozen` are not used again.
+pub fn halve(frozen: Range<usize>) {
+    let (start, end) = space();
+    // SAFETY: nobody has used that half: the first one is larger than what comes before an image is made.
+    unsafe { head().arena.begin(start + SPACE / 2, end, (frozen.start, frozen.end)) };
 }
 
 /// Where the executable ends in memory: the linker's word for it.

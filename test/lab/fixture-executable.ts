@@ -8,6 +8,7 @@ import { existsSync, globSync, mkdirSync, readFileSync, renameSync, rmSync } fro
 import { join } from "node:path";
 import { bundle } from "../../scripts/build/bundle.ts";
 import { compileHost, hostFingerprint, hostTarget } from "../../scripts/build/host.ts";
+import { start } from "./executables.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 
@@ -16,7 +17,7 @@ const ROOT = join(import.meta.dirname, "../..");
  * one at the same time wait for each other.
  */
 export async function fixtureExecutable(name: string): Promise<string> {
-	const folder = join(ROOT, "build/fixtures", name);
+	const folder = join(ROOT, "build/fixtures", start === "image" ? name : `${name}-bytecode`);
 	mkdirSync(folder, { recursive: true });
 	await using _ = await holdLock(join(folder, "lock"));
 	const modules = join(folder, "modules");
@@ -25,7 +26,7 @@ export async function fixtureExecutable(name: string): Promise<string> {
 	if (existsSync(executable)) return executable;
 	for (const old of globSync("berth-*", { cwd: folder })) rmSync(join(folder, old));
 	const fresh = join(folder, "fresh");
-	compileHost(ROOT, hostTarget(ROOT), modules, fresh);
+	compileHost(ROOT, hostTarget(ROOT), modules, fresh, { bytecode: start === "bytecode" });
 	renameSync(fresh, executable);
 	return executable;
 }

@@ -4,13 +4,13 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { execa } from "execa";
 import { onTestFinished } from "vitest";
+import { binaries } from "./executables.ts";
 
 /** Our executable of this name. */
 export function ours(name: string): string {
-	return fileURLToPath(new URL(`../../dist/bin/${name}`, import.meta.url));
+	return join(binaries, name);
 }
 
 export interface Call {

@@ -1,11 +1,10 @@
 /**
  * Pods and attachments on a machine: network namespaces, and the CNI plugins called as a runtime calls them.
  */
-import { fileURLToPath } from "node:url";
+import { binaries } from "./executables.ts";
 import type { Machine, RunResult } from "./machine.ts";
 
-/** Where `npm run build` puts the executables. */
-export const binaries = fileURLToPath(new URL("../../dist/bin", import.meta.url));
+export { binaries };
 
 export type Configuration = Record<string, unknown> & { readonly name: string };
 

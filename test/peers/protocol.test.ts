@@ -5,13 +5,11 @@ import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { binaries } from "../lab/executables.ts";
 import { peersDirectory } from "../lab/peers.ts";
 import { type Field, LISTED, type ListedDifference, type Reply, RULES, type Rule } from "./intended-differences.ts";
 import { CASES, type Call, type Case } from "./protocol-cases.ts";
-
-const OURS = fileURLToPath(new URL("../../dist/bin", import.meta.url));
 
 let go: string;
 let folder: string;
@@ -94,7 +92,7 @@ function unexplained(fields: Field[], ofGo: Reply, ofOurs: Reply): Field[] {
 
 function compare(one: Case): void {
 	const ofGo = runCase(one, go);
-	const ofOurs = runCase(one, OURS);
+	const ofOurs = runCase(one, binaries);
 	for (const [index, call] of one.calls.entries()) {
 		const differing = differingFields(call, ofGo[index]!, ofOurs[index]!);
 		const left = unexplained(differing, ofGo[index]!, ofOurs[index]!);

@@ -6,12 +6,11 @@ import { type SpawnOptions, spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { binaries } from "../lab/executables.ts";
 import { NetnsLab, netnsPath } from "../lab/netns-lab.ts";
 
-const BIN = fileURLToPath(new URL("../../dist/bin/", import.meta.url));
-const PLUGINS = readdirSync(BIN).filter((name) => name !== "berth");
+const PLUGINS = readdirSync(binaries).filter((name) => name !== "berth");
 
 const ENV = {
 	CNI_COMMAND: "ADD",
@@ -58,7 +57,7 @@ interface Options {
 function call(plugin: string, { env = {}, input = "", stdio, redirect = "" }: Options): Answer {
 	const variables = { ...ENV, ...env };
 	// dash's exec leaves a closed descriptor closed.
-	const { status, stdout, stderr } = spawnSync("/bin/sh", ["-c", `exec "$0" ${redirect}`, join(BIN, plugin)], {
+	const { status, stdout, stderr } = spawnSync("/bin/sh", ["-c", `exec "$0" ${redirect}`, join(binaries, plugin)], {
 		env: variables,
 		input,
 		...(stdio && { stdio }),
@@ -75,7 +74,10 @@ function errorOf({ status, stdout }: Answer): { code: number; msg: string; detai
 describe.each(PLUGINS)("%s", (plugin) => {
 	it("VERSION answers without reading stdin", async () => {
 		// A stdin that stays open and silent: whoever reads it waits for ever.
-		const child = spawn(join(BIN, plugin), { env: { CNI_COMMAND: "VERSION" }, stdio: ["pipe", "pipe", "inherit"] });
+		const child = spawn(join(binaries, plugin), {
+			env: { CNI_COMMAND: "VERSION" },
+			stdio: ["pipe", "pipe", "inherit"],
+		});
 		let stdout = "";
 		child.stdout!.on("data", (text) => {
 			stdout += text;
@@ -95,7 +97,7 @@ describe.each(PLUGINS)("%s", (plugin) => {
 	});
 
 	it("without any variable tells what it is, or that CNI_COMMAND is missing", () => {
-		const { status, stdout, stderr } = spawnSync(join(BIN, plugin), { env: {} });
+		const { status, stdout, stderr } = spawnSync(join(binaries, plugin), { env: {} });
 		const line = `CNI ${plugin} plugin v0.1.0\nCNI protocol versions supported: 0.1.0, 0.2.0, 0.3.0, 0.3.1, 0.4.0, 1.0.0, 1.1.0\n`;
 		if (status === 0) expect([stdout.toString(), stderr.toString()]).toEqual(["", line]);
 		else
@@ -147,7 +149,7 @@ describe("a configuration", () => {
 	});
 
 	it("may come in pieces", async () => {
-		const child = spawn(join(BIN, "static"), { env: ENV, stdio: ["pipe", "pipe", "inherit"] });
+		const child = spawn(join(binaries, "static"), { env: ENV, stdio: ["pipe", "pipe", "inherit"] });
 		let stdout = "";
 		child.stdout!.on("data", (text) => {
 			stdout += text;
@@ -185,7 +187,7 @@ describe("an answer that cannot be written", () => {
 	it("to a reader that has gone is no crash", () => {
 		const { status, stdout } = spawnSync(
 			"/bin/sh",
-			["-c", 'printf %s "$1" | { "$0"; echo "exit $?" >&2; } | true', join(BIN, "static"), staticConfig()],
+			["-c", 'printf %s "$1" | { "$0"; echo "exit $?" >&2; } | true', join(binaries, "static"), staticConfig()],
 			{
 				env: { ...ENV, PATH: "/usr/bin:/bin" },
 			},
@@ -216,7 +218,7 @@ describe("the plugin's own network namespace", () => {
 		using lab = new NetnsLab();
 		const CNI_NETNS = netnsPath(lab.add());
 		expect(call("static", { env: { CNI_NETNS }, input: staticConfig() }).status).toBe(0);
-		const inside = spawnSync("nsenter", [`--net=${CNI_NETNS}`, join(BIN, "static")], {
+		const inside = spawnSync("nsenter", [`--net=${CNI_NETNS}`, join(binaries, "static")], {
 			env: { ...ENV, CNI_NETNS, PATH: "/usr/bin:/bin:/usr/sbin:/sbin" },
 			input: staticConfig(),
 		});
@@ -245,7 +247,7 @@ describe("every combination of variables", () => {
 			const given = names.filter((_, bit) => mask & (1 << bit));
 			const env: Record<string, string> = { CNI_COMMAND: verb };
 			for (const name of given) env[name] = ENV[name];
-			const { status, stdout } = spawnSync(join(BIN, "static"), { env, input: "" });
+			const { status, stdout } = spawnSync(join(binaries, "static"), { env, input: "" });
 			const missing = needed[verb]!.filter((name) => !given.includes(name as (typeof names)[number]));
 			if (verb === "VERSION") expect(status).toBe(0);
 			else if (missing.length > 0) {

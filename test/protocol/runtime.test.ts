@@ -18,6 +18,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { bundle } from "../../scripts/build/bundle.ts";
 import { compileHost, hostTarget } from "../../scripts/build/host.ts";
+import { start } from "../lab/executables.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 
@@ -29,7 +30,7 @@ beforeAll(async () => {
 	executable = join(folder, "berth");
 	const modules = join(folder, "modules");
 	await bundle(ROOT, "test/fixtures/runtime/main.js", modules);
-	compileHost(ROOT, hostTarget(ROOT), modules, executable, { features: ["fixtures"] });
+	compileHost(ROOT, hostTarget(ROOT), modules, executable, { features: ["fixtures"], bytecode: start === "bytecode" });
 });
 
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -93,7 +94,8 @@ describe("the executable", () => {
 	});
 
 	test("says its version and the engine's", () => {
-		expect(run(["--version"]).stdout).toMatch(/^berth \d+\.\d+\.\d+ \(QuickJS-ng \d+\.\d+\.\d+, image\)\n$/);
+		const version = /^berth \d+\.\d+\.\d+ \(QuickJS-ng \d+\.\d+\.\d+, (\w+)\)\n$/;
+		expect(version.exec(run(["--version"]).stdout)?.[1]).toBe(start);
 	});
 
 	test("a link named after an applet runs that applet", () => {

@@ -1,0 +1,93 @@
+/**
+ * The heap image: what may not be in it, and that a process that starts from it does what one without it does.
+ */
+import { execFileSync, spawnSync } from "node:child_process";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { bundle } from "../../scripts/build/bundle.ts";
+import { compileHost, hostTarget } from "../../scripts/build/host.ts";
+import { addImage, SAMPLES } from "../../scripts/build/image.ts";
+import { compileC } from "../lab/fixture-executable.ts";
+
+const ROOT = join(import.meta.dirname, "../..");
+const BYTECODE = join(ROOT, "dist/bytecode");
+
+/** As many as a test run has time for; `BERTH_STARTS=100000 npm run test:protocol -- image` for more. */
+const STARTS = process.env.BERTH_STARTS ?? "2000";
+
+let folder: string;
+
+beforeAll(() => {
+	folder = mkdtempSync(join(tmpdir(), "berth-image-test-"));
+	execFileSync(process.execPath, [join(ROOT, "scripts/build.ts"), "--fast", "--bytecode"], { stdio: "ignore" });
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** The image of the linked executable, made in a folder and an environment of its own. */
+function makeImage(name: string, environment: Record<string, string>): Buffer {
+	const temporary = join(folder, name);
+	mkdirSync(temporary);
+	const before = { ...process.env };
+	const path = join(temporary, "berth");
+	try {
+		Object.assign(process.env, environment, { TMPDIR: temporary });
+		addImage(join(BYTECODE, "berth"), path, SAMPLES, []);
+	} finally {
+		for (const key of Object.keys(process.env)) if (!(key in before)) delete process.env[key];
+		Object.assign(process.env, before);
+		if (before.TMPDIR === undefined) delete process.env.TMPDIR;
+	}
+	return readFileSync(path);
+}
+
+describe("an image", () => {
+	test("is the same to the byte wherever it is made, whatever the environment", () => {
+		const [one, other] = [
+			makeImage("one", {}),
+			makeImage("a-much-longer-name", { LANG: "C", SECRET: "x".repeat(9000) }),
+		];
+		expect(one.equals(other)).toBe(true);
+		expect(one.length).toBeGreaterThan(readFileSync(join(BYTECODE, "berth")).length);
+	});
+
+	test.each([
+		["pid", "sys.pid()"],
+		["environment", "sys.environment()"],
+		["realtimeMs", "sys.realtimeMs()"],
+		["readFile", 'sys.readFile("/etc/hostname", 99)'],
+	])("cannot be made of a module that calls %s while it is evaluated", async (name, expression) => {
+		const entry = join(folder, `${name}.js`);
+		writeFileSync(
+			entry,
+			`import * as sys from "native:sys";\nexport const seen = ${expression};\nexport function main() {}\n`,
+		);
+		const modules = join(folder, `modules-${name}`);
+		await bundle("/", entry, modules);
+		const path = join(folder, name);
+		compileHost(ROOT, hostTarget(ROOT), modules, path, { features: ["fixtures"], bytecode: true });
+		expect(() => addImage(path, `${path}.image`, [], [])).toThrow(
+			`${name} is called while modules are evaluated: it must be in a function`,
+		);
+	});
+
+	test("has no Math.random: its numbers would be the same in every process", () => {
+		expect(readFileSync(join(ROOT, "build/modules/berth.js"), "utf8")).not.toContain("Math.random");
+	});
+});
+
+test(`${STARTS} starts in random surroundings: environment, limits of stack and memory, closed descriptors: each as without an image`, () => {
+	const starts = compileC("test/fixtures/image/starts.c");
+	const seed = String(process.env.BERTH_SEED ?? 20261126);
+	// In folders whose names are equally long: the name of a program counts where the kernel limits its environment.
+	const folders = ["image", "bytes"].map((name) => join(folder, name));
+	for (const [index, source] of [join(ROOT, "dist/bin"), BYTECODE].entries())
+		cpSync(source, folders[index]!, { recursive: true });
+	const ended = spawnSync(starts, [STARTS, seed, ...folders], { encoding: "utf8" });
+	console.log(`seed ${seed}: ${ended.stdout.trimEnd()}`);
+	expect(ended.stdout).toMatch(/ 0 different\n$/);
+	expect(ended.status).toBe(0);
+	// It was about something: nearly all did start.
+	expect(Number(/(\d+) answered alike/.exec(ended.stdout)?.[1])).toBeGreaterThan(Number(STARTS) * 0.8);
+}, 7_200_000);
