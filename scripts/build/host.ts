@@ -74,7 +74,7 @@ export function compileHost(
 ): boolean {
 	const folder = cargoFolder();
 	mkdirSync(folder, { recursive: true });
-	const cargo = ["build", "--release", "--locked", "--quiet", "--target", target, ...withoutPaths(root, target)];
+	const cargo = ["build", "--release", "--locked", "--quiet", "--target", target, ...withoutPaths(target)];
 	if (features.length > 0) cargo.push("--features", features.join(","));
 	// cargo has one place for the result of every build (of other checkouts, or of the tests): it is ours until it is copied. It
 	// goes by the times of files, so a checkout whose files are older than another's build would get that one's executable.
@@ -104,10 +104,10 @@ cargo "$@" && cp "$built" "$path" && echo "$sources" >"$stamp"`;
 	return true;
 }
 
-/** Panics name files: those of the registry and ours without this machine's folders, so that every build gives the same bytes. */
-export function withoutPaths(root: string, target: string): string[] {
+/** Panics name files: those of the registry without this machine's folder, so that every build gives the same bytes. Ours are relative. */
+export function withoutPaths(target: string): string[] {
 	const home = process.env.CARGO_HOME || join(homedir(), ".cargo");
-	const flags = [`--remap-path-prefix=${home}=/cargo`, `--remap-path-prefix=${root}=/berth`];
+	const flags = [`--remap-path-prefix=${home}=/cargo`];
 	// Added to those of .cargo/config.toml, which the variable RUSTFLAGS would replace.
 	return ["--config", `target.${target}.rustflags=${JSON.stringify(flags)}`];
 }

@@ -57,20 +57,24 @@ describe("an image", () => {
 		["environment", "sys.environment()"],
 		["realtimeMs", "sys.realtimeMs()"],
 		["readFile", 'sys.readFile("/etc/hostname", 99)'],
-	])("cannot be made of a module that calls %s while it is evaluated", async (name, expression) => {
-		const entry = join(folder, `${name}.js`);
-		writeFileSync(
-			entry,
-			`import * as sys from "native:sys";\nexport const seen = ${expression};\nexport function main() {}\n`,
-		);
-		const modules = join(folder, `modules-${name}`);
-		await bundle("/", entry, modules);
-		const path = join(folder, name);
-		compileHost(ROOT, hostTarget(ROOT), modules, path, { features: ["fixtures"], bytecode: true });
-		expect(() => addImage(path, `${path}.image`, [], [])).toThrow(
-			`${name} is called while modules are evaluated: it must be in a function`,
-		);
-	});
+	])(
+		"cannot be made of a module that calls %s while it is evaluated",
+		async (name, expression) => {
+			const entry = join(folder, `${name}.js`);
+			writeFileSync(
+				entry,
+				`import * as sys from "native:sys";\nexport const seen = ${expression};\nexport function main() {}\n`,
+			);
+			const modules = join(folder, `modules-${name}`);
+			await bundle("/", entry, modules);
+			const path = join(folder, name);
+			compileHost(ROOT, hostTarget(ROOT), modules, path, { features: ["fixtures"], bytecode: true });
+			expect(() => addImage(path, `${path}.image`, [], [])).toThrow(
+				`${name} is called while modules are evaluated: it must be in a function`,
+			);
+		},
+		300_000,
+	);
 
 	test("has no Math.random: its numbers would be the same in every process", () => {
 		expect(readFileSync(join(ROOT, "build/modules/berth.js"), "utf8")).not.toContain("Math.random");
