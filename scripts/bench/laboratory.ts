@@ -27,7 +27,7 @@ export interface Call {
 }
 
 export type Maker = "ours" | "Go";
-export type Plugin = "host-local" | "static" | "sriov";
+export type Plugin = "host-local" | "static" | "sriov" | "rdma";
 
 /** As kubelet and Multus call a plugin. */
 const ENVIRONMENT = {
@@ -71,7 +71,7 @@ export class Laboratory {
 		for (const maker of ["ours", "Go"]) mkdirSync(join(this.programs, maker));
 		const first = join(this.programs, "ours/host-local");
 		copyFileSync(executable, first);
-		for (const name of ["static", "sriov"]) linkSync(first, join(this.programs, "ours", name));
+		for (const name of ["static", "sriov", "rdma"]) linkSync(first, join(this.programs, "ours", name));
 		for (const name of ["host-local", "static"] satisfies Peer[]) {
 			copyFileSync(await peer(name), join(this.programs, "Go", name));
 		}
@@ -94,8 +94,14 @@ export class Laboratory {
 	}
 
 	/** `more` goes into the configuration beside what every network has. */
-	call(command: "ADD" | "DEL" | "CHECK", maker: Maker, plugin: Plugin, more: object = {}): Call {
-		const config = { cniVersion: "1.0.0", name: "bench", type: "sriov", ...this.#config(maker, plugin), ...more };
+	call(command: "ADD" | "DEL" | "CHECK" | "STATUS", maker: Maker, plugin: Plugin, more: object = {}): Call {
+		const config = {
+			cniVersion: command === "STATUS" ? "1.1.0" : "1.0.0",
+			name: "bench",
+			type: "sriov",
+			...this.#config(maker, plugin),
+			...more,
+		};
 		return {
 			program: `./${maker}/${plugin}`,
 			environment: { ...ENVIRONMENT, CNI_COMMAND: command, CNI_NETNS: join(this.state, "netns") },
