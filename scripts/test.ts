@@ -4,7 +4,7 @@
  * Counts come from vitest's JSON report; each step of `lint` counts as one test. A tier that ran no test has failed.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { cargoFolder, hostTarget } from "./build/host.ts";
@@ -24,7 +24,9 @@ interface Task {
 }
 
 /** Those that take longest come first, so that none of them is left over at the end. */
-const tiers = ["faults", "guest", "peers", "fuzz", "lint", "protocol", "bytecode", "unit"];
+const tiers = ["faults", "guest", "peers", "fuzz", "lint", "protocol", "bytecode", "arm64", "unit"];
+
+const ARM64 = "aarch64-unknown-linux-gnu";
 
 const running = new Set<ChildProcess>();
 
@@ -98,17 +100,36 @@ interface Report {
 	}[];
 }
 
-/** `bytecode` is `protocol` on the executable without a heap image. */
+/** Tiers that are a part of `protocol` on another executable: which build, and what is run. */
+const OTHERS: Readonly<Record<string, { build: readonly string[]; tests: readonly string[] } | undefined>> = {
+	bytecode: { build: ["--bytecode"], tests: [] },
+	arm64: { build: ["--target", ARM64], tests: ["test/protocol/host-local", "test/protocol/executable"] },
+};
+
+/** Scripts that run the executable for arm64 in QEMU's user mode. */
+function emulate(): void {
+	const [made, folder] = [join(root, `dist/${ARM64}/bin`), join(root, "build/arm64")];
+	rmSync(folder, { recursive: true, force: true });
+	mkdirSync(folder, { recursive: true });
+	for (const name of readdirSync(made)) {
+		const script = `#!/bin/sh\nexec qemu-aarch64-static -0 "$0" ${join(made, name)} "$@"\n`;
+		writeFileSync(join(folder, name), script, { mode: 0o755 });
+	}
+}
+
 async function vitest(tier: string): Promise<Count> {
-	const isBytecode = tier === "bytecode";
-	if (isBytecode && !(await node("bytecode.log", "scripts/build.ts", "--fast", "--bytecode"))) {
-		return { passed: 0, failed: 1, skipped: 0 };
+	const other = OTHERS[tier];
+	if (other !== undefined) {
+		if (!(await node(`${tier}.log`, "scripts/build.ts", "--fast", ...other.build)))
+			return { passed: 0, failed: 1, skipped: 0 };
+		if (tier === "arm64") emulate();
 	}
 	const json = join(logs, `${tier}.json`);
 	rmSync(json, { force: true });
 	const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${json}`];
-	const vitest = [join(root, "node_modules/vitest/vitest.mjs"), "run", "--project", isBytecode ? "protocol" : tier];
-	const environment = { BERTH_START: isBytecode ? "bytecode" : "image" };
+	const project = other === undefined ? tier : "protocol";
+	const vitest = [join(root, "node_modules/vitest/vitest.mjs"), "run", "--project", project, ...(other?.tests ?? [])];
+	const environment = { BERTH_START: other === undefined ? "image" : tier };
 	const succeeded = await execute(`${tier}.log`, process.execPath, [...vitest, ...reporters], environment);
 	if (!existsSync(json)) {
 		return { passed: 0, failed: 1, skipped: 0 };

@@ -1,9 +1,15 @@
 /**
- * Which executable the tests run: the one whose start is a heap image, or (BERTH_START=bytecode) the one without.
+ * Which executable the tests run (BERTH_START): the one whose start is a heap image, the one without, or that of arm64 in QEMU's user mode.
  */
 import { fileURLToPath } from "node:url";
 
-export const start: "image" | "bytecode" = process.env.BERTH_START === "bytecode" ? "bytecode" : "image";
+/** The folders with `berth` and its links, from the project's root. scripts/test.ts makes that of arm64. */
+const FOLDERS = { image: "dist/bin", bytecode: "dist/bytecode", arm64: "build/arm64" };
 
-/** The folder with `berth` and its links. */
-export const binaries = fileURLToPath(new URL(`../../dist/${start === "image" ? "bin" : "bytecode"}`, import.meta.url));
+type Start = keyof typeof FOLDERS;
+
+const wanted = process.env.BERTH_START ?? "image";
+if (!Object.hasOwn(FOLDERS, wanted)) throw new Error(`BERTH_START=${wanted}: ${Object.keys(FOLDERS).join(", ")}`);
+export const start = wanted as Start;
+
+export const binaries = fileURLToPath(new URL(`../../${FOLDERS[start]}`, import.meta.url));
