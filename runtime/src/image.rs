@@ -201,7 +201,7 @@ fn require_closed(content: &[u8]) {
     }
 }
 
-/// Ends of the process' mappings that are not the executable's.
+/// The process' mappings that are not the executable's. One that nobody may access has no addresses of anything.
 fn foreign_mappings() -> Vec<Range<usize>> {
     let maps = fs::read_to_string("/proc/self/maps").unwrap_or_else(|error| fail(&format!("/proc/self/maps: {error}")));
     let range = |line: &str| -> Option<Range<usize>> {
@@ -209,7 +209,8 @@ fn foreign_mappings() -> Vec<Range<usize>> {
         Some(usize::from_str_radix(start, 16).ok()?..usize::from_str_radix(end, 16).ok()?)
     };
     let own_end = memory::executable_end();
-    maps.lines().filter_map(range).filter(|range| range.start >= own_end).collect()
+    let is_used = |line: &&str| !line.contains(" ---p ");
+    maps.lines().filter(is_used).filter_map(range).filter(|range| range.start >= own_end).collect()
 }
 
 const UNTOUCHED: u8 = 0;
