@@ -11,14 +11,14 @@
  *
  * Needs gcc, Go (for the peers) and root or user namespaces. Exit status 0 also when a goal is not met: times are noise, in part.
  */
-import { spawnSync } from "node:child_process";
-import { existsSync, globSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { pluginsVersion } from "../test/lab/peers.ts";
 import { type Baseline, readBaseline, writeBaseline } from "./bench/baseline.ts";
 import { type Count, countAll, missingTools } from "./bench/counts.ts";
+import { freshExecutable } from "./bench/executable.ts";
 import { Laboratory } from "./bench/laboratory.ts";
 import { callList, countTable, type Goal, goalLines, goalsOf, readmeTable, timeTable } from "./bench/report.ts";
 import { type Timing, timeAll } from "./bench/timing.ts";
@@ -29,22 +29,6 @@ const PAGE = join(ROOT, "docs/bench.md");
 const README = join(ROOT, "README.md");
 
 const say = (line: string) => process.stderr.write(`bench: ${line}\n`);
-
-/** dist/bin/berth, built if a source is newer. */
-function freshExecutable(): string {
-	const executable = join(ROOT, "dist/bin/berth");
-	const sources = ["{lib,plugins,ipam}/**/*.ts", "runtime/{src,.cargo}/**/*", "runtime/*.{rs,toml,lock}"];
-	const files = globSync([...sources, "scripts/{build.ts,build/*.ts,validators.ts}", "package.json"], { cwd: ROOT });
-	const changed = (path: string) => statSync(path).mtimeMs;
-	const built = existsSync(executable) ? changed(executable) : 0;
-	if (files.some((file) => changed(join(ROOT, file)) > built)) {
-		say("building");
-		// Its lines go to stderr: stdout is for the answer.
-		const { status } = spawnSync(process.execPath, [join(ROOT, "scripts/build.ts")], { stdio: ["ignore", 2, 2] });
-		if (status !== 0) throw new Error("the build failed, see above");
-	}
-	return executable;
-}
 
 interface Results {
 	/** Sizes of files. Go has a file for each plugin. */
@@ -71,7 +55,7 @@ async function measure({ executable, rounds, times, counts }: Wanted): Promise<R
 			`${missing.join(" and ")} missing: apt-get install ${missing.join(" ")}, or leave counts out: --times`,
 		);
 	}
-	const file = executable === undefined ? freshExecutable() : resolve(executable);
+	const file = executable === undefined ? freshExecutable(say) : resolve(executable);
 	const laboratory = await Laboratory.open(file, join(ROOT, "build"));
 	const stop = () => {
 		laboratory.close();

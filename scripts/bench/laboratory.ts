@@ -21,6 +21,7 @@ import { type Peer, peer } from "../../test/lab/peers.ts";
 export interface Call {
 	/** Relative to the laboratory's `programs`, so that a count does not depend on where the checkout lies; or absolute. */
 	readonly program: string;
+	readonly arguments?: readonly string[];
 	readonly environment: Readonly<Record<string, string>>;
 	/** One line of JSON, or "". */
 	readonly stdin: string;

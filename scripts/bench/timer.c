@@ -6,6 +6,7 @@
  * A plan is a list of commands, each of these lines:
  *
  *   run PATH          the program; argv[0] is PATH
+ *   arg TEXT          its other arguments, one line each
  *   env NAME=VALUE    its whole environment, one line each
  *   stdin TEXT        what it reads from a pipe, one line of at most 60 KB; without this line: end of file
  *   end
@@ -31,10 +32,13 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_COMMANDS = 64, MAX_VARIABLES = 32, PIPE_CAPACITY = 60 * 1024 };
+enum { MAX_COMMANDS = 64, MAX_ARGUMENTS = 16, MAX_VARIABLES = 32, PIPE_CAPACITY = 60 * 1024 };
 
 struct command {
 	char *path;
+	/* argv, with its end. */
+	char *arguments[MAX_ARGUMENTS + 1];
+	int argument_count;
 	char *environment[MAX_VARIABLES + 1];
 	int variables;
 	char *input;
@@ -72,7 +76,9 @@ static void read_plan(void)
 		if (line[length - 1] == '\n') line[length - 1] = '\0';
 		if ((value = rest_after(line, "run")) && !current && commands < MAX_COMMANDS) {
 			current = &plan[commands++];
-			current->path = strdup(value);
+			current->path = current->arguments[current->argument_count++] = strdup(value);
+		} else if (current && (value = rest_after(line, "arg")) && current->argument_count < MAX_ARGUMENTS) {
+			current->arguments[current->argument_count++] = strdup(value);
 		} else if (current && (value = rest_after(line, "env")) && current->variables < MAX_VARIABLES) {
 			current->environment[current->variables++] = strdup(value);
 		} else if (current && (value = rest_after(line, "stdin")) && strlen(value) <= PIPE_CAPACITY) {
@@ -102,7 +108,6 @@ static long microseconds(struct timeval time)
 static void run(int index)
 {
 	struct command *command = &plan[index];
-	char *arguments[] = {command->path, NULL};
 	posix_spawn_file_actions_t actions;
 	struct rusage usage;
 	int input[2], output[2], status, error;
@@ -120,7 +125,7 @@ static void run(int index)
 	posix_spawn_file_actions_adddup2(&actions, output[1], 1);
 
 	long long start = nanoseconds();
-	error = posix_spawn(&pid, command->path, &actions, NULL, arguments, command->environment);
+	error = posix_spawn(&pid, command->path, &actions, NULL, command->arguments, command->environment);
 	if (error) {
 		errno = error;
 		fail("run", command->path);

@@ -73,8 +73,8 @@ export async function timeAll(
 	child.stdin.end(calls.map(planOf).join(""));
 	const runs: Run[][] = calls.map(() => []);
 	for await (const line of createInterface({ input: child.stdout })) {
-		const [index = -1, wallNs = 0, cpuUs = 0, memoryKb = 0] = line.split(" ").map(Number);
-		runs[index]!.push({ wallMs: wallNs / 1e6, cpuMs: cpuUs / 1e3, memoryMb: memoryKb / 1024 });
+		const { index, run } = readRun(line);
+		runs[index]!.push(run);
 		if (index === calls.length - 1) progress(runs[index]!.length - 1);
 	}
 	if ((await ended) !== 0) throw new Error(complaint.trim());
@@ -88,20 +88,27 @@ export async function timeAll(
 	});
 }
 
-interface Run {
+export interface Run {
 	readonly wallMs: number;
 	readonly cpuMs: number;
 	readonly memoryMb: number;
 }
 
+/** A line of timer.c: which call of the plan, and what it took. */
+export function readRun(line: string): { index: number; run: Run } {
+	const [index = -1, wallNs = 0, cpuUs = 0, memoryKb = 0] = line.split(" ").map(Number);
+	return { index, run: { wallMs: wallNs / 1e6, cpuMs: cpuUs / 1e3, memoryMb: memoryKb / 1024 } };
+}
+
 /** Lines of a call in the plan of timer.c. */
-export function planOf({ program, environment, stdin }: Call): string {
+export function planOf({ program, arguments: texts = [], environment, stdin }: Call): string {
+	const given = texts.map((text) => `arg ${text}\n`);
 	const variables = Object.entries(environment).map(([name, value]) => `env ${name}=${value}\n`);
-	return `run ${program}\n${variables.join("")}${stdin === "" ? "" : `stdin ${stdin}\n`}end\n`;
+	return `run ${program}\n${given.join("")}${variables.join("")}${stdin === "" ? "" : `stdin ${stdin}\n`}end\n`;
 }
 
 /** The samples of calls that belong together: times add up, memory is the greater. */
-function sumRuns(calls: readonly Run[][]): Run[] {
+export function sumRuns(calls: readonly Run[][]): Run[] {
 	const [first = [], ...others] = calls;
 	return first.map((sample, round) =>
 		others.reduce(

@@ -1,0 +1,250 @@
+/**
+ * Measures sriov and rdma on a real VF, in the test guest, beside the least that the same change of the kernel's state takes: see
+ * docs/bench.md.
+ *
+ *   npm run bench:guest -- [--rounds N] [--executable PATH]
+ *
+ * --rounds      rounds of timing, 20 by default
+ * --executable  another build, measured in turns with dist/bin/berth, which is built first when a source is newer
+ *
+ * Needs gcc. Exit status 0 also when the goal is not met: the guest is emulated, and times are noise, in part.
+ */
+import { copyFileSync, linkSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { Guest } from "../../test/support/guest.ts";
+import { createPod } from "../../test/support/pods.ts";
+import { previousResult } from "../../test/support/rdma.ts";
+import { createRdmaDevices, createVfs, type Vf } from "../../test/support/sriov.ts";
+import { run } from "../build/host.ts";
+import { freshExecutable } from "./executable.ts";
+import type { Call } from "./laboratory.ts";
+import { alignColumns } from "./report.ts";
+import { planOf, type Run, readRun, spreadOf, sumRuns } from "./timing.ts";
+
+const ROOT = join(import.meta.dirname, "../..");
+const POD = "pod1";
+const NETNS = `/run/netns/${POD}`;
+const VLAN = 100;
+const MTU = 1400;
+const SUBNET = "10.56.219";
+/** The goal: wall time of ADD+DEL divided by the floor's. */
+const MOST_OF_FLOOR = 1.5;
+const NAMES = ["sriov", "rdma", "host-local"];
+
+const say = (line: string) => process.stderr.write(`bench: ${line}\n`);
+
+type Workload = "sriov" | "rdma" | "start";
+
+/** Calls that are made one after the other, and are one sample. */
+interface Contestant {
+	readonly workload: Workload;
+	readonly maker: string;
+	readonly calls: readonly Call[];
+}
+
+interface Card {
+	readonly vf: Vf;
+	readonly mtu: number;
+	/** Indexes: of the PF's link, of the VF's and of the RDMA device. */
+	readonly pfIndex: number;
+	readonly vfIndex: number;
+	readonly rdmaIndex: number;
+}
+
+/** A folder with links of all names to a copy of the executable, so that a build meanwhile changes nothing. */
+function install(executable: string, folder: string): string {
+	mkdirSync(folder);
+	copyFileSync(executable, join(folder, "berth"));
+	for (const name of NAMES) linkSync(join(folder, "berth"), join(folder, name));
+	return folder;
+}
+
+function compile(source: string, folder: string): string {
+	const program = join(folder, source.replace(/\.c$/, ""));
+	run("gcc", ["-O2", "-Wall", "-Wextra", "-static", "-o", program, join(import.meta.dirname, source)], { cwd: folder });
+	return program;
+}
+
+/** A card with all of its VFs, each with an RDMA device, and a pod. */
+async function furnish(guest: Guest): Promise<Card> {
+	const vfs = await createVfs(guest, "eth0", 7);
+	await createRdmaDevices(guest, vfs);
+	await createPod(guest, POD);
+	const vf = vfs[3]!;
+	const [links, devices] = [await guest.json(["ip", "-j", "link"]), await guest.json(["rdma", "-j", "dev"])];
+	const of = (list: { ifname: string; ifindex: number; mtu: number }[], name = "") =>
+		list.find(({ ifname }) => ifname === name)!;
+	return {
+		vf,
+		mtu: of(links, vf.netdev).mtu,
+		pfIndex: of(links, vf.pf).ifindex,
+		vfIndex: of(links, vf.netdev).ifindex,
+		rdmaIndex: of(devices, `mlx5_${vf.index}`).ifindex,
+	};
+}
+
+function callOf(folder: string, plugin: "sriov" | "rdma", command: string, configuration: object): Call {
+	const environment = {
+		PATH: "/usr/sbin:/usr/bin:/sbin:/bin",
+		CNI_COMMAND: command,
+		CNI_CONTAINERID: "c1",
+		CNI_IFNAME: "net1",
+		CNI_NETNS: NETNS,
+		CNI_PATH: folder,
+	};
+	return { program: join(folder, plugin), environment, stdin: JSON.stringify(configuration) };
+}
+
+function ours(maker: string, folder: string, { vf }: Card): Contestant[] {
+	const network = { cniVersion: "1.1.0", name: "sriov-network", deviceID: vf.pci };
+	const ipam = { type: "host-local", subnet: `${SUBNET}.0/24`, routes: [{ dst: "0.0.0.0/0" }] };
+	const sriov = { ...network, type: "sriov", vlan: VLAN, trust: "on", mtu: MTU, ipam };
+	const rdma = { ...network, type: "rdma", prevResult: previousResult(POD) };
+	return [
+		{
+			workload: "sriov",
+			maker,
+			calls: [callOf(folder, "sriov", "ADD", sriov), callOf(folder, "sriov", "DEL", sriov)],
+		},
+		{ workload: "rdma", maker, calls: [callOf(folder, "rdma", "ADD", rdma), callOf(folder, "rdma", "DEL", rdma)] },
+		{ workload: "start", maker, calls: [{ ...callOf(folder, "sriov", "VERSION", {}), stdin: "" }] },
+	];
+}
+
+/** What the configurations above ask for, and what the VF had before: no VLAN, no trust (igb's defaults). */
+function floor(program: string, card: Card): Contestant[] {
+	const call = (...texts: (string | number)[]): Call => ({
+		program,
+		arguments: texts.map(String),
+		environment: {},
+		stdin: "",
+	});
+	const { vf, pfIndex, vfIndex, rdmaIndex, mtu } = card;
+	const place = [NETNS, pfIndex, vf.index, vfIndex];
+	const address = [`${SUBNET}.2`, 24, `${SUBNET}.255`, `${SUBNET}.1`];
+	return [
+		{
+			workload: "sriov",
+			maker: "floor",
+			calls: [
+				call("sriov-add", ...place, "net1", MTU, VLAN, 1, ...address),
+				call("sriov-del", ...place, vf.netdev!, mtu, 0, 0),
+			],
+		},
+		{
+			workload: "rdma",
+			maker: "floor",
+			calls: [call("rdma-add", NETNS, rdmaIndex), call("rdma-del", NETNS, rdmaIndex)],
+		},
+		{
+			workload: "start",
+			maker: "/bin/true",
+			calls: [{ program: "/bin/true", environment: {}, stdin: "" }],
+		},
+	];
+}
+
+/** The samples of each contestant, all in turn in each round, after a round that is not counted. */
+async function timeAll(guest: Guest, timer: string, all: readonly Contestant[], rounds: number): Promise<Run[][]> {
+	const calls = all.flatMap((contestant) => contestant.calls);
+	const stdin = calls.map(planOf).join("");
+	const { stdout } = await guest.run([timer, String(rounds + 1)], { stdin, timeoutMs: 0 });
+	const runs: Run[][] = calls.map(() => []);
+	for (const line of stdout.trimEnd().split("\n")) {
+		const { index, run } = readRun(line);
+		runs[index]!.push(run);
+	}
+	let next = 0;
+	return all.map(({ calls }) => {
+		const first = next;
+		next += calls.length;
+		return sumRuns(runs.slice(first, next)).slice(1);
+	});
+}
+
+/** System calls of a call and of all processes that it starts; the execve(2) that starts it is one of them. */
+async function count(guest: Guest, { program, arguments: texts = [], environment, stdin }: Call): Promise<number> {
+	const trace = "/tmp/bench.strace";
+	await guest.run(["strace", "-f", "-qq", "-o", trace, program, ...texts], { env: environment, stdin });
+	return (await guest.readFile(trace)).split("\n").filter((line) => /^\d+ +\w+\(/.test(line)).length;
+}
+
+async function countAll(guest: Guest, all: readonly Contestant[]): Promise<number[][]> {
+	const counts: number[][] = [];
+	for (const { calls } of all) {
+		const each: number[] = [];
+		for (const call of calls) each.push(await count(guest, call));
+		counts.push(each);
+	}
+	return counts;
+}
+
+function table(all: readonly Contestant[], samples: readonly Run[][], counts: readonly number[][]): string {
+	const rows = [["", "", "wall ms", "min..max", "of floor", "CPU ms", "of floor", "system calls"]];
+	for (const workload of ["sriov", "rdma", "start"] as const) {
+		for (const [index, { maker }] of all.entries()) {
+			if (all[index]!.workload !== workload) continue;
+			const of = (measure: "wallMs" | "cpuMs", at = index) => spreadOf(samples[at]!.map((each) => each[measure]));
+			const base = all.findIndex((each) => each.workload === workload && each.maker === "floor");
+			const ratio = (measure: "wallMs" | "cpuMs") =>
+				base < 0 ? "" : (of(measure).median / of(measure, base).median).toFixed(2);
+			const wall = of("wallMs");
+			rows.push([
+				workload === "start" ? "start (VERSION)" : `${workload} ADD+DEL`,
+				maker,
+				wall.median.toFixed(1),
+				`${wall.min.toFixed(1)}..${wall.max.toFixed(1)}`,
+				ratio("wallMs"),
+				of("cpuMs").median.toFixed(1),
+				ratio("cpuMs"),
+				counts[index]!.join(" + "),
+			]);
+		}
+	}
+	return alignColumns(rows, 2);
+}
+
+function verdict(all: readonly Contestant[], samples: readonly Run[][], workload: Workload): string {
+	const median = (maker: string) => {
+		const index = all.findIndex((each) => each.workload === workload && each.maker === maker);
+		return spreadOf(samples[index]!.map(({ wallMs }) => wallMs)).median;
+	};
+	const ratio = median("ours") / median("floor");
+	const met = ratio <= MOST_OF_FLOOR ? "met" : "NOT MET";
+	return `${workload} ADD+DEL: wall time ${ratio.toFixed(2)} of the floor's, at most ${MOST_OF_FLOOR}: ${met}`;
+}
+
+async function measure(rounds: number, other: string | undefined): Promise<string> {
+	mkdirSync(join(ROOT, "build"), { recursive: true });
+	const folder = mkdtempSync(join(ROOT, "build/bench-guest-"));
+	try {
+		const builds = [{ maker: "ours", executable: freshExecutable(say) }];
+		if (other !== undefined) builds.push({ maker: "other", executable: resolve(other) });
+		const folders = builds.map(({ maker, executable }) => ({ maker, at: install(executable, join(folder, maker)) }));
+		const [timer, floorProgram] = [compile("timer.c", folder), compile("floor.c", folder)];
+		await using guest = await Guest.boot({ pfs: 1, log: say });
+		const card = await furnish(guest);
+		const all = [...folders.flatMap(({ maker, at }) => ours(maker, at, card)), ...floor(floorProgram, card)];
+		say("counting");
+		const counts = await countAll(guest, all);
+		say(`timing ${rounds} rounds`);
+		const samples = await timeAll(guest, timer, all, rounds);
+		const verdicts = (["sriov", "rdma"] as const).map((workload) => verdict(all, samples, workload));
+		return `medians of ${rounds} rounds in the test guest\n\n${table(all, samples, counts)}\n\n${verdicts.join("\n")}`;
+	} finally {
+		rmSync(folder, { recursive: true, force: true });
+	}
+}
+
+try {
+	const { values } = parseArgs({
+		options: { rounds: { type: "string", default: "20" }, executable: { type: "string" } },
+	});
+	const rounds = Number(values.rounds);
+	if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`--rounds ${values.rounds}: it must be a number from 1`);
+	console.log(await measure(rounds, values.executable));
+} catch (error) {
+	console.error(`bench: ${error instanceof Error ? error.message : error}`);
+	process.exitCode = 1;
+}
