@@ -12,10 +12,10 @@
 import { copyFileSync, linkSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { Guest } from "../../test/support/guest.ts";
-import { createPod } from "../../test/support/pods.ts";
-import { previousResult } from "../../test/support/rdma.ts";
-import { createRdmaDevices, createVfs, type Vf } from "../../test/support/sriov.ts";
+import { Guest } from "../../test/lab/guest.ts";
+import { createPod } from "../../test/lab/pods.ts";
+import { previousResult } from "../../test/lab/rdma.ts";
+import { createRdmaDevices, createVfs, type Vf } from "../../test/lab/sriov.ts";
 import { run } from "../build/host.ts";
 import { freshExecutable } from "./executable.ts";
 import type { Call } from "./laboratory.ts";

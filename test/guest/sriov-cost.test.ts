@@ -1,11 +1,10 @@
-/** What an attachment costs, with IPAM called as a function and as a process: counts are judged, times are printed only. */
+/** What an attachment costs, with IPAM called as a function and as a process. Times: `npm run bench:guest`. */
 import { beforeAll, expect, test } from "vitest";
 import { useGuest } from "../lab/guest-session.ts";
 import { binaries } from "../lab/pods.ts";
 import { createVfs } from "../lab/sriov.ts";
 
 const guest = useGuest();
-const ROUNDS = 12;
 /** A copy of ours: another file, so that host-local of it is executed. */
 const COPY = "/tmp/sriov-cost-bin";
 
@@ -65,30 +64,4 @@ test("IPAM in process saves a process and system calls: ADD has at most 400, DEL
 	expect(inside.ADD.calls).toBeGreaterThan(80);
 	expect(inside.ADD.calls).toBeLessThanOrEqual(400);
 	expect(inside.DEL.calls).toBeLessThanOrEqual(300);
-});
-
-test("ADD+DEL succeed in turns; their wall and CPU time", async () => {
-	const { stdout } = await run(`TIMEFORMAT='%R %U %S'
-pair() { CNI_COMMAND=ADD ${binaries}/sriov </tmp/sriov-cost.json >/dev/null && CNI_COMMAND=DEL ${binaries}/sriov </tmp/sriov-cost.json; }
-export CNI_COMMAND; ${environment("/")}
-for round in $(seq ${ROUNDS}); do
-	for how in in out; do
-		if test $how = in; then CNI_PATH=${binaries}; else CNI_PATH=${COPY}; fi
-		times=$( { time pair; } 2>&1 ) || { echo "$how: $times" >&2; exit 1; }
-		echo "$how $times"
-	done
-done`);
-	const samples = { in: [] as number[][], out: [] as number[][] };
-	for (const line of stdout.trim().split("\n")) {
-		const [how, wall, user, system] = line.split(" ");
-		samples[how as "in" | "out"].push([Number(wall), Number(user) + Number(system)]);
-	}
-	const median = (how: "in" | "out", figure: number) =>
-		samples[how].map((sample) => sample[figure]!).sort((a, b) => a - b)[ROUNDS / 2]! * 1000;
-	for (const [figure, name] of ["wall", "CPU"].entries()) {
-		const [inside, outside] = [median("in", figure), median("out", figure)];
-		console.log(
-			`sriov + host-local ADD+DEL, ${name}, medians of ${ROUNDS}: in process ${inside.toFixed(0)} ms, as a process ${outside.toFixed(0)} ms, ratio ${(inside / outside).toFixed(2)}`,
-		);
-	}
 });
