@@ -13,7 +13,8 @@ export function readText(path: string): string {
 
 /** The text of a file, or undefined where there is none (ENOENT, ENOTDIR). */
 export function readTextIfPresent(path: string): string | undefined {
-	return ifPresent(() => readText(path));
+	const bytes = sys.readFileIfPresent(path, MAX_TEXT);
+	return bytes && sys.decodeUtf8(bytes);
 }
 
 /** Directory entries without "." and "..", sorted by code unit, or undefined where there is no such directory. */

@@ -47,6 +47,8 @@ export const readFile = (path: string, max: number): Uint8Array =>
 		if (bytes.length > max) throw Object.assign(new Error("too large"), { code: "EFBIG" });
 		return bytes;
 	});
+export const readFileIfPresent = (path: string, max: number): Uint8Array | undefined =>
+	fs.existsSync(within(path)) ? readFile(path, max) : undefined;
 export const statat = (_: number, path: string, follow: boolean) =>
 	attempt("statat", path, () => (follow ? fs.statSync : fs.lstatSync)(within(path), { throwIfNoEntry: false }));
 export const setModified = (_: number, path: string, mtimeMs: number): void =>

@@ -30,6 +30,7 @@ export const close = absent("close");
 export const read = absent("read");
 export const readAll = absent("readAll");
 export const readFile = absent("readFile");
+export const readFileIfPresent = absent("readFileIfPresent");
 export const write = absent("write");
 export const fsync = absent("fsync");
 export const fchmod = absent("fchmod");

@@ -5,9 +5,10 @@ use super::errors::Failure;
 use super::{scratch, text};
 use rquickjs::{Object, Value};
 use rustix::buffer::spare_capacity;
-use rustix::fd::AsFd;
+use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_OMIT};
 use rustix::io::{Errno, retry_on_intr};
+use std::ffi::CStr;
 
 /// A single read asks for no more than this, whatever `max` says.
 const MOST: usize = 1 << 20;
@@ -63,12 +64,31 @@ pub fn read_all<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
 
 pub fn read_file<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     let path = call.path(0)?;
+    let fd = open_to_read(&path).map_err(|errno| fail_file("open", errno, &path))?;
+    read_opened(call, &path, fd)
+}
+
+pub fn read_file_if_present<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
+    let path = call.path(0)?;
+    match open_to_read(&path) {
+        Ok(fd) => read_opened(call, &path, fd),
+        Err(Errno::NOENT | Errno::NOTDIR) => call.nothing(),
+        Err(errno) => Err(fail_file("open", errno, &path)),
+    }
+}
+
+fn open_to_read(path: &CStr) -> Result<OwnedFd, Errno> {
+    retry_on_intr(|| rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()))
+}
+
+fn fail_file(name: &'static str, errno: Errno, path: &CStr) -> Failure {
+    Failure::system(errno, name, Some(text::decode(path.to_bytes())))
+}
+
+fn read_opened<'js>(call: &Call<'_, 'js>, path: &CStr, fd: OwnedFd) -> Answer<'js> {
     let max = call.length(1, ANY)?;
-    let fail = |name: &'static str, errno| Failure::system(errno, name, Some(text::decode(path.as_bytes())));
-    let fd = retry_on_intr(|| rustix::fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()))
-        .map_err(|errno| fail("open", errno))?;
     scratch::with(FIRST, |buffer| {
-        read_to_end(&fd, buffer, max).map_err(|errno| fail("read", errno))?;
+        read_to_end(&fd, buffer, max).map_err(|errno| fail_file("read", errno, path))?;
         call.answer_bytes(buffer)
     })
 }

@@ -59,6 +59,7 @@ static NATIVES: &[Native] = natives![
     c"read" 2 files::read,
     c"readAll" 2 files::read_all,
     c"readFile" 2 files::read_file,
+    c"readFileIfPresent" 2 files::read_file_if_present,
     c"write" 2 files::write,
     c"fsync" 1 files::fsync,
     c"fchmod" 2 files::fchmod,
