@@ -26,7 +26,7 @@ import {
 } from "./constants.ts";
 import type { LinkIndex } from "./link.ts";
 import { type Message, MessageWriter } from "./message.ts";
-import type { NetlinkSocket, RequestName } from "./socket.ts";
+import type { Change, NetlinkSocket, RequestName } from "./socket.ts";
 
 export interface LinkAddress {
 	readonly linkIndex: LinkIndex;
@@ -80,16 +80,26 @@ function addressRequest(socket: NetlinkSocket, request: string, index: LinkIndex
 	return { request, subject: `${cidr} of ${name === undefined ? `link ${index}` : `"${name}"`}` };
 }
 
-/**
- * Adds an address, with the broadcast address of its network for IPv4 up to /30. EEXIST if the interface has it already.
- * Equivalent: `ip address add CIDR broadcast + dev NAME`.
- */
+/** Equivalent: `ip address add CIDR broadcast + dev NAME`. Throws NetlinkError; see `newAddress`. */
 export function addAddress(
 	socket: NetlinkSocket,
 	index: LinkIndex,
 	cidrText: string,
 	options: AddAddressOptions = {},
 ): void {
+	const { message, name } = newAddress(socket, index, cidrText, options);
+	socket.change(message, name);
+}
+
+/**
+ * The change that adds an address, with the broadcast address of its network for IPv4 up to /30. EEXIST if the interface has it already.
+ */
+export function newAddress(
+	socket: NetlinkSocket,
+	index: LinkIndex,
+	cidrText: string,
+	options: AddAddressOptions = {},
+): Change {
 	const cidr = knownCidr(cidrText);
 	const message = addressMessage(RTM_NEWADDR, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, index, cidr);
 	if (cidr.ip.family === 4 && cidr.prefix < 31) {
@@ -99,7 +109,7 @@ export function addAddress(
 		const flags = (options.noDad ? IFA_F_NODAD : 0) | (options.optimistic ? IFA_F_OPTIMISTIC : 0);
 		if (flags !== 0) message.attributeU32(IFA_FLAGS, flags);
 	}
-	socket.change(message, addressRequest(socket, "RTM_NEWADDR", index, cidrText));
+	return { message, name: addressRequest(socket, "RTM_NEWADDR", index, cidrText) };
 }
 
 /** Removes an address; EADDRNOTAVAIL if the interface does not have it. Equivalent: `ip address del CIDR dev NAME`. */

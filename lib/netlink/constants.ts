@@ -95,6 +95,7 @@ export const IFLA_OPERSTATE = 16;
 export const IFLA_LINKINFO = 18;
 export const IFLA_IFALIAS = 20;
 export const IFLA_VFINFO_LIST = 22;
+export const IFLA_AF_SPEC = 26;
 export const IFLA_GROUP = 27;
 export const IFLA_NET_NS_FD = 28;
 export const IFLA_EXT_MASK = 29;
@@ -143,3 +144,7 @@ export const RDMA_NLDEV_SYS_ATTR_NETNS_MODE = 66;
 export const RDMA_NLDEV_NET_NS_FD = 68;
 /** IB_DEVICE_NAME_MAX - 1: the longest name of a device in bytes, without its NUL. */
 export const RDMA_NAME_MAX = 63;
+
+/** Of the IPv4 part of IFLA_AF_SPEC: an attribute for each setting of /proc/sys/net/ipv4/conf, IPV4_DEVCONF_* of linux/ip.h. */
+export const IFLA_INET_CONF = 1;
+export const IPV4_DEVCONF_ARP_NOTIFY = 22;

@@ -5,7 +5,7 @@
  * for them, because the answer grows with the number of VFs.
  */
 import { formatMac, parseMac } from "../ip/mac.ts";
-import { isSystemError } from "../sys/sys.ts";
+import { AF_INET, isSystemError } from "../sys/sys.ts";
 import {
 	IFF_ALLMULTI,
 	IFF_PROMISC,
@@ -13,10 +13,12 @@ import {
 	IFF_UP,
 	IFINFOMSG_BYTES,
 	IFLA_ADDRESS,
+	IFLA_AF_SPEC,
 	IFLA_ALT_IFNAME,
 	IFLA_GROUP,
 	IFLA_IFALIAS,
 	IFLA_IFNAME,
+	IFLA_INET_CONF,
 	IFLA_INFO_KIND,
 	IFLA_LINKINFO,
 	IFLA_MTU,
@@ -26,6 +28,7 @@ import {
 	IFLA_PROP_LIST,
 	IFLA_TXQLEN,
 	IFNAME_MAX,
+	IPV4_DEVCONF_ARP_NOTIFY,
 	NLA_F_NESTED,
 	NLM_F_ACK,
 	NLM_F_CREATE,
@@ -38,10 +41,13 @@ import {
 	RTM_SETLINK,
 } from "./constants.ts";
 import { type Attributes, type Message, MessageWriter } from "./message.ts";
-import type { NetlinkSocket, RequestName } from "./socket.ts";
+import type { Change, NetlinkSocket, RequestName } from "./socket.ts";
 
 /** Number of an interface within its network namespace, from 1; it may change when the interface moves to another. */
 export type LinkIndex = number & { readonly brand: "LinkIndex" };
+
+/** Which interface is meant: by its index or by its name, which the kernel takes as well. */
+export type LinkTarget = LinkIndex | string;
 
 /** IF_OPER_* of linux/if.h. */
 export type OperState = "unknown" | "notpresent" | "down" | "lowerlayerdown" | "testing" | "dormant" | "up";
@@ -88,6 +94,8 @@ export interface LinkChange {
 	readonly up?: boolean;
 	readonly promiscuous?: boolean;
 	readonly allMulticast?: boolean;
+	/** Sysctl net/ipv4/conf/NAME/arp_notify, after all others: neighbours hear when the MAC changes or the link goes up. */
+	readonly arpNotify?: boolean;
 }
 
 const OPER_STATES: readonly OperState[] = [
@@ -100,15 +108,24 @@ const OPER_STATES: readonly OperState[] = [
 	"up",
 ];
 
-/** Starts a message with `struct ifinfomsg`. `index` 0: found by name, or all. */
-export function linkMessage(type: number, flags: number, index: number, ifFlags = 0, ifChange = 0): MessageWriter {
-	return new MessageWriter(type, flags).u8(0).u8(0).u16(0).u32(index).u32(ifFlags).u32(ifChange);
+/** Starts a message with `struct ifinfomsg`. `target` 0: all. */
+export function linkMessage(
+	type: number,
+	flags: number,
+	target: number | string,
+	ifFlags = 0,
+	ifChange = 0,
+): MessageWriter {
+	const index = typeof target === "string" ? 0 : target;
+	const message = new MessageWriter(type, flags).u8(0).u8(0).u16(0).u32(index).u32(ifFlags).u32(ifChange);
+	if (typeof target !== "string") return message;
+	return message.attributeText(target.length > IFNAME_MAX ? IFLA_ALT_IFNAME : IFLA_IFNAME, target);
 }
 
-/** Names a request about a link: by the name that this socket last saw, or by its index. */
-export function linkRequest(socket: NetlinkSocket, request: string, index: LinkIndex): RequestName {
-	const name = socket.linkNames.get(index);
-	return { request, subject: name === undefined ? `link ${index}` : `"${name}"` };
+/** Names a request about a link: by its name, as given or as this socket last saw it, or by its index. */
+export function linkRequest(socket: NetlinkSocket, request: string, target: LinkTarget): RequestName {
+	const name = typeof target === "string" ? target : socket.linkNames.get(target);
+	return { request, subject: name === undefined ? `link ${target}` : `"${name}"` };
 }
 
 /**
@@ -116,19 +133,28 @@ export function linkRequest(socket: NetlinkSocket, request: string, index: LinkI
  * matters. Equivalent: `ip link show dev NAME`.
  */
 export function getLinkByName(socket: NetlinkSocket, name: string): Link | undefined {
-	const message = linkMessage(RTM_GETLINK, 0, 0);
-	message.attributeText(name.length > IFNAME_MAX ? IFLA_ALT_IFNAME : IFLA_IFNAME, name);
-	return getLink(socket, message, { request: "RTM_GETLINK", subject: `"${name}"` });
+	return getLink(socket, name);
 }
 
 /** The interface with this index, or undefined. */
 export function getLinkByIndex(socket: NetlinkSocket, index: LinkIndex): Link | undefined {
-	return getLink(socket, linkMessage(RTM_GETLINK, 0, index), linkRequest(socket, "RTM_GETLINK", index));
+	return getLink(socket, index);
 }
 
-function getLink(socket: NetlinkSocket, message: MessageWriter, name: RequestName): Link | undefined {
+function getLink(socket: NetlinkSocket, target: LinkTarget): Link | undefined {
+	const answer = askLink(socket, linkMessage(RTM_GETLINK, 0, target), target);
+	return answer && parseLink(socket, answer);
+}
+
+/** The answer to RTM_GETLINK; undefined where there is no such interface. `before`: see `NetlinkSocket.get`. */
+export function askLink(
+	socket: NetlinkSocket,
+	message: MessageWriter,
+	target: LinkTarget,
+	before?: Change,
+): Message | undefined {
 	try {
-		return parseLink(socket, socket.get(message, name));
+		return socket.get(message, linkRequest(socket, "RTM_GETLINK", target), before);
 	} catch (error) {
 		if (isSystemError(error, "ENODEV")) return undefined;
 		throw error;
@@ -142,7 +168,7 @@ export function listLinks(socket: NetlinkSocket): Link[] {
 }
 
 /** Reads RTM_NEWLINK; undefined for another type of message. */
-function parseLink(socket: NetlinkSocket, message: Message): Link | undefined {
+export function parseLink(socket: NetlinkSocket, message: Message): Link | undefined {
 	if (message.type !== RTM_NEWLINK) return undefined;
 	const flags = message.u32(8);
 	const altNames: string[] = [];
@@ -209,9 +235,17 @@ function parseAltNames(attribute: Attributes, into: string[]): void {
 
 /**
  * Makes all of `change` in one RTM_SETLINK, under one hold of the kernel's RTNL lock. The kernel stops at the first refusal and keeps
- * what it has done until then. Throws NetlinkError.
+ * what it has done until then. No new name for an interface that is meant by its name. Throws NetlinkError.
  */
-export function setLink(socket: NetlinkSocket, index: LinkIndex, change: LinkChange): void {
+export function setLink(socket: NetlinkSocket, target: LinkTarget, change: LinkChange): void {
+	const { message, name } = linkChange(socket, target, change);
+	socket.change(message, name);
+	if (typeof target === "string") return;
+	if (change.netnsFd !== undefined) socket.linkNames.delete(target);
+	else if (change.name !== undefined) socket.linkNames.set(target, change.name);
+}
+
+function linkChange(socket: NetlinkSocket, target: LinkTarget, change: LinkChange): Change {
 	let flags = 0;
 	let mask = 0;
 	const flag = (bit: number, wanted: boolean | undefined): void => {
@@ -222,7 +256,7 @@ export function setLink(socket: NetlinkSocket, index: LinkIndex, change: LinkCha
 	flag(IFF_UP, change.up);
 	flag(IFF_PROMISC, change.promiscuous);
 	flag(IFF_ALLMULTI, change.allMulticast);
-	const message = linkMessage(RTM_SETLINK, NLM_F_ACK, index, flags, mask);
+	const message = linkMessage(RTM_SETLINK, NLM_F_ACK, target, flags, mask);
 	if (change.netnsFd !== undefined) message.attributeU32(IFLA_NET_NS_FD, change.netnsFd);
 	if (change.mac !== undefined) message.attributeBytes(IFLA_ADDRESS, macBytes(change.mac));
 	if (change.mtu !== undefined) message.attributeU32(IFLA_MTU, change.mtu);
@@ -230,9 +264,15 @@ export function setLink(socket: NetlinkSocket, index: LinkIndex, change: LinkCha
 	if (change.alias !== undefined) message.attributeText(IFLA_IFALIAS, change.alias);
 	if (change.txQueueLength !== undefined) message.attributeU32(IFLA_TXQLEN, change.txQueueLength);
 	if (change.group !== undefined) message.attributeU32(IFLA_GROUP, change.group);
-	socket.change(message, linkRequest(socket, "RTM_SETLINK", index));
-	if (change.netnsFd !== undefined) socket.linkNames.delete(index);
-	else if (change.name !== undefined) socket.linkNames.set(index, change.name);
+	if (change.arpNotify !== undefined) writeIpv4Setting(message, IPV4_DEVCONF_ARP_NOTIFY, change.arpNotify ? 1 : 0);
+	return { message, name: linkRequest(socket, "RTM_SETLINK", target) };
+}
+
+function writeIpv4Setting(message: MessageWriter, setting: number, value: number): void {
+	const families = message.begin(IFLA_AF_SPEC | NLA_F_NESTED);
+	const ipv4 = message.begin(AF_INET | NLA_F_NESTED);
+	const settings = message.begin(IFLA_INET_CONF | NLA_F_NESTED);
+	message.attributeU32(setting, value).end(settings).end(ipv4).end(families);
 }
 
 /** The bytes of a MAC that the caller has checked already. */
@@ -243,18 +283,25 @@ export function macBytes(text: string): Uint8Array {
 }
 
 /** Equivalent: `ip link set dev NAME up`. */
-export function setLinkUp(socket: NetlinkSocket, index: LinkIndex): void {
-	setLink(socket, index, { up: true });
+export function setLinkUp(socket: NetlinkSocket, target: LinkTarget): void {
+	setLink(socket, target, { up: true });
+}
+
+/** The same, and what the interface is then, in one exchange; undefined where it is gone. */
+export function setLinkUpAndGet(socket: NetlinkSocket, target: LinkTarget): Link | undefined {
+	const question = linkMessage(RTM_GETLINK, 0, target);
+	const answer = askLink(socket, question, target, linkChange(socket, target, { up: true }));
+	return answer && parseLink(socket, answer);
 }
 
 /** Equivalent: `ip link set dev NAME down`. */
-export function setLinkDown(socket: NetlinkSocket, index: LinkIndex): void {
-	setLink(socket, index, { up: false });
+export function setLinkDown(socket: NetlinkSocket, target: LinkTarget): void {
+	setLink(socket, target, { up: false });
 }
 
 /** Equivalent: `ip link set dev NAME address MAC`. */
-export function setLinkMac(socket: NetlinkSocket, index: LinkIndex, mac: string): void {
-	setLink(socket, index, { mac });
+export function setLinkMac(socket: NetlinkSocket, target: LinkTarget, mac: string): void {
+	setLink(socket, target, { mac });
 }
 
 /** Equivalent: `ip link set dev NAME mtu BYTES`. */

@@ -5,7 +5,7 @@
  * attribute starts at a multiple of 4 bytes.
  */
 import { decodeUtf8, encodeUtf8 } from "../sys/sys.ts";
-import { NLA_HDRLEN, NLA_TYPE_MASK, NLM_F_REQUEST, NLMSG_HDRLEN } from "./constants.ts";
+import { NLA_HDRLEN, NLA_TYPE_MASK, NLM_F_ACK, NLM_F_REQUEST, NLMSG_HDRLEN } from "./constants.ts";
 
 export const NLM_F_MULTI = 0x002;
 
@@ -108,8 +108,12 @@ export class MessageWriter {
 		return this.bytes(encodeUtf8(text)).u8(0).end(at);
 	}
 
-	/** The finished message. Port number 0: the kernel puts in the socket's own. */
-	finish(sequence: number): Uint8Array {
+	/**
+	 * The finished message. Port number 0: the kernel puts in the socket's own. `unacknowledged`: it is only answered where it is
+	 * refused, whatever its flags were.
+	 */
+	finish(sequence: number, unacknowledged = false): Uint8Array {
+		if (unacknowledged) this.#view.setUint16(6, this.#view.getUint16(6, LITTLE_ENDIAN) & ~NLM_F_ACK, LITTLE_ENDIAN);
 		this.#view.setUint32(0, this.#length, LITTLE_ENDIAN);
 		this.#view.setUint32(8, sequence, LITTLE_ENDIAN);
 		return this.#bytes.subarray(0, this.#length);

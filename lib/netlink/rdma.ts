@@ -4,6 +4,7 @@
  * Wire format: rdma/rdma_netlink.h, client RDMA_NL_NLDEV. Messages have no fixed struct, attributes follow the header at once. The kernel
  * tells and changes only devices of the namespace that the socket was opened in (in exclusive mode; in shared mode all are in all).
  */
+import { isSystemError } from "../sys/sys.ts";
 import {
 	NLM_F_ACK,
 	NLM_F_DUMP,
@@ -44,6 +45,32 @@ export function getRdmaNetnsMode(socket: NetlinkSocket): "exclusive" | "shared" 
 export function listRdmaDevices(socket: NetlinkSocket): RdmaDevice[] {
 	const message = new MessageWriter(RDMA_NLDEV_CMD_GET, NLM_F_DUMP);
 	return socket.dump(message, { request: "RDMA_NLDEV_CMD_GET", subject: "" }, parseDevice);
+}
+
+/** The device with this index in the socket's namespace, or undefined. Throws NetlinkError. */
+export function getRdmaDevice(socket: NetlinkSocket, index: RdmaIndex): RdmaDevice | undefined {
+	const message = new MessageWriter(RDMA_NLDEV_CMD_GET, 0).attributeU32(RDMA_NLDEV_ATTR_DEV_INDEX, index);
+	try {
+		return parseDevice(socket.get(message, { request: "RDMA_NLDEV_CMD_GET", subject: `device ${index}` }));
+	} catch (error) {
+		// What the kernel says of an index that nobody in this namespace has.
+		if (isSystemError(error, "EINVAL", "ENODEV")) return undefined;
+		throw error;
+	}
+}
+
+/**
+ * The device in the socket's namespace that has one of these names. The kernel finds devices by their index alone, and lists them one to a
+ * datagram. `likely` is where to look first: the number of its node uverbsN, since both count devices in the order in which they came.
+ */
+export function findRdmaDevice(
+	socket: NetlinkSocket,
+	names: readonly string[],
+	likely: number | undefined,
+): RdmaDevice | undefined {
+	const guess = likely === undefined ? undefined : getRdmaDevice(socket, likely as RdmaIndex);
+	if (guess !== undefined && names.includes(guess.name)) return guess;
+	return listRdmaDevices(socket).find(({ name }) => names.includes(name));
 }
 
 function parseDevice(answer: Message): RdmaDevice | undefined {

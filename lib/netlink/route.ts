@@ -35,7 +35,7 @@ import {
 } from "./constants.ts";
 import type { LinkIndex } from "./link.ts";
 import { type Attributes, type Message, MessageWriter } from "./message.ts";
-import type { NetlinkSocket, RequestName } from "./socket.ts";
+import type { Change, NetlinkSocket, RequestName } from "./socket.ts";
 
 /** A route over one interface. */
 export interface RouteSpec {
@@ -69,12 +69,18 @@ export interface Route extends Omit<RouteSpec, "linkIndex"> {
 	readonly prefSrc?: string;
 }
 
+/** Throws NetlinkError; see `newRoute`. */
+export function addRoute(socket: NetlinkSocket, route: RouteSpec): void {
+	const { message, name } = newRoute(socket, route);
+	socket.change(message, name);
+}
+
 /**
- * Adds a route as the Go plugins do (vishvananda/netlink's RouteAddEcmp: NLM_F_CREATE and neither EXCL nor APPEND), with `mtu` and `advmss` in
+ * The change that adds a route as the Go plugins do (vishvananda/netlink's RouteAddEcmp: NLM_F_CREATE and neither EXCL nor APPEND), with `mtu` and `advmss` in
  * addition. A second gateway for the same destination and metric: IPv6 makes one route with two next hops of them; IPv4 puts the new route
  * before the old one. The very same route again: EEXIST. Equivalent: `ip route prepend DST via GW dev NAME` (IPv4), `ip -6 route append ...` (IPv6).
  */
-export function addRoute(socket: NetlinkSocket, route: RouteSpec): void {
+export function newRoute(socket: NetlinkSocket, route: RouteSpec): Change {
 	const message = routeMessage(RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE, route, route.scope ?? 0);
 	if (route.mtu || route.advmss) {
 		const metrics = message.begin(RTA_METRICS);
@@ -82,7 +88,7 @@ export function addRoute(socket: NetlinkSocket, route: RouteSpec): void {
 		if (route.advmss) message.attributeU32(RTAX_ADVMSS, route.advmss);
 		message.end(metrics);
 	}
-	socket.change(message, routeRequest(socket, "RTM_NEWROUTE", route));
+	return { message, name: routeRequest(socket, "RTM_NEWROUTE", route) };
 }
 
 /** Removes a route that has this destination, gateway, interface and (where given) metric, scope and table; ESRCH if there is none. */

@@ -1,8 +1,8 @@
 /**
  * Netlink sockets: one request, one answer. Serves every family (route, RDMA).
  *
- * System calls: two to open (socket, NETLINK_EXT_ACK), two per request (send, receive). There is no bind(2): the kernel binds an
- * unbound socket at its first send. NETLINK_CAP_ACK is not asked for: a refused request comes back in full, and it is small.
+ * System calls: one to open, one before the first request (NETLINK_EXT_ACK), two per request (send, receive). There is no bind(2): the
+ * kernel binds an unbound socket at its first send. NETLINK_CAP_ACK is not asked for: a refused request comes back in full, and it is small.
  */
 import * as sys from "../sys/sys.ts";
 import {
@@ -39,12 +39,20 @@ export interface RequestName {
 	readonly subject: string;
 }
 
+/** A change that is still to be sent: see `NetlinkSocket.changeAll`. */
+export interface Change {
+	/** With NLM_F_ACK in its flags. */
+	readonly message: MessageWriter;
+	readonly name: RequestName;
+}
+
 /** A netlink socket in the network namespace that is current when it is opened; it stays there. */
 export class NetlinkSocket {
 	readonly fd: number;
 	/** Names of links by index as last seen through this socket: errors name the link. */
 	readonly linkNames = new Map<number, string>();
 	#sequence = 0;
+	#prepared = false;
 	#strict = false;
 
 	private constructor(fd: number) {
@@ -53,10 +61,7 @@ export class NetlinkSocket {
 
 	/** Opens a socket. Throws SystemError (EPROTONOSUPPORT: the kernel lacks this family). */
 	static open(protocol: number): NetlinkSocket {
-		const fd = sys.socket(sys.AF_NETLINK, sys.SOCK_RAW, protocol);
-		const socket = new NetlinkSocket(fd);
-		socket.#setOption(NETLINK_EXT_ACK);
-		return socket;
+		return new NetlinkSocket(sys.socket(sys.AF_NETLINK, sys.SOCK_RAW, protocol));
 	}
 
 	/** Opens a socket that hears of changes: `groups` is the bit mask of `struct sockaddr_nl` (RTMGRP_LINK = 1, ...). */
@@ -84,6 +89,13 @@ export class NetlinkSocket {
 		this.close();
 	}
 
+	/** Before the first request: some sockets only show which namespace they are in. */
+	#prepare(): void {
+		if (this.#prepared) return;
+		this.#setOption(NETLINK_EXT_ACK);
+		this.#prepared = true;
+	}
+
 	/** Kernels before 4.12 and 4.20 do not know these options; all that we lose is words in errors, and filters that we repeat. */
 	#setOption(option: number): void {
 		try {
@@ -97,23 +109,49 @@ export class NetlinkSocket {
 
 	/** Sends a change (with NLM_F_ACK in its flags) and waits for the acknowledgement. Throws NetlinkError. */
 	change(message: MessageWriter, name: RequestName): void {
-		const sequence = this.#send(message);
+		const refused = this.changeAll([{ message, name }]);
+		if (refused !== undefined) throw refused.error;
+	}
+
+	/**
+	 * Sends changes in one datagram, which the kernel makes one after the other. The last one alone is acknowledged, since refusals are
+	 * answered in any case. Returns the first refusal: those after it have been tried all the same.
+	 */
+	changeAll(changes: readonly Change[]): { readonly index: number; readonly error: NetlinkError } | undefined {
+		const last = changes.at(-1);
+		if (last === undefined) return undefined;
+		const sequence = this.#send(last.message, changes.slice(0, -1));
+		const first = sequence - changes.length + 1;
+		let refused: { readonly index: number; readonly error: NetlinkError } | undefined;
 		for (;;) {
-			for (const answer of this.#receive(sequence, name)) {
+			for (const answer of this.#receive(first, sequence, last.name)) {
 				if (answer.type !== NLMSG_ERROR) continue;
-				throwRefusal(answer, name);
-				return;
+				const index = answer.sequence - first;
+				const error = refusalOf(answer, changes[index]!.name);
+				if (error !== undefined) refused ??= { index, error };
+				if (answer.sequence === sequence) return refused;
 			}
 		}
 	}
 
-	/** Sends a question for one object (without NLM_F_ACK) and gives the answer. Throws NetlinkError. */
-	get(message: MessageWriter, name: RequestName): Message {
-		const sequence = this.#send(message);
+	/**
+	 * Sends a question for one object (without NLM_F_ACK) and gives the answer. `before` is a change to be made before, in the same datagram.
+	 * Throws NetlinkError.
+	 */
+	get(message: MessageWriter, name: RequestName, before?: Change): Message {
+		const sequence = this.#send(message, before && [before]);
+		const first = before === undefined ? sequence : sequence - 1;
+		let refused: NetlinkError | undefined;
 		for (;;) {
-			for (const answer of this.#receive(sequence, name)) {
-				if (answer.type === NLMSG_ERROR) throwRefusal(answer, name);
-				else if (answer.type !== NLMSG_NOOP) return answer;
+			for (const answer of this.#receive(first, sequence, name)) {
+				if (answer.type === NLMSG_NOOP) continue;
+				if (answer.type === NLMSG_ERROR) {
+					const error = refusalOf(answer, answer.sequence === sequence ? name : before!.name);
+					refused ??= error;
+				}
+				if (answer.sequence !== sequence) continue;
+				if (refused !== undefined) throw refused;
+				if (answer.type !== NLMSG_ERROR) return answer;
 			}
 		}
 	}
@@ -123,6 +161,7 @@ export class NetlinkSocket {
 	 * during which something changed (NLM_F_DUMP_INTR) is made again, up to 5 times in all; then EAGAIN.
 	 */
 	dump<T>(message: MessageWriter, name: RequestName, parse: (answer: Message) => T | undefined): T[] {
+		this.#prepare();
 		if (!this.#strict) {
 			// The kernel then filters by what the request's header says, instead of sending all and ignoring it.
 			this.#setOption(NETLINK_GET_STRICT_CHK);
@@ -146,7 +185,7 @@ export class NetlinkSocket {
 		const sequence = this.#send(message);
 		let whole = true;
 		for (;;) {
-			for (const answer of this.#receive(sequence, name)) {
+			for (const answer of this.#receive(sequence, sequence, name)) {
 				if ((answer.flags & NLM_F_DUMP_INTR) !== 0) whole = false;
 				if (answer.type === NLMSG_DONE) {
 					// The error of a dump that failed in its middle is in the final message.
@@ -183,14 +222,17 @@ export class NetlinkSocket {
 		return true;
 	}
 
-	#send(message: MessageWriter): number {
-		this.#sequence++;
-		sys.send(this.fd, message.finish(this.#sequence), 0);
+	/** Returns the sequence number of `message`; the changes before it have those below. */
+	#send(message: MessageWriter, before: readonly Change[] = []): number {
+		this.#prepare();
+		const parts = before.map((change) => change.message.finish(++this.#sequence, true));
+		const end = message.finish(++this.#sequence);
+		sys.send(this.fd, parts.length === 0 ? end : concatenate([...parts, end]), 0);
 		return this.#sequence;
 	}
 
-	/** The messages of the next datagram that belong to request `sequence`; others are late answers to a request given up. */
-	#receive(sequence: number, name: RequestName): Message[] {
+	/** The messages of the next datagram that belong to requests `first` to `last`; others are late answers to a request given up. */
+	#receive(first: number, last: number, name: RequestName): Message[] {
 		const { data, length } = this.#receiveDatagram(name);
 		if (length > data.length) {
 			throw new NetlinkError(
@@ -202,9 +244,8 @@ export class NetlinkSocket {
 			);
 		}
 		const messages = splitMessages(data);
-		return messages.every((message) => message.sequence === sequence)
-			? messages
-			: messages.filter((message) => message.sequence === sequence);
+		const isOurs = ({ sequence }: Message): boolean => sequence >= first && sequence <= last;
+		return messages.every(isOurs) ? messages : messages.filter(isOurs);
 	}
 
 	/** The kernel answers within send(2), so that the answer is nearly always there and no poll(2) is needed. */
@@ -234,11 +275,26 @@ function isFromKernel(address: Uint8Array): boolean {
 	return address[4] === 0 && address[5] === 0 && address[6] === 0 && address[7] === 0;
 }
 
-/** Throws what an NLMSG_ERROR or NLMSG_DONE message says, if it is an error; errno 0 is an acknowledgement. */
-function throwRefusal(answer: Message, name: RequestName): void {
+/** What an NLMSG_ERROR or NLMSG_DONE message says, if it is an error; errno 0 is an acknowledgement. */
+function refusalOf(answer: Message, name: RequestName): NetlinkError | undefined {
 	const errno = -answer.i32(0);
-	if (errno === 0) return;
-	throw new NetlinkError(name.request, name.subject, errno, kernelMessage(answer));
+	return errno === 0 ? undefined : new NetlinkError(name.request, name.subject, errno, kernelMessage(answer));
+}
+
+function throwRefusal(answer: Message, name: RequestName): void {
+	const error = refusalOf(answer, name);
+	if (error !== undefined) throw error;
+}
+
+/** Messages of a datagram: the length of each is a multiple of 4 (NLMSG_ALIGN), since all of its parts are. */
+function concatenate(messages: readonly Uint8Array[]): Uint8Array {
+	const datagram = new Uint8Array(messages.reduce((length, message) => length + message.length, 0));
+	let at = 0;
+	for (const message of messages) {
+		datagram.set(message, at);
+		at += message.length;
+	}
+	return datagram;
 }
 
 /**

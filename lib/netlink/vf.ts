@@ -28,7 +28,16 @@ import {
 	RTM_SETLINK,
 	VF_MAC_BYTES,
 } from "./constants.ts";
-import { type LinkIndex, linkMessage, linkRequest, macBytes } from "./link.ts";
+import {
+	askLink,
+	type Link,
+	type LinkIndex,
+	type LinkTarget,
+	linkMessage,
+	linkRequest,
+	macBytes,
+	parseLink,
+} from "./link.ts";
 import type { Attributes, Message, MessageWriter } from "./message.ts";
 import type { NetlinkSocket } from "./socket.ts";
 
@@ -59,14 +68,69 @@ export interface VfSettings {
 const NOT_TOLD = 0xffffffff;
 const LINK_STATES = ["auto", "enable", "disable"] as const;
 
+/** What one answer says of a PF and of its VFs. VFs are read when they are asked for: a card may have hundreds. */
+export class Pf {
+	readonly link: Link;
+	readonly #answer: Message;
+
+	constructor(link: Link, answer: Message) {
+		this.link = link;
+		this.#answer = answer;
+	}
+
+	/** The settings of all VFs; the place in the list is the number of the VF. See `getVfs`. */
+	vfs(): (VfSettings | undefined)[] {
+		return allVfs(this.#answer);
+	}
+
+	/** The settings of one VF; undefined where the PF does not list it. */
+	vf(index: VfIndex): VfSettings | undefined {
+		return oneVf(this.#answer, index);
+	}
+
+	/** Whether the driver tells of any VF. */
+	get listsVfs(): boolean {
+		let any = false;
+		eachVf(this.#answer, () => {
+			any = true;
+			return false;
+		});
+		return any;
+	}
+}
+
+/** The PF with this name and its VFs, in one question; undefined where there is no such interface. Errors as for `getVfs`. */
+export function getPfByName(socket: NetlinkSocket, name: string): Pf | undefined {
+	const answer = askLink(socket, vfsMessage(name), name);
+	const link = answer && parseLink(socket, answer);
+	return link && new Pf(link, answer);
+}
+
 /**
  * The settings of all VFs of a PF; the place in the list is the number of the VF, with holes for those whose
  * driver does not answer just now. Empty where the driver has no VFs or tells nothing
  * (virtio). Equivalent: `ip link show dev PF`. Throws NetlinkError (ENODEV: no such PF; EMSGSIZE: more VFs than fit one answer, some 300).
  */
 export function getVfs(socket: NetlinkSocket, pf: LinkIndex): (VfSettings | undefined)[] {
+	return allVfs(askVfs(socket, pf));
+}
+
+/** The settings of one VF; undefined where the PF does not list it. Errors as for `getVfs`. */
+export function getVf(socket: NetlinkSocket, pf: LinkIndex, index: VfIndex): VfSettings | undefined {
+	return oneVf(askVfs(socket, pf), index);
+}
+
+function askVfs(socket: NetlinkSocket, pf: LinkIndex): Message {
+	return socket.get(vfsMessage(pf), linkRequest(socket, "RTM_GETLINK", pf));
+}
+
+function vfsMessage(pf: LinkTarget): MessageWriter {
+	return linkMessage(RTM_GETLINK, 0, pf).attributeU32(IFLA_EXT_MASK, RTEXT_FILTER_VF | RTEXT_FILTER_SKIP_STATS);
+}
+
+function allVfs(answer: Message): (VfSettings | undefined)[] {
 	const vfs: (VfSettings | undefined)[] = [];
-	eachVf(socket, pf, (attributes, macLength) => {
+	eachVf(answer, (attributes, macLength) => {
 		const vf = parseVf(attributes, macLength);
 		if (vf !== undefined) vfs[vf.index] = vf.settings;
 		return true;
@@ -74,10 +138,9 @@ export function getVfs(socket: NetlinkSocket, pf: LinkIndex): (VfSettings | unde
 	return vfs;
 }
 
-/** The settings of one VF; undefined where the PF does not list it. Errors as for `getVfs`. */
-export function getVf(socket: NetlinkSocket, pf: LinkIndex, index: VfIndex): VfSettings | undefined {
+function oneVf(answer: Message, index: VfIndex): VfSettings | undefined {
 	let found: VfSettings | undefined;
-	eachVf(socket, pf, (attributes, macLength, number) => {
+	eachVf(answer, (attributes, macLength, number) => {
 		// The kernel leaves out a VF whose driver does not answer just now, so that its place in the list does not tell.
 		if (number !== index) return true;
 		found = parseVf(attributes, macLength)?.settings;
@@ -87,14 +150,7 @@ export function getVf(socket: NetlinkSocket, pf: LinkIndex, index: VfIndex): VfS
 }
 
 /** Walks the VFs in an answer until `visit` returns false. `number` is the VF's, -1 where the kernel does not begin with its MAC. */
-function eachVf(
-	socket: NetlinkSocket,
-	pf: LinkIndex,
-	visit: (vf: Attributes, macLength: number, number: number) => boolean,
-): void {
-	const message = linkMessage(RTM_GETLINK, 0, pf);
-	message.attributeU32(IFLA_EXT_MASK, RTEXT_FILTER_VF | RTEXT_FILTER_SKIP_STATS);
-	const answer: Message = socket.get(message, linkRequest(socket, "RTM_GETLINK", pf));
+function eachVf(answer: Message, visit: (vf: Attributes, macLength: number, number: number) => boolean): void {
 	const attribute = answer.attributes(IFINFOMSG_BYTES);
 	let macLength = 6;
 	while (attribute.next()) {

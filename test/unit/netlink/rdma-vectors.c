@@ -69,6 +69,9 @@ int main(void)
 
 	start(RDMA_NLDEV_CMD_GET, NLM_F_REQUEST | NLM_F_DUMP);
 	finish("list");
+	start(RDMA_NLDEV_CMD_GET, NLM_F_REQUEST);
+	put_u32(RDMA_NLDEV_ATTR_DEV_INDEX, 7);
+	finish("get");
 	device(0, "mlx5_0");
 	finish("device-0");
 	device(7, "rdma_net1_7");

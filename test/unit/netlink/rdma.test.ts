@@ -1,6 +1,7 @@
 import { beforeAll, beforeEach, expect, test, vi } from "vitest";
 import { NETLINK_RDMA } from "../../../lib/netlink/constants.ts";
 import {
+	findRdmaDevice,
 	getRdmaNetnsMode,
 	listRdmaDevices,
 	moveRdmaDevice,
@@ -58,6 +59,26 @@ test("devices are read with index and name, past the attributes that nobody aske
 		{ index: 7, name: "rdma_net1_7" },
 	]);
 	expectSent("list");
+});
+
+test("a device is asked for at its likely index, and else looked for in the list", () => {
+	const found = { index: 7, name: "rdma_net1_7" };
+	fakeKernel.queue.push(vectors.get("device-7")!);
+	expect(findRdmaDevice(socket, ["other", "rdma_net1_7"], 7)).toEqual(found);
+	expectSent("get");
+
+	// Another device has the index, or none: the list is the socket's second request.
+	const list = [vectors.get("device-0")!, vectors.get("device-7")!].map((device) => {
+		const second = device.slice();
+		new DataView(second.buffer).setUint32(8, 2, true);
+		return second;
+	});
+	for (const answer of [vectors.get("device-0")!, [{ type: 2, body: errorBody(22) }]]) {
+		fakeKernel.reset();
+		fakeKernel.queue.push(answer, ...list, [{ type: 3, body: new Uint8Array(4) }]);
+		expect(findRdmaDevice(NetlinkSocket.open(NETLINK_RDMA), ["rdma_net1_7"], 0)).toEqual(found);
+		expect(fakeKernel.sent).toHaveLength(2);
+	}
 });
 
 test("a refusal names the request and the device", () => {

@@ -15,7 +15,7 @@ import {
 } from "../../../lib/netlink/link.ts";
 import { addRoute, deleteRoute } from "../../../lib/netlink/route.ts";
 import { NetlinkSocket } from "../../../lib/netlink/socket.ts";
-import { getVf, getVfs, setVf, type VfIndex } from "../../../lib/netlink/vf.ts";
+import { getPfByName, getVf, getVfs, setVf, type VfIndex } from "../../../lib/netlink/vf.ts";
 import { errorBody, fakeKernel } from "./fake-kernel.ts";
 import { compileVectors } from "./kernel-vectors.ts";
 
@@ -52,6 +52,8 @@ const requests: [vector: string, answer: { type: number; body?: Uint8Array }, ru
 		ACK,
 		() => moveLink(socket, link, { netnsFd: 9, name: "net1", mtu: 1400, mac: "02-00-00-00-00-01", up: true }),
 	],
+	["move-notify", ACK, () => moveLink(socket, link, { netnsFd: 9, name: "net1", arpNotify: true })],
+	["up-by-name", ACK, () => setLinkUp(socket, "net1")],
 	["add-alt-name", ACK, () => addAltName(socket, link, "enp1s0f0v3")],
 	["remove-alt-name", ACK, () => removeAltName(socket, link, "enp1s0f0v3")],
 	[
@@ -170,6 +172,22 @@ const expectedVfs = [
 		linkState: "disable",
 	},
 ];
+
+test("a PF and its VFs are read from one answer", () => {
+	fakeKernel.queue.push(vectors.get("vfs-answer")!);
+	const answer = getPfByName(socket, "eth0")!;
+	expect(answer.vfs()).toStrictEqual(expectedVfs);
+	expect(answer.vf(vf(1))).toStrictEqual(expectedVfs[1]);
+	expect(answer.vf(vf(3))).toBeUndefined();
+	expect(answer.listsVfs).toBe(true);
+	expect(fakeKernel.sent).toHaveLength(1);
+
+	fakeKernel.queue.push([{ type: 2, body: errorBody(19) }], vectors.get("link-answer")!);
+	expect(getPfByName(socket, "eth0")).toBeUndefined();
+	const withoutVfs = getPfByName(NetlinkSocket.open(NETLINK_ROUTE), "eth0")!;
+	expect(withoutVfs.link).toMatchObject({ index: 2, name: "eth0" });
+	expect(withoutVfs.listsVfs).toBe(false);
+});
 
 test("the VFs of a PF are read, with what the driver does not tell as undefined; statistics are not asked for", () => {
 	fakeKernel.queue.push(vectors.get("vfs-answer")!);

@@ -142,3 +142,47 @@ test("a kernel that lacks an option is served without it", () => {
 	fakeKernel.queue.push([{ type: 16, body: number(1) }, done()]);
 	expect(old.dump(question(), NAME, readNumber)).toEqual([1]);
 });
+
+/** Header of the message at `at` of a datagram. */
+function header(datagram: Uint8Array, at: number) {
+	const view = new DataView(datagram.buffer, datagram.byteOffset + at);
+	return { length: view.getUint32(0, true), flags: view.getUint16(6, true), sequence: view.getUint32(8, true) };
+}
+
+const change = (subject: string) => ({ message: linkMessage(19, 4, 1), name: { request: "RTM_SETLINK", subject } });
+const refusal = (errno: number, sequenceOffset = 0) => ({ type: NLMSG_ERROR, body: errorBody(errno), sequenceOffset });
+
+test("changes go together in one datagram, of which the last alone asks for an acknowledgement", () => {
+	fakeKernel.queue.push([refusal(0, 2)]);
+	expect(socket.changeAll([change("a"), change("b"), change("c")])).toBeUndefined();
+	expect(fakeKernel.sent).toHaveLength(1);
+	const [datagram] = fakeKernel.sent;
+	expect(datagram).toHaveLength(3 * 32);
+	expect([0, 32, 64].map((at) => header(datagram!, at))).toEqual([
+		{ length: 32, flags: 1, sequence: 1 },
+		{ length: 32, flags: 1, sequence: 2 },
+		{ length: 32, flags: 5, sequence: 3 },
+	]);
+	expect(socket.changeAll([])).toBeUndefined();
+	expect(fakeKernel.sent).toHaveLength(1);
+});
+
+test("of changes that go together the first refusal counts, and all answers are read", () => {
+	fakeKernel.queue.push([refusal(17, 1)], [refusal(22, 2)]);
+	const refused = socket.changeAll([change("a"), change("b"), change("c")]);
+	expect(refused).toMatchObject({ index: 1, error: { message: "RTM_SETLINK on b: file exists (EEXIST)" } });
+	fakeKernel.queue.push([{ type: 16, body: number(3) }]);
+	expect(readNumber(socket.get(question(), NAME))).toBe(3);
+});
+
+test("a question tells of what it is asked after", () => {
+	fakeKernel.queue.push([{ type: 16, body: number(3), sequenceOffset: 1 }]);
+	expect(readNumber(socket.get(question(), NAME, change("a")))).toBe(3);
+	fakeKernel.queue.push([refusal(16)], [{ type: 16, body: number(4), sequenceOffset: 1 }]);
+	expect(thrown(() => socket.get(question(), NAME, change("a"))).code).toBe("EBUSY");
+	fakeKernel.queue.push([refusal(16)], [refusal(19, 1)]);
+	expect(thrown(() => socket.get(question(), NAME, change("a"))).code).toBe("EBUSY");
+	fakeKernel.queue.push([refusal(19, 1)]);
+	expect(thrown(() => socket.get(question(), NAME, change("a"))).code).toBe("ENODEV");
+	expect(fakeKernel.queue).toEqual([]);
+});

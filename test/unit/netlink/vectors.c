@@ -10,6 +10,7 @@
 #include <linux/if_arp.h>
 #include <linux/if_ether.h>
 #include <linux/if_link.h>
+#include <linux/ip.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <stdio.h>
@@ -98,6 +99,20 @@ static void link_requests(void)
 	put_u32(IFLA_MTU, 1400);
 	put_text(IFLA_IFNAME, "net1");
 	finish("move");
+	start_link(RTM_SETLINK, SET, 7, 0, 0);
+	put_u32(IFLA_NET_NS_FD, 9);
+	put_text(IFLA_IFNAME, "net1");
+	struct rtattr *families = nest(IFLA_AF_SPEC | NLA_F_NESTED);
+	struct rtattr *ipv4 = nest(AF_INET | NLA_F_NESTED);
+	struct rtattr *settings = nest(IFLA_INET_CONF | NLA_F_NESTED);
+	put_u32(IPV4_DEVCONF_ARP_NOTIFY, 1);
+	nest_end(settings);
+	nest_end(ipv4);
+	nest_end(families);
+	finish("move-notify");
+	start_link(RTM_SETLINK, SET, 0, IFF_UP, IFF_UP);
+	put_text(IFLA_IFNAME, "net1");
+	finish("up-by-name");
 
 	start_link(RTM_NEWLINKPROP, SET | NLM_F_CREATE | NLM_F_EXCL, 7, 0, 0);
 	struct rtattr *list = nest(IFLA_PROP_LIST | NLA_F_NESTED);
