@@ -50,10 +50,11 @@ export class Netns {
 	}
 
 	/**
-	 * Opens the namespace at `path` (a bind mount of a namespace file, or /proc/PID/ns/net).
-	 * Throws NotNetnsError where there is nothing, or no network namespace; another SystemError for other reasons.
+	 * Opens the namespace at `path` (a bind mount of a namespace file, or /proc/PID/ns/net) and runs `inside` in it: only entering tells a
+	 * network namespace from another file. Throws NotNetnsError where there is nothing, or no network namespace; another SystemError for other
+	 * reasons.
 	 */
-	static open(path: string): Netns {
+	static open(path: string, inside: () => void = () => undefined): Netns {
 		let fd: number;
 		try {
 			fd = sys.openat(sys.AT_FDCWD, path, sys.O_RDONLY, 0);
@@ -63,12 +64,18 @@ export class Netns {
 		}
 		const netns = new Netns(fd, path);
 		try {
-			netns.#check();
+			netns.run(inside);
 			return netns;
 		} catch (error) {
 			netns.close();
 			throw error;
 		}
+	}
+
+	/** The namespace that the process started in, opened once: not to be closed. */
+	static home(): Netns {
+		Netns.#home ??= Netns.current();
+		return Netns.#home;
 	}
 
 	/** The namespace that this thread is in. */
@@ -87,17 +94,6 @@ export class Netns {
 		}
 	}
 
-	#check(): void {
-		const type = sys.fileSystemType(this.fd);
-		if (type !== NSFS_MAGIC && type !== PROC_SUPER_MAGIC) {
-			const what = `it is on a file system of type 0x${type.toString(16)}`;
-			const message = `"${this.path}" is not a network namespace: ${what}`;
-			throw new NotNetnsError(INVALID, "fstatfs", this.path, message);
-		}
-		// Files of mount, PID and other namespaces look the same; only entering tells (EINVAL), and nothing has been changed yet.
-		this.run(() => undefined);
-	}
-
 	/** Whether both are the same namespace. */
 	same(other: Netns): boolean {
 		const a = sys.fstat(this.fd);
@@ -111,8 +107,7 @@ export class Netns {
 	 */
 	run<T>(body: () => T): T {
 		const outer = Netns.#entered;
-		if (outer === undefined) Netns.#home ??= Netns.current();
-		const back = outer ?? Netns.#home!;
+		const back = outer ?? Netns.home();
 		this.#enter();
 		Netns.#entered = this;
 		try {
@@ -128,9 +123,15 @@ export class Netns {
 			sys.setns(this.fd, CLONE_NEWNET);
 		} catch (error) {
 			if (!sys.isSystemError(error, "EINVAL")) throw error;
-			const message = `"${this.path}" is a namespace, but not a network namespace`;
-			throw new NotNetnsError(INVALID, "setns", this.path, message);
+			throw new NotNetnsError(INVALID, "setns", this.path, `"${this.path}" is ${this.#whatElse()}`);
 		}
+	}
+
+	/** Files of mount, PID and other namespaces look the same. */
+	#whatElse(): string {
+		const type = sys.fileSystemType(this.fd);
+		if (type === NSFS_MAGIC || type === PROC_SUPER_MAGIC) return "a namespace, but not a network namespace";
+		return `not a network namespace: it is on a file system of type 0x${type.toString(16)}`;
 	}
 
 	#enterOrExit(): void {

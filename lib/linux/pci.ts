@@ -38,11 +38,10 @@ export function physicalFunction(vf: string): string | undefined {
 }
 
 /**
- * Name of the interface of VF `vf`'s PF. In switchdev mode the representors of the VFs are there beside it (kernel 5.8 and later), and the
+ * Name of the interface of VF `vf`'s PF (`pf`, for those who know it). In switchdev mode the representors of the VFs are there beside it (kernel 5.8 and later), and the
  * first in sort order, which Go's sriov-cni takes, may be one of those; then it is the one whose port name is that of a physical port.
  */
-export function pfNetdev(vf: string): string | undefined {
-	const pf = physicalFunction(vf);
+export function pfNetdev(vf: string, pf = physicalFunction(vf)): string | undefined {
 	if (pf === undefined) return undefined;
 	const names = netdevs(pf);
 	if (names.length < 2) return names[0];
@@ -71,11 +70,10 @@ function attribute(pf: string, netdev: string, name: string): string {
 const FEW_VFS = 8;
 
 /**
- * Number of VF `vf` on its PF: N of the link virtfnN that leads to it. The links are numbered without gaps up to sriov_numvfs, so that
+ * Number of VF `vf` on its PF (`pf`, for those who know it): N of the link virtfnN that leads to it. The links are numbered without gaps up to sriov_numvfs, so that
  * a missing one ends the search. Undefined where none leads there.
  */
-export function vfIndex(vf: string): number | undefined {
-	const pf = physicalFunction(vf);
+export function vfIndex(vf: string, pf = physicalFunction(vf)): number | undefined {
 	if (pf === undefined) return undefined;
 	for (let index = 0; index < FEW_VFS; index++) {
 		const name = targetName(`${devicePath(pf)}/virtfn${index}`);
@@ -85,6 +83,15 @@ export function vfIndex(vf: string): number | undefined {
 	const index = (routingId(vf) - routingId(pf) - numberIn(pf, "sriov_offset")) / numberIn(pf, "sriov_stride");
 	return targetName(`${devicePath(pf)}/virtfn${index}`) === vf ? index : undefined;
 }
+
+/** Whether `vf` is VF `index` of the PF with interface `pfName`: one look, for what was so before. */
+export function isVfOf(vf: string, pfName: string, index: number): boolean {
+	if (!isInterfaceName(pfName) || !isPciAddress(vf)) return false;
+	return targetName(`/sys/class/net/${pfName}/device/virtfn${index}`) === vf;
+}
+
+/** Names come from files, and become part of a path. */
+const isInterfaceName = (name: string): boolean => /^[^/\s]{1,15}$/.test(name) && name !== "." && name !== "..";
 
 /** Bus, device and function as one number: VF N has that of its PF plus offset plus N times stride (PCIe base specification, SR-IOV). */
 function routingId(pci: string): number {
@@ -120,12 +127,15 @@ export function vfNetdev(vf: string): string | undefined {
 	return netdevs(vf)[0];
 }
 
-/** Names of the interfaces of a device, sorted; those of a virtio device are one level down, under virtio<N>/net. */
+/**
+ * Names of the interfaces of a device, sorted; those of a virtio device are one level down, under virtio<N>/net. A device whose interface is in
+ * a pod has the folder, with nothing in it.
+ */
 export function netdevs(pci: string): string[] {
 	if (!isPciAddress(pci)) return [];
 	const path = devicePath(pci);
 	const names = listIfPresent(`${path}/net`);
-	if (names !== undefined && names.length > 0) return names;
+	if (names !== undefined) return names;
 	const virtio = listIfPresent(path)?.filter((entry) => /^virtio\d+$/.test(entry)) ?? [];
 	return virtio.flatMap((entry) => listIfPresent(`${path}/${entry}/net`) ?? []);
 }

@@ -61,7 +61,8 @@ export function getRdmaDevice(socket: NetlinkSocket, index: RdmaIndex): RdmaDevi
 
 /**
  * The device in the socket's namespace that has one of these names. The kernel finds devices by their index alone, and lists them one to a
- * datagram. `likely` is where to look first: the number of its node uverbsN, since both count devices in the order in which they came.
+ * datagram. `likely` is where to look first: its last known index, or the number of its node uverbsN, since both count devices in the order in
+ * which they came, until some have gone.
  */
 export function findRdmaDevice(
 	socket: NetlinkSocket,

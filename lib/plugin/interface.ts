@@ -7,7 +7,7 @@
 import { CniError, Code } from "../cni/error.ts";
 import type { CniIp, CniRoute } from "../cni/types.ts";
 import { parseIp } from "../ip/address.ts";
-import { addAddress, knownCidr, listAddresses } from "../netlink/address.ts";
+import { knownCidr, listAddresses, newAddress } from "../netlink/address.ts";
 import {
 	IFA_F_DADFAILED,
 	IFA_F_TENTATIVE,
@@ -17,8 +17,8 @@ import {
 	RTMGRP_LINK,
 } from "../netlink/constants.ts";
 import { getLinkByIndex, type Link, type LinkIndex, setLinkUp } from "../netlink/link.ts";
-import { addRoute } from "../netlink/route.ts";
-import { NetlinkSocket } from "../netlink/socket.ts";
+import { newRoute } from "../netlink/route.ts";
+import { type Change, NetlinkSocket } from "../netlink/socket.ts";
 import * as sys from "../sys/sys.ts";
 import { readSysctlIfPresent, writeSysctl, writeSysctlIfPresent } from "../sys/sysctl.ts";
 
@@ -27,38 +27,55 @@ const DAD_DEADLINE_MS = 5000;
 const LOOK_AGAIN_MS = 250;
 
 /**
- * Adds the addresses to `link`, brings it up and adds the routes. A route without a gateway gets the first gateway of its family, if there
+ * Adds the addresses to `link`, brings it up where it is not known to be, and adds the routes. A route without a gateway gets the first gateway of its family, if there
  * is one (not where its scope is link or host: the kernel refuses a gateway there, and so the Go plugins fail). With an IPv6 gateway, waits up to 5 s for duplicate address detection: before, the routes could not be used.
- * Throws CniError (what, on which interface, and the kernel's words). What was done until then stays; it goes with the interface.
+ * Throws CniError (what, on which interface, and the kernel's words). What was done stays, that after the refusal too; it goes with the interface.
  */
 export function configureInterface(
 	socket: NetlinkSocket,
-	link: Pick<Link, "index" | "name">,
+	link: Pick<Link, "index" | "name"> & Partial<Pick<Link, "up">>,
 	config: { readonly ips: readonly CniIp[]; readonly routes: readonly CniRoute[] },
 ): void {
 	let ipv6Enabled = false;
 	const gateways: { 4?: string; 6?: string } = {};
+	const changes: { readonly what: string; readonly change: Change }[] = [];
 	for (const ip of config.ips) {
 		const family = knownCidr(ip.address).ip.family;
 		if (family === 6 && !ipv6Enabled) {
 			enableIpv6(link.name);
 			ipv6Enabled = true;
 		}
-		refusal(`failed to add IP address ${ip.address} to "${link.name}"`, () =>
-			addAddress(socket, link.index, ip.address),
-		);
+		changes.push({
+			what: `failed to add IP address ${ip.address} to "${link.name}"`,
+			change: newAddress(socket, link.index, ip.address),
+		});
 		const gateway = ip.gateway === undefined ? undefined : parseIp(ip.gateway);
 		if (gateway !== undefined) gateways[gateway.family] ??= ip.gateway!;
 	}
-	refusal(`failed to set "${link.name}" up`, () => setLinkUp(socket, link.index));
-	if (gateways[6] !== undefined) settleAddresses(socket, link);
+	if (!link.up) {
+		changeTogether(socket, changes);
+		refusal(`failed to set "${link.name}" up`, () => setLinkUp(socket, link.index));
+	}
+	if (gateways[6] !== undefined) {
+		changeTogether(socket, changes);
+		settleAddresses(socket, link);
+	}
 	for (const route of config.routes) {
 		const onLink = route.scope !== undefined && route.scope >= RT_SCOPE_LINK;
 		const { dst, gw = onLink ? undefined : gateways[knownCidr(route.dst).ip.family], ...metrics } = route;
 		const spec = { dst, linkIndex: link.index, ...metrics, ...(gw === undefined ? {} : { gw }) };
 		const via = gw === undefined ? "" : ` via ${gw}`;
-		refusal(`failed to add route ${dst}${via} dev "${link.name}"`, () => addRoute(socket, spec));
+		changes.push({ what: `failed to add route ${dst}${via} dev "${link.name}"`, change: newRoute(socket, spec) });
 	}
+	changeTogether(socket, changes);
+}
+
+/** Makes the changes in one exchange, and empties the list. */
+function changeTogether(socket: NetlinkSocket, changes: { readonly what: string; readonly change: Change }[]): void {
+	const made = changes.splice(0);
+	const refused = socket.changeAll(made.map(({ change }) => change));
+	if (refused === undefined) return;
+	throw new CniError(Code.device, `${made[refused.index]!.what}: ${refused.error.message}`);
 }
 
 function refusal(what: string, change: () => void): void {

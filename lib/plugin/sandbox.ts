@@ -7,21 +7,29 @@ import { NETLINK_RDMA, NETLINK_ROUTE } from "../netlink/constants.ts";
 import { NetlinkSocket } from "../netlink/socket.ts";
 import * as sys from "../sys/sys.ts";
 
+/** A family of netlink. */
+type Protocol = typeof NETLINK_ROUTE | typeof NETLINK_RDMA;
+
 export class Sandbox {
 	readonly path: string;
 	readonly netns: Netns;
 	#route: NetlinkSocket | undefined;
 	#rdma: NetlinkSocket | undefined;
 
-	private constructor(path: string, netns: Netns) {
+	private constructor(path: string, protocol: Protocol) {
 		this.path = path;
-		this.netns = netns;
+		// On the one visit that shows that it is a network namespace.
+		this.netns = Netns.open(path, () => {
+			const socket = NetlinkSocket.open(protocol);
+			if (protocol === NETLINK_RDMA) this.#rdma = socket;
+			else this.#route = socket;
+		});
 	}
 
-	/** Throws CniError 4 where `path` is no network namespace. */
-	static open(path: string): Sandbox {
+	/** `protocol` is that of the socket which the caller needs, or needs first. Throws CniError 4 where `path` is no network namespace. */
+	static open(path: string, protocol: Protocol = NETLINK_ROUTE): Sandbox {
 		try {
-			return new Sandbox(path, Netns.open(path));
+			return new Sandbox(path, protocol);
 		} catch (error) {
 			if (!(error instanceof NotNetnsError)) throw error;
 			throw new CniError(Code.invalidEnvironment, error.message);
@@ -29,10 +37,10 @@ export class Sandbox {
 	}
 
 	/** Undefined where the namespace is gone: no path, no file, or a file that is no namespace (its mount went, the file stayed). */
-	static openIfAlive(path: string): Sandbox | undefined {
+	static openIfAlive(path: string, protocol: Protocol = NETLINK_ROUTE): Sandbox | undefined {
 		if (path === "") return undefined;
 		try {
-			return new Sandbox(path, Netns.open(path));
+			return new Sandbox(path, protocol);
 		} catch (error) {
 			// NotNetnsError is one of them.
 			if (sys.isSystemError(error, "ENOENT", "ENOTDIR", "EINVAL", "ENXIO")) return undefined;
