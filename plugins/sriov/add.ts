@@ -13,7 +13,7 @@ import { UndoStack } from "../../lib/plugin/undo-stack.ts";
 import { configureAddresses, requestAddresses } from "./addresses.ts";
 import { claim, requireFree, takeLock } from "./claim.ts";
 import { loadAttachment } from "./config.ts";
-import { findPort, requireNetdev, requirePlainUse } from "./device.ts";
+import { findPlace, portAt, requireNetdev, requirePlainUse } from "./device.ts";
 import { writeDeviceInfo } from "./device-info.ts";
 import { openLog } from "./log.ts";
 import { enterPod, requireNameFree } from "./netdev.ts";
@@ -30,12 +30,14 @@ export function add(request: Request): CniResult {
 	using sandbox = Sandbox.open(request.netns);
 	requireNameFree(sandbox, request.ifName);
 	using host = NetlinkSocket.open(NETLINK_ROUTE);
-	const port = findPort(host, attachment.pci);
+	const place = findPlace(attachment.pci);
 	using _lock = takeLock(attachment.pci);
 	requireFree(request, host, attachment.pci, log);
 	// Last, so that it unwinds first: its steps need the sockets and the lock.
 	using undo = new UndoStack((what, error) => log.error(`could not ${what} after a failed ADD: ${sentence(error)}`));
 
+	// Not before: what the VF is now counts, and a dead pod's may just have been given back.
+	const port = place && portAt(host, attachment.pci, place);
 	const netdev = requireNetdev(host, attachment.pci);
 	if (port === undefined) requirePlainUse(attachment, netdev);
 	const record = claim(request, attachment, sandbox, host, port, netdev, log);

@@ -41,7 +41,7 @@ export function configureAddresses(
 	sandbox.netns.run(() => {
 		configureInterface(sandbox.route, link, { ips, routes });
 		// Without a carrier the frames are lost, and so would those of the kernel be: then nobody is listening.
-		if (!waitForCarrier(sandbox.route, link.index, deadlineMs)) return;
+		if (!link.running && !waitForCarrier(sandbox.route, link.index, deadlineMs)) return;
 		for (const failure of announce(link, ips)) log.debug(`could not announce an address: ${failure.message}`);
 	});
 }

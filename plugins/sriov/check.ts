@@ -12,10 +12,10 @@ import { checkAddresses, checkRoutes } from "../../lib/plugin/attached.ts";
 import { delegateCheck } from "../../lib/plugin/delegate.ts";
 import { Sandbox } from "../../lib/plugin/sandbox.ts";
 import { loadAttachment } from "./config.ts";
-import { findPort } from "./device.ts";
+import { findPort, type SeenPort } from "./device.ts";
 import { readRecord } from "./record.ts";
 import type { VfRecord } from "./record-format.ts";
-import { differing, readSettings, type VfPort } from "./settings.ts";
+import { differing, readSettings } from "./settings.ts";
 import { nameOf, shown } from "./vf-settings.ts";
 
 const failed = (sentence: string): CniError => new CniError(Code.checkFailed, sentence);
@@ -47,9 +47,9 @@ export function check(request: Request): void {
 }
 
 /** The VF's settings at its PF against the configuration. */
-function checkSettings(host: NetlinkSocket, port: VfPort, wanted: Partial<VfSettings>): void {
+function checkSettings(host: NetlinkSocket, port: SeenPort, wanted: Partial<VfSettings>): void {
 	if (Object.keys(wanted).length === 0) return;
-	const now = readSettings(host, port);
+	const now = port.seen.vf(port.vf) ?? readSettings(host, port);
 	const field = differing(now, wanted).find((each) => now[each] !== undefined);
 	if (field === undefined) return;
 	throw failed(

@@ -6,7 +6,7 @@ import type { JsonObject, Request } from "../../lib/cni/types.ts";
 import { IFF_ALLMULTI, IFF_PROMISC } from "../../lib/netlink/constants.ts";
 import type { Link } from "../../lib/netlink/link.ts";
 import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
-import { getVfs, type VfSettings } from "../../lib/netlink/vf.ts";
+import type { VfSettings } from "../../lib/netlink/vf.ts";
 import { delegateDel } from "../../lib/plugin/delegate.ts";
 import type { Log } from "../../lib/plugin/log.ts";
 import type { Sandbox } from "../../lib/plugin/sandbox.ts";
@@ -16,10 +16,11 @@ import { bootId } from "../../lib/sys/boot.ts";
 import type { Lock } from "../../lib/sys/lock.ts";
 import * as sys from "../../lib/sys/sys.ts";
 import { type Attachment, ipamOf } from "./config.ts";
+import type { SeenPort } from "./device.ts";
 import {
-	hasUnmarkedRecord,
+	countRecords,
+	listMarked,
 	lockPath,
-	prepareState,
 	readMarker,
 	readNamed,
 	recordsOf,
@@ -31,11 +32,10 @@ import {
 import type { VfRecord } from "./record-format.ts";
 import { release } from "./release.ts";
 import { salvageAll } from "./salvage.ts";
-import { readSettings, type VfPort } from "./settings.ts";
+import { readSettings } from "./settings.ts";
 
 /** Takes the VF's lock, which lasts until the end of the process at the latest. Throws CniError 11 after a minute. */
 export function takeLock(pci: string): Lock {
-	prepareState();
 	return requireLock(lockPath(pci), `VF ${pci}`);
 }
 
@@ -44,9 +44,11 @@ export function takeLock(pci: string): Lock {
  * that this ADD starts from the VF's own settings and not from those of a dead pod; and so are that pod's addresses.
  */
 export function requireFree(request: Request, host: NetlinkSocket, pci: string, log: Log): void {
-	const marker = readMarker(pci);
-	// Go writes its record before its marker, and removes a stale marker without looking further.
-	if (marker === undefined && !hasUnmarkedRecord()) return;
+	const marked = listMarked();
+	const marker = marked.includes(pci) ? readMarker(pci) : undefined;
+	// Go writes its record before its marker, and removes a stale marker without looking further: some record may be of a VF without a marker.
+	// Told by their numbers alone, since records are many, and rarely one is.
+	if (marker === undefined && countRecords() <= marked.length) return;
 	const records = recordsOf(pci);
 	const owner =
 		marker === undefined
@@ -99,13 +101,12 @@ export function claim(
 	attachment: Attachment,
 	sandbox: Sandbox,
 	host: NetlinkSocket,
-	port: VfPort | undefined,
+	port: SeenPort | undefined,
 	netdev: Link | undefined,
 	log: Log,
 ): VfRecord {
 	requireNoOtherVf(request, attachment.pci);
-	const vfs = port === undefined ? [] : getVfs(host, port.pfIndex);
-	warnOfTwin(vfs, port, attachment.mac, log);
+	if (port !== undefined && attachment.mac !== undefined) warnOfTwin(port, attachment.mac, log);
 	const record: VfRecord = {
 		containerId: request.containerId,
 		ifName: request.ifName,
@@ -130,8 +131,7 @@ export function claim(
 				group: netdev.group,
 				parentDevice: netdev.parentDevice ?? "",
 			},
-			// A PF that lists none reports none; one that leaves out ours is asked again.
-			settings: port && vfs.length > 0 ? (vfs[port.vf] ?? readSettings(host, port)) : undefined,
+			settings: port && settingsNow(host, port),
 		},
 		config: attachment.config,
 		requestedMac: attachment.mac,
@@ -153,13 +153,13 @@ function requireNoOtherVf({ containerId, ifName }: Request, pci: string): void {
 	throw new CniError(Code.tryAgain, `container ${record.containerId} has VF ${record.pci} as ${record.ifName} already`);
 }
 
+/** A PF that lists none reports none; one that leaves out ours is asked again. */
+function settingsNow(host: NetlinkSocket, port: SeenPort): VfSettings | undefined {
+	return port.seen.vf(port.vf) ?? (port.seen.listsVfs ? readSettings(host, port) : undefined);
+}
+
 /** Two VFs with one MAC on a card: frames reach either. A DEL that never came leaves such a twin (device plugin issue 685). */
-function warnOfTwin(
-	vfs: readonly (VfSettings | undefined)[],
-	port: VfPort | undefined,
-	mac: string | undefined,
-	log: Log,
-): void {
-	const twin = mac === undefined ? -1 : vfs.findIndex((vf, index) => index !== port?.vf && vf?.mac === mac);
-	if (twin >= 0) log.warning(`VF ${twin} of PF ${port?.pfName} has the administrative MAC ${mac}, too`);
+function warnOfTwin({ seen, vf, pfName }: SeenPort, mac: string, log: Log): void {
+	const twin = seen.vfs().findIndex((each, index) => index !== vf && each?.mac === mac);
+	if (twin >= 0) log.warning(`VF ${twin} of PF ${pfName} has the administrative MAC ${mac}, too`);
 }

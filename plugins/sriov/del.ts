@@ -20,6 +20,7 @@ import {
 	removeRecord,
 	removeTemporary,
 } from "./record.ts";
+import type { VfRecord } from "./record-format.ts";
 import { release } from "./release.ts";
 import { damagedPci, salvage } from "./salvage.ts";
 import type { SriovConfig } from "./schema.ts";
@@ -34,44 +35,56 @@ export function del(request: Request): void {
 	const failures: unknown[] = [];
 	// First, since dhcp releases its lease over the interface.
 	const ipam = ipamOf(config);
-	const isKnown = readRecord(request.containerId, request.ifName) !== undefined;
-	if (ipam !== undefined) attempt(failures, () => releaseAddresses(request, ipam, isKnown, log));
+	if (ipam !== undefined) attempt(failures, () => releaseAddresses(request, ipam, log));
 	attempt(failures, () => releaseAttachment(request, config, log));
 	throwTogether(failures);
 }
 
 /** An ADD that was refused because its IPAM plugin is not there has no record: its DEL must not fail for the same reason. */
-function releaseAddresses(request: Request, ipam: string, isKnown: boolean, log: Log): void {
+function releaseAddresses(request: Request, ipam: string, log: Log): void {
 	try {
 		delegateDel(request, ipam);
 	} catch (error) {
-		if (isKnown || !(error instanceof CniError) || error.code !== Code.delegation) throw error;
+		if (!(error instanceof CniError) || error.code !== Code.delegation) throw error;
+		if (readRecord(request.containerId, request.ifName) !== undefined) throw error;
 		log.warning(`nothing was attached, and ${error.message}`);
 	}
 }
 
 function releaseAttachment(request: Request, config: SriovConfig, log: Log): void {
 	const { containerId, ifName } = request;
-	const found = readRecord(containerId, ifName);
-	const pci = typeof found === "object" ? found.pci : (toldPci(found, request) ?? pciAddressIfAny(config));
-	if (pci === undefined) {
-		if (found === "damaged") removeRecord({ containerId, ifName });
-		return;
+	// Mostly the configuration names the VF that the record is of.
+	let pci = pciAddressIfAny(config);
+	while (pci === undefined || !releaseVf(request, config, pci, log)) {
+		const found = readRecord(containerId, ifName);
+		const told = pciOf(found, request) ?? pci;
+		if (told === undefined) {
+			if (found === "damaged") removeRecord({ containerId, ifName });
+			return;
+		}
+		pci = told;
 	}
+}
+
+/** False: the record is of another VF, and nothing has been done. The record that counts is that of now, with the lock held. */
+function releaseVf(request: Request, config: SriovConfig, pci: string, log: Log): boolean {
+	const { containerId, ifName } = request;
 	using _lock = takeLock(pci);
-	// Another DEL may have done it while we waited.
 	const record = readRecord(containerId, ifName);
+	if ((pciOf(record, request) ?? pci) !== pci) return false;
 	if (record === undefined) {
 		removeTemporary(pci);
 		// What an ADD that was killed at its beginning left, or a DEL at its end. A VF that some record knows belongs to that one.
 		if (request.netns !== "" && readMarker(pci) === request.netns && recordsOf(pci).length === 0) removeMarker(pci);
-		return;
+		return true;
 	}
 	using host = NetlinkSocket.open(NETLINK_ROUTE);
 	if (record === "damaged") log.warning(`the record of ${containerId} ${ifName} is damaged: what is lost is guessed`);
 	release(host, record === "damaged" ? salvage(host, request, config, pci) : record, request.netns, log);
+	return true;
 }
 
-/** Of a damaged record. */
-const toldPci = (found: "damaged" | undefined, { containerId, ifName }: Request): string | undefined =>
-	found && damagedPci(readDamagedRecord(containerId, ifName));
+/** The VF that a record is of, as far as that is left of a damaged one. */
+function pciOf(record: VfRecord | "damaged" | undefined, { containerId, ifName }: Request): string | undefined {
+	return record === "damaged" ? damagedPci(readDamagedRecord(containerId, ifName)) : record?.pci;
+}

@@ -5,7 +5,7 @@ import { CniError, Code } from "../../lib/cni/error.ts";
 import * as pci from "../../lib/linux/pci.ts";
 import { getLinkByName, type Link } from "../../lib/netlink/link.ts";
 import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
-import type { VfIndex } from "../../lib/netlink/vf.ts";
+import { getPfByName, type Pf, type VfIndex } from "../../lib/netlink/vf.ts";
 import { waitForLinks } from "../../lib/plugin/interface.ts";
 import type { Attachment } from "./config.ts";
 import type { VfPort } from "./settings.ts";
@@ -13,34 +13,57 @@ import { FIELDS, nameOf, SETTINGS } from "./vf-settings.ts";
 
 const COMING_HOME_DEADLINE_MS = 5000;
 
+/** Where a VF is: its PF's netdev, and its number on the PF. */
+export interface VfPlace {
+	readonly pfName: string;
+	readonly vfIndex: number;
+}
+
 /**
  * The VF's place on its PF; undefined for a device without one on this host: a VF that was given to a virtual machine.
  * Throws CniError where there is no such device, where it is a PF, or where its PF has no netdev or does not list it.
  */
-export function findPort(host: NetlinkSocket, address: string): VfPort | undefined {
-	if (!pci.isVf(address)) {
+export function findPlace(address: string): VfPlace | undefined {
+	const pf = pci.physicalFunction(address);
+	if (pf === undefined) {
 		if (pci.exists(address) && !pci.isPf(address)) return undefined;
 		const why = pci.exists(address) ? "it is a physical function" : `${pci.devicePath(address)} does not exist`;
 		throw new CniError(Code.invalidConfig, `deviceID "${address}" is not an SR-IOV virtual function: ${why}`);
 	}
-	const pfName = pci.pfNetdev(address);
-	const pf = pfName === undefined ? undefined : getLinkByName(host, pfName);
-	if (pfName === undefined || pf === undefined) {
-		throw new CniError(
-			Code.device,
-			`the PF of VF ${address} has no network interface on this host: is its driver bound?`,
-		);
-	}
-	const index = pci.vfIndex(address);
-	if (index === undefined) {
+	const pfName = pci.pfNetdev(address, pf);
+	if (pfName === undefined) throw noPfNetdev(address);
+	const vfIndex = pci.vfIndex(address, pf);
+	if (vfIndex === undefined) {
 		throw new CniError(Code.device, `PF ${pfName} has no link virtfn<N> to VF ${address}: was sriov_numvfs changed?`);
 	}
-	return { pfName, pfIndex: pf.index, pfHasCarrier: pf.running, vf: index as VfIndex };
+	return { pfName, vfIndex };
 }
 
-/** The same where it is still to be had: DEL goes on without. */
-export function findPortIfAny(host: NetlinkSocket, address: string): VfPort | undefined {
+const noPfNetdev = (address: string): CniError =>
+	new CniError(Code.device, `the PF of VF ${address} has no network interface on this host: is its driver bound?`);
+
+/** With the PF and its VFs as they were when it was asked for the port. */
+export interface SeenPort extends VfPort {
+	readonly seen: Pf;
+}
+
+/** The VF at its place. Throws CniError where the PF's netdev is gone. */
+export function portAt(host: NetlinkSocket, address: string, { pfName, vfIndex }: VfPlace): SeenPort {
+	const pf = getPfByName(host, pfName);
+	if (pf === undefined) throw noPfNetdev(address);
+	return { pfName, pfIndex: pf.link.index, pfHasCarrier: pf.link.running, vf: vfIndex as VfIndex, seen: pf };
+}
+
+/** `findPlace` and `portAt`. */
+export function findPort(host: NetlinkSocket, address: string): SeenPort | undefined {
+	const place = findPlace(address);
+	return place && portAt(host, address, place);
+}
+
+/** The same where it is still to be had: DEL goes on without. `last` is where the VF was, and mostly still is. */
+export function findPortIfAny(host: NetlinkSocket, address: string, last?: VfPlace): SeenPort | undefined {
 	try {
+		if (last !== undefined && pci.isVfOf(address, last.pfName, last.vfIndex)) return portAt(host, address, last);
 		return findPort(host, address);
 	} catch (error) {
 		if (error instanceof CniError) return undefined;

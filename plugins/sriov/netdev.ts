@@ -2,7 +2,7 @@
  * The VF's netdev on its way into the pod and home.
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
-import type { Netns } from "../../lib/linux/netns.ts";
+import { Netns } from "../../lib/linux/netns.ts";
 import { IFF_ALLMULTI, IFF_PROMISC } from "../../lib/netlink/constants.ts";
 import { NetlinkError } from "../../lib/netlink/error.ts";
 import {
@@ -11,6 +11,7 @@ import {
 	getLinkByName,
 	type Link,
 	type LinkIndex,
+	type LinkTarget,
 	listLinks,
 	moveLink,
 	removeAltName,
@@ -20,7 +21,7 @@ import {
 	setLinkMac,
 	setLinkMtu,
 	setLinkName,
-	setLinkUp,
+	setLinkUpAndGet,
 } from "../../lib/netlink/link.ts";
 import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import type { Sandbox } from "../../lib/plugin/sandbox.ts";
@@ -56,9 +57,9 @@ export function enterPod(
 	netdev: Link,
 	as: { name: string; mac: string | undefined; mtu: number | undefined },
 ): Link {
-	const inPod = moveIntoPod(host, sandbox, netdev, as);
+	moveIntoPod(host, sandbox, netdev, as);
 	tuneInPod(sandbox, as.name);
-	return bringUp(sandbox.route, inPod, as.mac);
+	return bringUp(sandbox.route, as.name, netdev.mac, as.mac);
 }
 
 /**
@@ -70,21 +71,16 @@ function moveIntoPod(
 	sandbox: Sandbox,
 	netdev: Link,
 	as: { name: string; mtu: number | undefined },
-): Link {
+): void {
 	// An alternative name may collide with a name in the pod, and with the one the VF shall have (issue 445).
 	for (const altName of netdev.altNames) removeAltName(host, netdev.index, altName);
 	const mtu = as.mtu === undefined || as.mtu === netdev.mtu ? {} : { mtu: as.mtu };
-	moveLink(host, netdev.index, { netnsFd: sandbox.netns.fd, name: as.name, ...mtu });
-	const inPod = getLinkByName(sandbox.route, as.name);
-	if (inPod === undefined)
-		throw new CniError(Code.device, `${netdev.name} was moved but is not in ${sandbox.path} as ${as.name}`);
-	return inPod;
+	moveLink(host, netdev.index, { netnsFd: sandbox.netns.fd, name: as.name, ...mtu, arpNotify: true });
 }
 
-/** Kernel's own announcements and quick IPv6 addresses, as the Go plugin sets them. */
+/** With arp_notify of the move: the kernel's own announcements, and quick IPv6 addresses, as the Go plugin sets them. */
 function tuneInPod(sandbox: Sandbox, name: string): void {
 	sandbox.netns.run(() => {
-		tune(`net/ipv4/conf/${name}/arp_notify`);
 		tune(`net/ipv6/conf/${name}/ndisc_notify`);
 		tune(`net/ipv6/conf/${name}/optimistic_dad`);
 	});
@@ -100,18 +96,16 @@ function tune(key: string): void {
 }
 
 /**
- * Brings the link up with `mac` (undefined: with the one it has). Drivers differ in how a MAC that the PF set reaches the
+ * Brings the link up with `mac` (undefined: with `macNow`, which it has). Drivers differ in how a MAC that the PF set reaches the
  * netdev: mlx5 wants it set there too; igb refuses that without `trust`, but the VF takes it over when it is brought up.
  */
-function bringUp(route: NetlinkSocket, link: Link, mac: string | undefined): Link {
-	if (mac !== undefined && link.mac !== mac) setMacIfAllowed(route, link.index, mac);
-	setUpOnceReady(route, link.index);
-	let now = linkOnceMac(route, link, mac, 0);
+function bringUp(route: NetlinkSocket, name: string, macNow: string, mac: string | undefined): Link {
+	if (mac !== undefined && macNow !== mac) setMacIfAllowed(route, name, mac);
+	let now = upOnceReady(route, name);
 	if (mac === undefined || now.mac === mac) return now;
-	setLinkDown(route, link.index);
-	setMacIfAllowed(route, link.index, mac);
-	setUpOnceReady(route, link.index);
-	now = linkOnceMac(route, link, mac, MAC_DEADLINE_MS);
+	setLinkDown(route, name);
+	setMacIfAllowed(route, name, mac);
+	now = linkOnceMac(route, upOnceReady(route, name), mac);
 	if (now.mac === mac) return now;
 	throw new CniError(
 		Code.device,
@@ -120,12 +114,11 @@ function bringUp(route: NetlinkSocket, link: Link, mac: string | undefined): Lin
 }
 
 /** A VF that its PF just changed may be in a reset: i40e's and ice's say EBUSY meanwhile (sriov-cni issue 213). */
-function setUpOnceReady(route: NetlinkSocket, index: LinkIndex): void {
+function upOnceReady(route: NetlinkSocket, name: string): Link {
 	const deadline = sys.monotonicMs() + READY_DEADLINE_MS;
 	for (;;) {
 		try {
-			setLinkUp(route, index);
-			return;
+			return requireLink(setLinkUpAndGet(route, name), name);
 		} catch (error) {
 			if (!sys.isSystemError(error, "EBUSY", "EAGAIN") || sys.monotonicMs() >= deadline) throw error;
 			sys.sleepMs(READY_POLL_MS);
@@ -133,23 +126,28 @@ function setUpOnceReady(route: NetlinkSocket, index: LinkIndex): void {
 	}
 }
 
-function setMacIfAllowed(route: NetlinkSocket, index: LinkIndex, mac: string): void {
+function requireLink(link: Link | undefined, name: string): Link {
+	if (link !== undefined) return link;
+	throw new CniError(Code.device, `${name} vanished while it was brought up`);
+}
+
+function setMacIfAllowed(route: NetlinkSocket, link: LinkTarget, mac: string): void {
 	try {
-		setLinkMac(route, index, mac);
+		setLinkMac(route, link, mac);
 	} catch (error) {
 		if (!(error instanceof NetlinkError)) throw error;
 	}
 }
 
-/** The link as it is now, or once it has `mac` (within `deadlineMs`). */
-function linkOnceMac(route: NetlinkSocket, link: Link, mac: string | undefined, deadlineMs: number): Link {
-	const deadline = sys.monotonicMs() + deadlineMs;
-	for (;;) {
-		const now = getLinkByIndex(route, link.index);
-		if (now === undefined) throw new CniError(Code.device, `${link.name} vanished while it was brought up`);
-		if (mac === undefined || now.mac === mac || sys.monotonicMs() >= deadline) return now;
+/** The link once it has `mac`, or as it is when the driver has had its time. */
+function linkOnceMac(route: NetlinkSocket, link: Link, mac: string): Link {
+	const deadline = sys.monotonicMs() + MAC_DEADLINE_MS;
+	let now = link;
+	while (now.mac !== mac && sys.monotonicMs() < deadline) {
 		sys.sleepMs(MAC_POLL_MS);
+		now = requireLink(getLinkByIndex(route, link.index), link.name);
 	}
+	return now;
 }
 
 /**
@@ -169,21 +167,32 @@ function isOurs(link: Link, parentDevice: string): boolean {
 }
 
 /**
- * Brings the netdev home from the pod under the name that it had. Returns what could not be put back; throws only where the
- * netdev stays in the pod.
+ * Brings the netdev home from the pod, in one message under the name and with the MTU that it had. Returns what could not be put back; throws
+ * only where the netdev stays in the pod.
  */
-export function takeHome(
-	host: NetlinkSocket,
-	hostNetns: Netns,
-	sandbox: Sandbox,
-	inPod: Link,
-	original: OriginalNetdev,
-): string[] {
+export function takeHome(host: NetlinkSocket, sandbox: Sandbox, inPod: Link, original: OriginalNetdev): string[] {
 	// The pod may have given it any, even one that is a name on the host and would keep it here.
 	for (const altName of inPod.altNames) removeAltName(sandbox.route, inPod.index, altName);
 	const taken = !clearName(host, original.name, undefined);
-	moveLink(sandbox.route, inPod.index, { netnsFd: hostNetns.fd, name: taken ? SOME_NAME : original.name });
+	const mtu = original.mtu === 0 || original.mtu === inPod.mtu ? {} : { mtu: original.mtu };
+	try {
+		moveLink(sandbox.route, inPod.index, { netnsFd: Netns.home().fd, name: taken ? SOME_NAME : original.name, ...mtu });
+	} catch (error) {
+		// Refused after the move, which comes first: what is not put back is seen on the host.
+		if (!(error instanceof NetlinkError) || isInPod(sandbox, inPod)) throw error;
+	}
 	return taken ? [nameIsTaken(original)] : [];
+}
+
+function isInPod(sandbox: Sandbox, { index, parentDevice }: Link): boolean {
+	const now = getLinkByIndex(sandbox.route, index);
+	return now !== undefined && now.parentDevice === parentDevice;
+}
+
+/** The netdev on the host under its old name, where the kernel tells whose device it is. */
+export function netdevAtHome(host: NetlinkSocket, { name, parentDevice }: OriginalNetdev): Link | undefined {
+	const link = parentDevice === "" ? undefined : getLinkByName(host, name);
+	return link?.name === name && link.parentDevice === parentDevice ? link : undefined;
 }
 
 /** The old name for a netdev that is on the host already: the kernel brought it back when its namespace died, or somebody did. */
@@ -235,11 +244,13 @@ export function restoreRest(host: NetlinkSocket, link: Link, original: OriginalN
 		failures.push(...collect(() => setLinkMtu(host, link.index, original.mtu)));
 	}
 	failures.push(...restoreAltNames(host, link, original.altNames ?? link.altNames));
+	let { up } = link;
 	if (original.mac !== "" && link.mac !== original.mac) {
 		failures.push(...collect(() => restoreMac(host, link, original.mac, freeMac)));
+		up = getLinkByIndex(host, link.index)?.up ?? up;
 	}
-	if (getLinkByIndex(host, link.index)?.up !== original.up) {
-		failures.push(...collect(() => (original.up ? setUpOnceReady : setLinkDown)(host, link.index)));
+	if (up !== original.up) {
+		failures.push(...collect(() => (original.up ? upOnceReady(host, link.name) : setLinkDown(host, link.index))));
 	}
 	return failures;
 }
@@ -282,7 +293,7 @@ function restoreMac(host: NetlinkSocket, link: Link, mac: string, freeMac: () =>
 	setMacIfAllowed(host, link.index, mac);
 	if (getLinkByIndex(host, link.index)?.mac === mac) return;
 	freeMac();
-	bringUp(host, link, mac);
+	bringUp(host, link.name, link.mac, mac);
 }
 
 /** Runs a step; what the kernel or a driver refuses is returned as a sentence. */

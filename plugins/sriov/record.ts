@@ -24,17 +24,13 @@ const markerPath = (pci: string): string => `${MARKER_DIRECTORY}/${pci}`;
 /** Where marker and record are written before they get their names: one file for each VF, written by the holder of its lock. */
 const temporaryPath = (pci: string): string => `${MARKER_DIRECTORY}/.${pci}.tmp`;
 
-export function prepareState(): void {
-	files.makeDirectories(LOCK_DIRECTORY, 0o700);
-}
-
 /** Throws SystemError where no record could be written: a read-only or full file system, no permission. */
 export function requireWritable(): void {
-	prepareState();
+	files.makeDirectories(LOCK_DIRECTORY, 0o700);
 	records.requireWritable();
 }
 
-/** Same file as the Go plugin's. */
+/** Same file as the Go plugin's. Its folder is the deepest: with the lock held, all folders of the state are there. */
 export const lockPath = (pci: string): string => `${LOCK_DIRECTORY}/${pci}.lock`;
 
 /** Sandbox path in the VF's marker, or undefined where it has none. */
@@ -115,8 +111,8 @@ function readAll(): (DamagedRecord & { record: VfRecord | undefined })[] {
 	return all;
 }
 
-/** Whether some record may be of a VF without a marker, told by their numbers alone: records are many, and rarely one is. */
-export const hasUnmarkedRecord = (): boolean => records.names().length > listMarked().length;
+/** How many records there are, damaged ones too: none of them is read. */
+export const countRecords = (): number => records.names().length;
 
 /** The records of a VF, the newest first: what an older one says of the VF's original state is nearer to the truth. */
 export function recordsOf(pci: string): VfRecord[] {

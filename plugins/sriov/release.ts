@@ -1,16 +1,16 @@
 /**
  * Giving a VF back: DEL, GC, the undo of a failed ADD, and the healing of a VF whose pod is gone are all this.
  */
-import { Netns } from "../../lib/linux/netns.ts";
 import * as pci from "../../lib/linux/pci.ts";
 import type { Link } from "../../lib/netlink/link.ts";
 import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
+import type { VfSettings } from "../../lib/netlink/vf.ts";
 import type { Log } from "../../lib/plugin/log.ts";
 import { Sandbox } from "../../lib/plugin/sandbox.ts";
 import { isOfEarlierBoot, openSandboxOf } from "../../lib/state/liveness.ts";
 import { awaitNetdevOnHost, findPortIfAny, makesNetdev, netdevOnHost } from "./device.ts";
 import { removeDeviceInfoTemporary } from "./device-info.ts";
-import { addAltNames, correctName, netdevInPod, restoreRest, takeHome } from "./netdev.ts";
+import { addAltNames, correctName, netdevAtHome, netdevInPod, restoreRest, takeHome } from "./netdev.ts";
 import { readMarker, recordsOf, removeMarker, removeRecord, writtenMs } from "./record.ts";
 import type { OriginalNetdev, VfRecord } from "./record-format.ts";
 import { clearMac, restoreSettings } from "./settings.ts";
@@ -78,11 +78,12 @@ interface Failures {
 function giveBack(host: NetlinkSocket, record: VfRecord, netns: string): Failures {
 	const failures: Failures = { minor: [], retry: [] };
 	const { netdev, settings } = record.original;
-	const port = findPortIfAny(host, record.pci);
-	const putSettingsBack = (): void => {
-		if (port !== undefined && settings !== undefined) failures.retry.push(...restoreSettings(host, port, settings));
+	const port = findPortIfAny(host, record.pci, record);
+	const putSettingsBack = (seen?: VfSettings): void => {
+		if (port === undefined || settings === undefined) return;
+		failures.retry.push(...restoreSettings(host, port, settings, seen));
 	};
-	putSettingsBack();
+	putSettingsBack(port?.seen.vf(port.vf));
 	if (port === undefined && settings !== undefined && pci.exists(record.pci)) {
 		failures.retry.push(
 			`the PF of VF ${record.pci} is not to be found on this host: the VF's settings are not put back`,
@@ -113,16 +114,17 @@ function bringHome(
 		using sandbox = openSandboxOf(record, netns);
 		const inPod = sandbox && netdevInPod(sandbox, original.parentDevice, record.ifName);
 		if (sandbox !== undefined && inPod !== undefined) {
-			using hostNetns = Netns.current();
-			failures.minor.push(...takeHome(host, hostNetns, sandbox, inPod, original));
-			atHome = netdevOnHost(host, record.pci);
+			const notPutBack = takeHome(host, sandbox, inPod, original);
+			failures.minor.push(...notPutBack);
+			atHome = netdevAtHome(host, original) ?? netdevOnHost(host, record.pci);
 			if (atHome !== undefined && original.altNames === undefined) {
 				failures.minor.push(...addAltNames(host, atHome, inPod.altNames));
 			}
-			return atHome;
+			if (atHome?.name === original.name || notPutBack.length > 0) return atHome;
+		} else if (sandbox === undefined) {
+			// Somebody may have taken it out of a living sandbox; out of a dead one it comes by itself, once nothing holds that any more.
+			atHome = awaitNetdevOnHost(host, record.pci);
 		}
-		// Somebody may have taken it out of a living sandbox; out of a dead one it comes by itself, once nothing holds that any more.
-		if (sandbox === undefined) atHome = awaitNetdevOnHost(host, record.pci);
 	}
 	if (atHome === undefined) {
 		const missing = `VF ${record.pci} has no network interface on this host or in its sandbox`;
@@ -130,6 +132,7 @@ function bringHome(
 		(makesNetdev(record.pci) ? failures.retry : failures.minor).push(missing);
 		return undefined;
 	}
+	if (atHome.name === original.name) return atHome;
 	failures.minor.push(...correctName(host, atHome, original));
 	return netdevOnHost(host, record.pci);
 }

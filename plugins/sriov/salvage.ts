@@ -3,7 +3,6 @@
  */
 import { driver, isPciAddress, isUserspaceDriver } from "../../lib/linux/pci.ts";
 import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
-import { getVf } from "../../lib/netlink/vf.ts";
 import { object, parseTruncated, text } from "../../lib/state/json.ts";
 import { findPortIfAny, netdevOnHost } from "./device.ts";
 import { SOME_NAME } from "./netdev.ts";
@@ -31,7 +30,7 @@ export function salvage(host: NetlinkSocket, owner: Owner, given: Partial<SriovC
 	const go = object(told.OrigVfState) ?? {};
 	const own = object(told.berth);
 	const port = findPortIfAny(host, pci);
-	const now = port && getVf(host, port.pfIndex, port.vf);
+	const now = port?.seen.vf(port.vf);
 	return {
 		containerId,
 		ifName,

@@ -36,9 +36,10 @@ export function applySettings(
 	const changes = difference(before, wanted);
 	if (changes === undefined) return before;
 	const refusal = trySetVf(route, port, changes);
+	// What a driver accepted is taken for done, MAC apart: some report other figures than they were given (qed: rates).
+	if (refusal === undefined && changes.mac === undefined) return { ...before, ...changes };
 	let after = readSettings(route, port);
 	if (refusal === undefined && after.mac !== (changes.mac ?? after.mac)) after = awaitMac(route, port, changes.mac);
-	// What a driver accepted is taken for done, MAC apart: some report other figures than they were given (qed: rates).
 	const left = differing(after, refusal === undefined ? pick(changes, ["mac"]) : changes);
 	const field = left.find((each) => after[each] !== undefined);
 	if (field === undefined && refusal === undefined) return after;
@@ -71,11 +72,11 @@ function refusalSentence(
 /**
  * Puts the settings back to `original`, one at a time where the driver refuses them together, so that one refusal does
  * not keep the others. What the driver does not tell of cannot have been changed: Go's records have a value for it all the same. A
- * MAC of "" is not known. Returns a sentence for each that could not be put back.
+ * MAC of "" is not known. `seen` is what the VF has now, where that is known. Returns a sentence for each that could not be put back.
  */
-export function restoreSettings(route: NetlinkSocket, port: VfPort, original: VfSettings): string[] {
+export function restoreSettings(route: NetlinkSocket, port: VfPort, original: VfSettings, seen?: VfSettings): string[] {
 	try {
-		const now = readSettings(route, port);
+		const now = seen ?? readSettings(route, port);
 		const told = FIELDS.filter((each) => now[each] !== undefined && original[each] !== "");
 		const changes = difference(now, pick(original, told));
 		if (changes === undefined || trySetVf(route, port, changes) === undefined) return [];

@@ -4,12 +4,10 @@
 import { CniError, Code } from "../../lib/cni/error.ts";
 import type { Request } from "../../lib/cni/types.ts";
 import * as pci from "../../lib/linux/pci.ts";
-import { NETLINK_ROUTE } from "../../lib/netlink/constants.ts";
-import { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import { delegateStatus } from "../../lib/plugin/delegate.ts";
 import { isSystemError } from "../../lib/sys/sys.ts";
 import { ipamOf, pciAddressIfAny, strictConfig } from "./config.ts";
-import { findPort } from "./device.ts";
+import { findPlace } from "./device.ts";
 import { listMarked, requireWritable } from "./record.ts";
 import type { SriovConfig } from "./schema.ts";
 
@@ -41,9 +39,8 @@ function requireAvailable(config: SriovConfig): void {
 
 /** The device of a configuration that names one: most leave that to the device plugin. */
 function whyNot(device: string): string | undefined {
-	using host = NetlinkSocket.open(NETLINK_ROUTE);
 	try {
-		findPort(host, device);
+		findPlace(device);
 		return undefined;
 	} catch (error) {
 		if (error instanceof CniError) return error.message;
