@@ -8,7 +8,7 @@ import { NetlinkSocket } from "../netlink/socket.ts";
 import * as sys from "../sys/sys.ts";
 
 /** A family of netlink. */
-type Protocol = typeof NETLINK_ROUTE | typeof NETLINK_RDMA;
+export type Protocol = typeof NETLINK_ROUTE | typeof NETLINK_RDMA;
 
 export class Sandbox {
 	readonly path: string;

@@ -1,7 +1,7 @@
 /**
  * Whether the sandbox that a record is of is still there: a path may lead to another namespace by now, and nothing of a pod outlives a boot.
  */
-import { Sandbox } from "../plugin/sandbox.ts";
+import { type Protocol, Sandbox } from "../plugin/sandbox.ts";
 import { bootId, bootTimeMs } from "../sys/boot.ts";
 
 /** A sandbox as a record has it. */
@@ -16,9 +16,12 @@ export interface RecordedSandbox {
 export const isSandboxOf = ({ netnsIdentity }: RecordedSandbox, sandbox: Sandbox): boolean =>
 	netnsIdentity === "" || sandbox.identity === netnsIdentity;
 
-/** The sandbox of the record, found at `path`; undefined where it is gone, or another has its path. The caller closes it. */
-export function openSandboxOf(record: RecordedSandbox, path: string): Sandbox | undefined {
-	const sandbox = Sandbox.openIfAlive(path);
+/**
+ * The sandbox of the record, found at `path`; undefined where it is gone, or another has its path. `protocol` is that of the socket which the
+ * caller needs. The caller closes it.
+ */
+export function openSandboxOf(record: RecordedSandbox, path: string, protocol?: Protocol): Sandbox | undefined {
+	const sandbox = Sandbox.openIfAlive(path, protocol);
 	if (sandbox === undefined || isSandboxOf(record, sandbox)) return sandbox;
 	sandbox[Symbol.dispose]();
 	return undefined;

@@ -32,10 +32,10 @@ export function add(request: Request): CniResult {
 	using sandbox = Sandbox.open(request.netns);
 	const deviceId = attachment.deviceId ?? deviceOfInterface(sandbox, previous);
 	using _lock = takeLock();
-	requireFree(attachmentOf(request), deviceId, sandbox, previous, log);
+	const hostName = requireFree(attachmentOf(request), deviceId, sandbox, previous, log);
 	// Last, so that it unwinds first: its steps need the sockets and the lock.
 	using undo = new UndoStack((what, error) => log.error(`could not ${what} after a failed ADD: ${sentence(error)}`));
-	const claimed = claim(request, attachment, deviceId, sandbox, host);
+	const claimed = claim(request, attachment, deviceId, hostName, sandbox, host);
 	let { record } = claimed;
 	undo.push(`bring RDMA device ${record.hostName} home`, () => release(record, request.netns, log));
 	record = claimQos(record, attachment, log);

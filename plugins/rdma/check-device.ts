@@ -13,7 +13,7 @@ const failed = (sentence: string): CniError => new CniError(Code.checkFailed, se
 /** The RDMA device in the pod: there, under its name, with its device node and its type of service. */
 export function checkDevice(sandbox: Sandbox, record: RdmaRecord): void {
 	const { deviceId, podName } = record;
-	const device = deviceInPod(sandbox, record);
+	const device = deviceInPod(sandbox, record)?.device;
 	if (device === undefined)
 		throw failed(`RDMA device ${podName} of ${deviceId} is not in ${sandbox.path}: ${whereElse(record)}`);
 	if (device.name !== podName) throw failed(`the RDMA device of ${deviceId} is called ${device.name}, not ${podName}`);

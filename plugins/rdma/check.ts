@@ -4,6 +4,7 @@
 import { CniError, Code } from "../../lib/cni/error.ts";
 import { parsePrevResult } from "../../lib/cni/result.ts";
 import type { Request } from "../../lib/cni/types.ts";
+import { NETLINK_RDMA } from "../../lib/netlink/socket.ts";
 import { Sandbox } from "../../lib/plugin/sandbox.ts";
 import { checkDevice } from "./check-device.ts";
 import { loadAttachment } from "./config.ts";
@@ -31,6 +32,6 @@ export function check(request: Request): void {
 			`the attachment has the RDMA device of ${record.deviceId}, not of ${attachment.deviceId}`,
 		);
 	}
-	using sandbox = Sandbox.open(request.netns);
+	using sandbox = Sandbox.open(request.netns, NETLINK_RDMA);
 	checkDevice(sandbox, record);
 }

@@ -3,27 +3,28 @@
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
 import type { CniResult, Request } from "../../lib/cni/types.ts";
-import { listRdmaDevices, type RdmaDevice } from "../../lib/netlink/rdma.ts";
+import type { RdmaDevice } from "../../lib/netlink/rdma.ts";
 import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import type { Log } from "../../lib/plugin/log.ts";
 import type { Sandbox } from "../../lib/plugin/sandbox.ts";
 import { isAlive } from "../../lib/state/liveness.ts";
 import { type Attachment, fillName } from "./config.ts";
-import { namesOnHost, requireOne, uverbsOf } from "./device.ts";
+import { deviceOnHost, namesOnHost, requireOne, uverbsOf } from "./device.ts";
 import { refuseSoftwareInterface } from "./interface.ts";
 import { hasFolder, planQos } from "./qos.ts";
 import { listRecords, NO_QOS, type RdmaRecord, type RecordKey, sameAttachment, writeRecord } from "./record.ts";
 import { release } from "./release.ts";
 
 /**
- * Throws unless `deviceId` has one RDMA device, on the host, that no living pod has. One whose pod is dead, without a DEL, is put
+ * The name of the RDMA device of `deviceId`. Throws unless it has one, on the host, that no living pod has. One whose pod is dead, without a DEL, is put
  * right first, so that this ADD starts from the host's own name and settings.
  */
-export function requireFree(key: RecordKey, deviceId: string, sandbox: Sandbox, previous: CniResult, log: Log): void {
+export function requireFree(key: RecordKey, deviceId: string, sandbox: Sandbox, previous: CniResult, log: Log): string {
 	const records = listRecords().filter((record) => record.deviceId === deviceId);
 	const [holder] = records;
-	if (namesOnHost(deviceId).length === 0) refuseSoftwareInterface(sandbox, previous);
-	requireOne(deviceId, holder && describe(holder));
+	const names = namesOnHost(deviceId);
+	if (names.length === 0) refuseSoftwareInterface(sandbox, previous);
+	const name = requireOne(names, deviceId, holder && describe(holder));
 	for (const record of records) {
 		// Its own record, with the device on the host, is that of an ADD that was killed. Go's tell no sandbox: with the device on the host there is none.
 		if (!sameAttachment(record, key) && isAlive(record)) {
@@ -35,6 +36,7 @@ export function requireFree(key: RecordKey, deviceId: string, sandbox: Sandbox, 
 		log.info(`the RDMA device of ${deviceId} came home from container ${record.containerId} without a DEL`);
 		release(record, "", log);
 	}
+	return records.length === 0 ? name : requireOne(namesOnHost(deviceId), deviceId, undefined);
 }
 
 const describe = ({ containerId, ifName }: RecordKey): string => `container ${containerId}, interface ${ifName}`;
@@ -44,11 +46,12 @@ export function claim(
 	request: Request,
 	attachment: Attachment,
 	deviceId: string,
+	hostName: string,
 	sandbox: Sandbox,
 	host: NetlinkSocket,
 ): { record: RdmaRecord; device: RdmaDevice } {
-	const hostName = requireOne(deviceId, undefined);
-	const device = listRdmaDevices(host).find((each) => each.name === hostName);
+	const uverbs = uverbsOf(deviceId);
+	const device = deviceOnHost(host, hostName, uverbs);
 	if (device === undefined) {
 		throw new CniError(Code.tryAgain, `RDMA device ${hostName} of ${deviceId} left the host just now`);
 	}
@@ -64,7 +67,8 @@ export function claim(
 		podName: podName === undefined ? hostName : fillName(podName, ifName, device.index),
 		netns,
 		netnsIdentity: sandbox.identity,
-		uverbs: uverbsOf(deviceId),
+		index: device.index,
+		uverbs,
 		qos: NO_QOS,
 		podQos: NO_QOS,
 		qosFolder: hasFolder(hostName),

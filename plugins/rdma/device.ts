@@ -1,5 +1,5 @@
 /**
- * Which RDMA device belongs to a PCI or auxiliary device, and where it is, from sysfs.
+ * Which RDMA device belongs to a PCI or auxiliary device, and where it is, from sysfs; its index, from netlink.
  *
  * `infiniband/` below a device lists its RDMA devices in the network namespace of the sysfs mount, which is the host's.
  * `infiniband_verbs/` lists their device nodes (uverbsN) whatever the namespace, and `ibdev` of each tells the RDMA
@@ -7,8 +7,14 @@
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
 import { isPciAddress } from "../../lib/linux/pci.ts";
+import { findRdmaDevice, type RdmaDevice } from "../../lib/netlink/rdma.ts";
+import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import { listIfPresent, readLinkIfPresent, readTextIfPresent, statIfPresent } from "../../lib/sys/files.ts";
 import * as sys from "../../lib/sys/sys.ts";
+
+/** How long a device may take from its place in sysfs to being ready. */
+const READY_DEADLINE_MS = 2000;
+const READY_POLL_MS = 10;
 
 const VERBS_CLASS = "/sys/class/infiniband_verbs";
 
@@ -33,15 +39,25 @@ export function namesOnHost(deviceId: string): string[] {
 	return listIfPresent(`${folder(deviceId)}/infiniband`) ?? [];
 }
 
-/** Names of the device's RDMA devices in whichever namespace they are; empty where the kernel has no verbs for programs (ib_uverbs). */
-export function namesAnywhere(deviceId: string): string[] {
-	const names: string[] = [];
+/** An RDMA device in whichever namespace it is, by its node /dev/infiniband/uverbsN. */
+export interface VerbsNode {
+	readonly uverbs: number;
+	/** Name of the RDMA device. */
+	readonly name: string;
+}
+
+/** Those of the device; empty where the kernel has no verbs for programs (ib_uverbs). */
+export function nodesAnywhere(deviceId: string): VerbsNode[] {
+	const nodes: VerbsNode[] = [];
 	for (const node of nodesOf(deviceId)) {
 		const name = readName(`${folder(deviceId)}/infiniband_verbs/${node}/ibdev`);
-		if (name) names.push(name);
+		if (name) nodes.push({ uverbs: nodeNumber(node), name });
 	}
-	return names;
+	return nodes;
 }
+
+/** The names of `nodesAnywhere`. */
+export const namesAnywhere = (deviceId: string): string[] => nodesAnywhere(deviceId).map(({ name }) => name);
 
 /** Number of the device's node /dev/infiniband/uverbsN, in whichever namespace its RDMA device is; undefined for none. */
 export function uverbsOf(deviceId: string): number | undefined {
@@ -62,9 +78,9 @@ function readName(path: string): string {
 	}
 }
 
-/** The one RDMA device that ADD moves. Throws CniError where there is none on the host, or more than one; `holder` is who may have it. */
-export function requireOne(deviceId: string, holder: string | undefined): string {
-	const [name, ...others] = namesOnHost(deviceId);
+/** The one RDMA device that ADD moves, of those on the host. Throws CniError where there is none, or more than one; `holder` is who may have it. */
+export function requireOne(names: readonly string[], deviceId: string, holder: string | undefined): string {
+	const [name, ...others] = names;
 	if (name === undefined) throw noneOnHost(deviceId, holder);
 	if (others.length === 0) return name;
 	throw new CniError(
@@ -90,17 +106,21 @@ function noneOnHost(deviceId: string, holder: string | undefined): CniError {
 }
 
 /**
- * Numbers of the device nodes /dev/infiniband/uverbsN, by the device on its bus, of all namespaces. RDMA devices without a device
- * below them (software ones) are left out.
+ * The RDMA device on the host that sysfs shows as `name`; `likely` is where to look first. sysfs does so a little before the kernel has made a
+ * device ready that changed its namespace, and tells of it by netlink. Undefined where that does not come: it has left again.
  */
-export function uverbsNumbers(): Map<string, number> {
-	const numbers = new Map<string, number>();
-	for (const node of listIfPresent(VERBS_CLASS) ?? []) {
-		if (!node.startsWith("uverbs")) continue;
-		// ../../devices/pci0000:00/.../0000:01:10.0/infiniband_verbs/uverbs0
-		const parts = readLinkIfPresent(`${VERBS_CLASS}/${node}`)?.split("/");
-		const deviceId = parts?.at(-3);
-		if (deviceId !== undefined && deviceId !== "virtual") numbers.set(deviceId, nodeNumber(node));
+export function deviceOnHost(host: NetlinkSocket, name: string, likely: number | undefined): RdmaDevice | undefined {
+	const deadline = sys.monotonicMs() + READY_DEADLINE_MS;
+	for (;;) {
+		const device = findRdmaDevice(host, [name], likely);
+		if (device !== undefined || sys.monotonicMs() >= deadline) return device;
+		sys.sleepMs(READY_POLL_MS);
 	}
-	return numbers;
+}
+
+/** The device on its bus that has the node /dev/infiniband/uverbsN; undefined for none, and for a software device. */
+export function deviceOfNode(uverbs: number): string | undefined {
+	// ../../devices/pci0000:00/.../0000:01:10.0/infiniband_verbs/uverbs0
+	const deviceId = readLinkIfPresent(`${VERBS_CLASS}/uverbs${uverbs}`)?.split("/").at(-3);
+	return deviceId === "virtual" ? undefined : deviceId;
 }

@@ -22,7 +22,7 @@ export function enterPod(
 	const { hostName, podName, podQos } = record;
 	if (podQos.trafficClass !== undefined) writeTrafficClass(hostName, podQos.trafficClass);
 	if (podName !== hostName) rename(host, device, podName);
-	move(host, { ...device, name: podName }, sandbox.netns, log);
+	move(host, { ...device, name: podName }, record.deviceId, record.uverbs, sandbox.netns, log);
 	if (podQos.tos) writeTos(podName, podQos.tos);
 }
 

@@ -5,22 +5,29 @@ import type { Netns } from "../../lib/linux/netns.ts";
 import { moveRdmaDevice, type RdmaDevice } from "../../lib/netlink/rdma.ts";
 import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import type { Log } from "../../lib/plugin/log.ts";
-import { uverbsNumbers } from "./device.ts";
+import { deviceOfNode, uverbsOf } from "./device.ts";
 
 /**
- * Moves `device` from the namespace of `from` into `to`, and warns of every node whose number is another one then: the pod that
- * has the old number was given the wrong node. The caller holds the lock; what still changes numbers is somebody else's move at the
- * same moment, or a number below that was free. Returns the numbers from before.
+ * Moves `device`, the RDMA device of `deviceId`, from the namespace of `from` into `to`. The kernel makes its node again, with the lowest
+ * number that is free: warns where that is not `uverbs`, which it was before, since the pod was given the node of that number, and so may be the
+ * pod of the device that has it now. The caller holds the lock; what still changes numbers is somebody else's move at the same moment, or a
+ * number below that was free.
  */
-export function move(from: NetlinkSocket, device: RdmaDevice, to: Netns, log: Log): Map<string, number> {
-	const before = uverbsNumbers();
+export function move(
+	from: NetlinkSocket,
+	device: RdmaDevice,
+	deviceId: string,
+	uverbs: number | undefined,
+	to: Netns,
+	log: Log,
+): void {
 	moveRdmaDevice(from, device, to.fd);
-	for (const [deviceId, number] of uverbsNumbers()) {
-		const old = before.get(deviceId);
-		if (old === undefined || old === number) continue;
-		log.warning(
-			`the device node of ${deviceId} was uverbs${old} and is uverbs${number} now: a pod that was given uverbs${old} for it cannot use it`,
-		);
-	}
-	return before;
+	const now = uverbsOf(deviceId);
+	if (uverbs === undefined || now === undefined || now === uverbs) return;
+	log.warning(
+		`the device node of ${deviceId} was uverbs${uverbs} and is uverbs${now} now: a pod that was given uverbs${uverbs} for it cannot use it`,
+	);
+	const other = deviceOfNode(uverbs);
+	if (other === undefined) return;
+	log.warning(`uverbs${uverbs} is the device node of ${other} now: a pod that was given another for it cannot use it`);
 }

@@ -45,6 +45,8 @@ export interface RdmaRecord extends RecordKey {
 	readonly netns: string;
 	/** `Sandbox.identity` of ADD. */
 	readonly netnsIdentity: string;
+	/** `RdmaDevice.index` at ADD, where to look for it first. Undefined in a record of Go's. */
+	readonly index: number | undefined;
 	/** Number of its node /dev/infiniband/uverbsN before ADD, which is the one that the device plugin gave to the pod. */
 	readonly uverbs: number | undefined;
 	/** The host's settings before ADD. */
@@ -73,7 +75,6 @@ export const sameAttachment = (a: RecordKey, b: RecordKey): boolean => fileName(
  * number; and with the device's record read under it, no two verbs work on one device.
  */
 export function takeLock(): Lock {
-	records.prepare();
 	return requireLock(LOCK_PATH, "moves of RDMA devices");
 }
 
@@ -108,9 +109,10 @@ export function emptyRecord(key: RecordKey): RdmaRecord {
 	return parseRecord("", key);
 }
 
-/** All records, of any network; those that were cut off with what is left of them. */
-export function listRecords(): RdmaRecord[] {
-	const keys = records.names().flatMap((name) => keyOf(name) ?? []);
+/** All records, of any network, but that of `except`; those that were cut off with what is left of them. */
+export function listRecords(except?: RecordKey): RdmaRecord[] {
+	const others = records.names().filter((name) => except === undefined || name !== fileName(except));
+	const keys = others.flatMap((name) => keyOf(name) ?? []);
 	return keys.flatMap((key) => readRecord(key) ?? []);
 }
 
@@ -140,6 +142,7 @@ function toJson(record: RdmaRecord): JsonObject {
 			ifname: record.ifName,
 			netns: record.netns,
 			netnsIdentity: record.netnsIdentity,
+			index: record.index ?? null,
 			uverbs: record.uverbs ?? null,
 			hostQoS: qosToJson(qos),
 			podQoS: qosToJson(record.podQos),
@@ -165,6 +168,7 @@ function parseRecord(json: string, key: RecordKey): RdmaRecord {
 		podName: text(told.containerRdmaDevName),
 		netns: text(own?.netns),
 		netnsIdentity: text(own?.netnsIdentity),
+		index: number(own?.index),
 		uverbs: number(own?.uverbs),
 		qos: qosOf(own === undefined ? whole?.rdmaQoS : own.hostQoS),
 		podQos: qosOf(own?.podQoS),

@@ -4,16 +4,16 @@
 import { Netns } from "../../lib/linux/netns.ts";
 import { NETLINK_RDMA } from "../../lib/netlink/constants.ts";
 import { NetlinkError } from "../../lib/netlink/error.ts";
-import { listRdmaDevices, type RdmaDevice, renameRdmaDevice } from "../../lib/netlink/rdma.ts";
+import { findRdmaDevice, type RdmaDevice, renameRdmaDevice } from "../../lib/netlink/rdma.ts";
 import { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import type { Log } from "../../lib/plugin/log.ts";
 import type { Sandbox } from "../../lib/plugin/sandbox.ts";
 import { openSandboxOf } from "../../lib/state/liveness.ts";
 import * as sys from "../../lib/sys/sys.ts";
-import { namesAnywhere, namesOnHost } from "./device.ts";
+import { deviceOnHost, namesAnywhere, namesOnHost, nodesAnywhere } from "./device.ts";
 import { move } from "./move.ts";
 import { removeFolder, restoreQos } from "./qos.ts";
-import { listRecords, type RdmaRecord, removeRecord, sameAttachment } from "./record.ts";
+import { listRecords, type RdmaRecord, removeRecord } from "./record.ts";
 
 /** How long the kernel may take to bring a device home from a namespace that has ended. */
 const HOME_DEADLINE_MS = 5000;
@@ -29,7 +29,7 @@ const HOME_POLL_MS = 10;
  */
 export function release(record: RdmaRecord, netns: string, log: Log): void {
 	const { deviceId } = record;
-	const other = deviceId === "" ? undefined : listRecords().find((each) => isAnother(each, record));
+	const other = deviceId === "" ? undefined : listRecords(record).find((each) => each.deviceId === deviceId);
 	if (other !== undefined) {
 		log.warning(
 			`the RDMA device of ${deviceId} belongs to container ${other.containerId}, interface ${other.ifName} by now and is left alone`,
@@ -40,17 +40,14 @@ export function release(record: RdmaRecord, netns: string, log: Log): void {
 	removeRecord(record);
 }
 
-const isAnother = (each: RdmaRecord, record: RdmaRecord): boolean =>
-	each.deviceId === record.deviceId && !sameAttachment(each, record);
-
 /** False: it is where we cannot get at it, and has to be put right once it comes home. */
 function bringHome(record: RdmaRecord, netns: string, log: Log): boolean {
 	let name = nameAtHome(record);
 	if (name === undefined) {
-		using sandbox = openSandboxOf(record, netns || record.netns);
-		if (sandbox !== undefined) takeHome(sandbox, record, log);
+		using sandbox = openPod(record, netns || record.netns);
+		name = sandbox && takeHome(sandbox, record, log);
 		// Nothing is known that would have to be put back: then it may come home by itself.
-		name = sandbox === undefined && record.hostName !== "" ? awaitHome(record) : nameAtHome(record);
+		name ??= sandbox === undefined && record.hostName !== "" ? awaitHome(record) : nameAtHome(record);
 	}
 	if (name !== undefined) {
 		for (const failure of putRight(record, name)) log.warning(failure);
@@ -68,19 +65,38 @@ function nameAtHome({ deviceId, hostName, podName }: RdmaRecord): string | undef
 	return names.find((name) => name === podName) ?? names.find((name) => name === hostName) ?? names[0];
 }
 
-function takeHome(sandbox: Sandbox, record: RdmaRecord, log: Log): void {
-	const device = deviceInPod(sandbox, record);
-	if (device === undefined) return;
-	using host = Netns.current();
-	sandbox.netns.run(() => move(sandbox.rdma, device, host, log));
+/** The pod's namespace with its RDMA socket, if the kernel's RDMA modules have not been unloaded. */
+function openPod(record: RdmaRecord, netns: string): Sandbox | undefined {
+	try {
+		return openSandboxOf(record, netns, NETLINK_RDMA);
+	} catch (error) {
+		if (sys.isSystemError(error, "EPROTONOSUPPORT")) return openSandboxOf(record, netns);
+		throw error;
+	}
 }
 
-/** The device in the pod, whatever its name is by now. By the record's name only where the kernel does not tell the present one. */
-export function deviceInPod(sandbox: Sandbox, record: RdmaRecord): RdmaDevice | undefined {
-	const names = namesAnywhere(record.deviceId);
-	const wanted = names.length > 0 ? names : [record.podName];
+/** Returns the name that it has on the host; undefined where it was not in the pod. */
+function takeHome(sandbox: Sandbox, record: RdmaRecord, log: Log): string | undefined {
+	const found = deviceInPod(sandbox, record);
+	if (found === undefined) return undefined;
+	const { device, uverbs } = found;
+	sandbox.netns.run(() => move(sandbox.rdma, device, record.deviceId, uverbs, Netns.home(), log));
+	return device.name;
+}
+
+/**
+ * The device in the pod, whatever its name is by now, and the number of its node. By the record's name only where the kernel does not tell the
+ * present one.
+ */
+export function deviceInPod(
+	sandbox: Sandbox,
+	record: RdmaRecord,
+): { readonly device: RdmaDevice; readonly uverbs: number | undefined } | undefined {
+	const nodes = nodesAnywhere(record.deviceId);
+	const names = nodes.length > 0 ? nodes.map(({ name }) => name) : [record.podName];
 	try {
-		return listRdmaDevices(sandbox.rdma).find((device) => wanted.includes(device.name));
+		const device = findRdmaDevice(sandbox.rdma, names, record.index ?? nodes[0]?.uverbs);
+		return device && { device, uverbs: nodes.find(({ name }) => name === device.name)?.uverbs };
 	} catch (error) {
 		// The kernel's RDMA modules were unloaded, and the device with them.
 		if (sys.isSystemError(error, "EPROTONOSUPPORT")) return undefined;
@@ -104,18 +120,19 @@ function awaitHome(record: RdmaRecord): string | undefined {
 function putRight(record: RdmaRecord, name: string): string[] {
 	const { hostName, podName, qos } = record;
 	const failures: string[] = [];
-	const renamed = hostName === "" || hostName === name || rename(name, hostName, failures);
+	const renamed = hostName === "" || hostName === name || rename(name, record, failures);
 	const now = renamed && hostName !== "" ? hostName : name;
 	failures.push(...restoreQos(now, qos));
 	if (!record.qosFolder) for (const each of new Set([now, podName])) removeFolder(each);
 	return failures;
 }
 
-function rename(name: string, hostName: string, failures: string[]): boolean {
+function rename(name: string, { hostName, index }: RdmaRecord, failures: string[]): boolean {
 	using host = NetlinkSocket.open(NETLINK_RDMA);
 	try {
-		const device = listRdmaDevices(host).find((each) => each.name === name);
+		const device = deviceOnHost(host, name, index);
 		if (device !== undefined) renameRdmaDevice(host, device, hostName);
+		else failures.push(`RDMA device ${name} could not get its name ${hostName} back: it left the host just now`);
 		return device !== undefined;
 	} catch (error) {
 		if (!(error instanceof NetlinkError)) throw error;
