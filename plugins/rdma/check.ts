@@ -4,7 +4,7 @@
 import { CniError, Code } from "../../lib/cni/error.ts";
 import { parsePrevResult } from "../../lib/cni/result.ts";
 import type { Request } from "../../lib/cni/types.ts";
-import { NETLINK_RDMA } from "../../lib/netlink/socket.ts";
+import { NETLINK_RDMA } from "../../lib/netlink/constants.ts";
 import { Sandbox } from "../../lib/plugin/sandbox.ts";
 import { checkDevice } from "./check-device.ts";
 import { loadAttachment } from "./config.ts";

@@ -49,7 +49,7 @@ async function costs(path: string): Promise<{ ADD: Cost; DEL: Cost }> {
 	return { ADD: await count("ADD", path), DEL: await count("DEL", path) };
 }
 
-test("IPAM in process saves a process and system calls: ADD has at most 400, DEL at most 300", async () => {
+test("IPAM in process saves a process and system calls: ADD has at most 140, DEL at most 105", async () => {
 	const [inside, outside] = [await costs(binaries), await costs(COPY)];
 	console.log(`sriov + host-local: ${JSON.stringify({ inside, outside })}`);
 	for (const verb of ["ADD", "DEL"] as const) {
@@ -62,6 +62,6 @@ test("IPAM in process saves a process and system calls: ADD has at most 400, DEL
 	}
 	// An ADD with less than 80 is none: VLAN, move, addresses and record take more.
 	expect(inside.ADD.calls).toBeGreaterThan(80);
-	expect(inside.ADD.calls).toBeLessThanOrEqual(400);
-	expect(inside.DEL.calls).toBeLessThanOrEqual(300);
+	expect(inside.ADD.calls).toBeLessThanOrEqual(140);
+	expect(inside.DEL.calls).toBeLessThanOrEqual(105);
 });
