@@ -61,13 +61,13 @@ test("GC killed, then GC", async () => {
 
 test("a call of ADD fails: success, or an error that leaves nothing", async () => {
 	const { points, failed } = await faults.fail("ADD");
-	expect(points).toBeGreaterThan(100);
-	expect(failed).toBeGreaterThan(50);
+	expect(points).toBeGreaterThan(40);
+	expect(failed).toBeGreaterThan(20);
 });
 
 test.each(["DEL", "GC"] as const)(
 	"a call of %s fails: all is as before, or there is an error after which it succeeds",
 	async (verb) => {
-		expect((await faults.fail(verb)).points).toBeGreaterThan(50);
+		expect((await faults.fail(verb)).points).toBeGreaterThan(30);
 	},
 );
