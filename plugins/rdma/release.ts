@@ -18,7 +18,7 @@ import { listRecords, type RdmaRecord, removeRecord } from "./record.ts";
 /** How long the kernel may take to bring a device home from a namespace that has ended. */
 const HOME_DEADLINE_MS = 5000;
 /** A device that is nowhere may be on its way for so long. */
-const TRANSIT_MS = 300;
+const TRANSIT_MS = 1000;
 const HOME_POLL_MS = 10;
 
 /**
@@ -104,14 +104,19 @@ export function deviceInPod(
 	}
 }
 
-/** The kernel takes a device out of a namespace that ends in its own time, on a thread of its own. */
+/**
+ * The kernel takes a device out of a namespace that ends in its own time, on a thread of its own; on its way it is nowhere for a moment, which
+ * may come long after we have begun to wait.
+ */
 function awaitHome(record: RdmaRecord): string | undefined {
 	const start = sys.monotonicMs();
+	let lastSeen = start;
 	for (;;) {
 		const name = nameAtHome(record);
-		const waited = sys.monotonicMs() - start;
-		const exists = namesAnywhere(record.deviceId).length > 0;
-		if (name !== undefined || waited > (exists ? HOME_DEADLINE_MS : TRANSIT_MS)) return name;
+		if (name !== undefined) return name;
+		const now = sys.monotonicMs();
+		if (namesAnywhere(record.deviceId).length > 0) lastSeen = now;
+		if (now - start > HOME_DEADLINE_MS || now - lastSeen > TRANSIT_MS) return undefined;
 		sys.sleepMs(HOME_POLL_MS);
 	}
 }
