@@ -27,5 +27,6 @@ pub fn all() -> impl Iterator<Item = &'static [u8]> {
         // SAFETY: what is not null is a string that stays.
         (!argument.is_null()).then(|| unsafe { CStr::from_ptr(argument) }.to_bytes())
     };
-    (0..).map_while(at)
+    // Fused: behind the list stands the environment.
+    (0..).map_while(at).fuse()
 }
