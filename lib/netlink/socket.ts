@@ -25,7 +25,7 @@ import { type Attributes, type Message, type MessageWriter, splitMessages } from
  * Room for one datagram. A dump comes in pieces of at most 32 KiB; the one big answer is RTM_GETLINK of a PF with all its VFs, and
  * there the list of VFs is one attribute, which cannot exceed 64 KiB.
  */
-const RECEIVE_BYTES = 256 * 1024;
+const RECEIVE_BYTES = 128 * 1024;
 const DEADLINE_MS = 5000;
 /** How often a dump is started that the kernel calls inconsistent because something changed meanwhile. */
 const DUMP_TRIES = 5;

@@ -1,6 +1,6 @@
 //! What a native function throws: a system error with errno, code, call and path, or a TypeError.
 
-use rquickjs::{Ctx, Error, Exception, qjs};
+use rquickjs::{Ctx, Error, Exception, Object, qjs};
 use rustix::io::Errno;
 use std::borrow::Cow;
 
@@ -45,14 +45,18 @@ fn throw_system(ctx: &Ctx<'_>, errno: Errno, call: &'static str, path: Option<St
         Some(path) => format!("{call} {path}: {text} ({code})"),
         None => format!("{call}: {text} ({code})"),
     };
-    let exception = Exception::from_message(ctx.clone(), &message)?;
-    exception.set("errno", errno.raw_os_error())?;
-    exception.set("code", &*code)?;
-    exception.set("call", call)?;
+    // An Error by its prototype alone: what the engine makes itself has a stack trace, which takes longer than the system call, and an
+    // errno is an answer, no bug.
+    let constructor: Object = ctx.globals().get("Error")?;
+    let error = Object::new_proto(ctx.clone(), Some(&constructor.get("prototype")?))?;
+    error.set("message", message)?;
+    error.set("errno", errno.raw_os_error())?;
+    error.set("code", &*code)?;
+    error.set("call", call)?;
     if let Some(path) = path {
-        exception.set("path", path)?;
+        error.set("path", path)?;
     }
-    Err(exception.throw())
+    Err(ctx.throw(error.into_value()))
 }
 
 macro_rules! errors {

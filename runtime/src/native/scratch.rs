@@ -15,7 +15,11 @@ pub fn with<R>(room: usize, work: impl FnOnce(&mut Vec<u8>) -> R) -> R {
     // SAFETY: one thread. Were this called within `work`, it would find an empty vector.
     let mut buffer = std::mem::take(unsafe { &mut *SCRATCH.0.get() });
     buffer.clear();
-    buffer.reserve(room);
+    if buffer.capacity() < room {
+        // A new one: growing would copy what nobody wants any more.
+        drop(std::mem::take(&mut buffer));
+        buffer.reserve(room);
+    }
     let result = work(&mut buffer);
     // SAFETY: as above.
     unsafe { *SCRATCH.0.get() = buffer };
