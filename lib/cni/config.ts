@@ -13,7 +13,7 @@ import type { JsonObject, JsonValue } from "./types.ts";
 export interface Validator {
 	/** Undefined: any value goes. */
 	readonly type?: "string" | "integer" | "number" | "boolean" | "object" | "list";
-	/** The members of an object, spelled as the schema spells them. Others are allowed, as in Go. */
+	/** The members of an object, spelled as the schema spells them; without a prototype. Others are allowed, as in Go. */
 	readonly members?: { readonly [key: string]: Validator };
 	readonly required?: readonly string[];
 	/** The items of a list, or what an object holds under the keys that `members` does not name. */
@@ -49,7 +49,7 @@ interface Rule {
 	readonly missing?: true;
 }
 
-/** The rule that `value` breaks first; `path` then leads to the place. Undefined, and `path` as it was, where there is none. */
+/** The rule that `value` breaks first; `path`, which is empty, then leads from it to the place. Undefined where there is none. */
 function findViolation(value: JsonValue, validator: Validator, path: Path): Rule | undefined {
 	if (validator.anyOf !== undefined) return findUnionViolation(value, validator.anyOf, path);
 	const { type } = validator;
@@ -59,9 +59,9 @@ function findViolation(value: JsonValue, validator: Validator, path: Path): Rule
 		return { code: Code.invalidConfig, text };
 	}
 	if (typeof value === "number") return findBoundViolation(value, validator);
-	if (Array.isArray(value)) return validator.items && findItemViolation(value, validator.items, path);
-	if (isObject(value)) return findMemberViolation(value, validator, path);
-	return undefined;
+	if (typeof value !== "object" || value === null) return undefined;
+	if (!Array.isArray(value)) return findMemberViolation(value, validator, path);
+	return validator.items && findItemViolation(value, validator.items, path);
 }
 
 function findBoundViolation(value: number, { minimum, maximum }: Validator): Rule | undefined {
@@ -72,44 +72,37 @@ function findBoundViolation(value: number, { minimum, maximum }: Validator): Rul
 
 function findItemViolation(list: JsonValue[], items: Validator, path: Path): Rule | undefined {
 	for (let index = 0; index < list.length; index++) {
-		path.push(index);
 		const rule = findViolation(list[index]!, items, path);
-		if (rule !== undefined) return rule;
-		path.pop();
+		if (rule === undefined) continue;
+		path.unshift(index);
+		return rule;
 	}
 	return undefined;
 }
 
 function findMemberViolation(object: JsonObject, validator: Validator, path: Path): Rule | undefined {
-	for (const key of validator.required ?? []) {
+	const { members, items, required } = validator;
+	for (const key of required ?? []) {
 		if (Object.hasOwn(object, key)) continue;
-		path.push(key);
+		path.unshift(key);
 		return { code: Code.invalidConfig, text: "", missing: true };
 	}
-	const { members = {}, items } = validator;
 	for (const key in object) {
-		const below = Object.hasOwn(members, key) ? members[key] : items;
-		if (below === undefined) continue;
-		path.push(key);
-		const rule = findViolation(object[key]!, below, path);
-		if (rule !== undefined) return rule;
-		path.pop();
+		const below = members?.[key] ?? items;
+		const rule = below && findViolation(object[key]!, below, path);
+		if (rule === undefined) continue;
+		path.unshift(key);
+		return rule;
 	}
 	return undefined;
 }
 
 /** A violation deeper inside one branch says more than that no branch fits. */
 function findUnionViolation(value: JsonValue, branches: readonly Validator[], path: Path): Rule | undefined {
-	const depth = path.length;
 	const rules: Rule[] = [];
 	for (const branch of branches) {
-		const inside = path.slice();
-		const rule = findViolation(value, branch, inside);
-		if (rule === undefined) return undefined;
-		if (inside.length > depth) {
-			path.push(...inside.slice(depth));
-			return rule;
-		}
+		const rule = findViolation(value, branch, path);
+		if (rule === undefined || path.length > 0) return rule;
 		rules.push(rule);
 	}
 	const code = rules.every((rule) => rule.code === Code.decoding) ? Code.decoding : Code.invalidConfig;

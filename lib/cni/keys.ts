@@ -6,7 +6,7 @@ import type { JsonObject, JsonValue } from "./types.ts";
 
 /** The keys of a schema, as far as there are any below. */
 export interface KeyTree {
-	/** The members of an object, spelled as the schema spells them. */
+	/** The members of an object, spelled as the schema spells them. Without a prototype, where its keys may be anything. */
 	readonly members?: { readonly [key: string]: KeyTree };
 	/** The members that the schema does not name (a map), or the items of a list. */
 	readonly items?: KeyTree;
@@ -17,9 +17,8 @@ function fold(key: string): string {
 	return key.toUpperCase().toLowerCase();
 }
 
-/** The schema's spelling of `key`; undefined where it is not one of its keys. */
-function spelling(key: string, members: { readonly [key: string]: KeyTree }): string | undefined {
-	if (Object.hasOwn(members, key)) return key;
+/** The schema's spelling of `key`, which is not spelled so; undefined where it is not one of its keys. */
+function spelling(key: string, members: { readonly [key: string]: KeyTree } = {}): string | undefined {
 	let folded: string | undefined;
 	for (const name in members) {
 		if (name.length !== key.length) continue;
@@ -39,10 +38,11 @@ export function foldKeys(value: JsonValue, tree: KeyTree): JsonValue {
 	const { members, items } = tree;
 	for (const key in value) {
 		const before = value[key]!;
-		const name = members === undefined ? undefined : spelling(key, members);
-		const below = name === undefined ? items : members![name];
-		const isSame = name === undefined || (name === key && before !== null);
-		if (isSame && (below === undefined || foldKeys(before, below) === before)) continue;
+		const below = members?.[key];
+		if (below === undefined ? spelling(key, members) === undefined : before !== null) {
+			const inner = below ?? items;
+			if (inner === undefined || typeof before !== "object" || foldKeys(before, inner) === before) continue;
+		}
 		// Seldom: then all of it once more, into a copy.
 		return copyFolded(value, tree);
 	}
@@ -53,7 +53,7 @@ function copyFolded(value: JsonObject, { members, items }: KeyTree): JsonObject 
 	const folded: JsonObject = {};
 	for (const key in value) {
 		const before = value[key]!;
-		const name = members === undefined ? undefined : spelling(key, members);
+		const name = members?.[key] === undefined ? spelling(key, members) : key;
 		if (name !== undefined && before === null) continue;
 		const below = name === undefined ? items : members![name];
 		define(folded, name ?? key, below === undefined ? before : foldKeys(before, below));

@@ -29,7 +29,10 @@ const FAMILIES = [
  * Throws code 6 for wrong types and unknown versions, 7 for what is no address.
  */
 export function parseResult(json: JsonValue, configVersion: string): CniResult {
-	const raw = readRaw(json);
+	return fromRaw(readRaw(json), configVersion);
+}
+
+function fromRaw(raw: RawResult, configVersion: string): CniResult {
 	const version = raw.cniVersion || configVersion;
 	if (!isSupported(version)) {
 		throw new CniError(Code.decoding, `unsupported CNI result version ${quote(version)}`);
@@ -45,7 +48,8 @@ export function parsePrevResult(request: Request): CniResult | undefined {
 	const { prevResult } = foldKeys(request.config, { members: { prevResult: {} } }) as JsonObject;
 	if (prevResult === undefined) return undefined;
 	try {
-		const version = readRaw(prevResult).cniVersion ?? request.cniVersion;
+		const raw = readRaw(prevResult);
+		const version = raw.cniVersion ?? request.cniVersion;
 		const family = FAMILIES.find((versions) => (versions as readonly string[]).includes(request.cniVersion))!;
 		if (!(family as readonly string[]).includes(version)) {
 			const supported = family.join(" ");
@@ -54,7 +58,7 @@ export function parsePrevResult(request: Request): CniResult | undefined {
 				`result type supports [${supported}] but unmarshalled CNIVersion is ${quote(version)}`,
 			);
 		}
-		return parseResult(prevResult, request.cniVersion);
+		return fromRaw(raw, request.cniVersion);
 	} catch (error) {
 		if (!(error instanceof CniError)) throw error;
 		throw new CniError(error.code, `could not parse prevResult: ${error.message}`, error.details);

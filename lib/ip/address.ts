@@ -44,27 +44,17 @@ const DOT = 46;
 const COLON = 58;
 const ZERO = 48;
 
-/** The address as a number, or -1: four decimal fields of up to 255, without leading zeros. */
+/** The address as a number, or -1: four decimal fields of up to 255, as a number is written. */
 function parseIpv4(text: string): number {
+	const fields = text.split(".");
+	if (fields.length !== 4) return -1;
 	let address = 0;
-	let fields = 0;
-	let field = 0;
-	let digits = 0;
-	for (let i = 0; i <= text.length; i++) {
-		const c = i < text.length ? text.charCodeAt(i) : DOT;
-		if (c === DOT) {
-			if (digits === 0 || ++fields > 4) return -1;
-			address = address * 256 + field;
-			field = 0;
-			digits = 0;
-			continue;
-		}
-		if (c < ZERO || c > ZERO + 9 || (digits > 0 && field === 0)) return -1;
-		field = field * 10 + c - ZERO;
-		digits++;
-		if (field > 255) return -1;
+	for (const field of fields) {
+		const byte = Number(field);
+		if (!(byte >= 0 && byte <= 255) || String(byte) !== field) return -1;
+		address = address * 256 + byte;
 	}
-	return fields === 4 ? address : -1;
+	return address;
 }
 
 function hexDigit(c: number): number {

@@ -118,7 +118,7 @@ export function toValidator(schema: JsonSchema): Validator {
 	const oneOf = "const" in schema ? [schema.const] : values;
 	return {
 		...(type !== undefined && { type: TYPES[type as keyof typeof TYPES] }),
-		...(members.length > 0 && { members: Object.fromEntries(members) }),
+		...(members.length > 0 && { members: Object.assign(Object.create(null), Object.fromEntries(members)) }),
 		...(required?.length && { required }),
 		...(below && { items: toValidator(below) }),
 		...(oneOf && { oneOf: oneOf as JsonValue[] }),
@@ -143,6 +143,8 @@ function expression(validator: Validator): string {
 		if (typeof value !== "object" || value === null) return JSON.stringify(value);
 		if (Array.isArray(value)) return `[${value.map(write).join(",")}]`;
 		const members = Object.entries(value).map(([key, below]) => `${JSON.stringify(key)}:${write(below)}`);
+		// What has no prototype has no key that was not put there.
+		if (Object.getPrototypeOf(value) === null) members.unshift("__proto__:null");
 		const text = `{${members.join(",")}}`;
 		let known = names.get(text);
 		if (known === undefined) {
