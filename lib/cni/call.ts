@@ -1,27 +1,29 @@
 /**
  * A call that does something: environment, configuration and version checked, then the plugin's verb.
  */
+import { mainAsIpam } from "./delegation.ts";
 import { type Environment, isValidName, readEnvironment } from "./environment.ts";
 import { CniError, Code } from "./error.ts";
 import { sentence } from "./failures.ts";
-import type { PluginIo } from "./io.ts";
+import { type PluginIo, writeAnswer } from "./io.ts";
 import { isObject, JsonError, parseJson } from "./json.ts";
 import { foldKeys } from "./keys.ts";
 import { excerpt } from "./quote.ts";
 import { SUPPORTED_VERSIONS } from "./supported.ts";
 import type { JsonObject, JsonValue, Plugin, Plugins, Request, Verb } from "./types.ts";
-import { runVerb } from "./verb.ts";
+import { orUndo, runVerb } from "./verb.ts";
 import { DEFAULT_VERSION, isAtLeast, requireSupported } from "./version.ts";
 
 /**
- * Runs the verb of `plugin`, which is called `name`, that the variables name, and returns what goes to stdout. Throws what the protocol has to say against
- * it, and what the verb throws.
+ * Runs the verb of `plugin`, which is called `name`, that the variables name, and answers on stdout. Throws what the protocol has to say
+ * against it, what the verb throws, and AnswerLostError.
  */
-export function performCall(io: PluginIo, name: string, plugin: Plugin, plugins: Plugins): string {
+export function performCall(io: PluginIo, name: string, plugin: Plugin, plugins: Plugins): void {
 	const environment = readEnvironment(io.variables);
 	const { stdin, config, network, versionField } = readNetworkConfig(io);
 	const verb = knownVerb(environment.command);
 	const cniVersion = checkVersion(verb, versionField);
+	if (plugin.isMain && verb !== "DEL" && verb !== "GC") requireOtherIpam(config, io.calledAs);
 	const { containerId, ifName, args, path } = environment;
 	const netns = sandboxOf(io, verb, environment);
 	const request: Request = {
@@ -37,8 +39,10 @@ export function performCall(io: PluginIo, name: string, plugin: Plugin, plugins:
 		cniVersion,
 		plugins,
 	};
-	const answer = runVerb(plugin, request, (what) => io.writeStderr(`${name}: ${what}\n`));
-	return answer === undefined ? "" : JSON.stringify(answer, null, 4);
+	const report = (what: string): void => io.writeStderr(`${name}: ${what}\n`);
+	const answer = runVerb(plugin, request, report);
+	if (answer === undefined) return;
+	orUndo(plugin, request, report, () => writeAnswer(io, JSON.stringify(answer, null, 4)));
 }
 
 interface NetworkConfig {
@@ -81,6 +85,14 @@ function readNetworkConfig(io: PluginIo): NetworkConfig {
 	if (name === "") throw new CniError(Code.invalidConfig, "missing network name");
 	if (!isValidName(name)) throw new CniError(Code.invalidConfig, "invalid characters found in network name", name);
 	return { stdin, config, network: name, versionField: cniVersion };
+}
+
+const IPAM_TYPE = { members: { ipam: { members: { type: {} } } } };
+
+/** Throws code 7 where the file that we are called by is to be the IPAM plugin, too: we would call it, and it would call itself. */
+function requireOtherIpam(config: JsonObject, calledAs: string): void {
+	const { ipam } = foldKeys(config, IPAM_TYPE) as JsonObject;
+	if (isObject(ipam) && ipam.type === calledAs) throw mainAsIpam(calledAs);
 }
 
 /** The version from which on the specification has a verb. */

@@ -32,6 +32,12 @@ export function delegateCandidates(type: string, path: string): string[] {
 		.map((directory) => (directory.endsWith("/") ? `${directory}${type}` : `${directory}/${type}`));
 }
 
+/** A main plugin is named as IPAM plugin. */
+export function mainAsIpam(type: string): CniError {
+	const reason = `${quote(type)} is a main plugin and gives no addresses`;
+	return new CniError(Code.invalidConfig, reason, "ipam.type must name an IPAM plugin, such as host-local");
+}
+
 /** None of the candidates is a regular file. */
 export function delegateNotFound(type: string, path: string): CniError {
 	return new CniError(

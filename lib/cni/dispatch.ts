@@ -7,28 +7,26 @@
  */
 import { performCall } from "./call.ts";
 import { CniError, Code } from "./error.ts";
-import { sentence } from "./failures.ts";
-import type { PluginIo } from "./io.ts";
+import { engineLimit, sentence } from "./failures.ts";
+import { AnswerLostError, type PluginIo, writeAnswer } from "./io.ts";
 import { SUPPORTED_VERSIONS, VERSION_ANSWER } from "./supported.ts";
 import type { Plugin, Plugins } from "./types.ts";
 
 /** Runs the verb of `plugin`, which is called `name`, that the variables name. Answers on stdout; returns the exit status, 0 or 1. */
 export function runPlugin(io: PluginIo, name: string, plugin: Plugin, plugins: Plugins): number {
-	let answer = "";
-	let status = 0;
 	try {
-		answer = perform(io, name, plugin, plugins);
+		try {
+			perform(io, name, plugin, plugins);
+			return 0;
+		} catch (error) {
+			if (error instanceof AnswerLostError) throw error;
+			writeAnswer(io, renderError(toCniError(error, io)));
+		}
 	} catch (error) {
-		answer = renderError(toCniError(error, io));
-		status = 1;
+		if (!(error instanceof AnswerLostError)) throw error;
+		io.writeStderr(`${name}: ${error.message}\n`);
 	}
-	try {
-		if (answer !== "") io.writeStdout(answer);
-	} catch (error) {
-		io.writeStderr(`${name}: the answer cannot be written to stdout: ${sentence(error)}\n`);
-		return 1;
-	}
-	return status;
+	return 1;
 }
 
 /** The JSON of an error: indented by 4, `details` only where there are any, no newline at the end. */
@@ -39,20 +37,30 @@ export function renderError({ code, message, details }: CniError): string {
 /** What was thrown, as an error of the protocol. A failed system call is code 5; anything else is a bug: 999, stack on stderr. */
 function toCniError(error: unknown, io: PluginIo): CniError {
 	if (error instanceof CniError) return error;
-	if (error instanceof Error && "errno" in error) return new CniError(Code.io, error.message);
+	if (error instanceof Error && "errno" in error) return new CniError(Code.io, error.message, processLimit(error));
+	const limit = engineLimit(error);
+	if (limit !== undefined) return new CniError(Code.io, limit);
 	// Of places the engine knows nothing: bundles have no lines.
 	const stack = error instanceof Error ? error.stack?.replaceAll(" (<null>:0:1)", "") : "";
 	io.writeStderr(`${sentence(error)}\n${stack}\n`);
 	return new CniError(Code.internal, sentence(error));
 }
 
-/** Does the work and returns what goes to stdout. */
-function perform(io: PluginIo, name: string, plugin: Plugin, plugins: Plugins): string {
+/** The limit of this process (setrlimit(2)) that a system call has met, or "". */
+function processLimit(error: object): string {
+	const { code, call } = error as { readonly code?: unknown; readonly call?: unknown };
+	if (code === "EMFILE") return "the limit of open files of this process (ulimit -n) is reached";
+	if (code === "EFBIG" && call === "write")
+		return "the limit of this process for the size of a file (ulimit -f) is reached";
+	if (code === "ENOMEM") return "the limit of this process for its memory (ulimit -v), or that of the node, is reached";
+	return "";
+}
+
+/** Does the work and answers on stdout. */
+function perform(io: PluginIo, name: string, plugin: Plugin, plugins: Plugins): void {
 	const { CNI_COMMAND: command } = io.variables;
-	if (!command && plugin.about !== "") {
-		io.writeStderr(`${plugin.about}\nCNI protocol versions supported: ${SUPPORTED_VERSIONS.join(", ")}\n`);
-		return "";
-	}
 	// What runtimes ask most, and with the least ado.
-	return command === "VERSION" ? VERSION_ANSWER : performCall(io, name, plugin, plugins);
+	if (command === "VERSION") writeAnswer(io, VERSION_ANSWER);
+	else if (command || plugin.about === "") performCall(io, name, plugin, plugins);
+	else io.writeStderr(`${plugin.about}\nCNI protocol versions supported: ${SUPPORTED_VERSIONS.join(", ")}\n`);
 }

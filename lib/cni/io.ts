@@ -1,10 +1,13 @@
 /**
  * What the protocol needs of the process.
  */
+import { sentence } from "./failures.ts";
 
 /** The process, as far as the protocol needs it. Failing functions throw what the host throws (an Error with `errno`). */
 export interface PluginIo {
 	readonly variables: Readonly<Record<string, string>>;
+	/** The file name that the process was called by. */
+	readonly calledAs: string;
 	/** All of stdin. */
 	readStdin(): Uint8Array;
 	decodeUtf8(bytes: Uint8Array): string;
@@ -12,4 +15,16 @@ export interface PluginIo {
 	writeStderr(text: string): void;
 	/** Whether `path` is this process's own network namespace; false where it cannot be opened. */
 	isOwnNetns(path: string): boolean;
+}
+
+/** The answer, or a part of it, has not reached stdout: nothing more may be written there. */
+export class AnswerLostError extends Error {}
+
+/** Writes the one document of a call. Throws AnswerLostError. */
+export function writeAnswer(io: PluginIo, text: string): void {
+	try {
+		io.writeStdout(text);
+	} catch (error) {
+		throw new AnswerLostError(`the answer cannot be written to stdout: ${sentence(error)}`);
+	}
 }

@@ -1,6 +1,7 @@
 /**
  * JSON from outside: parsed by the engine, refused with a sentence that says where it breaks.
  */
+import { engineLimit, sentence } from "./failures.ts";
 import { explainSyntaxError } from "./json-syntax.ts";
 import type { JsonObject, JsonValue } from "./types.ts";
 
@@ -12,9 +13,9 @@ export function parseJson(bytes: Uint8Array, decode: (bytes: Uint8Array) => stri
 	try {
 		return JSON.parse(decode(bytes)) as JsonValue;
 	} catch (error) {
-		const reason = error instanceof Error ? error.message : String(error);
-		// Valid, and yet refused: nested deeper than the engine's stack allows.
-		throw new JsonError(explainSyntaxError(bytes) ?? `it cannot be read: ${reason}`);
+		// It may be valid, and yet be refused: nested deeper than the engine's stack allows, or more than its memory holds.
+		const explained = engineLimit(error) === undefined ? explainSyntaxError(bytes) : undefined;
+		throw new JsonError(explained ?? `it cannot be read: ${sentence(error)}`);
 	}
 }
 

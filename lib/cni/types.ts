@@ -81,6 +81,8 @@ export interface ValidAttachment {
 export interface Plugin {
 	/** First line of what is said when there is no CNI_COMMAND; "" for none, which makes that an error. */
 	readonly about: string;
+	/** It has delegates, and can be nobody's: not an IPAM plugin. */
+	readonly isMain?: true;
 	add(request: Request): CniResult;
 	del(request: Request): void;
 	check(request: Request): void;

@@ -34,14 +34,16 @@ function unknownVerb(verb: never): never {
 	throw new Error(`there is no verb ${verb}`);
 }
 
-/**
- * Runs ADD and gives the result the shape of `request.cniVersion`. A result that this version cannot hold (0.2.0 needs an
- * address) fails the ADD after its work is done, so the work is undone: by DEL, whose own failure is reported.
- */
+/** Runs ADD and gives the result the shape of `request.cniVersion`, which may not be able to hold it (0.2.0 needs an address). */
 function addAsVersion(plugin: Plugin, request: Request, report: (sentence: string) => void): JsonObject {
 	const result = plugin.add(request);
+	return orUndo(plugin, request, report, () => resultAsVersion(result, request.cniVersion));
+}
+
+/** Takes `step` with the result of ADD. Where it fails, the work of the ADD is undone: by DEL, whose own failure is reported. */
+export function orUndo<T>(plugin: Plugin, request: Request, report: (sentence: string) => void, step: () => T): T {
 	try {
-		return resultAsVersion(result, request.cniVersion);
+		return step();
 	} catch (error) {
 		try {
 			plugin.del({ ...request, verb: "DEL" });

@@ -8,6 +8,7 @@ import {
 	type DelegateEnd,
 	delegateCandidates,
 	delegateNotFound,
+	mainAsIpam,
 	readDelegateResult,
 	requireSuccess,
 } from "../cni/delegation.ts";
@@ -18,6 +19,7 @@ import type { CniResult, JsonObject, Plugin, Request } from "../cni/types.ts";
 import { runVerb } from "../cni/verb.ts";
 import { writeStderr } from "../sys/stderr.ts";
 import * as sys from "../sys/sys.ts";
+import { appletNamed } from "./applets.ts";
 
 /** For one call of a delegate, its retries included. The kubelet gives a pod's whole chain of plugins 4 minutes. */
 const DEADLINE_MS = 120_000;
@@ -33,6 +35,7 @@ const MAX_ANSWER = 16 * 1024 * 1024;
 export function delegateAdd(request: Request, type: string): CniResult {
 	const delegated: Request = { ...request, verb: "ADD" };
 	const { file, plugin } = findDelegate(request, type);
+	if (plugin?.isMain) throw mainAsIpam(type);
 	if (plugin === undefined) {
 		return readDelegateResult(type, execute(file, delegated, type), request.cniVersion, sys.decodeUtf8);
 	}
@@ -62,7 +65,10 @@ export function delegateStatus(request: Request, type: string): void {
 function delegate(request: Request, type: string): void {
 	const { file, plugin } = findDelegate(request, type);
 	if (plugin === undefined) requireSuccess(type, execute(file, request, type), sys.decodeUtf8);
-	else run(plugin, request, type);
+	else if (!plugin.isMain) run(plugin, request, type);
+	// It has given nothing that could be taken back.
+	else if (request.verb === "DEL" || request.verb === "GC") writeStderr(`${mainAsIpam(type).message}\n`);
+	else throw mainAsIpam(type);
 }
 
 function run(plugin: Plugin, request: Request, type: string): JsonObject | undefined {
@@ -83,7 +89,7 @@ function findDelegate(request: Request, type: string): Delegate {
 		// Following /proc/self/exe reaches the inode that runs, also when its name has been given to a newer file.
 		const own = statOrNothing("/proc/self/exe");
 		const isOwn = own !== undefined && own.dev === status.dev && own.ino === status.ino;
-		return { file, plugin: isOwn && Object.hasOwn(request.plugins, type) ? request.plugins[type] : undefined };
+		return { file, plugin: isOwn ? appletNamed(request.plugins, type) : undefined };
 	}
 	throw delegateNotFound(type, request.path);
 }
@@ -120,7 +126,7 @@ function runOnce(file: string, request: Request, deadlineMs: number): DelegateEn
 	const end = sys.spawn({
 		path: file,
 		args: [file],
-		environment: environmentOf(request),
+		variables: changedVariables(request),
 		stdin: request.stdin,
 		deadlineMs,
 		maxOutput: MAX_ANSWER,
@@ -130,12 +136,9 @@ function runOnce(file: string, request: Request, deadlineMs: number): DelegateEn
 	return { stoppedBy, status: end.status ?? 0, stdout: end.stdout };
 }
 
-function environmentOf({ verb, containerId, ifName, netns }: Request): Record<string, string> {
-	const environment: Record<string, string> = { ...sys.environment(), CNI_COMMAND: verb };
-	const attachment = { CNI_CONTAINERID: containerId, CNI_IFNAME: ifName, CNI_NETNS: netns };
+function changedVariables({ verb, containerId, ifName, netns }: Request): Record<string, string> {
+	const own = sys.environment();
+	const wanted = { CNI_COMMAND: verb, CNI_CONTAINERID: containerId, CNI_IFNAME: ifName, CNI_NETNS: netns };
 	// What is absent stays so.
-	for (const [name, value] of Object.entries(attachment)) {
-		if ((environment[name] ?? "") !== value) environment[name] = value;
-	}
-	return environment;
+	return Object.fromEntries(Object.entries(wanted).filter(([name, value]) => (own[name] ?? "") !== value));
 }

@@ -6,6 +6,7 @@ import type { PluginIo } from "../cni/io.ts";
 import type { Plugins } from "../cni/types.ts";
 import { writeStderr } from "../sys/stderr.ts";
 import * as sys from "../sys/sys.ts";
+import { answer, calledAs } from "./applets.ts";
 
 /** More than any configuration with every attachment of a node in it (GC sends about 100 bytes for each). */
 const MAX_STDIN = 16 * 1024 * 1024;
@@ -14,13 +15,11 @@ const MAX_STDIN = 16 * 1024 * 1024;
 export function pluginMain(name: string, plugins: Plugins): never {
 	const plugin = plugins[name];
 	if (plugin === undefined) throw new Error(`there is no plugin ${name}`);
-	const answer = plugin.answerFlags?.(sys.args());
-	if (answer !== undefined) {
-		sys.write(1, answer);
-		sys.exit(0);
-	}
+	const told = plugin.answerFlags?.(sys.args());
+	if (told !== undefined) answer(told);
 	const io: PluginIo = {
 		variables: sys.environment(),
+		calledAs: calledAs(),
 		readStdin,
 		decodeUtf8: sys.decodeUtf8,
 		writeStdout: (text) => sys.write(1, text),

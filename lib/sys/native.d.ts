@@ -18,6 +18,7 @@ declare module "native:sys" {
 	// --- this process
 	/** argv, argv[0] included. */
 	export function args(): string[];
+	/** Of two variables with one name the first. */
 	export function environment(): Record<string, string>;
 	/** Ends the process at once (_exit): nothing is flushed, no destructor runs. */
 	export function exit(status: number): never;
@@ -50,6 +51,7 @@ declare module "native:sys" {
 	}
 	export function openat(dir: number, path: string, flags: number, mode: number): number;
 	export function close(fd: number): void;
+	// Reads and writes wait for a standard descriptor (0 to 2) that is non-blocking.
 	/** At most `max` bytes; an empty array is end of file. */
 	export function read(fd: number, max: number): Uint8Array;
 	/** Reads up to end of file; more than `max` bytes: EFBIG. */
@@ -113,8 +115,8 @@ declare module "native:sys" {
 		readonly path: string;
 		/** argv, argv[0] included. */
 		readonly args: string[];
-		/** The child's whole environment. */
-		readonly environment: Record<string, string>;
+		/** Variables that differ from our own; the others go to the child to the byte. */
+		readonly variables: Record<string, string>;
 		readonly stdin: Uint8Array;
 		/** Time for the child to close stdout and end; then it is killed (SIGKILL) and `timedOut` is set. */
 		readonly deadlineMs: number;

@@ -10,4 +10,4 @@ import { gc } from "./gc.ts";
 import { status } from "./status.ts";
 
 // No about text, as in the Go plugin: without CNI_COMMAND it answers with error code 4.
-export const plugin: Plugin = withDeviceErrors({ about: "", add, del, check, gc, status });
+export const plugin: Plugin = withDeviceErrors({ about: "", isMain: true, add, del, check, gc, status });

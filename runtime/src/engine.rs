@@ -3,7 +3,7 @@
 //! It is made by the build (image.rs); where an executable has no image, each process makes it anew, by the same function.
 
 use crate::memory::{self, Roots};
-use crate::{BUG, native};
+use crate::{BUG, native, say};
 use rquickjs::{CatchResultExt, CaughtError, Ctx, Error, Exception, Result, Value, qjs};
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::{NonNull, null_mut};
@@ -39,7 +39,7 @@ pub fn make_or_end() {
     let roots = match make_runtime() {
         Some(roots) => roots,
         None => {
-            eprintln!("berth: the JavaScript engine does not start: out of memory");
+            say(format_args!("the JavaScript engine does not start: out of memory"));
             native::exit_now(BUG)
         }
     };
@@ -243,13 +243,13 @@ fn status<T>(ctx: &Ctx<'_>, result: Result<T>) -> i32 {
 fn report(error: &CaughtError<'_>) {
     match error {
         CaughtError::Exception(exception) => {
-            eprintln!("berth: uncaught: {}", exception.message().unwrap_or_default());
             // Of places the engine knows nothing: the bundle has no lines.
-            eprint!("{}", exception.stack().unwrap_or_default().replace(" (<null>:0:1)", ""));
+            let stack = exception.stack().unwrap_or_default().replace(" (<null>:0:1)", "");
+            say(format_args!("uncaught: {}\n{}", exception.message().unwrap_or_default(), stack.trim_end()));
         }
         // What the engine throws where it has no memory left for an error object.
-        CaughtError::Value(value) if value.is_null() => eprintln!("berth: uncaught: out of memory"),
-        other => eprintln!("berth: uncaught: {other}"),
+        CaughtError::Value(value) if value.is_null() => say(format_args!("uncaught: out of memory")),
+        other => say(format_args!("uncaught: {other}")),
     }
 }
 

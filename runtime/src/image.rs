@@ -279,6 +279,6 @@ fn text(path: &[u8]) -> String {
 }
 
 fn fail(why: &str) -> ! {
-    eprintln!("berth: the image cannot be made: {why}");
+    crate::say(format_args!("the image cannot be made: {why}"));
     native::exit_now(BUG)
 }

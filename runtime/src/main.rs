@@ -19,7 +19,7 @@ const BUG: i32 = 70;
 // SAFETY: the C start code calls `main` once, with this signature; nothing else in the executable is called `main`.
 #[unsafe(no_mangle)]
 extern "C" fn main(_argc: c_int, argv: *const *const c_char) -> c_int {
-    ignore_broken_pipes();
+    make_errors_of_signals();
     // SAFETY: this is what the C start code passes.
     unsafe { arguments::remember(argv) };
     if !memory::has_image() {
@@ -46,8 +46,17 @@ fn start_without_image() {
     }
 }
 
-/// A write to a closed pipe or socket is EPIPE, an error like others, not the end of the process.
-fn ignore_broken_pipes() {
-    // SAFETY: no other thread exists, and SIG_IGN runs no code of ours. std gives children the default back.
-    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+/// A write to a closed pipe or socket is EPIPE, and one beyond RLIMIT_FSIZE is EFBIG: errors like others, which are answered and undone,
+/// not the end of the process.
+fn make_errors_of_signals() {
+    // SAFETY: no other thread exists, and SIG_IGN runs no code of ours. processes.rs gives children the default back.
+    unsafe {
+        libc::signal(libc::SIGPIPE, libc::SIG_IGN);
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+    }
+}
+
+/// Says it on stderr, if anybody can hear it (std's own macro ends the process where nobody can).
+pub fn say(what: std::fmt::Arguments<'_>) {
+    let _unheard = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("berth: {what}\n"));
 }

@@ -190,6 +190,7 @@ function runHere({ plugin, variables, stdin }: Input): Answer {
 	const status = runPlugin(
 		{
 			variables,
+			calledAs: "x",
 			readStdin: () => stdin,
 			decodeUtf8: (bytes) => new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes),
 			writeStdout: (text) => {

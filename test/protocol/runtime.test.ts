@@ -165,11 +165,11 @@ describe("errors", () => {
 	});
 
 	test("a NUL in a path or in what a program gets is EINVAL", () => {
-		const program = { path: "/bin/true", args: ["true"], environment: {}, stdin: hex(""), deadlineMs: 1, maxOutput: 0 };
+		const program = { path: "/bin/true", args: ["true"], variables: {}, stdin: hex(""), deadlineMs: 1, maxOutput: 0 };
 		const results = probe(
 			["openat", AT_FDCWD, "/etc/passwd\0.bak", O_RDONLY, 0],
 			["spawn", { ...program, args: ["a\0b"] }],
-			["spawn", { ...program, environment: { "A=B": "" } }],
+			["spawn", { ...program, variables: { "A=B": "" } }],
 		);
 		expect(results.map((each) => each.error.code)).toEqual(["EINVAL", "EINVAL", "EINVAL"]);
 	});
@@ -371,22 +371,25 @@ describe("flock", () => {
 describe("spawn", () => {
 	const program = (path: string, args: string[], more: object = {}) => [
 		"spawn",
-		{ path, args, environment: {}, stdin: hex(""), deadlineMs: 40_000, maxOutput: 100_000_000, ...more },
+		{ path, args, variables: {}, stdin: hex(""), deadlineMs: 40_000, maxOutput: 100_000_000, ...more },
 	];
 	const shell = (script: string, more: object = {}) => program("/bin/sh", ["sh", "-c", script], more);
 
-	test("gives arguments and nothing but the environment, and returns stdout and status", () => {
-		const [ended] = probe(
+	test("gives arguments, our environment with other variables in it, and returns stdout and status", () => {
+		const calls = [
 			program("/bin/sh", ["name", "-c", 'echo "$0 $1 $A"; env | grep -v PWD; exit 3', "zero", "one"], {
-				environment: { A: "b c" },
+				variables: { A: "b c" },
 			}),
-		);
+		];
+		const env = { PATH: "/usr/bin:/bin", A: "x", AB: "y" };
+		const [ended] = JSON.parse(run(["probe", JSON.stringify(calls)], { env }).stdout);
 		expect(ended).toMatchObject({ status: 3, signal: null, timedOut: false });
 		expect(
 			text(ended.stdout)
 				.split("\n")
-				.filter((line) => !line.startsWith("_=")),
-		).toEqual(["zero one b c", "A=b c", ""]);
+				.filter((line) => !line.startsWith("_="))
+				.sort(),
+		).toEqual(["", "A=b c", "AB=y", "PATH=/usr/bin:/bin", "zero one b c"]);
 	});
 
 	test("passes megabytes through a program that reads and writes at the same time", () => {

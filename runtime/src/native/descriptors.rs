@@ -2,8 +2,9 @@
 
 use super::call::Call;
 use super::errors::Failure;
-use rustix::fd::{BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
-use rustix::io::{Errno, fcntl_dupfd_cloexec};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
+use rustix::io::{Errno, fcntl_dupfd_cloexec, retry_on_intr};
 
 impl Call<'_, '_> {
     /// A descriptor; a negative number is EBADF.
@@ -37,4 +38,22 @@ pub fn borrow(number: i32) -> Option<BorrowedFd<'static>> {
     // SAFETY: not negative. Whether it is open is for the kernel to say (EBADF); JavaScript, which owns the number,
     // cannot close it during the native call that borrows it.
     (number >= 0).then(|| unsafe { BorrowedFd::borrow_raw(number) })
+}
+
+/// Reads or writes. A standard descriptor may be non-blocking, or a socket with a time limit: whoever made it wants it so for an end
+/// of its own, and here it is waited for. From a descriptor that we have opened, EAGAIN is an answer, such as a driver's.
+pub fn transfer<T>(
+    fd: BorrowedFd<'_>,
+    ready: PollFlags,
+    mut operation: impl FnMut() -> Result<T, Errno>,
+) -> Result<T, Errno> {
+    loop {
+        match operation() {
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) if fd.as_raw_fd() <= 2 => {
+                retry_on_intr(|| poll(&mut [PollFd::new(&fd, ready)], None))?;
+            }
+            ended => return ended,
+        }
+    }
 }

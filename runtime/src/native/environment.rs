@@ -4,7 +4,8 @@ use super::call::{Answer, Call};
 use super::text;
 use crate::{arguments, engine, memory};
 use rquickjs::{Array, Object};
-use std::os::unix::ffi::OsStrExt;
+use std::ffi::{CStr, CString, c_char};
+use std::ptr::null;
 
 pub fn args<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     let list = Array::new(call.ctx.clone())?;
@@ -16,10 +17,64 @@ pub fn args<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
 
 pub fn environment<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     let all = Object::new(call.ctx.clone())?;
-    for (name, value) in std::env::vars_os() {
-        all.set(text::decode(name.as_bytes()), call.answer_text(&text::decode(value.as_bytes()))?)?;
+    // Of two with one name the first counts, as for getenv(3) and Go.
+    for entry in entries().rev() {
+        if let Some(end) = entry.to_bytes().iter().position(|&byte| byte == b'=') {
+            let (name, value) = entry.to_bytes().split_at(end);
+            all.set(text::decode(name), call.answer_text(&text::decode(&value[1..]))?)?;
+        }
     }
     call.answer(all)
+}
+
+unsafe extern "C" {
+    /// environ(7)
+    static mut environ: *const *const c_char;
+}
+
+/// The environment's entries, as they came: mostly `NAME=value`, but a parent may pass any bytes.
+fn entries() -> impl DoubleEndedIterator<Item = &'static CStr> {
+    // SAFETY: the list is ended by a null pointer, its strings stay, and nobody changes either in this process.
+    unsafe {
+        let start = environ;
+        let count = (0..).take_while(|&index| !start.is_null() && !(*start.add(index)).is_null()).count();
+        (0..count).map(move |index| CStr::from_ptr(*start.add(index)))
+    }
+}
+
+/// An environment for a child.
+pub struct Environment {
+    entries: Vec<*const c_char>,
+    /// What of `entries` is not this process' own.
+    _changed: Vec<CString>,
+}
+
+// SAFETY: the pointers lead to this process' own environment and into `_changed`, and all of that stays.
+unsafe impl Send for Environment {}
+// SAFETY: nothing in it changes.
+unsafe impl Sync for Environment {}
+
+/// This process' environment, to the byte, but for `changes`: what has one of these names is left out, and they are at the end.
+pub fn with(changes: &[(String, String)]) -> Environment {
+    let is_changed = |entry: &[u8]| {
+        changes
+            .iter()
+            .any(|(name, _)| entry.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.first() == Some(&b'=')))
+    };
+    // A NUL has been refused before.
+    let changed: Vec<CString> =
+        changes.iter().filter_map(|(name, value)| CString::new(format!("{name}={value}")).ok()).collect();
+    let kept = entries().filter(|entry| !is_changed(entry.to_bytes())).map(CStr::as_ptr);
+    let entries = kept.chain(changed.iter().map(|entry| entry.as_ptr())).chain([null()]).collect();
+    Environment { entries, _changed: changed }
+}
+
+impl Environment {
+    /// Makes it this process' own: for the child, between fork and execve.
+    pub fn make_own(&self) {
+        // SAFETY: one thread; the list is ended by a null pointer.
+        unsafe { environ = self.entries.as_ptr() };
+    }
 }
 
 pub fn exit<'js>(call: &Call<'_, 'js>) -> Answer<'js> {

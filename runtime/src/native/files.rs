@@ -1,10 +1,12 @@
 //! Files: open, read, write, status.
 
 use super::call::{Answer, Call};
+use super::descriptors::transfer;
 use super::errors::Failure;
 use super::{scratch, text};
 use rquickjs::{Object, Value};
 use rustix::buffer::spare_capacity;
+use rustix::event::PollFlags;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_OMIT};
 use rustix::io::{Errno, retry_on_intr};
@@ -45,7 +47,7 @@ pub fn read<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     scratch::with(max, |buffer| {
         // The buffer may have more room than was asked for.
         let room = &mut buffer.spare_capacity_mut()[..max];
-        let (got, _) = retry_on_intr(|| rustix::io::read(fd, &mut *room).map(|(got, rest)| (got.len(), rest.len())))
+        let got = transfer(fd, PollFlags::IN, || rustix::io::read(fd, &mut *room).map(|(got, _)| got.len()))
             .map_err(|errno| call.fail(errno))?;
         // SAFETY: the kernel wrote that many bytes.
         unsafe { buffer.set_len(got) };
@@ -96,9 +98,9 @@ fn read_opened<'js>(call: &Call<'_, 'js>, path: &CStr, fd: OwnedFd) -> Answer<'j
 fn read_to_end(fd: impl AsFd, buffer: &mut Vec<u8>, max: usize) -> Result<(), Errno> {
     loop {
         if buffer.len() == buffer.capacity() {
-            buffer.reserve(buffer.len().clamp(FIRST, MOST));
+            buffer.try_reserve(buffer.len().clamp(FIRST, MOST)).map_err(|_| Errno::NOMEM)?;
         }
-        if retry_on_intr(|| rustix::io::read(fd.as_fd(), spare_capacity(buffer)))? == 0 {
+        if transfer(fd.as_fd(), PollFlags::IN, || rustix::io::read(fd.as_fd(), spare_capacity(buffer)))? == 0 {
             return Ok(());
         }
         if buffer.len() > max {
@@ -117,7 +119,7 @@ pub fn write<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
         call.bytes(1)?
     };
     while !rest.is_empty() {
-        let written = retry_on_intr(|| rustix::io::write(fd, rest)).map_err(|errno| call.fail(errno))?;
+        let written = transfer(fd, PollFlags::OUT, || rustix::io::write(fd, rest)).map_err(|errno| call.fail(errno))?;
         rest = &rest[written..];
     }
     call.nothing()

@@ -3,7 +3,7 @@
 use super::call::{Answer, Call, bytes_of, integer};
 use super::deadline::Deadline;
 use super::errors::Failure;
-use super::{text, time};
+use super::{environment, text, time};
 use rquickjs::{Array, Object, Value};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, OwnedFd};
@@ -22,7 +22,7 @@ const CHUNK: usize = 64 << 10;
 struct Program {
     path: String,
     args: Vec<String>,
-    environment: Vec<(String, String)>,
+    changes: Vec<(String, String)>,
     wait: Duration,
     max_output: usize,
 }
@@ -82,23 +82,23 @@ fn read_program(options: &Object<'_>) -> Result<Program, Failure> {
         args.push(string(&list.get::<Value>(index)?, "args")?);
     }
     let variables: Object =
-        options.get::<_, Value>("environment")?.into_object().ok_or_else(|| wrong("environment", "an object"))?;
-    let mut environment = Vec::new();
+        options.get::<_, Value>("variables")?.into_object().ok_or_else(|| wrong("variables", "an object"))?;
+    let mut changes = Vec::new();
     for name in variables.keys::<Value>() {
         let name = text::from_js(&name?)?;
-        let value = string(&variables.get::<_, Value>(name.as_str())?, "environment")?;
-        environment.push((name, value));
+        let value = string(&variables.get::<_, Value>(name.as_str())?, "variables")?;
+        changes.push((name, value));
     }
     let wait = options.get::<_, Value>("deadlineMs")?.as_number().ok_or_else(|| wrong("deadlineMs", "a number"))?;
     let max_output = integer(&options.get::<_, Value>("maxOutput")?)
         .and_then(|max| usize::try_from(max).ok())
         .ok_or_else(|| wrong("maxOutput", "an integer from 0 to 2147483647"))?;
-    let texts = [&path].into_iter().chain(&args).chain(environment.iter().flat_map(|(name, value)| [name, value]));
+    let texts = [&path].into_iter().chain(&args).chain(changes.iter().flat_map(|(name, value)| [name, value]));
     let bad_name = |(name, _): &(String, String)| name.is_empty() || name.contains('=');
-    if texts.into_iter().any(|text| text.contains('\0')) || environment.iter().any(bad_name) {
+    if texts.into_iter().any(|text| text.contains('\0')) || changes.iter().any(bad_name) {
         return Err(Failure::system(Errno::INVAL, "execve", Some(path)));
     }
-    Ok(Program { path, args, environment, wait: time::duration(wait), max_output })
+    Ok(Program { path, args, changes, wait: time::duration(wait), max_output })
 }
 
 struct Child {
@@ -116,11 +116,18 @@ fn start(program: &Program) -> Result<Child, Errno> {
     if let Some((own, rest)) = program.args.split_first() {
         command.arg0(own).args(rest);
     }
-    command.env_clear().envs(program.environment.iter().map(|(name, value)| (name, value)));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
     let parent = getpid();
-    // SAFETY: between fork and execve there are two system calls, and neither memory is allocated nor a lock taken.
-    unsafe { command.pre_exec(move || end_with(parent)) };
+    let environment = environment::with(&program.changes);
+    // SAFETY: between fork and execve there are system calls and an assignment; neither memory is allocated nor a lock taken.
+    unsafe {
+        command.pre_exec(move || {
+            environment.make_own();
+            // std does as much for SIGPIPE.
+            libc::signal(libc::SIGXFSZ, libc::SIG_DFL);
+            end_with(parent)
+        })
+    };
     // Whoever started us may ignore SIGCHLD, which is inherited: then the kernel would not keep the child's status.
     // SAFETY: the default action for SIGCHLD runs no code.
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
@@ -195,7 +202,7 @@ impl Child {
 
     fn take_output(&mut self, max: usize) -> Result<(), Errno> {
         let Some(stdout) = &self.stdout else { return Ok(()) };
-        self.output.reserve(CHUNK);
+        self.output.try_reserve(CHUNK).map_err(|_| Errno::NOMEM)?;
         if retry_on_intr(|| rustix::io::read(stdout.as_fd(), rustix::buffer::spare_capacity(&mut self.output)))? == 0 {
             self.stdout = None;
         }

@@ -3,6 +3,7 @@
 use super::call::{Answer, Call};
 use super::errors::Failure;
 use rquickjs::{Value, qjs};
+use rustix::io::Errno;
 
 pub fn encode_utf8<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     call.answer_bytes(call.text(0)?.as_bytes())
@@ -12,18 +13,28 @@ pub fn decode_utf8<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     let bytes = call.bytes(0)?;
     match std::str::from_utf8(bytes) {
         Ok(text) => call.answer_text(text),
-        Err(_) => call.answer_text(&decode(bytes)),
+        Err(_) => {
+            let mut text = String::new();
+            // A configuration may be large, and nothing but such bytes.
+            text.try_reserve(3 * bytes.len()).map_err(|_| call.fail(Errno::NOMEM))?;
+            decode_to(&mut text, bytes);
+            call.answer_text(&text)
+        }
     }
 }
 
 /// As Go decodes: every single byte that belongs to no character becomes U+FFFD (Rust makes one of a cut-off character).
 pub fn decode(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
+    decode_to(&mut text, bytes);
+    text
+}
+
+fn decode_to(text: &mut String, bytes: &[u8]) {
     for chunk in bytes.utf8_chunks() {
         text.push_str(chunk.valid());
         text.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));
     }
-    text
 }
 
 /// A JavaScript string's text; a lone surrogate becomes U+FFFD.
@@ -36,10 +47,15 @@ pub fn from_js(value: &Value<'_>) -> Result<String, Failure> {
         if start.is_null() {
             return Err(Failure::Thrown);
         }
-        let bytes = std::slice::from_raw_parts(start.cast::<u8>(), length as usize).to_vec();
+        let mut bytes = Vec::new();
+        let reserved = bytes.try_reserve_exact(length as usize);
+        if reserved.is_ok() {
+            bytes.extend_from_slice(std::slice::from_raw_parts(start.cast::<u8>(), length as usize));
+        }
         qjs::JS_FreeCString(raw, start);
-        bytes
+        reserved.map(|()| bytes)
     };
+    let bytes = bytes.map_err(|_| Failure::system(Errno::NOMEM, "malloc", None))?;
     String::from_utf8(bytes).or_else(|error| {
         let mut bytes = error.into_bytes();
         replace_surrogates(&mut bytes);

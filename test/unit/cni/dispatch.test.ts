@@ -53,6 +53,7 @@ function run(scene: Scene): Outcome {
 	};
 	const io: PluginIo = {
 		variables: scene.variables ?? ADD,
+		calledAs: "x",
 		readStdin: () => {
 			outcome.stdinReads++;
 			if (scene.stdinError) throw scene.stdinError;
