@@ -41,12 +41,12 @@ function ifPresent<T>(read: () => T): T | undefined {
 	}
 }
 
-/** Removes a file; false where there was none. */
+/** Removes a file; false where there was none, but a directory perhaps, which is none of ours. */
 export function removeIfPresent(path: string): boolean {
 	try {
 		return sys.unlinkat(sys.AT_FDCWD, path, 0);
 	} catch (error) {
-		if (sys.isSystemError(error, "ENOTDIR")) return false;
+		if (sys.isSystemError(error, "ENOTDIR", "EISDIR")) return false;
 		throw error;
 	}
 }

@@ -56,7 +56,7 @@ declare module "native:sys" {
 	export function read(fd: number, max: number): Uint8Array;
 	/** Reads up to end of file; more than `max` bytes: EFBIG. */
 	export function readAll(fd: number, max: number): Uint8Array;
-	/** Opens, reads to end of file and closes. More than `max` bytes: EFBIG. */
+	/** Opens, reads to end of file and closes, and never waits. More than `max` bytes: EFBIG; a FIFO or a socket: ENXIO. */
 	export function readFile(path: string, max: number): Uint8Array;
 	/** The same; undefined where there is no such file (ENOENT, ENOTDIR), for a fraction of what an exception costs. */
 	export function readFileIfPresent(path: string, max: number): Uint8Array | undefined;
@@ -70,6 +70,8 @@ declare module "native:sys" {
 	/** Sets the time of the last change of a file or directory, whole milliseconds; the time of the last access stays. */
 	export function setModified(dir: number, path: string, mtimeMs: number): void;
 	export function renameat(fromDir: number, from: string, toDir: number, to: string): void;
+	/** Never replaces a file: false where `to` is there (renameat2(2), RENAME_NOREPLACE). */
+	export function renameNew(fromDir: number, from: string, toDir: number, to: string): boolean;
 	export function linkat(fromDir: number, from: string, toDir: number, to: string): void;
 	/** False where there was nothing (ENOENT). */
 	export function unlinkat(dir: number, path: string, flags: number): boolean;

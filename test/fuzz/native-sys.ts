@@ -55,6 +55,12 @@ export const setModified = (_: number, path: string, mtimeMs: number): void =>
 	attempt("utimensat", path, () => fs.utimesSync(within(path), new Date(), new Date(mtimeMs)));
 export const renameat = (_: number, from: string, __: number, to: string): void =>
 	attempt("renameat", from, () => fs.renameSync(within(from), within(to)));
+export const renameNew = (_: number, from: string, __: number, to: string): boolean =>
+	attempt("renameat2", from, () => {
+		if (fs.existsSync(within(to))) return false;
+		fs.renameSync(within(from), within(to));
+		return true;
+	});
 export const unlinkat = (_: number, path: string, flags: number): boolean =>
 	attempt("unlinkat", path, () => {
 		if (fs.lstatSync(within(path), { throwIfNoEntry: false }) === undefined) return false;

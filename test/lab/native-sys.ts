@@ -38,6 +38,7 @@ export const fstat = absent("fstat");
 export const statat = absent("statat");
 export const setModified = absent("setModified");
 export const renameat = absent("renameat");
+export const renameNew = absent("renameNew");
 export const linkat = absent("linkat");
 export const unlinkat = absent("unlinkat");
 export const mkdirat = absent("mkdirat");

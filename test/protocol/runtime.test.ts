@@ -1,9 +1,10 @@
 /**
  * The host and its native module, through an executable of its own that embeds the modules in test/fixtures/runtime.
  */
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
 import {
 	closeSync,
+	constants,
 	copyFileSync,
 	mkdtempSync,
 	openSync,
@@ -243,6 +244,44 @@ describe("files", () => {
 		expect(text(results[9])).toBe("0123401");
 		expect(results[10].length).toBe(size + 2 - 7);
 		expect(results[11].length).toBe(0);
+	});
+
+	test("are read without waiting: what is no file is an error, also where somebody might write", () => {
+		const [silent, open] = [join(folder, "silent"), join(folder, "open")];
+		for (const path of [silent, open]) execFileSync("mkfifo", [path]);
+		const writer = openSync(open, constants.O_RDWR);
+		try {
+			const results = probe(
+				["readFile", silent, 10],
+				["readFileIfPresent", silent, 10],
+				["readFile", open, 10],
+				["readFile", folder, 10],
+				["readFile", "/dev/zero", 10],
+			);
+			expect(results.map(({ error }: { error: { code: string } }) => error.code)).toEqual([
+				"ENXIO",
+				"ENXIO",
+				"ENXIO",
+				"EISDIR",
+				"EFBIG",
+			]);
+			expect(results[2].error).toMatchObject({ call: "read", path: open });
+		} finally {
+			closeSync(writer);
+		}
+	});
+
+	test("get a new name that no other has", () => {
+		const at = (name: string) => join(folder, name);
+		for (const name of ["first", "second"]) writeFileSync(at(name), name);
+		const results = probe(
+			["renameNew", AT_FDCWD, at("first"), AT_FDCWD, at("new")],
+			["renameNew", AT_FDCWD, at("second"), AT_FDCWD, at("new")],
+			["renameNew", AT_FDCWD, at("missing"), AT_FDCWD, at("newer")],
+		);
+		expect(results.slice(0, 2)).toEqual([true, false]);
+		expect(results[2].error).toMatchObject({ code: "ENOENT" });
+		expect([readFileSync(at("new"), "utf8"), readFileSync(at("second"), "utf8")]).toEqual(["first", "second"]);
 	});
 
 	test("take the time of change that they are given, to the millisecond, and keep that of access", () => {

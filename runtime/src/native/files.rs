@@ -7,8 +7,8 @@ use super::{scratch, text};
 use rquickjs::{Object, Value};
 use rustix::buffer::spare_capacity;
 use rustix::event::PollFlags;
-use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{AtFlags, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_OMIT};
+use rustix::fd::OwnedFd;
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_OMIT};
 use rustix::io::{Errno, retry_on_intr};
 use std::ffi::CStr;
 
@@ -59,7 +59,8 @@ pub fn read_all<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     let fd = call.fd(0)?;
     let max = call.length(1, ANY)?;
     scratch::with(FIRST, |buffer| {
-        read_to_end(fd, buffer, max).map_err(|errno| call.fail(errno))?;
+        let read = |room: &mut Vec<u8>| transfer(fd, PollFlags::IN, || rustix::io::read(fd, spare_capacity(room)));
+        read_to_end(buffer, max, read).map_err(|errno| call.fail(errno))?;
         call.answer_bytes(buffer)
     })
 }
@@ -79,8 +80,10 @@ pub fn read_file_if_present<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     }
 }
 
+/// Never waits: where a file is expected, a FIFO may be.
 fn open_to_read(path: &CStr) -> Result<OwnedFd, Errno> {
-    retry_on_intr(|| rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()))
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()))
 }
 
 fn fail_file(name: &'static str, errno: Errno, path: &CStr) -> Failure {
@@ -90,17 +93,31 @@ fn fail_file(name: &'static str, errno: Errno, path: &CStr) -> Failure {
 fn read_opened<'js>(call: &Call<'_, 'js>, path: &CStr, fd: OwnedFd) -> Answer<'js> {
     let max = call.length(1, ANY)?;
     scratch::with(FIRST, |buffer| {
-        read_to_end(&fd, buffer, max).map_err(|errno| fail_file("read", errno, path))?;
+        let read = |room: &mut Vec<u8>| retry_on_intr(|| rustix::io::read(&fd, spare_capacity(room)));
+        read_to_end(buffer, max, read).and_then(|()| require_content(&fd, buffer)).map_err(|errno| {
+            // What would have to be waited for is no file: the same as open(2) says of a socket.
+            fail_file("read", if errno == Errno::AGAIN { Errno::NXIO } else { errno }, path)
+        })?;
         call.answer_bytes(buffer)
     })
 }
 
-fn read_to_end(fd: impl AsFd, buffer: &mut Vec<u8>, max: usize) -> Result<(), Errno> {
+/// Nothing to read is what an empty file says, and a FIFO that nobody writes to, which counts as a socket does.
+fn require_content(fd: &OwnedFd, content: &[u8]) -> Result<(), Errno> {
+    let is_file = !content.is_empty() || FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode).is_file();
+    if is_file { Ok(()) } else { Err(Errno::NXIO) }
+}
+
+fn read_to_end(
+    buffer: &mut Vec<u8>,
+    max: usize,
+    mut read: impl FnMut(&mut Vec<u8>) -> Result<usize, Errno>,
+) -> Result<(), Errno> {
     loop {
         if buffer.len() == buffer.capacity() {
             buffer.try_reserve(buffer.len().clamp(FIRST, MOST)).map_err(|_| Errno::NOMEM)?;
         }
-        if transfer(fd.as_fd(), PollFlags::IN, || rustix::io::read(fd.as_fd(), spare_capacity(buffer)))? == 0 {
+        if read(buffer)? == 0 {
             return Ok(());
         }
         if buffer.len() > max {

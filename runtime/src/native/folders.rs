@@ -4,7 +4,7 @@ use super::call::{Answer, Call};
 use super::errors::Failure;
 use super::{scratch, text};
 use rquickjs::Array;
-use rustix::fs::{AtFlags, Mode, OFlags, RawDir};
+use rustix::fs::{AtFlags, Mode, OFlags, RawDir, RenameFlags};
 use rustix::io::{Errno, retry_on_intr};
 
 /// Room for the kernel's directory entries, 32 KiB as glibc takes.
@@ -15,6 +15,23 @@ pub fn renameat<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     rustix::fs::renameat(call.directory(0)?, &from, call.directory(2)?, &to)
         .map_err(|errno| call.fail_path(errno, &from))?;
     call.nothing()
+}
+
+/// As renameat, but a file that has the new name is never replaced: false where there is one.
+pub fn rename_new<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
+    let (from, to) = (call.path(1)?, call.path(3)?);
+    let (from_dir, to_dir) = (call.directory(0)?, call.directory(2)?);
+    let renamed = match rustix::fs::renameat_with(from_dir, &from, to_dir, &to, RenameFlags::NOREPLACE) {
+        // The file system, or the kernel, does not know of it.
+        Err(Errno::INVAL | Errno::NOSYS) => rustix::fs::linkat(from_dir, &from, to_dir, &to, AtFlags::empty())
+            .and_then(|()| rustix::fs::unlinkat(from_dir, &from, AtFlags::empty())),
+        other => other,
+    };
+    match renamed {
+        Ok(()) => call.answer(true),
+        Err(Errno::EXIST) => call.answer(false),
+        Err(errno) => Err(call.fail_path(errno, &to)),
+    }
 }
 
 pub fn linkat<'js>(call: &Call<'_, 'js>) -> Answer<'js> {

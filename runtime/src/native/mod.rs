@@ -68,6 +68,7 @@ static NATIVES: &[Native] = natives![
     c"setModified" 3 files::set_modified,
     c"fileSystemType" 1 files::file_system_type,
     c"renameat" 4 folders::renameat,
+    c"renameNew" 4 folders::rename_new,
     c"linkat" 4 folders::linkat,
     c"unlinkat" 3 folders::unlinkat,
     c"mkdirat" 3 folders::mkdirat,
