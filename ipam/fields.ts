@@ -10,12 +10,20 @@ import { type Cidr, formatCidr, parseCidr } from "../lib/ip/cidr.ts";
 
 export type RouteConfig = z.infer<typeof routeConfig>;
 
-/** `ipam.routes` for the result: host bits of `dst` stay, as in Go. Throws code 7 for what is no CIDR or no address. */
+/**
+ * `ipam.routes` for the result: host bits of `dst` stay, as in Go. Throws code 7 for what is no CIDR or no address, and for a gateway of
+ * another family, with which every main plugin of Go's fails, too.
+ */
 export function resultRoutes(routes: readonly RouteConfig[] = []): CniRoute[] {
 	return routes.map(({ dst, gw, mtu, advmss, priority, table, scope }, index) => {
 		const gateway = optionalAddress(gw, `ipam.routes[${index}].gw`);
+		const destination = requireCidr(dst, `ipam.routes[${index}].dst`);
+		if (gateway !== undefined && gateway.family !== destination.ip.family) {
+			const reason = `gateway ${gw} of the route to ${dst} is of another address family`;
+			throw new CniError(Code.invalidConfig, reason, `field ipam.routes[${index}].gw`);
+		}
 		return {
-			dst: formatCidr(requireCidr(dst, `ipam.routes[${index}].dst`)),
+			dst: formatCidr(destination),
 			...(gateway && { gw: formatIp(gateway) }),
 			...(mtu !== undefined && { mtu }),
 			...(advmss !== undefined && { advmss }),

@@ -177,7 +177,9 @@ export function exhaustion(set: RangeSet): string {
 /** Why the set has no address to give: how many are held and for how many containers, and when the first of those that wait is free. */
 export function shortage(store: Store, cooldown: Released, set: RangeSet): string {
 	const { addresses, containers } = store.countHeld((ip) => isUsable(set, ip));
-	const held = `${addresses} of ${capacityOf(set)} addresses are held, for ${containers} containers, in ${store.directory}`;
+	const capacity = capacityOf(set);
+	if (capacity === 0n) return "it has none to give: each is a gateway or excluded";
+	const held = `${addresses} of ${capacity} addresses are held, for ${containers} containers, in ${store.directory}`;
 	const next = cooldown.first((name) => {
 		const ip = parseIp(name);
 		return ip !== undefined && isUsable(set, ip) && store.holderOf(ip) === undefined;

@@ -97,6 +97,9 @@ function completeRange({ subnet, mapped, start, end, gateway, exclude }: ReadRan
 	}
 	const last = lastAddressOf(subnet);
 	const to = end ?? (ip.family === 4 && !isTiny ? previousIp(last)! : last);
+	if (from.value > to.value) {
+		return `RangeStart ${formatIp(from)} is the broadcast address of ${formatCidr(subnet)}: the last one to hand out is ${formatIp(to)}`;
+	}
 	return {
 		subnet,
 		start: from,

@@ -55,6 +55,7 @@ export const schema = pluginConfig
 				reuseDelaySeconds: z
 					.int()
 					.min(0)
+					.max(0xffffffff)
 					.optional()
 					.describe(
 						"A released address is not handed out again sooner than this after its release. Absent or 0: at once.",

@@ -7,8 +7,9 @@ import { CniError, Code } from "./error.ts";
 import { sentence } from "./failures.ts";
 import { type PluginIo, writeAnswer } from "./io.ts";
 import { isObject, JsonError, parseJson } from "./json.ts";
+import { parseMerging } from "./json-merge.ts";
 import { foldKeys } from "./keys.ts";
-import { excerpt } from "./quote.ts";
+import { excerpt, quote } from "./quote.ts";
 import { SUPPORTED_VERSIONS } from "./supported.ts";
 import type { JsonObject, JsonValue, Plugin, Plugins, Request, Verb } from "./types.ts";
 import { orUndo, runVerb } from "./verb.ts";
@@ -20,10 +21,15 @@ import { DEFAULT_VERSION, isAtLeast, requireSupported } from "./version.ts";
  */
 export function performCall(io: PluginIo, name: string, plugin: Plugin, plugins: Plugins): void {
 	const environment = readEnvironment(io.variables);
-	const { stdin, config, network, versionField } = readNetworkConfig(io);
+	const { stdin, config, network, versionField, unclear } = readNetworkConfig(io);
 	const verb = knownVerb(environment.command);
 	const cniVersion = checkVersion(verb, versionField);
-	if (plugin.isMain && verb !== "DEL" && verb !== "GC") requireOtherIpam(config, io.calledAs);
+	// DEL and GC work with what there is.
+	if (verb !== "DEL" && verb !== "GC") {
+		if (unclear !== undefined)
+			throw new CniError(Code.invalidConfig, `key ${quote(unclear)} stands twice in one object`);
+		if (plugin.isMain) requireOtherIpam(config, io.calledAs);
+	}
 	const { containerId, ifName, args, path } = environment;
 	const netns = sandboxOf(io, verb, environment);
 	const request: Request = {
@@ -51,6 +57,8 @@ interface NetworkConfig {
 	readonly network: string;
 	/** `cniVersion` as it came, undefined where there is none: its checks belong to the verbs. */
 	readonly versionField: JsonValue | undefined;
+	/** A key that stands twice, so that nobody knows what is meant. */
+	readonly unclear: string | undefined;
 }
 
 const BASE_KEYS = { members: { name: {}, cniVersion: {} } };
@@ -64,8 +72,10 @@ function readNetworkConfig(io: PluginIo): NetworkConfig {
 		throw new CniError(Code.io, `error reading from stdin: ${sentence(error)}`);
 	}
 	let parsed: JsonValue;
+	let unclear: string | undefined;
 	try {
 		parsed = parseJson(stdin, io.decodeUtf8);
+		if (io.mayRepeatKeys(stdin)) ({ value: parsed, unclear } = parseMerging(io.decodeUtf8(stdin)));
 	} catch (error) {
 		if (!(error instanceof JsonError)) throw error;
 		throw new CniError(Code.decoding, `error unmarshall network config: ${error.message}`);
@@ -84,7 +94,7 @@ function readNetworkConfig(io: PluginIo): NetworkConfig {
 	}
 	if (name === "") throw new CniError(Code.invalidConfig, "missing network name");
 	if (!isValidName(name)) throw new CniError(Code.invalidConfig, "invalid characters found in network name", name);
-	return { stdin, config, network: name, versionField: cniVersion };
+	return { stdin, config, network: name, versionField: cniVersion, unclear };
 }
 
 const IPAM_TYPE = { members: { ipam: { members: { type: {} } } } };

@@ -13,7 +13,7 @@ export interface KeyTree {
 }
 
 /** As Go's encoding/json folds: letters without case, the Kelvin sign as k, the long s as s. */
-function fold(key: string): string {
+export function fold(key: string): string {
 	return key.toUpperCase().toLowerCase();
 }
 
@@ -69,7 +69,7 @@ function foldItems(list: JsonValue[], tree: KeyTree): JsonValue[] {
 }
 
 /** A plain assignment to "__proto__" would set the prototype; JSON.parse makes it a member, and so do we. */
-function define(object: JsonObject, key: string, value: JsonValue): void {
+export function define(object: JsonObject, key: string, value: JsonValue): void {
 	if (key !== "__proto__") object[key] = value;
 	else Object.defineProperty(object, key, { value, enumerable: true, configurable: true, writable: true });
 }

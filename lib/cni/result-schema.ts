@@ -3,6 +3,7 @@
  * `validator:cni-result`; what the executable runs imports only the types.
  */
 import { z } from "zod";
+import { routeNumbers } from "./schema.ts";
 
 const dns = z.looseObject({
 	nameservers: z.array(z.string()).optional(),
@@ -14,11 +15,7 @@ const dns = z.looseObject({
 const route = z.looseObject({
 	dst: z.string(),
 	gw: z.string().optional(),
-	mtu: z.int().optional(),
-	advmss: z.int().optional(),
-	priority: z.int().optional(),
-	table: z.int().optional(),
-	scope: z.int().optional(),
+	...routeNumbers,
 });
 
 /** 0.1.0 and 0.2.0: `ip4` and `ip6`. */
@@ -35,7 +32,7 @@ export const schema = z.looseObject({
 			z.looseObject({
 				name: z.string().optional(),
 				mac: z.string().optional(),
-				mtu: z.int().optional(),
+				mtu: z.int().min(0).max(0xffffffff).optional(),
 				sandbox: z.string().optional(),
 				socketPath: z.string().optional(),
 				pciID: z.string().optional(),
@@ -45,7 +42,8 @@ export const schema = z.looseObject({
 	ips: z
 		.array(
 			z.looseObject({
-				interface: z.int().optional(),
+				// Index into `interfaces`, of which some plugins give none by a negative one.
+				interface: z.int().min(-0x80000000).max(0x7fffffff).optional(),
 				address: z.string(),
 				gateway: z.string().optional(),
 			}),

@@ -13,15 +13,23 @@ export const dnsConfig = z.looseObject({
 	options: z.array(z.string()).optional().describe("Options of the resolver."),
 });
 
+/** Attributes of routes have 32 bits (linux/rtnetlink.h), the scope of `struct rtmsg` has 8. */
+const bits32 = z.int().min(0).max(0xffffffff);
+
+/** What the kernel is told about a route. In a configuration, and in a result. */
+export const routeNumbers = {
+	mtu: bits32.optional().describe("MTU of the path in bytes; 0 is none."),
+	advmss: bits32.optional().describe("TCP maximum segment size to advertise in bytes; 0 is none."),
+	priority: bits32.optional().describe("Metric; lower is preferred. 0 is the family's default."),
+	table: bits32.optional().describe("Routing table. Absent or 0: main."),
+	scope: z.int().min(0).max(255).optional().describe("Scope: 0 universe, 253 link, 254 host."),
+};
+
 /** A route as it stands in `routes` of IPAM configurations. */
 export const routeConfig = z.looseObject({
 	dst: z.string().describe("Destination as CIDR."),
 	gw: z.string().optional().describe("Next hop. Absent: the gateway of the address, of the same family."),
-	mtu: z.int().optional().describe("MTU of the path in bytes; 0 is none."),
-	advmss: z.int().optional().describe("TCP maximum segment size to advertise in bytes; 0 is none."),
-	priority: z.int().optional().describe("Metric; lower is preferred."),
-	table: z.int().optional().describe("Routing table. Absent: main."),
-	scope: z.int().optional().describe("Scope: 0 universe, 253 link, 254 host."),
+	...routeNumbers,
 });
 
 export const pluginConfig = z.looseObject({
@@ -41,7 +49,11 @@ export const pluginConfig = z.looseObject({
 		})
 		.optional()
 		.describe("Configuration of the IPAM plugin, which documents its fields."),
-	dns: dnsConfig.optional().describe("DNS settings."),
+	dns: dnsConfig
+		.optional()
+		.describe(
+			"Not read, as by the Go plugins: DNS settings of the result come from IPAM (`resolvConf` of host-local, `ipam.dns` of static).",
+		),
 	args: z
 		.looseObject({
 			cni: z.looseObject({}).optional().describe("Arguments of the pod, such as `cni-args` of a Multus annotation."),

@@ -22,6 +22,7 @@ export function pluginMain(name: string, plugins: Plugins): never {
 		calledAs: calledAs(),
 		readStdin,
 		decodeUtf8: sys.decodeUtf8,
+		mayRepeatKeys: sys.mayRepeatKeys,
 		writeStdout: (text) => sys.write(1, text),
 		writeStderr,
 		isOwnNetns,

@@ -37,6 +37,12 @@ declare module "native:sys" {
 	/** Malformed sequences become U+FFFD, as in Go's encoding/json. */
 	export function decodeUtf8(bytes: Uint8Array): string;
 
+	/**
+	 * Whether in an object of the JSON text `json` two keys may differ in nothing but the case of letters, which a parser does not tell:
+	 * it keeps the last.
+	 */
+	export function mayRepeatKeys(json: Uint8Array): boolean;
+
 	// --- files. `flags`, `mode`, `whence` are the numbers of fcntl.h; `dir` is a directory descriptor or AT_FDCWD (-100).
 	export interface FileStatus {
 		readonly dev: number;

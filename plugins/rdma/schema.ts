@@ -9,6 +9,7 @@ const octet = z.int().min(0).max(255).optional();
 
 export const schema = pluginConfig
 	.extend({
+		ipam: pluginConfig.shape.ipam.describe("Not read: rdma gives no addresses."),
 		deviceID: z
 			.string()
 			.optional()
@@ -31,7 +32,7 @@ export const schema = pluginConfig
 			.optional()
 			.describe("RoCE quality of service in the pod."),
 		sharedMode: z
-			.enum(["skip", "fail"])
+			.enum(["skip", "fail", ""])
 			.optional()
 			.describe(
 				'What to do where RDMA devices are shared by all network namespaces: "fail" (default), or "skip" to pass prevResult on and do nothing.',

@@ -47,7 +47,7 @@ export function loadAttachment(request: Request): Attachment {
 		pci,
 		settings: { ...settingsOf(config), ...(mac !== undefined && { mac }) },
 		mac,
-		mtu: config.mtu,
+		mtu: config.mtu || undefined,
 		ipam: ipamOf(config),
 	};
 }

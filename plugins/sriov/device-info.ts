@@ -12,19 +12,19 @@ import type { UndoStack } from "../../lib/plugin/undo-stack.ts";
 import * as files from "../../lib/sys/files.ts";
 import type { SriovConfig } from "./schema.ts";
 
-/** Where such files are (specification, section 2.3): the path comes from a configuration that cluster users may write. */
-const FOLDERS = ["/var/run/k8s.cni.cncf.io/devinfo/", "/run/k8s.cni.cncf.io/devinfo/"];
-
 /** As the specification's own library writes it: read-only, replaced as a whole. */
 const MODE = 0o444;
 
-const isDeviceInfoPath = (path: string): boolean =>
-	FOLDERS.some((folder) => path.startsWith(folder)) && !path.split("/").includes("..");
+/** Any absolute path that stays where it says: runtimes have their own folders for it. */
+const isDeviceInfoPath = (path: string): boolean => path.startsWith("/") && !path.split("/").includes("..");
 
-/** Throws CniError 7 for a path that no runtime would choose. */
+/** Throws CniError 7. */
 export function requireDeviceInfoPath(path: string): void {
 	if (isDeviceInfoPath(path)) return;
-	throw new CniError(Code.invalidConfig, `runtimeConfig.CNIDeviceInfoFile "${path}" is not below ${FOLDERS[0]}`);
+	throw new CniError(
+		Code.invalidConfig,
+		`runtimeConfig.CNIDeviceInfoFile "${path}" must be an absolute path without ".."`,
+	);
 }
 
 /** Adds what we know of the VF to the file, if the runtime asks for one; what is in it already stays. */

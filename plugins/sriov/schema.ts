@@ -33,11 +33,9 @@ export const schema = pluginConfig
 				"MAC address of the VF, in colon, dash or dot notation. Overridden by CNI_ARGS MAC and by runtimeConfig.mac.",
 			),
 		mtu: z
-			.int()
-			.min(68)
-			.max(65535)
+			.union([z.literal(0), z.int().min(68).max(65535)])
 			.optional()
-			.describe("MTU of the VF in the pod, in bytes. Absent leaves it as it is."),
+			.describe("MTU of the VF in the pod, in bytes. Absent or 0 leaves it as it is."),
 		min_tx_rate: rate.optional().describe("Guaranteed transmit rate in Mbit/s; 0 is none. Absent keeps the VF's own."),
 		max_tx_rate: rate.optional().describe("Highest transmit rate in Mbit/s; 0 is no limit. Absent keeps the VF's own."),
 		spoofchk: onOff.optional().describe("Whether the card drops frames with a foreign source MAC."),
@@ -53,6 +51,7 @@ export const schema = pluginConfig
 				'"panic", "error", "warning", "info" (default) or "debug". Another word means info, as in the Go plugin.',
 			),
 		logFile: z.string().optional().describe("File that log lines are added to, in place of stderr."),
+		args: pluginConfig.shape.args.describe("Not read, as by the Go plugin. What it takes of a pod comes in CNI_ARGS."),
 		runtimeConfig: z
 			.looseObject({
 				mac: z
@@ -63,7 +62,7 @@ export const schema = pluginConfig
 					.string()
 					.optional()
 					.describe(
-						"Capability `CNIDeviceInfoFile`: file that ADD describes the device in (device-info specification 1.1.0).",
+						"Capability `CNIDeviceInfoFile`: absolute path, without `..`, of the file that ADD describes the device in (device-info specification 1.1.0): a JSON object, to which `type`, `version` and `pci` are added where it has none; mode 0444. Another sort of file is refused and stays.",
 					),
 				deviceID: z.string().optional().describe("Capability `deviceID`: used where the top-level one is missing."),
 			})

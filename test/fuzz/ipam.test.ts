@@ -193,6 +193,7 @@ function runHere({ plugin, variables, stdin }: Input): Answer {
 			calledAs: "x",
 			readStdin: () => stdin,
 			decodeUtf8: (bytes) => new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes),
+			mayRepeatKeys: () => true,
 			writeStdout: (text) => {
 				stdout += text;
 			},

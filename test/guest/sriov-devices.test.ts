@@ -125,11 +125,27 @@ describe("the device-info file", () => {
 		await sh(`rm ${file}`);
 	});
 
-	test.each(["/etc/shadow", "/run/k8s.cni.cncf.io/devinfo/../../../etc/shadow"])("cannot be %s", async (path) => {
+	test("may be in any folder", async () => {
+		const elsewhere = { runtimeConfig: { CNIDeviceInfoFile: "/srv/infos/net1.json" } };
+		succeeded(await call("ADD", network(vfs[1]!.pci, elsewhere)));
+		expect(JSON.parse(await guest().readFile("/srv/infos/net1.json")).pci).toEqual(pci());
+		succeeded(await call("DEL", network(vfs[1]!.pci, elsewhere)));
+		await sh("rm -r /srv/infos");
+	});
+
+	test("that is something else stays as it is, and nothing is attached", async () => {
+		const text = await guest().readFile("/etc/passwd");
+		const answer = await call("ADD", network(vfs[1]!.pci, { runtimeConfig: { CNIDeviceInfoFile: "/etc/passwd" } }));
+		expect(answer.json).toMatchObject({ code: 6, msg: 'device-info file "/etc/passwd" is not a JSON object' });
+		expect(await guest().readFile("/etc/passwd")).toBe(text);
+		expect(await hostState(guest())).toEqual(before);
+	});
+
+	test.each(["etc/shadow", "/run/k8s.cni.cncf.io/devinfo/../../../etc/shadow"])("cannot be %s", async (path) => {
 		const answer = await call("ADD", network(vfs[1]!.pci, { runtimeConfig: { CNIDeviceInfoFile: path } }));
 		expect(answer.json).toMatchObject({
 			code: 7,
-			msg: expect.stringContaining(`CNIDeviceInfoFile "${path}" is not below`),
+			msg: `runtimeConfig.CNIDeviceInfoFile "${path}" must be an absolute path without ".."`,
 		});
 		expect(await hostState(guest())).toEqual(before);
 	});

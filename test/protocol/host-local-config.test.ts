@@ -87,6 +87,12 @@ describe("a configuration that is not in order changes nothing", () => {
 			"invalid range set 0: RangeStart 192.0.2.50 not in network 192.0.2.0/24",
 		],
 		[
+			"a start after the default end",
+			set(range("10.2.25.20/30", { rangeStart: "10.2.25.23" })),
+			7,
+			"invalid range set 0: RangeStart 10.2.25.23 is the broadcast address of 10.2.25.20/30: the last one to hand out is 10.2.25.22",
+		],
+		[
 			"an end before the default start",
 			set(range("192.0.2.0/24", { rangeEnd: "192.0.2.0" })),
 			7,

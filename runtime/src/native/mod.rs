@@ -54,6 +54,7 @@ static NATIVES: &[Native] = natives![
     c"random" 1 random::random,
     c"encodeUtf8" 1 text::encode_utf8; pure,
     c"decodeUtf8" 1 text::decode_utf8; pure,
+    c"mayRepeatKeys" 1 text::may_repeat_keys; pure,
     c"openat" 4 files::openat,
     c"close" 1 files::close,
     c"read" 2 files::read,

@@ -60,6 +60,7 @@ function run(scene: Scene): Outcome {
 			return new TextEncoder().encode(scene.stdin ?? CONFIG);
 		},
 		decodeUtf8: (bytes) => new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes),
+		mayRepeatKeys: () => true,
 		writeStdout: (text) => {
 			if (scene.stdoutError) throw scene.stdoutError;
 			expect(outcome.stdout, "stdout is written once").toBe("");
