@@ -66,7 +66,13 @@ export function readDelegateResult(
 		throw answerError(type, `failed to unmarshal raw result: ${error.message}`, end, decode);
 	}
 	try {
-		return parseResult(json, cniVersion);
+		const result = parseResult(json, cniVersion);
+		for (const { dst, gw } of result.routes ?? []) {
+			// The texts are canonical: only IPv6 has a colon.
+			if (gw === undefined || gw.includes(":") === dst.includes(":")) continue;
+			throw new CniError(Code.invalidConfig, `gateway ${gw} of the route to ${dst} is of another address family`);
+		}
+		return result;
 	} catch (error) {
 		if (!(error instanceof CniError)) throw error;
 		throw answerError(type, error.message, end, decode);

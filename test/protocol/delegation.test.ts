@@ -198,6 +198,24 @@ describe("another delegate", () => {
 		});
 	});
 
+	it("whose result no interface can have is told so", async () => {
+		const answerOf = (route: object): string =>
+			JSON.stringify({ cniVersion: "1.0.0", ips: [{ address: "10.1.2.3/24" }], routes: [route] });
+		for (const [route, reason] of [
+			[
+				{ dst: "10.8.0.0/16", gw: "fd00::1" },
+				"gateway fd00::1 of the route to 10.8.0.0/16 is of another address family",
+			],
+			[{ dst: "fd00::/64", gw: "10.1.2.1" }, "gateway 10.1.2.1 of the route to fd00::/64 is of another address family"],
+			[{ dst: "10.8.0.0/16", table: -1 }, "routes[0].table must be at least 0, not -1"],
+			[{ dst: "10.8.0.0/16", mtu: 4294967296 }, "routes[0].mtu must be at most 4294967295, not 4294967296"],
+		] as const) {
+			script("odd", `echo '${answerOf(route)}'`);
+			const { json } = await run("ADD", foreign, config("odd"));
+			expect(json).toMatchObject({ code: 103, msg: `plugin "odd": ${reason}` });
+		}
+	});
+
 	it("has its error passed on, and its stderr", async () => {
 		script("busy", `echo why >&2; echo '{"code":11,"msg":"busy","details":"later"}'; exit 3`);
 		for (const verb of ["ADD", "DEL", "CHECK", "STATUS", "GC"]) {

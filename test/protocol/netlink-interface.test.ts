@@ -238,3 +238,39 @@ test("nothing is announced for a MAC that is none", () => {
 	expect(values).toEqual([[], [], [], []]);
 	expect(fixture.values(pod, [one("02:00:00:00:00:01")])[0]).toMatchObject([{ code: "ENXIO" }]);
 });
+
+test("whatever addresses and routes a result has: they are set, or refused in the kernel's words", () => {
+	using lab = new NetnsLab();
+	const { pod } = podAndPeer(lab);
+	const networks = [
+		"10.1.2.3/24",
+		"10.1.2.3/32",
+		"0.0.0.0/0",
+		"127.0.0.1/8",
+		"224.0.0.1/4",
+		"255.255.255.255/32",
+		"0.0.0.0/32",
+	];
+	const networks6 = ["2001:db8::3/64", "fe80::1/10", "::/0", "::1/128", "ff02::1/8", "::/128"];
+	const all = [...networks, ...networks6];
+	const numbers = [0, 1, 253, 254, 255, 65_535, 65_536, 0x7fffffff, 0x80000000, 0xffffffff];
+	const routes = all.flatMap((dst) => [
+		{ dst },
+		...(dst.includes(":") ? networks6 : networks).map((cidr) => ({ dst, gw: cidr.replace(/\/.*/, "") })),
+		...numbers.flatMap((number) => [
+			{ dst, mtu: number },
+			{ dst, advmss: number },
+			{ dst, priority: number },
+			{ dst, table: number },
+			{ dst, scope: number & 255 },
+		]),
+	]);
+	const configure = (ips: object[], more: object[]): Step => ["configureInterface", link, { ips, routes: more }];
+	const outcomes = fixture.run(pod, [
+		find,
+		...all.map((address) => configure([{ address }], [])),
+		...routes.map((route) => configure([], [route])),
+	]);
+	const kinds = outcomes.map(({ error }) => (error === undefined ? "set" : `${error.name} ${error.code}`));
+	expect(new Set(kinds)).toEqual(new Set(["set", "CniError 100"]));
+});
