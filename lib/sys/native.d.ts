@@ -57,7 +57,7 @@ declare module "native:sys" {
 	}
 	export function openat(dir: number, path: string, flags: number, mode: number): number;
 	export function close(fd: number): void;
-	// Reads and writes wait for a standard descriptor (0 to 2) that is non-blocking.
+	// Reads and writes wait for stdin and stdout where they are non-blocking.
 	/** At most `max` bytes; an empty array is end of file. */
 	export function read(fd: number, max: number): Uint8Array;
 	/** Reads up to end of file; more than `max` bytes: EFBIG. */

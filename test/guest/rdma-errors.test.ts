@@ -29,6 +29,15 @@ async function refused(answer: ReturnType<typeof call>, code: number, ...words: 
 	expect(await rdmaState(guest())).toBe(before);
 }
 
+test("an answer that cannot be written: the device comes home, and stderr says why", async () => {
+	const { status, stderr } = await call("ADD", { stdout: "/dev/full" });
+	expect({ status, stderr }).toMatchObject({
+		status: 1,
+		stderr: expect.stringContaining("rdma: the answer cannot be written to stdout: write: no space left on device"),
+	});
+	expect(await rdmaState(guest())).toBe(before);
+});
+
 describe("ADD refuses", () => {
 	test("a call that is not part of a chain", () =>
 		refused(

@@ -100,6 +100,13 @@ describe("a card without a PF on this host, as a VF inside a virtual machine", (
 	});
 });
 
+test("an mtu of 0 is none: the VF keeps its own", async () => {
+	const { mtu } = (await guest().json(["ip", "-j", "link", "show", vfs[1]!.netdev!]))[0];
+	const { json } = succeeded(await call("ADD", network(vfs[1]!.pci, { mtu: 0 })));
+	expect(json.interfaces[0].mtu).toBe(mtu);
+	succeeded(await call("DEL", network(vfs[1]!.pci, { mtu: 0 })));
+});
+
 describe("the device-info file", () => {
 	const file = "/run/k8s.cni.cncf.io/devinfo/cni/ns-net-c1_net1";
 	const withFile = (more = {}) => network(vfs[1]!.pci, { runtimeConfig: { CNIDeviceInfoFile: file }, ...more });

@@ -111,6 +111,16 @@ describe("settings that the driver refuses", () => {
 		expectRefusal(network({ mtu: 9999 }), { code: 100, msg: /RTM_SETLINK on .*\(EINVAL\)/ }));
 });
 
+test("an answer that cannot be written: everything is undone, and stderr says why", async () => {
+	const { status, stderr } = await callPlugin(guest(), "sriov", "ADD", network(), { ...call, stdout: "/dev/full" });
+	expect({ status, stderr }).toMatchObject({
+		status: 1,
+		stderr: expect.stringContaining("sriov: the answer cannot be written to stdout: write: no space left on device"),
+	});
+	expect(await hostState(guest())).toEqual(before);
+	expect(await links(guest(), "pod1")).toEqual(podBefore);
+});
+
 describe("the pod", () => {
 	test("has an interface of that name, which stays untouched", async () => {
 		await sh("ip -n pod1 link add net1 type dummy; ip -n pod1 link set net1 up mtu 1234");

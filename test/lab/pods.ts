@@ -16,6 +16,8 @@ export interface Call {
 	readonly args?: string;
 	/** CNI_PATH, default: our executables. */
 	readonly path?: string;
+	/** File that stdout goes to, in place of the answer. */
+	readonly stdout?: string;
 }
 
 export interface Answer {
@@ -50,7 +52,9 @@ export async function callPlugin(
 		...(call.netns && { CNI_NETNS: call.netns }),
 		...(call.args && { CNI_ARGS: call.args }),
 	};
-	return parse(await machine.run([`${binaries}/${plugin}`], { env, stdin: JSON.stringify(configuration), ok: false }));
+	const program = `${binaries}/${plugin}`;
+	const argv = call.stdout === undefined ? [program] : ["sh", "-c", `exec "$0" >${call.stdout}`, program];
+	return parse(await machine.run(argv, { env, stdin: JSON.stringify(configuration), ok: false }));
 }
 
 /** Throws with all that a verb said if it failed. */

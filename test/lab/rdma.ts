@@ -45,6 +45,8 @@ export interface RdmaCall {
 	/** CNI_NETNS where it is not that of the pod. */
 	readonly netns?: string;
 	readonly args?: string;
+	/** As of callPlugin. */
+	readonly stdout?: string;
 	/** More of the configuration, or other values. */
 	readonly more?: Record<string, unknown>;
 }
@@ -71,5 +73,6 @@ export function callRdma(machine: Machine, verb: string, call: RdmaCall): Promis
 		containerId: `c-${call.pod}`,
 		netns,
 		...(call.args && { args: call.args }),
+		...(call.stdout && { stdout: call.stdout }),
 	});
 }

@@ -107,14 +107,36 @@ describe("a non-blocking pipe", () => {
 		expect(JSON.parse(stdout).ips).toHaveLength(1);
 	});
 
-	it("as stdout is waited for where it is full", async () => {
-		const { fd, ours: end } = pipe(constants.O_WRONLY);
+	/** Returns how many bytes it has room for. */
+	function fill(end: number): number {
 		let filled = 0;
 		try {
 			for (;;) filled += writeSync(end, "x".repeat(4096));
 		} catch (error) {
 			expect(error).toMatchObject({ code: "EAGAIN" });
+			return filled;
 		}
+	}
+
+	it("as stderr that is full and that nobody reads holds nothing up", async () => {
+		const { fd, ours: end } = pipe(constants.O_WRONLY);
+		fill(end);
+		const script = 'exec "$0" 2>&3 3>&-';
+		const env = { ...ENV, CNI_COMMAND: "GC" };
+		const child = spawn("/bin/sh", ["-c", script, ours("host-local")], {
+			env,
+			stdio: ["pipe", "ignore", "ignore", fd],
+		});
+		closeSync(fd);
+		child.stdin!.end(config());
+		// It would say that there is no list of attachments.
+		expect(await new Promise((resolve) => child.on("close", resolve))).toBe(0);
+		closeSync(end);
+	});
+
+	it("as stdout is waited for where it is full", async () => {
+		const { fd, ours: end } = pipe(constants.O_WRONLY);
+		const filled = fill(end);
 		const child = start(">&3 3>&-", ["pipe", "ignore", "inherit", fd]);
 		closeSync(fd);
 		const ended = new Promise((resolve) => child.on("close", resolve));

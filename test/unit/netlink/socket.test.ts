@@ -95,7 +95,7 @@ test("no answer within 5 s is an error that says what it waited for", () => {
 test("an answer that is longer than the buffer is an error, not half an answer", () => {
 	fakeKernel.queue.push(new Uint8Array(300_000));
 	expect(thrown(() => socket.get(question(), NAME)).message).toBe(
-		'RTM_GETLINK on "eth0": the answer has 300000 bytes, our buffer 262144 (EMSGSIZE)',
+		'RTM_GETLINK on "eth0": the answer has 300000 bytes, our buffer 131072 (EMSGSIZE)',
 	);
 });
 
