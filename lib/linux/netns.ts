@@ -4,6 +4,7 @@
  * Note on sysfs: /sys/class/net and .../net of a PCI device show the namespace in which that sysfs was *mounted*, whatever namespace the
  * reader is in. /proc/sys/net shows the reader's. So look at sysfs for the host, and at netlink and sysctls for the pod.
  */
+import { writeStderr } from "../sys/stderr.ts";
 import * as sys from "../sys/sys.ts";
 
 const CLONE_NEWNET = 0x40000000;
@@ -138,10 +139,8 @@ export class Netns {
 		try {
 			sys.setns(this.fd, CLONE_NEWNET);
 		} catch (error) {
-			sys.write(
-				2,
-				`cannot return to the network namespace we came from: ${error instanceof Error ? error.message : error}\n`,
-			);
+			const reason = error instanceof Error ? error.message : error;
+			writeStderr(`cannot return to the network namespace we came from: ${reason}\n`);
 			sys.exit(70);
 		}
 	}
