@@ -33,18 +33,24 @@ schemas.sriov!.properties!.ipam = {
 };
 
 /**
- * A node: state folders, VFs as a virtual machine has them (no PF is to be seen) with a userspace driver, a pod's namespace with an
- * interface in it. What an interface makes of odd addresses and routes is test/protocol/netlink-interface.test.ts.
+ * A node, in a folder that no path leads out of: its state goes with the mount namespace. VFs as a virtual machine has them (no PF is to be
+ * seen) with a userspace driver, a pod's namespace with an interface in it. What an interface makes of odd addresses and routes is
+ * test/protocol/netlink-interface.test.ts.
  */
 const NODE = `
-mount -t tmpfs none /var/lib; mount -t tmpfs none /run; mkdir /run/netns /run/data; mount -t tmpfs none /mnt
+root=$1; driver=$2
+mount --make-rprivate /; mount -t tmpfs none /run; mkdir /run/netns /run/data
+ip link set lo up; ip netns add pod; ip -n pod link add eth0 type veth peer name far; ip -n pod link set eth0 up
+ip -n pod link set far up; ip -n pod address add 10.1.2.3/24 dev eth0; ip -n pod route add 10.9.0.0/16 via 10.1.2.1 dev eth0
 mount -t tmpfs none /sys/bus/pci/devices
 for vf in 0 1 2; do
 	device=/sys/bus/pci/devices/0000:3b:02.$vf; mkdir $device; echo 0x020000 >$device/class; ln -s ../drivers/vfio-pci $device/driver
 done
-ip link set lo up; ip netns add pod; ip -n pod link add eth0 type veth peer name far; ip -n pod link set eth0 up; ip -n pod link set far up
-ip -n pod address add 10.1.2.3/24 dev eth0; ip -n pod route add 10.9.0.0/16 via 10.1.2.1 dev eth0
-exec "$1"`;
+mount -t tmpfs none /mnt; mkdir /mnt/bin; mount --bind "$root" /mnt/bin; mount -o remount,bind,ro /mnt/bin; cd /mnt
+mkdir dev proc sys run etc; mknod dev/null c 1 3; mknod dev/full c 1 7; mknod dev/zero c 1 5
+mount --rbind /proc proc; mount --rbind /sys sys; mount --rbind /run run
+echo node >etc/hostname; echo root:x:0:0::/root:/bin/sh >etc/passwd; echo nameserver 10.1.2.1 >etc/resolv.conf
+exec "$driver" /mnt`;
 
 const previous = {
 	cniVersion: "1.1.0",
@@ -122,7 +128,7 @@ function makeCall(chance: Chance, index: number): Call {
 		CNI_CONTAINERID: `c${chance.below(6)}`,
 		CNI_NETNS: chance.of(["/run/netns/pod", "/run/netns/pod", "/run/netns/pod", "/nowhere", "/etc/passwd"]),
 		CNI_IFNAME: chance.of(["eth0", "net1", "net1", "net2"]),
-		CNI_PATH: chance.below(50) === 0 ? "/mnt/copies" : "/mnt/links",
+		CNI_PATH: chance.below(50) === 0 ? "/bin/copies" : "/bin/links",
 		CNI_ARGS:
 			chance.below(20) === 0
 				? chance.text()
@@ -174,10 +180,13 @@ it(
 			linkSync(join(folder, "links/sriov"), join(folder, "links", name));
 		for (const name of ["rdma", "host-local", "static", "cnv-host-local"])
 			copyFileSync(join(binaries, "berth"), join(folder, "copies", name));
-		const setUp = NODE.replace('exec "$1"', `mount --bind ${folder} /mnt; exec "$1"`);
-		const driver = spawn("unshare", ["-m", "-n", "sh", "-ec", setUp, "sh", compileC("test/fixtures/fuzz/driver.c")], {
-			stdio: ["pipe", "pipe", "inherit"],
-		});
+		const driver = spawn(
+			"unshare",
+			["-m", "-n", "sh", "-ec", NODE, "sh", folder, compileC("test/fixtures/fuzz/driver.c")],
+			{
+				stdio: ["pipe", "pipe", "inherit"],
+			},
+		);
 		const chance = new Chance(SEED);
 		const waiting: Call[] = [];
 		const found = new Map<string, string>();
@@ -188,7 +197,7 @@ it(
 				const call = makeCall(chance, made++);
 				waiting.push(call);
 				const texts = [
-					Buffer.from(`/mnt/links/${call.plugin}`),
+					Buffer.from(`/bin/links/${call.plugin}`),
 					Buffer.from(
 						Object.entries(call.variables)
 							.map(([name, value]) => `${name}=${value.replaceAll("\0", "")}\0`)
