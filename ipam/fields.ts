@@ -8,7 +8,7 @@ import type { CniRoute } from "../lib/cni/types.ts";
 import { formatIp, type Ip, parseIp } from "../lib/ip/address.ts";
 import { type Cidr, formatCidr, parseCidr } from "../lib/ip/cidr.ts";
 
-export type RouteConfig = z.infer<typeof routeConfig>;
+type RouteConfig = z.infer<typeof routeConfig>;
 
 /**
  * `ipam.routes` for the result: host bits of `dst` stay, as in Go. Throws code 7 for what is no CIDR or no address, and for a gateway of

@@ -8,7 +8,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 
-export interface Room {
+interface Room {
 	/** Path from the root; `*` stands for one name. */
 	readonly folder: string;
 	readonly what: string;
@@ -17,7 +17,7 @@ export interface Room {
 }
 
 /** From the roof to the ground. */
-export const ROOMS: readonly Room[] = [
+const ROOMS: readonly Room[] = [
 	{
 		folder: "commands",
 		what: "the executable: the table of plugins (generated), and which of them a name means",

@@ -128,7 +128,7 @@ export function chooseFree(store: Store, cooldown: Released, set: RangeSet, last
  * Where `last` is unknown or in no range, the first free address from the start. A range's own gateway and what it excludes are left out,
  * and what `accepts` refuses. `nextFree` is the first free one of those from `from` to `to`.
  */
-export function nextInTurn(
+function nextInTurn(
 	set: RangeSet,
 	last: Ip | undefined,
 	nextFree: (from: Ip, to: Ip) => Ip | undefined,

@@ -16,7 +16,7 @@ import { completeSet, type ReadRange, readRange, requireDisjoint, requireOnePerF
 import type { HostLocalConfig, RangeConfig } from "./schema.ts";
 import { ipamOf } from "./settings.ts";
 
-export interface HostLocal {
+interface HostLocal {
 	/** Each gives one address; in the order of the result and of the files `last_reserved_ip.N`. */
 	readonly sets: readonly RangeSet[];
 	/** Addresses asked for, without repetitions. */

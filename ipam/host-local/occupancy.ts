@@ -11,7 +11,7 @@ const BITS = 1 << 12;
 const BYTES = BITS / 8;
 
 /** Where pages are kept. Both may throw SystemError. */
-export interface PageFiles {
+interface PageFiles {
 	/** Undefined where there is none. */
 	read(name: string): Uint8Array | undefined;
 	write(name: string, page: Uint8Array): void;

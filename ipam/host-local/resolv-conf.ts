@@ -10,7 +10,7 @@ import * as sys from "../../lib/sys/sys.ts";
  * Comments, empty lines and keywords without a value are skipped, like unknown keywords. Name servers, search domains and
  * options add up over lines; the last domain wins.
  */
-export function parseResolvConf(text: string): CniDns {
+function parseResolvConf(text: string): CniDns {
 	const nameservers: string[] = [];
 	const search: string[] = [];
 	const options: string[] = [];

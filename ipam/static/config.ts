@@ -18,7 +18,7 @@ export interface StaticAddress {
 	readonly gateway: Ip | undefined;
 }
 
-export interface Static {
+interface Static {
 	readonly addresses: readonly StaticAddress[];
 	readonly routes: CniRoute[];
 	readonly dns: CniDns | undefined;

@@ -77,7 +77,7 @@ function checkContainerId(id: string): void {
 }
 
 /** Throws code 4 where `name` cannot be the name of a network interface. */
-export function checkInterfaceName(name: string): void {
+function checkInterfaceName(name: string): void {
 	if (name === "") throw new CniError(Code.invalidEnvironment, "interface name is empty");
 	if (utf8Length(name) > MAX_INTERFACE_NAME) {
 		throw new CniError(

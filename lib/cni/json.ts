@@ -23,19 +23,3 @@ export function parseJson(bytes: Uint8Array, decode: (bytes: Uint8Array) => stri
 export function isObject(value: unknown): value is JsonObject {
 	return typeof value === "object" && value !== null && !Array.isArray(value);
 }
-
-/** The JSON type of a value with its article, for sentences. */
-export function describeType(value: unknown): string {
-	if (value === null) return "null";
-	if (Array.isArray(value)) return "a list";
-	switch (typeof value) {
-		case "object":
-			return "an object";
-		case "string":
-			return "a string";
-		case "number":
-			return "a number";
-		default:
-			return `a ${typeof value}`;
-	}
-}

@@ -5,7 +5,7 @@ import { isObject } from "./json.ts";
 import type { JsonObject, JsonValue } from "./types.ts";
 
 /** The keys of a schema, as far as there are any below. */
-export interface KeyTree {
+interface KeyTree {
 	/** The members of an object, spelled as the schema spells them. Without a prototype, where its keys may be anything. */
 	readonly members?: { readonly [key: string]: KeyTree };
 	/** The members that the schema does not name (a map), or the items of a list. */

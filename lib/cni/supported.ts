@@ -6,7 +6,7 @@ export const SUPPORTED_VERSIONS = ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", 
 export type SpecVersion = (typeof SUPPORTED_VERSIONS)[number];
 
 /** The newest version: what VERSION names, whatever the input's. */
-export const NEWEST_VERSION: SpecVersion = "1.1.0";
+const NEWEST_VERSION: SpecVersion = "1.1.0";
 
 /** The answer to VERSION: compact, one newline. */
 export const VERSION_ANSWER = `${JSON.stringify({ cniVersion: NEWEST_VERSION, supportedVersions: SUPPORTED_VERSIONS })}\n`;

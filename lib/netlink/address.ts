@@ -28,7 +28,7 @@ import type { LinkIndex } from "./link.ts";
 import { type Message, MessageWriter } from "./message.ts";
 import type { Change, NetlinkSocket, RequestName } from "./socket.ts";
 
-export interface LinkAddress {
+interface LinkAddress {
 	readonly linkIndex: LinkIndex;
 	/** "10.1.2.3/24": the local address with the prefix of its network. */
 	readonly cidr: string;
@@ -47,14 +47,12 @@ export interface LinkAddress {
 	readonly preferredSeconds?: number;
 }
 
-export interface AddAddressOptions {
+interface AddAddressOptions {
 	/** IPv6: without duplicate address detection. */
 	readonly noDad?: boolean;
 	/** IPv6: of use while duplicates are looked for (RFC 4429); the sysctl optimistic_dad of the interface must be on, else it is ignored. */
 	readonly optimistic?: boolean;
 }
-
-export const IFA_F_PERMANENT = 0x80;
 
 const FOR_EVER = 0xffffffff;
 

@@ -50,7 +50,7 @@ export type LinkIndex = number & { readonly brand: "LinkIndex" };
 export type LinkTarget = LinkIndex | string;
 
 /** IF_OPER_* of linux/if.h. */
-export type OperState = "unknown" | "notpresent" | "down" | "lowerlayerdown" | "testing" | "dormant" | "up";
+type OperState = "unknown" | "notpresent" | "down" | "lowerlayerdown" | "testing" | "dormant" | "up";
 
 export interface Link {
 	readonly index: LinkIndex;
@@ -81,7 +81,7 @@ export interface Link {
 }
 
 /** Changes that go into one request, made in the kernel's order: netns, MAC, MTU, name, alias, flags, queue length, group. */
-export interface LinkChange {
+interface LinkChange {
 	readonly netnsFd?: number;
 	readonly mac?: string;
 	/** Bytes. */

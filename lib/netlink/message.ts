@@ -7,8 +7,6 @@
 import { decodeUtf8, encodeUtf8 } from "../sys/sys.ts";
 import { NLA_HDRLEN, NLA_TYPE_MASK, NLM_F_ACK, NLM_F_REQUEST, NLMSG_HDRLEN } from "./constants.ts";
 
-export const NLM_F_MULTI = 0x002;
-
 const LITTLE_ENDIAN = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
 
 const align = (length: number): number => (length + 3) & ~3;

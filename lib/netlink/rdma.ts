@@ -48,7 +48,7 @@ export function listRdmaDevices(socket: NetlinkSocket): RdmaDevice[] {
 }
 
 /** The device with this index in the socket's namespace, or undefined. Throws NetlinkError. */
-export function getRdmaDevice(socket: NetlinkSocket, index: RdmaIndex): RdmaDevice | undefined {
+function getRdmaDevice(socket: NetlinkSocket, index: RdmaIndex): RdmaDevice | undefined {
 	const message = new MessageWriter(RDMA_NLDEV_CMD_GET, 0).attributeU32(RDMA_NLDEV_ATTR_DEV_INDEX, index);
 	try {
 		return parseDevice(socket.get(message, { request: "RDMA_NLDEV_CMD_GET", subject: `device ${index}` }));

@@ -38,7 +38,7 @@ import { type Attributes, type Message, MessageWriter } from "./message.ts";
 import type { Change, NetlinkSocket, RequestName } from "./socket.ts";
 
 /** A route over one interface. */
-export interface RouteSpec {
+interface RouteSpec {
 	/** "10.0.0.0/8"; "0.0.0.0/0" and "::/0" are the default routes. Host bits must be 0. */
 	readonly dst: string;
 	readonly gw?: string;
@@ -56,7 +56,7 @@ export interface RouteSpec {
 }
 
 /** A route as the kernel has it; one with several next hops is given once for each of them. */
-export interface Route extends Omit<RouteSpec, "linkIndex"> {
+interface Route extends Omit<RouteSpec, "linkIndex"> {
 	/** Undefined for routes without an interface: unreachable, blackhole. */
 	readonly linkIndex?: LinkIndex;
 	readonly family: Family;

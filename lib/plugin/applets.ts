@@ -10,7 +10,7 @@ import { writeStderr } from "../sys/stderr.ts";
 import * as sys from "../sys/sys.ts";
 
 /** What the executable does under a name. */
-export type Applets = Readonly<Record<string, () => void>>;
+type Applets = Readonly<Record<string, () => void>>;
 
 /** Exit status of a wrong call of `berth` itself. */
 const USAGE = 2;

@@ -5,8 +5,8 @@
 import * as sys from "../sys/sys.ts";
 
 const LEVELS = ["panic", "error", "warning", "info", "debug"] as const;
-export type LogLevel = (typeof LEVELS)[number];
-export type LogFields = Record<string, string | number | undefined>;
+type LogLevel = (typeof LEVELS)[number];
+type LogFields = Record<string, string | number | undefined>;
 
 export class Log {
 	readonly #threshold: number;

@@ -5,7 +5,7 @@ import { type Protocol, Sandbox } from "../plugin/sandbox.ts";
 import { bootId, bootTimeMs } from "../sys/boot.ts";
 
 /** A sandbox as a record has it. */
-export interface RecordedSandbox {
+interface RecordedSandbox {
 	/** CNI_NETNS of ADD; "" in a record of Go's. */
 	readonly netns: string;
 	/** `Sandbox.identity` of ADD; "" where it is not known. */
@@ -13,7 +13,7 @@ export interface RecordedSandbox {
 }
 
 /** Whether `sandbox` is the one of the record: it is, where the record does not tell. */
-export const isSandboxOf = ({ netnsIdentity }: RecordedSandbox, sandbox: Sandbox): boolean =>
+const isSandboxOf = ({ netnsIdentity }: RecordedSandbox, sandbox: Sandbox): boolean =>
 	netnsIdentity === "" || sandbox.identity === netnsIdentity;
 
 /**

@@ -12,16 +12,13 @@ export const AT_REMOVEDIR = 0x200;
 // The flags below have these values on x86-64; O_DIRECTORY and O_NOFOLLOW differ on arm64 and are not used for that reason.
 export const O_RDONLY = 0;
 export const O_WRONLY = 1;
-export const O_RDWR = 2;
 export const O_CREAT = 0o100;
 export const O_EXCL = 0o200;
 export const O_TRUNC = 0o1000;
 export const O_APPEND = 0o2000;
 export const O_NONBLOCK = 0o4000;
 
-export const LOCK_SH = 1;
 export const LOCK_EX = 2;
-export const LOCK_UN = 8;
 
 export const AF_INET = 2;
 export const AF_INET6 = 10;

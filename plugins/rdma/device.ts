@@ -30,7 +30,7 @@ function folder(deviceId: string): string {
 	return `/sys/bus/${bus}/devices/${deviceId}`;
 }
 
-export function deviceExists(deviceId: string): boolean {
+function deviceExists(deviceId: string): boolean {
 	return statIfPresent(folder(deviceId)) !== undefined;
 }
 
@@ -40,7 +40,7 @@ export function namesOnHost(deviceId: string): string[] {
 }
 
 /** An RDMA device in whichever namespace it is, by its node /dev/infiniband/uverbsN. */
-export interface VerbsNode {
+interface VerbsNode {
 	readonly uverbs: number;
 	/** Name of the RDMA device. */
 	readonly name: string;

@@ -83,7 +83,7 @@ function withFolder<T>(name: string, body: (folder: string) => T): T | undefined
 }
 
 /** The file's first line is "Global tclass=96"; where nothing was ever set it is empty, which means 0. */
-export function readTrafficClass(name: string): number | undefined {
+function readTrafficClass(name: string): number | undefined {
 	const text = readTextIfPresent(trafficClassPath(name));
 	if (text === undefined) return undefined;
 	const [line = ""] = text.split("\n");

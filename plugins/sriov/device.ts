@@ -14,7 +14,7 @@ import { FIELDS, nameOf, SETTINGS } from "./vf-settings.ts";
 const COMING_HOME_DEADLINE_MS = 5000;
 
 /** Where a VF is: its PF's netdev, and its number on the PF. */
-export interface VfPlace {
+interface VfPlace {
 	readonly pfName: string;
 	readonly vfIndex: number;
 }

@@ -9,7 +9,7 @@ import type { SriovConfig } from "./schema.ts";
 import { macOrNone, settingsFromRecord, settingsToGo, settingsToOwn } from "./vf-settings.ts";
 
 /** What the VF was before ADD. */
-export interface OriginalState {
+interface OriginalState {
 	/** Undefined for a VF without a netdev (userspace driver). */
 	readonly netdev: OriginalNetdev | undefined;
 	/** Undefined where the PF reports no settings of its VFs. */

@@ -30,7 +30,7 @@ export interface Timing {
 	readonly memoryMb: Spread;
 }
 
-export function contestants(laboratory: Laboratory): Contestant[] {
+function contestants(laboratory: Laboratory): Contestant[] {
 	const both = (workload: Contestant["workload"], calls: (maker: Maker) => Call[]): Contestant[] =>
 		(["ours", "Go"] as const).map((maker) => ({ workload, maker, calls: calls(maker) }));
 	return [

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import * as esbuild from "esbuild";
 import { validatorPlugin } from "./validators.ts";
 
-export interface PluginSource {
+interface PluginSource {
 	/** "host-local" */
 	readonly name: string;
 	/** Path of its folder from the project's root: "ipam/host-local". */

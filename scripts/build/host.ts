@@ -52,7 +52,7 @@ export function cargoFolder(): string {
 	return join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "berth/cargo");
 }
 
-export interface HostOptions {
+interface HostOptions {
 	/** See runtime/Cargo.toml. */
 	readonly features?: readonly string[];
 	/** What the image is laid out for. */
@@ -105,7 +105,7 @@ cargo "$@" && cp "$built" "$path" && echo "$sources" >"$stamp"`;
 }
 
 /** Panics name files: those of the registry without this machine's folder, so that every build gives the same bytes. Ours are relative. */
-export function withoutPaths(target: string): string[] {
+function withoutPaths(target: string): string[] {
 	const home = process.env.CARGO_HOME || join(homedir(), ".cargo");
 	const flags = [`--remap-path-prefix=${home}=/cargo`];
 	// Added to those of .cargo/config.toml, which the variable RUSTFLAGS would replace.

@@ -178,7 +178,7 @@ export function validatorPlugin(): esbuild.Plugin {
 }
 
 /** A plugin of vite (and rollup), as far as these hooks go. */
-export interface VitePlugin {
+interface VitePlugin {
 	readonly name: string;
 	resolveId(id: string): string | undefined;
 	load(id: string): Promise<string | undefined> | undefined;

@@ -30,7 +30,7 @@ export interface Attachment {
 	readonly ips: readonly { readonly address: string }[];
 }
 
-export const networkName = "berth-demo";
+const networkName = "berth-demo";
 export const interfaceName = "net1";
 
 /** Configurations and leases of the demo: gone when it ends. */

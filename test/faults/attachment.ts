@@ -26,7 +26,7 @@ const AFTERMATHS = {
 	another: "the sandbox goes, ADD and DEL of another pod, then DEL",
 } as const;
 /** What comes after the fault. */
-export type Aftermath = (typeof AFTERMATHS)[keyof typeof AFTERMATHS];
+type Aftermath = (typeof AFTERMATHS)[keyof typeof AFTERMATHS];
 export const aftermaths: readonly Aftermath[] = Object.values(AFTERMATHS);
 
 /**

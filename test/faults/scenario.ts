@@ -98,7 +98,7 @@ export async function runFaults(machine: Machine, scenario: Scenario, folder: st
 	};
 }
 
-export interface Storm extends Scene {
+interface Storm extends Scene {
 	readonly plugin: string;
 	readonly rounds: number;
 	readonly seed: number;

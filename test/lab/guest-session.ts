@@ -4,7 +4,7 @@ import { Guest } from "./guest.ts";
 import "./guest-setup.ts"; // for the type of what it provides
 import { resetGuest } from "./sriov.ts";
 
-export interface GuestSession {
+interface GuestSession {
 	(): Guest;
 	/** After a `disconnect`. */
 	reconnect(): Promise<void>;

@@ -39,7 +39,7 @@ export async function pod(machine: Machine, name: string): Promise<AsyncDisposab
 	};
 }
 
-export interface RdmaCall {
+interface RdmaCall {
 	readonly pod: string;
 	readonly deviceID?: string;
 	/** CNI_NETNS where it is not that of the pod. */

@@ -2,7 +2,7 @@
  * The calls that Go's plugins and ours are both asked: variables, stdin, and in what order where it matters.
  */
 
-export type PluginName = "host-local" | "static";
+type PluginName = "host-local" | "static";
 
 export interface Call {
 	readonly plugin: PluginName;

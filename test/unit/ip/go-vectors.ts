@@ -2,7 +2,7 @@
  * What Go 1.26 makes of texts: net.ParseIP, net.ParseCIDR (host bits kept) and net.ParseMAC, printed with their String();
  * undefined where it refuses. Made by running Go, not by hand.
  */
-export type Vector = readonly [text: string, canonical: string | undefined];
+type Vector = readonly [text: string, canonical: string | undefined];
 
 export const goAddresses: readonly Vector[] = [
 	["10.1.2.3", "10.1.2.3"],
