@@ -10,7 +10,7 @@ export interface Merged {
 	readonly value: JsonValue;
 	/**
 	 * A key that stands twice and of which Go makes what its types say: a later list is read into the items of the earlier one, null
-	 * leaves some values alone, and what is in prevResult is read into maps.
+	 * leaves some numbers and objects alone, and what is in prevResult is read into maps.
 	 */
 	readonly unclear: string | undefined;
 }
@@ -47,6 +47,8 @@ export function parseMerging(text: string): Merged {
 			const old = earlier === undefined ? undefined : object[earlier];
 			const below = inResult || folded === "prevresult";
 			const value = read(next(), old, below);
+			// Null leaves text and truth values alone.
+			if (value === null && (typeof old === "string" || typeof old === "boolean")) continue;
 			if (Array.isArray(old) || (below && isObject(old)) || (old !== undefined && value === null)) unclear ??= key;
 			if (earlier !== undefined && earlier !== key) delete object[earlier];
 			spellings.set(folded, key);

@@ -1,7 +1,7 @@
 /**
  * JSON from outside: parsed by the engine, refused with a sentence that says where it breaks.
  */
-import { engineLimit, sentence } from "./failures.ts";
+import { sentence } from "./failures.ts";
 import { explainSyntaxError } from "./json-syntax.ts";
 import type { JsonObject, JsonValue } from "./types.ts";
 
@@ -14,7 +14,8 @@ export function parseJson(bytes: Uint8Array, decode: (bytes: Uint8Array) => stri
 		return JSON.parse(decode(bytes)) as JsonValue;
 	} catch (error) {
 		// It may be valid, and yet be refused: nested deeper than the engine's stack allows, or more than its memory holds.
-		const explained = engineLimit(error) === undefined ? explainSyntaxError(bytes) : undefined;
+		const isReadable = error instanceof SyntaxError || error instanceof RangeError;
+		const explained = isReadable ? explainSyntaxError(bytes) : undefined;
 		throw new JsonError(explained ?? `it cannot be read: ${sentence(error)}`);
 	}
 }

@@ -172,6 +172,10 @@ function stdinCases(): Case[] {
 		["the same key in two spellings, the bad one first", `{"NAME":"a b","name":"net",${addresses}}`],
 		["the same key in two spellings, the bad one last", `{"name":"net","NAME":"a b",${addresses}}`],
 		["a key in two spellings, the last one null", `{"name":"net","NAME":null,${addresses}}`],
+		[
+			"objects and texts that stand twice",
+			`{"name":"x","ipam":{"addresses":[{"address":"10.0.0.1/8"}]},"NAME":"y","IPAM":{"type":"static"},"name":"net"}`,
+		],
 		["escapes in a key", `{"n\\u0061me":"net",${addresses}}`],
 		["white space around", `\t\r\n {"name":"net",${addresses}} \n`],
 		["a member called __proto__", `{"__proto__":{"name":"x"},"name":"net",${addresses}}`],
