@@ -31,7 +31,28 @@ const ROOMS: readonly Room[] = [
 	{
 		folder: "ipam/*",
 		what: "IPAM plugins: the same files",
-		uses: ["ipam", "lib/plugin", "lib/cni", "lib/linux", "lib/netlink", "lib/ip", "lib/sys", "validator:*", "zod"],
+		uses: [
+			"ipam",
+			"ipam/dhcp/*",
+			"lib/plugin",
+			"lib/cni",
+			"lib/linux",
+			"lib/netlink",
+			"lib/ip",
+			"lib/sys",
+			"validator:*",
+			"zod",
+		],
+	},
+	{
+		folder: "ipam/dhcp/daemon",
+		what: "`dhcp daemon`: leases, their journal, the socket that plugins ask",
+		uses: ["ipam/dhcp/wire", "lib/loop", "lib/plugin", "lib/cni", "lib/linux", "lib/netlink", "lib/ip", "lib/sys"],
+	},
+	{
+		folder: "ipam/dhcp/wire",
+		what: "DHCP messages and options. Pure",
+		uses: ["lib/cni", "lib/ip", "lib/sys"],
 	},
 	{ folder: "ipam", what: "fields that IPAM configurations share", uses: ["lib/cni", "lib/ip", "zod"] },
 	{
@@ -59,6 +80,7 @@ const ROOMS: readonly Room[] = [
 		what: "wire constants, message codec, sockets; links, VF settings, addresses, routes, RDMA",
 		uses: ["lib/ip", "lib/sys"],
 	},
+	{ folder: "lib/loop", what: "an event loop over poll(2), for processes that stay", uses: ["lib/sys"] },
 	{ folder: "lib/ip", what: "addresses, CIDRs, ranges, MACs. Pure", uses: [] },
 	{
 		folder: "lib/sys",

@@ -7,6 +7,10 @@ declare module "validator:sriov" {
 	const validator: import("./config.ts").Validator;
 	export default validator;
 }
+declare module "validator:dhcp" {
+	const validator: import("./config.ts").Validator;
+	export default validator;
+}
 declare module "validator:host-local" {
 	const validator: import("./config.ts").Validator;
 	export default validator;

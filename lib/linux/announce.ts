@@ -8,20 +8,16 @@ import { isZeroMac, type Mac, parseMac } from "../ip/mac.ts";
 import { knownCidr } from "../netlink/address.ts";
 import type { Link, LinkIndex } from "../netlink/link.ts";
 import * as sys from "../sys/sys.ts";
+import { ETHER_BYTES, sendArpRequest } from "./packet.ts";
 
 const IPPROTO_IPV6 = 41;
 const IPPROTO_ICMPV6 = 58;
 const IPV6_MULTICAST_HOPS = 18;
 
-const ETH_P_ARP = 0x0806;
-const ETH_P_IP = 0x0800;
-const ARPHRD_ETHER = 1;
-const ARPOP_REQUEST = 1;
 const ND_NEIGHBOR_ADVERT = 136;
 /** The override flag alone: the neighbours shall replace what they have; we are not asked, and no router. */
 const ND_NA_FLAG_OVERRIDE = 0x20;
 const ND_OPT_TARGET_LINKADDR = 2;
-const ETHER_BYTES = 6;
 
 interface Announcer {
 	readonly index: LinkIndex;
@@ -61,37 +57,13 @@ function isAnnounceable(mac: Mac): boolean {
 
 /** An ARP request in which sender and target have the same IP address, to everyone. */
 function sendGratuitousArp(link: Announcer, address: Ip): void {
-	const ip = ipToBytes(address);
-	const broadcast = new Uint8Array(ETHER_BYTES).fill(0xff);
-	const packet = new Uint8Array(28);
-	const view = new DataView(packet.buffer);
-	view.setUint16(0, ARPHRD_ETHER);
-	view.setUint16(2, ETH_P_IP);
-	packet[4] = ETHER_BYTES;
-	packet[5] = ip.length;
-	view.setUint16(6, ARPOP_REQUEST);
-	packet.set(link.mac, 8);
-	packet.set(ip, 14);
-	packet.set(broadcast, 18);
-	packet.set(ip, 24);
 	// Protocol 0: the socket sends only, it need not take part in what comes in.
 	const fd = sys.socket(sys.AF_PACKET, sys.SOCK_DGRAM, 0);
 	try {
-		sys.sendTo(fd, packet, 0, linkLayerAddress(link.index, broadcast));
+		sendArpRequest(fd, link, address, address);
 	} finally {
 		sys.discard(fd);
 	}
-}
-
-/** `struct sockaddr_ll` of linux/if_packet.h: family, protocol (network order), interface, type, packet type, length, address. */
-function linkLayerAddress(index: LinkIndex, mac: Mac): Uint8Array {
-	const bytes = new Uint8Array(20);
-	new Uint16Array(bytes.buffer)[0] = sys.AF_PACKET;
-	new DataView(bytes.buffer).setUint16(2, ETH_P_ARP);
-	new Int32Array(bytes.buffer)[1] = index;
-	bytes[11] = mac.length;
-	bytes.set(mac, 12);
-	return bytes;
 }
 
 /** To all nodes on the link, ff02::1. The kernel puts in the source address and the checksum. */

@@ -7,6 +7,8 @@ export const NETLINK_ROUTE = 0;
 export const NETLINK_RDMA = 20;
 
 export const SOL_NETLINK = 270;
+/** Events of every namespace that has a number here (RTM_NEWNSID). */
+export const NETLINK_LISTEN_ALL_NSID = 8;
 export const NETLINK_EXT_ACK = 11;
 export const NETLINK_GET_STRICT_CHK = 12;
 
@@ -35,6 +37,7 @@ export const NLA_HDRLEN = 4;
 // linux/rtnetlink.h
 export const RTM_NEWLINK = 16;
 export const RTM_GETLINK = 18;
+export const RTM_DELLINK = 17;
 export const RTM_SETLINK = 19;
 export const RTM_NEWADDR = 20;
 export const RTM_DELADDR = 21;
@@ -42,12 +45,16 @@ export const RTM_GETADDR = 22;
 export const RTM_NEWROUTE = 24;
 export const RTM_DELROUTE = 25;
 export const RTM_GETROUTE = 26;
+export const RTM_NEWNSID = 88;
+export const RTM_DELNSID = 89;
 export const RTM_NEWLINKPROP = 108;
 export const RTM_DELLINKPROP = 109;
 
 /** Groups of changes that a socket can hear of. */
 export const RTMGRP_LINK = 0x1;
 export const RTMGRP_IPV6_IFADDR = 0x100;
+/** RTNLGRP_NSID (28) as a bit of the mask. */
+export const RTMGRP_NSID = 1 << 27;
 
 /** Sizes of `struct ifinfomsg`, `ifaddrmsg`, `rtmsg` and `rtnexthop`. */
 export const IFINFOMSG_BYTES = 16;

@@ -28,6 +28,8 @@ declare module "native:sys" {
 
 	// --- time and chance
 	export function monotonicMs(): number;
+	/** CLOCK_BOOTTIME: as `monotonicMs`, and goes on while the machine sleeps. */
+	export function boottimeMs(): number;
 	export function realtimeMs(): number;
 	export function sleepMs(ms: number): void;
 	export function random(length: number): Uint8Array;
@@ -113,10 +115,16 @@ declare module "native:sys" {
 		flags: number,
 	): { data: Uint8Array; length: number; address: Uint8Array };
 	export function setSocketOption(fd: number, level: number, option: number, value: Uint8Array | number): void;
+	/** SO_ATTACH_FILTER: `program` is an array of `struct sock_filter` (linux/filter.h), 8 bytes each, in the host's byte order. */
+	export function attachFilter(fd: number, program: Uint8Array): void;
 	export function getSocketOption(fd: number, level: number, option: number, max: number): Uint8Array;
 	export function socketName(fd: number): Uint8Array;
 	/** poll(2): returns revents per entry; all zero on time-out. `timeoutMs` -1 waits for ever. */
 	export function poll(entries: { fd: number; events: number }[], timeoutMs: number): number[];
+
+	// --- signals
+	/** Blocks these signals for good; the descriptor (signalfd(2)) is readable once one of them has come. */
+	export function signalFd(signals: number[]): number;
 
 	// --- processes
 	export interface SpawnOptions {

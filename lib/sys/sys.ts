@@ -20,24 +20,34 @@ export const O_NONBLOCK = 0o4000;
 
 export const LOCK_EX = 2;
 
+export const AF_UNIX = 1;
 export const AF_INET = 2;
 export const AF_INET6 = 10;
 export const AF_NETLINK = 16;
 export const AF_PACKET = 17;
+export const SOCK_STREAM = 1;
 export const SOCK_DGRAM = 2;
 export const SOCK_RAW = 3;
 export const MSG_TRUNC = 0x20;
 export const MSG_DONTWAIT = 0x40;
 export const POLLIN = 1;
+export const POLLOUT = 4;
 /** asm-generic/socket.h: the same numbers on x86-64 and arm64. */
 export const SOL_SOCKET = 1;
+export const SO_REUSEADDR = 2;
+export const SO_BROADCAST = 6;
+export const SO_PEERCRED = 17;
 export const SO_BINDTODEVICE = 25;
 export const SO_NETNS_COOKIE = 71;
+export const SIGINT = 2;
+export const SIGTERM = 15;
 
 const S_IFMT = 0o170000;
 const S_IFDIR = 0o040000;
 const S_IFREG = 0o100000;
+const S_IFSOCK = 0o140000;
 export const isDirectory = (mode: number): boolean => (mode & S_IFMT) === S_IFDIR;
+export const isSocket = (mode: number): boolean => (mode & S_IFMT) === S_IFSOCK;
 export const isRegular = (mode: number): boolean => (mode & S_IFMT) === S_IFREG;
 
 /**

@@ -12,6 +12,7 @@ mod namespaces;
 mod processes;
 mod random;
 mod scratch;
+mod signals;
 mod sockets;
 mod text;
 mod time;
@@ -49,6 +50,7 @@ static NATIVES: &[Native] = natives![
     c"pid" 0 environment::pid,
     c"engine" 0 environment::engine,
     c"monotonicMs" 0 time::monotonic_ms,
+    c"boottimeMs" 0 time::boottime_ms,
     c"realtimeMs" 0 time::realtime_ms,
     c"sleepMs" 1 time::sleep_ms,
     c"random" 1 random::random,
@@ -87,9 +89,11 @@ static NATIVES: &[Native] = natives![
     c"sendTo" 4 sockets::send_to,
     c"receive" 3 sockets::receive,
     c"setSocketOption" 4 sockets::set_option,
+    c"attachFilter" 2 sockets::attach_filter,
     c"getSocketOption" 4 sockets::get_option,
     c"socketName" 1 sockets::name,
     c"poll" 2 sockets::poll,
+    c"signalFd" 1 signals::signal_fd,
     c"spawn" 1 processes::spawn,
 ];
 

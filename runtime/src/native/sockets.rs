@@ -14,7 +14,7 @@ use std::time::Instant;
 /// Most that one receive or one option may ask for; the kernel's socket buffers are smaller.
 const MOST: usize = 16 << 20;
 /// More descriptors than this are never polled.
-const MOST_POLLED: usize = 1024;
+const MOST_POLLED: usize = 4096;
 
 /// The bytes of a socket address, as they came.
 struct RawAddress<'a>(&'a [u8]);
@@ -107,6 +107,33 @@ pub fn set_option<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     // SAFETY: pointer and length belong to one slice; the kernel copies it.
     let status = unsafe {
         libc::setsockopt(fd.as_raw_fd(), level, option, value.as_ptr().cast(), value.len() as libc::socklen_t)
+    };
+    if status < 0 { Err(call.fail(last_errno())) } else { call.nothing() }
+}
+
+/// SO_ATTACH_FILTER: the option's value holds a pointer, which JavaScript cannot make.
+pub fn attach_filter<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
+    let (fd, program) = (call.fd(0)?, call.bytes(1)?);
+    let mut filter: Vec<libc::sock_filter> = program
+        .chunks_exact(8)
+        .map(|each| libc::sock_filter {
+            code: u16::from_ne_bytes([each[0], each[1]]),
+            jt: each[2],
+            jf: each[3],
+            k: u32::from_ne_bytes([each[4], each[5], each[6], each[7]]),
+        })
+        .collect();
+    let length = u16::try_from(filter.len()).map_err(|_| call.fail(Errno::INVAL))?;
+    let value = libc::sock_fprog { len: length, filter: filter.as_mut_ptr() };
+    // SAFETY: `value` and the instructions it points to live until the kernel has copied and checked them.
+    let status = unsafe {
+        libc::setsockopt(
+            fd.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_FILTER,
+            (&raw const value).cast(),
+            size_of_val(&value) as libc::socklen_t,
+        )
     };
     if status < 0 { Err(call.fail(last_errno())) } else { call.nothing() }
 }

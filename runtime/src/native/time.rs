@@ -7,6 +7,10 @@ pub fn monotonic_ms<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     call.answer_number(clock_ms(libc::CLOCK_MONOTONIC))
 }
 
+pub fn boottime_ms<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
+    call.answer_number(clock_ms(libc::CLOCK_BOOTTIME))
+}
+
 pub fn realtime_ms<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     call.answer_number(clock_ms(libc::CLOCK_REALTIME))
 }
@@ -25,7 +29,7 @@ pub fn duration(ms: f64) -> Duration {
 
 fn clock_ms(clock: libc::clockid_t) -> f64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: both clocks always exist, and `now` is ours to write. libc goes through the vDSO.
+    // SAFETY: these clocks always exist, and `now` is ours to write. libc goes through the vDSO.
     unsafe { libc::clock_gettime(clock, &mut now) };
     now.tv_sec as f64 * 1000.0 + now.tv_nsec as f64 / 1_000_000.0
 }

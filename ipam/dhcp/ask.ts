@@ -1,0 +1,102 @@
+/**
+ * Asks the daemon.
+ */
+import { CniError, Code } from "../../lib/cni/error.ts";
+import { isObject } from "../../lib/cni/json.ts";
+import * as sys from "../../lib/sys/sys.ts";
+import { unixAddress } from "../../lib/sys/unix-socket.ts";
+import { PROTOCOL, type Question } from "./daemon/protocol.ts";
+
+/** For all but ADD: the daemon answers from memory. */
+export const QUICK_MS = 5000;
+/** For ADD: as long as the kubelet gives a pod. The daemon's `-resendtimeout` ends it before. */
+export const ADD_MS = 240_000;
+const CHUNK = 64 * 1024;
+const NEWLINE = 10;
+
+/** The daemon is not there, does not answer, or ended before it did: Go's words where it has any. */
+export class NoDaemonError extends CniError {}
+
+/** The daemon's answer. Throws what it says against the question, and NoDaemonError (code 11). */
+export function ask(socketPath: string, question: Question, deadlineMs: number): unknown {
+	const line = exchange(socketPath, `${JSON.stringify({ protocol: PROTOCOL, ...question })}\n`, deadlineMs);
+	if (line.startsWith("HTTP/")) {
+		throw new CniError(
+			Code.incompatibleVersion,
+			`the DHCP daemon at ${socketPath} is the Go plugin's, which speaks another language: run "dhcp daemon" of Berth instead`,
+		);
+	}
+	let answer: unknown;
+	try {
+		answer = JSON.parse(line);
+	} catch {
+		answer = undefined;
+	}
+	if (!isObject(answer) || answer.protocol !== PROTOCOL) {
+		throw new CniError(
+			Code.incompatibleVersion,
+			`what listens at ${socketPath} is no DHCP daemon of this release (protocol ${PROTOCOL}): install plugin and daemon of one release`,
+		);
+	}
+	const { error } = answer;
+	if (!isObject(error)) return answer.result;
+	throw new CniError(Number(error.code), String(error.message), String(error.details));
+}
+
+function exchange(socketPath: string, line: string, deadlineMs: number): string {
+	const address = unixAddress(socketPath);
+	if (address === undefined) {
+		throw new CniError(
+			Code.invalidConfig,
+			`ipam.daemonSocketPath is too long for a socket, 107 bytes is the most: ${socketPath}`,
+		);
+	}
+	const fd = sys.socket(sys.AF_UNIX, sys.SOCK_STREAM, 0);
+	try {
+		attempt(`error dialing DHCP daemon: dial unix ${socketPath}: connect`, () => sys.connect(fd, address));
+		return attempt(`the DHCP daemon at ${socketPath} did not answer`, () => {
+			let unsent = sys.encodeUtf8(line);
+			while (unsent.length > 0) unsent = unsent.subarray(sys.send(fd, unsent, 0));
+			return receiveLine(fd, socketPath, deadlineMs);
+		});
+	} finally {
+		sys.discard(fd);
+	}
+}
+
+function attempt<T>(what: string, call: () => T): T {
+	try {
+		return call();
+	} catch (error) {
+		if (!sys.isSystemError(error)) throw error;
+		throw new NoDaemonError(Code.tryAgain, `${what}: ${error.message.slice(error.call.length + 2)}`);
+	}
+}
+
+/** Up to the first newline, or to the end of an HTTP answer. */
+function receiveLine(fd: number, socketPath: string, deadlineMs: number): string {
+	const end = sys.monotonicMs() + deadlineMs;
+	const parts: Uint8Array[] = [];
+	for (;;) {
+		const left = end - sys.monotonicMs();
+		if (left <= 0 || sys.poll([{ fd, events: sys.POLLIN }], Math.ceil(left))[0] === 0) {
+			throw new NoDaemonError(
+				Code.tryAgain,
+				`the DHCP daemon at ${socketPath} did not answer within ${deadlineMs / 1000} s`,
+			);
+		}
+		const data = sys.read(fd, CHUNK);
+		if (data.length === 0) {
+			throw new NoDaemonError(Code.tryAgain, `the DHCP daemon at ${socketPath} ended before it answered`);
+		}
+		parts.push(data);
+		if (data.includes(NEWLINE)) break;
+	}
+	const all = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
+	let at = 0;
+	for (const part of parts) {
+		all.set(part, at);
+		at += part.length;
+	}
+	return sys.decodeUtf8(all.subarray(0, all.indexOf(NEWLINE)));
+}

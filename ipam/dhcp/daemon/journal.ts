@@ -1,0 +1,131 @@
+/**
+ * The leases on disk: a file for each, whole or not there, so that a daemon that is killed at any point finds them again.
+ */
+import { isObject } from "../../../lib/cni/json.ts";
+import {
+	listIfPresent,
+	makeDirectories,
+	readTextIfPresent,
+	removeIfPresent,
+	removeWritten,
+	writeAtomic,
+} from "../../../lib/sys/files.ts";
+import type { Attachment, LeaseSpec } from "./protocol.ts";
+
+/** Of a file. */
+const VERSION = 1;
+
+/** Which interface it is, whatever it is called now. */
+export interface Place {
+	/** `Sandbox.identity`; "" where the kernel has none. */
+	readonly netnsIdentity: string;
+	/** Inode number of the namespace: what /proc/PID/ns/net has. */
+	readonly netnsInode: number;
+	readonly linkIndex: number;
+	readonly mac: string;
+}
+
+/** What the server gave. Times are milliseconds of CLOCK_BOOTTIME; null: never. */
+export interface Binding {
+	readonly address: string;
+	readonly server: string;
+	/** Of whoever handed the server's answer over: RELEASE goes there. */
+	readonly serverMac: string;
+	/** All options of the ACK, packed, in hex digits. */
+	readonly options: string;
+	readonly renewAt: number | null;
+	readonly rebindAt: number | null;
+	readonly expireAt: number | null;
+}
+
+export interface LeaseRecord {
+	readonly version: typeof VERSION;
+	readonly bootId: string;
+	readonly spec: LeaseSpec;
+	readonly place: Place;
+	/** ADD has been answered: the address is, or was, on the interface. */
+	readonly answered: boolean;
+	/** Absent: asked for, or expired. */
+	readonly binding?: Binding;
+	/** The address that was asked for last, and its server: to be asked for again, or released. */
+	readonly wanted?: { readonly address: string; readonly server: string; readonly serverMac: string };
+	/** Address with prefix that is to be taken off the interface; the binding's is to be put on. */
+	readonly replaces?: string;
+}
+
+export class Journal {
+	readonly #folder: string;
+	readonly #bootId: string;
+	#last = 0;
+
+	/** Makes the folder, for root alone. Throws SystemError. */
+	constructor(folder: string, bootId: string) {
+		this.#folder = folder;
+		this.#bootId = bootId;
+		makeDirectories(folder, 0o700);
+	}
+
+	/**
+	 * Calls `use` with each record of this boot. Others are removed, and `dropped` hears why: nothing of a pod outlives a boot, and what is no
+	 * record is none of ours.
+	 */
+	load(use: (file: number, record: LeaseRecord) => void, dropped: (name: string, why: string) => void): void {
+		for (const name of listIfPresent(this.#folder) ?? []) {
+			const file = /^[0-9]+\.json$/.test(name) ? Number.parseInt(name, 10) : 0;
+			// What a write that was killed left: its record is the one beside it, or was never acted upon.
+			if (file === 0) {
+				removeIfPresent(`${this.#folder}/${name}`);
+				continue;
+			}
+			this.#last = Math.max(this.#last, file);
+			const record = parseRecord(readTextIfPresent(this.#path(file)) ?? "");
+			if (record?.bootId === this.#bootId) {
+				use(file, record);
+				continue;
+			}
+			dropped(name, record === undefined ? "it is no record of this release" : "it is of an earlier boot");
+			this.remove(file);
+		}
+	}
+
+	newFile(): number {
+		return ++this.#last;
+	}
+
+	write(file: number, record: Omit<LeaseRecord, "version" | "bootId">): void {
+		writeAtomic(this.#path(file), JSON.stringify({ version: VERSION, bootId: this.#bootId, ...record }), 0o600);
+	}
+
+	remove(file: number): void {
+		removeWritten(this.#path(file));
+	}
+
+	#path(file: number): string {
+		return `${this.#folder}/${file}.json`;
+	}
+}
+
+/** Written by us as a whole: its version is all there is to look at. */
+function parseRecord(text: string): LeaseRecord | undefined {
+	try {
+		const record: unknown = JSON.parse(text);
+		return isObject(record) && record.version === VERSION ? (record as unknown as LeaseRecord) : undefined;
+	} catch {
+		return undefined;
+	}
+}
+
+/** The attachments whose DEL no daemon heard; their files are removed once `use` has returned. */
+export function takeReleased(folder: string, use: (attachment: Attachment) => void): void {
+	for (const name of listIfPresent(folder) ?? []) {
+		const path = `${folder}/${name}`;
+		try {
+			const attachment: unknown = JSON.parse(readTextIfPresent(path) ?? "");
+			if (isObject(attachment)) use(attachment as unknown as Attachment);
+		} catch (error) {
+			// A half-written one: its DEL went on to say so.
+			if (!(error instanceof SyntaxError)) throw error;
+		}
+		removeIfPresent(path);
+	}
+}

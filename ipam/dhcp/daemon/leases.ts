@@ -1,0 +1,215 @@
+/**
+ * All leases of the daemon, and what plugins ask of them.
+ */
+import { CniError, Code } from "../../../lib/cni/error.ts";
+import { sentence } from "../../../lib/cni/failures.ts";
+import type { CniResult } from "../../../lib/cni/types.ts";
+import type { Loop } from "../../../lib/loop/loop.ts";
+import { NETLINK_ROUTE } from "../../../lib/netlink/constants.ts";
+import { getLinkByName } from "../../../lib/netlink/link.ts";
+import { assignNumber } from "../../../lib/netlink/nsid.ts";
+import { NetlinkSocket } from "../../../lib/netlink/socket.ts";
+import type { Log } from "../../../lib/plugin/log.ts";
+import { Sandbox } from "../../../lib/plugin/sandbox.ts";
+import * as sys from "../../../lib/sys/sys.ts";
+import { type Journal, takeReleased } from "./journal.ts";
+import { Lease, type Settings, type Surroundings, type Waiter } from "./lease.ts";
+import { inodeOf } from "./place.ts";
+import { type Attachment, attachmentKey, type LeaseSpec, type ListedLease, type Listing } from "./protocol.ts";
+
+/** ARPHRD_ETHER of linux/if_arp.h. */
+const ETHERNET = 1;
+
+export class Leases implements Surroundings {
+	readonly settings: Settings;
+	readonly loop: Loop;
+	readonly journal: Journal;
+	readonly log: Log;
+	readonly #leases = new Map<string, Lease>();
+	/** By the number of their interface: several namespaces have the same. */
+	readonly #byLink = new Map<number, Set<Lease>>();
+	readonly #host = NetlinkSocket.open(NETLINK_ROUTE);
+	#malformed = 0;
+
+	constructor(settings: Settings, loop: Loop, journal: Journal, log: Log) {
+		this.settings = settings;
+		this.loop = loop;
+		this.journal = journal;
+		this.log = log;
+	}
+
+	/** Goes on with the leases of the daemon before us. `released`: the folder of DELs that it did not hear. */
+	load(released: string): void {
+		this.journal.load(
+			(file, record) => this.#keep(new Lease(this, file, record)),
+			(name, why) => this.log.warning(`the record ${name} is dropped: ${why}`),
+		);
+		takeReleased(released, (attachment) => this.del(attachment, "DEL while no daemon was there"));
+		for (const lease of [...this.#leases.values()]) {
+			try {
+				if (!lease.resume()) this.vanished(lease);
+			} catch (error) {
+				lease.log(`cannot be resumed yet: ${sentence(error)}`);
+				this.loop.schedule(lease, sys.boottimeMs() + this.settings.timeoutMs);
+			}
+		}
+		this.log.info(`${this.#leases.size} leases resumed`);
+	}
+
+	/** The lease of the attachment, which `waiter` hears of: at once where there is one. Throws CniError for an interface that cannot have one. */
+	add(spec: LeaseSpec, waiter: Waiter): Lease | undefined {
+		using sandbox = Sandbox.open(this.settings.hostPrefix + spec.netns);
+		const link = getLinkByName(sandbox.route, spec.ifName);
+		if (link === undefined) {
+			throw new CniError(
+				Code.invalidConfig,
+				`there is no interface "${spec.ifName}" in ${spec.netns}: DHCP needs one, which a device with a userspace driver does not have`,
+			);
+		}
+		if (link.type !== ETHERNET) {
+			throw new CniError(
+				Code.invalidConfig,
+				`"${spec.ifName}" is no Ethernet interface (type ${link.type}): DHCP is not to be had over it`,
+			);
+		}
+		const place = {
+			netnsIdentity: sandbox.identity,
+			netnsInode: inodeOf(sandbox),
+			linkIndex: link.index,
+			mac: link.mac,
+		};
+		const present = this.#leases.get(attachmentKey(spec));
+		if (present !== undefined) {
+			const isSame = JSON.stringify(present.place) === JSON.stringify(place);
+			const result = isSame ? present.result() : undefined;
+			if (result !== undefined && present.state !== "probing") {
+				waiter.succeed(result);
+				return undefined;
+			}
+			present.giveUp("another ADD of the same attachment came");
+			this.#forget(present);
+			present.release("a new ADD");
+		}
+		const lease = new Lease(this, this.journal.newFile(), { spec, place, answered: false });
+		this.#keep(lease);
+		try {
+			this.watch(sandbox);
+			lease.begin(sandbox, link, waiter);
+		} catch (error) {
+			this.#forget(lease);
+			lease.end();
+			throw error;
+		}
+		return lease;
+	}
+
+	/** Gives the lease back; nothing where there is none. */
+	del(attachment: Attachment, reason = "DEL"): void {
+		const lease = this.#leases.get(attachmentKey(attachment));
+		if (lease === undefined) return;
+		this.#forget(lease);
+		lease.giveUp(`${reason} came`);
+		lease.release(reason);
+	}
+
+	/** The ADD that began this lease has nobody who waits for it any more. */
+	abandon(lease: Lease): void {
+		if (!lease.isAwaited) return;
+		lease.abandon();
+		this.#forget(lease);
+		lease.release("its ADD was cut off");
+	}
+
+	/** What the lease is now. Throws CniError 102 where there is none. */
+	check(attachment: Attachment): CniResult {
+		const lease = this.#leases.get(attachmentKey(attachment));
+		const result = lease?.result();
+		if (result !== undefined) return result;
+		const what = lease === undefined ? "the DHCP daemon has no lease" : `the lease is gone (${lease.state})`;
+		throw new CniError(Code.checkFailed, `${what} for ${attachment.ifName} of container ${attachment.containerId}`);
+	}
+
+	/** Gives back the leases of `network` whose "containerID/ifname" is not in `valid`. */
+	gc(network: string, valid: readonly string[]): void {
+		const known = new Set(valid);
+		for (const { spec } of [...this.#leases.values()]) {
+			if (spec.network === network && !known.has(`${spec.containerId}/${spec.ifName}`)) this.del(spec, "GC");
+		}
+	}
+
+	list(): Listing {
+		const now = sys.boottimeMs();
+		const leases = [...this.#leases.values()].map((lease) => listed(lease, now));
+		return { leases, malformedPackets: this.#malformed };
+	}
+
+	/** The interface with this number has left some namespace: whose is it? */
+	onLinkGone(index: number): void {
+		for (const lease of [...(this.#byLink.get(index) ?? [])]) if (!lease.isInPlace()) this.vanished(lease);
+	}
+
+	/** Some namespace has ended, or events were lost. */
+	onAnyGone(): void {
+		for (const index of [...this.#byLink.keys()]) this.onLinkGone(index);
+	}
+
+	watch(sandbox: Sandbox): void {
+		assignNumber(this.#host, sandbox.netns.fd);
+	}
+
+	malformed(): void {
+		this.#malformed++;
+	}
+
+	vanished(lease: Lease): void {
+		lease.log("ended: the interface is gone", { address: lease.address });
+		this.#forget(lease);
+		lease.giveUp("the interface is gone");
+		lease.end();
+	}
+
+	failed(lease: Lease, why: string): void {
+		lease.log(`no address: ${why}`);
+		this.#forget(lease);
+		// Go's sentence.
+		lease.giveUp(`no more tries: ${why} within ${this.settings.resendTimeoutMs / 1000} s`);
+		lease.release("no answer");
+	}
+
+	#keep(lease: Lease): void {
+		this.#leases.set(attachmentKey(lease.spec), lease);
+		const others = this.#byLink.get(lease.linkIndex);
+		if (others === undefined) this.#byLink.set(lease.linkIndex, new Set([lease]));
+		else others.add(lease);
+	}
+
+	#forget(lease: Lease): void {
+		const key = attachmentKey(lease.spec);
+		if (this.#leases.get(key) === lease) this.#leases.delete(key);
+		const others = this.#byLink.get(lease.linkIndex);
+		others?.delete(lease);
+		if (others?.size === 0) this.#byLink.delete(lease.linkIndex);
+	}
+}
+
+function listed(lease: Lease, now: number): ListedLease {
+	const { containerId, network, ifName, netns } = lease.spec;
+	const { binding, state, place } = lease;
+	const left = (ms: number | null): number | null => (ms === null ? null : Math.round((ms - now) / 1000));
+	return {
+		containerId,
+		network,
+		ifName,
+		netns,
+		state,
+		mac: place.mac,
+		...(binding && {
+			address: binding.address,
+			server: binding.server,
+			renewSeconds: left(binding.renewAt),
+			rebindSeconds: left(binding.rebindAt),
+			expireSeconds: left(binding.expireAt),
+			result: lease.result()!,
+		}),
+	};
+}

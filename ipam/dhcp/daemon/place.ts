@@ -1,0 +1,98 @@
+/**
+ * The interface of a lease: found in its namespace, given its address and relieved of it.
+ */
+import type { CniResult } from "../../../lib/cni/types.ts";
+import { announce } from "../../../lib/linux/announce.ts";
+import { deleteAddress, newAddress } from "../../../lib/netlink/address.ts";
+import { getLinkByIndex, type Link, type LinkIndex } from "../../../lib/netlink/link.ts";
+import { deleteRoute, newRoute } from "../../../lib/netlink/route.ts";
+import type { Change, NetlinkSocket } from "../../../lib/netlink/socket.ts";
+import { Sandbox } from "../../../lib/plugin/sandbox.ts";
+import { readLinkIfPresent } from "../../../lib/sys/files.ts";
+import * as sys from "../../../lib/sys/sys.ts";
+import type { Place } from "./journal.ts";
+
+/**
+ * The sandbox at `path`, or, where that path is gone or leads elsewhere, the same namespace by a process that is in it. Undefined: it is gone.
+ * The caller closes it.
+ */
+export function findSandbox(path: string, place: Place): Sandbox | undefined {
+	const sandbox = openIfSame(path, place);
+	if (sandbox !== undefined) return sandbox;
+	for (const pid of sys.readDirectory("/proc")) {
+		if (!/^[0-9]+$/.test(pid)) continue;
+		const link = `/proc/${pid}/ns/net`;
+		if (readLinkOrNothing(link) !== `net:[${place.netnsInode}]`) continue;
+		const found = openIfSame(link, place);
+		if (found !== undefined) return found;
+	}
+	return undefined;
+}
+
+function openIfSame(path: string, place: Place): Sandbox | undefined {
+	const sandbox = Sandbox.openIfAlive(path);
+	if (sandbox === undefined || isSame(sandbox, place)) return sandbox;
+	sandbox[Symbol.dispose]();
+	return undefined;
+}
+
+const isSame = (sandbox: Sandbox, { netnsIdentity, netnsInode }: Place): boolean =>
+	netnsIdentity === "" ? inodeOf(sandbox) === netnsInode : sandbox.identity === netnsIdentity;
+
+export const inodeOf = (sandbox: Sandbox): number => sys.fstat(sandbox.netns.fd).ino;
+
+/** A process may end, or be nobody's to look at. */
+function readLinkOrNothing(path: string): string | undefined {
+	try {
+		return readLinkIfPresent(path);
+	} catch (error) {
+		if (sys.isSystemError(error)) return undefined;
+		throw error;
+	}
+}
+
+/** The interface, whatever it is called now; undefined where it has left, or another has its number. */
+export function findLink(sandbox: Sandbox, place: Place): Link | undefined {
+	const link = getLinkByIndex(sandbox.route, place.linkIndex as LinkIndex);
+	return link?.mac === place.mac ? link : undefined;
+}
+
+/**
+ * Takes `before` (address with prefix, and the routes that came with it) off the interface and puts `after` on it. What is as it shall be
+ * already is no failure: it may have been done by a daemon that was killed before it could say so.
+ */
+export function replaceOnInterface(
+	sandbox: Sandbox,
+	link: Link,
+	before: CniResult | string | undefined,
+	after: CniResult | undefined,
+): void {
+	const old = typeof before === "string" ? before : before?.ips?.[0]?.address;
+	const fresh = after?.ips?.[0]?.address;
+	const socket = sandbox.route;
+	if (old !== undefined && old !== fresh) {
+		tolerate(["EADDRNOTAVAIL"], () => deleteAddress(socket, link.index, old));
+	} else if (typeof before === "object") {
+		const kept = new Set(after?.routes?.map((route) => JSON.stringify(route)));
+		for (const route of before.routes ?? []) {
+			if (kept.has(JSON.stringify(route))) continue;
+			tolerate(["ESRCH"], () => deleteRoute(socket, { ...route, linkIndex: link.index }));
+		}
+	}
+	if (after === undefined || fresh === undefined) return;
+	make(socket, newAddress(socket, link.index, fresh));
+	for (const route of after.routes ?? []) make(socket, newRoute(socket, { ...route, linkIndex: link.index }));
+	if (old !== fresh) sandbox.netns.run(() => announce(link, [{ address: fresh }]));
+}
+
+function make(socket: NetlinkSocket, { message, name }: Change): void {
+	tolerate(["EEXIST"], () => socket.change(message, name));
+}
+
+function tolerate(codes: readonly string[], change: () => void): void {
+	try {
+		change();
+	} catch (error) {
+		if (!sys.isSystemError(error, ...codes)) throw error;
+	}
+}

@@ -1,0 +1,78 @@
+/**
+ * What plugin and daemon say to each other: one JSON line each way over the daemon's socket, with the protocol's version in it.
+ */
+import type { CniResult } from "../../../lib/cni/types.ts";
+
+/** Another number is another language: both sides must be of the same release, or of one that says otherwise. */
+export const PROTOCOL = 1;
+
+/** Go's, so that nobody has to change anything. */
+export const DEFAULT_SOCKET = "/run/cni/dhcp.sock";
+
+/** The folder of the daemon's state, beside its socket: what is in it does not outlive the boot, as `/run` does not. */
+export const stateFolder = (socketPath: string): string => `${socketPath}.d`;
+/** Attachments whose DEL came while no daemon was there: a file for each. */
+export const releasedFolder = (socketPath: string): string => `${stateFolder(socketPath)}/released`;
+
+export interface Attachment {
+	readonly containerId: string;
+	readonly network: string;
+	readonly ifName: string;
+}
+
+export const attachmentKey = ({ containerId, network, ifName }: Attachment): string =>
+	`${containerId}/${network}/${ifName}`;
+
+/** What ADD asks for. */
+export interface LeaseSpec extends Attachment {
+	/** Absolute path of the sandbox, as the plugin sees it. */
+	readonly netns: string;
+	/** Hex digits, or "mac": hardware type and MAC of the interface. */
+	readonly clientId: string;
+	/** Numbers of the options to ask for, in order. */
+	readonly request: readonly number[];
+	/** Options to send: number and value in hex digits. */
+	readonly provide: readonly (readonly [number, string])[];
+	readonly broadcast: boolean;
+	/** Metric of all routes; 0: none. */
+	readonly priority: number;
+}
+
+export type Question =
+	| { readonly method: "add"; readonly spec: LeaseSpec }
+	| { readonly method: "del"; readonly attachment: Attachment }
+	| { readonly method: "check"; readonly attachment: Attachment }
+	| { readonly method: "gc"; readonly network: string; readonly valid: readonly string[] }
+	| { readonly method: "status" }
+	| { readonly method: "list" };
+
+export interface Failure {
+	readonly code: number;
+	readonly message: string;
+	readonly details: string;
+}
+
+export type Answer = { readonly result: unknown } | { readonly error: Failure };
+
+/** The answer to "add" and "check". */
+export type LeaseAnswer = CniResult;
+
+/** What "list" tells of a lease. */
+export interface ListedLease extends Attachment {
+	readonly netns: string;
+	readonly state: string;
+	readonly mac: string;
+	readonly address?: string;
+	readonly server?: string;
+	/** Seconds from now; null: never. */
+	readonly renewSeconds?: number | null;
+	readonly rebindSeconds?: number | null;
+	readonly expireSeconds?: number | null;
+	readonly result?: CniResult;
+}
+
+export interface Listing {
+	readonly leases: readonly ListedLease[];
+	/** Packets that were no DHCP, or of no sense, since the daemon started. */
+	readonly malformedPackets: number;
+}

@@ -1,0 +1,43 @@
+/**
+ * `dhcp list`: the leases of the daemon, as a table or (`-json`) as JSON.
+ */
+import { ask, QUICK_MS } from "./ask.ts";
+import { parseFlags } from "./daemon/flags.ts";
+import { DEFAULT_SOCKET, type ListedLease, type Listing } from "./daemon/protocol.ts";
+
+/** What is printed for these arguments. Throws FlagError, and what `ask` throws. */
+export function list(args: readonly string[]): string {
+	const { json, socketpath } = parseFlags(args, { json: false, socketpath: DEFAULT_SOCKET });
+	const listing = ask(socketpath, { method: "list" }, QUICK_MS) as Listing;
+	return json ? `${JSON.stringify(listing, null, 4)}\n` : table(listing.leases);
+}
+
+function table(leases: readonly ListedLease[]): string {
+	const head = ["CONTAINER", "NETWORK", "INTERFACE", "STATE", "ADDRESS", "SERVER", "RENEW", "EXPIRES"];
+	const rows = leases.map((lease) => [
+		lease.containerId.slice(0, 13),
+		lease.network,
+		lease.ifName,
+		lease.state,
+		lease.result?.ips?.[0]?.address ?? "-",
+		lease.server ?? "-",
+		duration(lease.renewSeconds),
+		duration(lease.expireSeconds),
+	]);
+	const all = [head, ...rows];
+	const widths = head.map((_, column) => Math.max(...all.map((row) => row[column]!.length)));
+	return all
+		.map(
+			(row) =>
+				`${row
+					.map((cell, column) => cell.padEnd(widths[column]!))
+					.join("  ")
+					.trimEnd()}\n`,
+		)
+		.join("");
+}
+
+function duration(seconds: number | null | undefined): string {
+	if (seconds === undefined) return "-";
+	return seconds === null ? "never" : `${seconds}s`;
+}

@@ -1,0 +1,130 @@
+/**
+ * An event loop over poll(2): descriptors that become readable or writable, and tasks that become due.
+ *
+ * Times are milliseconds of CLOCK_BOOTTIME.
+ */
+import * as sys from "../sys/sys.ts";
+
+export interface Source {
+	readonly fd: number;
+	/** POLLIN, POLLOUT; may change at any time. */
+	events: number;
+	/** `events` are those that came (poll(2): errors and hang-ups too). */
+	onReady(events: number): void;
+}
+
+export interface Task {
+	/** When it is due; Infinity: never. Written by `Loop.schedule` alone. */
+	dueMs: number;
+	onDue(): void;
+}
+
+/** poll(2) does not count the time in which the machine sleeps: no wait is longer than this. */
+const LONGEST_WAIT_MS = 60_000;
+
+export class Loop {
+	readonly #sources = new Map<number, Source>();
+	/** A heap by `at`; an entry whose time is no longer its task's is void. */
+	readonly #heap: { readonly at: number; readonly task: Task }[] = [];
+	readonly #report: (error: unknown) => void;
+	#entries: Source[] | undefined;
+	#running = false;
+
+	/** `report` gets what a source or a task throws; the loop goes on. */
+	constructor(report: (error: unknown) => void) {
+		this.#report = report;
+	}
+
+	watch(source: Source): void {
+		this.#sources.set(source.fd, source);
+		this.#entries = undefined;
+	}
+
+	forget(source: Source): void {
+		if (this.#sources.get(source.fd) !== source) return;
+		this.#sources.delete(source.fd);
+		this.#entries = undefined;
+	}
+
+	/** `task` becomes due at `at`, and not before; Infinity: never. */
+	schedule(task: Task, at: number): void {
+		task.dueMs = at;
+		if (at !== Infinity) this.#push({ at, task });
+	}
+
+	stop(): void {
+		this.#running = false;
+	}
+
+	/** Until `stop`. */
+	run(): void {
+		this.#running = true;
+		while (this.#running) {
+			const wait = this.#runDue();
+			if (!this.#running) return;
+			this.#entries ??= [...this.#sources.values()];
+			const entries = this.#entries;
+			const ready = sys.poll(entries, wait);
+			for (let index = 0; index < entries.length; index++) {
+				const source = entries[index]!;
+				// One that was forgotten meanwhile: its number may be another's by now.
+				if (ready[index] === 0 || this.#sources.get(source.fd) !== source) continue;
+				this.#attempt(() => source.onReady(ready[index]!));
+			}
+		}
+	}
+
+	#attempt(work: () => void): void {
+		try {
+			work();
+		} catch (error) {
+			this.#report(error);
+		}
+	}
+
+	/** Runs what is due, and returns how long there is to wait for the next. */
+	#runDue(): number {
+		for (;;) {
+			const first = this.#heap[0];
+			if (first === undefined) return LONGEST_WAIT_MS;
+			if (first.task.dueMs !== first.at) {
+				this.#pop();
+				continue;
+			}
+			const left = first.at - sys.boottimeMs();
+			if (left > 0) return Math.min(Math.ceil(left), LONGEST_WAIT_MS);
+			this.#pop();
+			first.task.dueMs = Infinity;
+			this.#attempt(() => first.task.onDue());
+		}
+	}
+
+	#push(entry: { readonly at: number; readonly task: Task }): void {
+		const heap = this.#heap;
+		let at = heap.length;
+		heap.push(entry);
+		while (at > 0) {
+			const parent = (at - 1) >> 1;
+			if (heap[parent]!.at <= entry.at) break;
+			heap[at] = heap[parent]!;
+			at = parent;
+		}
+		heap[at] = entry;
+	}
+
+	#pop(): void {
+		const heap = this.#heap;
+		const last = heap.pop()!;
+		if (heap.length === 0) return;
+		let at = 0;
+		for (;;) {
+			let child = 2 * at + 1;
+			if (child >= heap.length) break;
+			if (child + 1 < heap.length && heap[child + 1]!.at < heap[child]!.at) child++;
+			if (heap[child]!.at >= last.at) break;
+			heap[at] = heap[child]!;
+			at = child;
+		}
+		heap[at] = last;
+	}
+}

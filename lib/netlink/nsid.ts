@@ -1,0 +1,71 @@
+/**
+ * Numbers of other namespaces in our own, and the events of all of them on one socket. A number keeps no namespace alive.
+ *
+ * Wire format: linux/net_namespace.h, RTM_NEWNSID with `struct rtgenmsg`.
+ */
+import * as sys from "../sys/sys.ts";
+import {
+	NETLINK_LISTEN_ALL_NSID,
+	NETLINK_ROUTE,
+	NLM_F_ACK,
+	RTM_DELLINK,
+	RTM_DELNSID,
+	RTM_NEWNSID,
+	RTMGRP_LINK,
+	RTMGRP_NSID,
+	SOL_NETLINK,
+} from "./constants.ts";
+import { MessageWriter, splitMessages } from "./message.ts";
+import { NetlinkSocket } from "./socket.ts";
+
+/** linux/net_namespace.h; NETNSA_NSID_NOT_ASSIGNED asks the kernel to choose. */
+const NETNSA_NSID = 1;
+const NETNSA_FD = 3;
+const NOT_ASSIGNED = -1;
+
+/** A datagram of events: the kernel's largest is a page, or what one interface takes. */
+const MAX_EVENT = 64 * 1024;
+
+/** Gives the namespace of `fd` a number in the current one, where it has none. Equivalent: `ip netns set NAME auto`. Throws NetlinkError. */
+export function assignNumber(socket: NetlinkSocket, fd: number): void {
+	const message = new MessageWriter(RTM_NEWNSID, NLM_F_ACK).u8(0).zeros(3);
+	message.attributeU32(NETNSA_NSID, NOT_ASSIGNED).attributeU32(NETNSA_FD, fd);
+	try {
+		socket.change(message, { request: "RTM_NEWNSID", subject: "" });
+	} catch (error) {
+		if (!sys.isSystemError(error, "EEXIST")) throw error;
+	}
+}
+
+/** Opens a socket that hears when an interface leaves a numbered namespace, and when such a namespace ends. */
+export function watchNamespaces(): NetlinkSocket {
+	const socket = NetlinkSocket.subscribe(NETLINK_ROUTE, RTMGRP_LINK | RTMGRP_NSID);
+	try {
+		sys.setSocketOption(socket.fd, SOL_NETLINK, NETLINK_LISTEN_ALL_NSID, 1);
+		return socket;
+	} catch (error) {
+		socket.close();
+		throw error;
+	}
+}
+
+/** What has gone: interfaces by their numbers (whose namespace is not told), or anything: a namespace has ended, or events were lost. */
+export function readGone(socket: NetlinkSocket): { readonly links: number[]; readonly anything: boolean } {
+	const links: number[] = [];
+	let anything = false;
+	for (;;) {
+		let data: Uint8Array;
+		try {
+			data = sys.receive(socket.fd, MAX_EVENT, sys.MSG_DONTWAIT).data;
+		} catch (error) {
+			if (sys.isSystemError(error, "EAGAIN")) return { links, anything };
+			if (!sys.isSystemError(error, "ENOBUFS")) throw error;
+			anything = true;
+			continue;
+		}
+		for (const message of splitMessages(data)) {
+			if (message.type === RTM_DELLINK) links.push(message.i32(4));
+			else if (message.type === RTM_DELNSID) anything = true;
+		}
+	}
+}

@@ -1,0 +1,228 @@
+/**
+ * A network with a DHCP server, pods on it, and the daemon: all in namespaces of the test's own.
+ */
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { type Answer, call, ours } from "./ipam.ts";
+import { ip, ipJson, NetnsLab, netnsPath } from "./netns-lab.ts";
+
+const DEADLINE_MS = 40_000;
+
+/** Asks again and again until `look` finds something (neither undefined nor false). Throws after 40 s, with what `explain` says. */
+export async function eventually<T>(
+	what: string,
+	look: () => T | undefined | false | Promise<T | undefined | false>,
+	explain: () => string = () => "",
+): Promise<T> {
+	const end = Date.now() + DEADLINE_MS;
+	for (;;) {
+		const found = await look();
+		if (found !== undefined && found !== false) return found;
+		if (Date.now() > end) throw new Error(`not within ${DEADLINE_MS / 1000} s: ${what}\n${explain()}`);
+		await pause(20);
+	}
+}
+
+/** A program that runs beside the test. What it prints is kept. */
+export class Background {
+	readonly process: ChildProcess;
+	output = "";
+
+	constructor(command: readonly string[], env: Record<string, string> = {}) {
+		this.process = spawn(command[0]!, command.slice(1), {
+			stdio: ["ignore", "pipe", "pipe"],
+			env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", ...env },
+		});
+		for (const stream of [this.process.stdout!, this.process.stderr!]) {
+			stream.on("data", (data) => {
+				this.output += data;
+			});
+		}
+	}
+
+	get pid(): number {
+		return this.process.pid!;
+	}
+
+	get hasEnded(): boolean {
+		return this.process.exitCode !== null || this.process.signalCode !== null;
+	}
+
+	/** Once it has printed `text`, or its `count`th time. */
+	async says(text: string, count = 1): Promise<void> {
+		const explain = (): string => this.output;
+		await eventually(`"${text}" printed ${count} times`, () => this.output.split(text).length > count, explain);
+	}
+
+	async end(signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
+		if (this.hasEnded) return;
+		const ended = once(this.process, "exit");
+		this.process.kill(signal);
+		await ended;
+	}
+}
+
+/** `using lab = new DhcpLab()`. */
+export class DhcpLab {
+	readonly netns = new NetnsLab();
+	readonly folder = mkdtempSync(join(tmpdir(), "berth-dhcp-"));
+	/** The namespace of the servers, with the bridge `br0` that all pods are on: 10.7.0.1/24. */
+	readonly lan: string;
+	readonly socket = join(this.folder, "dhcp.sock");
+	readonly leaseFile = join(this.folder, "dnsmasq.leases");
+	readonly #background: Background[] = [];
+	#pods = 0;
+
+	constructor() {
+		this.lan = this.netns.add();
+		ip(this.lan, "link add br0 type bridge forward_delay 0");
+		ip(this.lan, "address add 10.7.0.1/24 dev br0");
+		ip(this.lan, "link set br0 up");
+	}
+
+	start(command: readonly string[], env: Record<string, string> = {}): Background {
+		const program = new Background(command, env);
+		this.#background.push(program);
+		return program;
+	}
+
+	/** A program in the namespace of the servers. */
+	inLan(command: readonly string[]): Background {
+		return this.start(["ip", "netns", "exec", this.lan, ...command]);
+	}
+
+	/** dnsmasq that gives 10.7.0.50 to 10.7.0.250 for two minutes, its least; `more` are further options, such as short T1 and T2. */
+	async dnsmasq(...more: string[]): Promise<Background> {
+		const server = this.inLan([
+			"dnsmasq",
+			"--keep-in-foreground",
+			"--log-facility=-",
+			"--log-dhcp",
+			"--conf-file=/dev/null",
+			"--port=0",
+			"--interface=br0",
+			"--bind-interfaces",
+			"--no-ping",
+			"--user=root",
+			"--dhcp-authoritative",
+			"--dhcp-range=10.7.0.50,10.7.0.250,255.255.255.0,120",
+			`--dhcp-leasefile=${this.leaseFile}`,
+			...more,
+		]);
+		await server.says("DHCP, sockets bound exclusively to interface br0");
+		return server;
+	}
+
+	async daemon(...flags: string[]): Promise<Background> {
+		const daemon = this.start([ours("dhcp"), "daemon", "-socketpath", this.socket, ...flags]);
+		await daemon.says("listening on");
+		return daemon;
+	}
+
+	/** tshark on the bridge: each DHCP packet as the values of these fields, in order. */
+	async capture(...fields: readonly string[]): Promise<Capture> {
+		const columns = ["dhcp.option.dhcp", ...fields, "_ws.malformed"].flatMap((field) => ["-e", field]);
+		const filter = ["-f", "udp port 67 or udp port 68", "-T", "fields"];
+		const program = this.inLan(["tshark", "-n", "-l", "-i", "br0", ...filter, ...columns]);
+		await program.says("Capturing on");
+		return new Capture(program);
+	}
+
+	/** A pod whose `eth0` (down) is on the bridge. Returns the name of its namespace. */
+	pod(mac?: string): string {
+		const name = this.netns.add();
+		const port = `port${this.#pods++}`;
+		ip(this.lan, `link add ${port} type veth peer name eth0 netns ${name}`);
+		ip(this.lan, `link set ${port} master br0 up`);
+		if (mac !== undefined) ip(name, `link set eth0 address ${mac}`);
+		return name;
+	}
+
+	config(ipam: object = {}): Record<string, unknown> {
+		return {
+			cniVersion: "1.1.0",
+			name: "lan",
+			type: "sriov",
+			ipam: { type: "dhcp", daemonSocketPath: this.socket, ...ipam },
+		};
+	}
+
+	call(
+		verb: string,
+		pod: string,
+		options: { ipam?: object; id?: string; args?: string; more?: object } = {},
+	): Promise<Answer> {
+		const { ipam = {}, id = pod, args = "", more = {} } = options;
+		return call(ours("dhcp"), verb, { config: { ...this.config(ipam), ...more }, id, netns: netnsPath(pod), args });
+	}
+
+	/** ADD, and then what a main plugin does: the address goes on the interface. Returns the result. */
+	// biome-ignore lint/suspicious/noExplicitAny: a result.
+	async add(pod: string, options: { ipam?: object; id?: string; args?: string } = {}): Promise<any> {
+		const answer = await this.call("ADD", pod, options);
+		if (answer.status !== 0) throw new Error(`ADD: ${answer.stdout}${answer.stderr}`);
+		ip(pod, `address replace ${answer.json.ips[0].address} dev eth0`);
+		return answer.json;
+	}
+
+	/** IPv4 addresses of `eth0`, with their prefixes. */
+	addresses(pod: string): string[] {
+		return ipJson(pod, "-4 address show dev eth0").flatMap(({ addr_info }) =>
+			addr_info.map(({ local, prefixlen }: { local: string; prefixlen: number }) => `${local}/${prefixlen}`),
+		);
+	}
+
+	/** Addresses that dnsmasq has given. */
+	given(): string[] {
+		if (!existsSync(this.leaseFile)) return [];
+		const lines = readFileSync(this.leaseFile, "utf8").trim().split("\n");
+		return lines.filter(Boolean).map((line) => line.split(" ")[2]!);
+	}
+
+	// biome-ignore lint/suspicious/noExplicitAny: what `dhcp list -json` prints.
+	list(): any {
+		return JSON.parse(execFileSync(ours("dhcp"), ["list", "-json", "-socketpath", this.socket], { encoding: "utf8" }));
+	}
+
+	write(name: string, text: string): string {
+		const path = join(this.folder, name);
+		writeFileSync(path, text);
+		return path;
+	}
+
+	async [Symbol.asyncDispose](): Promise<void> {
+		for (const program of this.#background.reverse()) await program.end("SIGKILL");
+		this.netns[Symbol.dispose]();
+		rmSync(this.folder, { recursive: true, force: true });
+	}
+}
+
+/** Names of the numbers of option 53. */
+const TYPES = ["", "DISCOVER", "OFFER", "REQUEST", "DECLINE", "ACK", "NAK", "RELEASE"];
+
+export class Capture {
+	readonly #program: Background;
+
+	constructor(program: Background) {
+		this.#program = program;
+	}
+
+	/** What has been seen once `count` packets of `type` are there: type and fields. Throws for a packet that tshark calls malformed. */
+	async until(type: string, count = 1): Promise<string[][]> {
+		const seen = (): string[][] =>
+			this.#program.output
+				.split("\n")
+				.filter((line) => /^[0-9]+\t/.test(line))
+				.map((line) => line.split("\t"))
+				.map(([number, ...values]) => [TYPES[Number(number)]!, ...values]);
+		const found = (): boolean => seen().filter(([each]) => each === type).length >= count;
+		await eventually(`${count} packets ${type}`, found, () => this.#program.output);
+		const malformed = seen().filter((packet) => packet.at(-1) !== "");
+		if (malformed.length > 0) throw new Error(`malformed packets: ${JSON.stringify(malformed)}`);
+		return seen().map((packet) => packet.slice(0, -1));
+	}
+}
