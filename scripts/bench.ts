@@ -56,32 +56,28 @@ async function measure({ executable, rounds, times, counts }: Wanted): Promise<R
 		);
 	}
 	const file = executable === undefined ? freshExecutable(say) : resolve(executable);
-	const laboratory = await Laboratory.open(file, join(ROOT, "build"));
+	using laboratory = await Laboratory.open(file, join(ROOT, "build"));
 	const stop = () => {
-		laboratory.close();
+		laboratory[Symbol.dispose]();
 		process.exit(130);
 	};
 	for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, stop);
-	try {
-		const timings = times
-			? await timeAll(laboratory, join(ROOT, "scripts/bench/timer.c"), rounds, showRound(rounds))
-			: [];
-		return {
-			bytes: {
-				ours: statSync(file).size,
-				go: statSync(join(laboratory.programs, "Go/host-local")).size,
-				true: statSync("/bin/true").size,
-			},
-			peers: pluginsVersion,
-			processor: `${cpus()[0]?.model ?? "unknown"}, ${cpus().length} processors`,
-			rounds: times ? rounds : 0,
-			timings,
-			goals: times ? goalsOf(timings) : [],
-			counts: counts ? countAll(laboratory, (what) => say(`counting ${what}`)) : [],
-		};
-	} finally {
-		laboratory.close();
-	}
+	const timings = times
+		? await timeAll(laboratory, join(ROOT, "scripts/bench/timer.c"), rounds, showRound(rounds))
+		: [];
+	return {
+		bytes: {
+			ours: statSync(file).size,
+			go: statSync(join(laboratory.programs, "Go/host-local")).size,
+			true: statSync("/bin/true").size,
+		},
+		peers: pluginsVersion,
+		processor: `${cpus()[0]?.model ?? "unknown"}, ${cpus().length} processors`,
+		rounds: times ? rounds : 0,
+		timings,
+		goals: times ? goalsOf(timings) : [],
+		counts: counts ? countAll(laboratory, (what) => say(`counting ${what}`)) : [],
+	};
 }
 
 /** Ten lines in all. */

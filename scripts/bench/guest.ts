@@ -9,7 +9,7 @@
  *
  * Needs gcc. Exit status 0 also when the goal is not met: the guest is emulated, and times are noise, in part.
  */
-import { copyFileSync, linkSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { copyFileSync, linkSync, mkdirSync, mkdtempDisposableSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { Guest } from "../../test/lab/guest.ts";
@@ -217,24 +217,21 @@ function verdict(all: readonly Contestant[], samples: readonly Run[][], workload
 
 async function measure(rounds: number, other: string | undefined): Promise<string> {
 	mkdirSync(join(ROOT, "build"), { recursive: true });
-	const folder = mkdtempSync(join(ROOT, "build/bench-guest-"));
-	try {
-		const builds = [{ maker: "ours", executable: freshExecutable(say) }];
-		if (other !== undefined) builds.push({ maker: "other", executable: resolve(other) });
-		const folders = builds.map(({ maker, executable }) => ({ maker, at: install(executable, join(folder, maker)) }));
-		const [timer, floorProgram] = [compile("timer.c", folder), compile("floor.c", folder)];
-		await using guest = await Guest.boot({ pfs: 1, log: say });
-		const card = await furnish(guest);
-		const all = [...folders.flatMap(({ maker, at }) => ours(maker, at, card)), ...floor(floorProgram, card)];
-		say("counting");
-		const counts = await countAll(guest, all);
-		say(`timing ${rounds} rounds`);
-		const samples = await timeAll(guest, timer, all, rounds);
-		const verdicts = (["sriov", "rdma"] as const).map((workload) => verdict(all, samples, workload));
-		return `medians of ${rounds} rounds in the test guest\n\n${table(all, samples, counts)}\n\n${verdicts.join("\n")}`;
-	} finally {
-		rmSync(folder, { recursive: true, force: true });
-	}
+	using made = mkdtempDisposableSync(join(ROOT, "build/bench-guest-"));
+	const folder = made.path;
+	const builds = [{ maker: "ours", executable: freshExecutable(say) }];
+	if (other !== undefined) builds.push({ maker: "other", executable: resolve(other) });
+	const folders = builds.map(({ maker, executable }) => ({ maker, at: install(executable, join(folder, maker)) }));
+	const [timer, floorProgram] = [compile("timer.c", folder), compile("floor.c", folder)];
+	await using guest = await Guest.boot({ pfs: 1, log: say });
+	const card = await furnish(guest);
+	const all = [...folders.flatMap(({ maker, at }) => ours(maker, at, card)), ...floor(floorProgram, card)];
+	say("counting");
+	const counts = await countAll(guest, all);
+	say(`timing ${rounds} rounds`);
+	const samples = await timeAll(guest, timer, all, rounds);
+	const verdicts = (["sriov", "rdma"] as const).map((workload) => verdict(all, samples, workload));
+	return `medians of ${rounds} rounds in the test guest\n\n${table(all, samples, counts)}\n\n${verdicts.join("\n")}`;
 }
 
 try {

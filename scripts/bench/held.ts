@@ -119,22 +119,18 @@ function chart(rows: readonly Row[]): string {
 }
 
 const { values } = parseArgs({ options: { executable: { type: "string" } } });
-const laboratory = await Laboratory.open(values.executable ?? join(ROOT, "dist/bin/berth"), join(ROOT, "build"));
-try {
-	const timer = join(laboratory.programs, "timer");
-	const source = join(import.meta.dirname, "timer.c");
-	run("gcc", ["-O2", "-Wall", "-Wextra", "-static", "-o", timer, source], { cwd: laboratory.programs });
-	const rows: Row[] = [];
-	for (const held of HELD) {
-		console.error(`bench: ${held} held`);
-		rows.push(...(await measure(laboratory, timer, held)));
-	}
-	const results = `${table(rows)}\n\n${verdicts(rows).join("; ")}.`;
-	console.log(results);
-	writeFileSync(join(ROOT, "docs/bench/held.svg"), chart(rows));
-	const page = join(ROOT, "docs/host-local.md");
-	const text = readFileSync(page, "utf8");
-	writeFileSync(page, text.replace(/(<!-- held -->\n)[\s\S]*?(<!-- \/held -->)/, `$1${results}\n$2`));
-} finally {
-	laboratory.close();
+using laboratory = await Laboratory.open(values.executable ?? join(ROOT, "dist/bin/berth"), join(ROOT, "build"));
+const timer = join(laboratory.programs, "timer");
+const source = join(import.meta.dirname, "timer.c");
+run("gcc", ["-O2", "-Wall", "-Wextra", "-static", "-o", timer, source], { cwd: laboratory.programs });
+const rows: Row[] = [];
+for (const held of HELD) {
+	console.error(`bench: ${held} held`);
+	rows.push(...(await measure(laboratory, timer, held)));
 }
+const results = `${table(rows)}\n\n${verdicts(rows).join("; ")}.`;
+console.log(results);
+writeFileSync(join(ROOT, "docs/bench/held.svg"), chart(rows));
+const page = join(ROOT, "docs/host-local.md");
+const text = readFileSync(page, "utf8");
+writeFileSync(page, text.replace(/(<!-- held -->\n)[\s\S]*?(<!-- \/held -->)/, `$1${results}\n$2`));

@@ -40,7 +40,7 @@ const ENVIRONMENT = {
 		"IgnoreUnknown=true;K8S_POD_NAMESPACE=default;K8S_POD_NAME=web-0;K8S_POD_UID=7f9c24e5-8f0b-4c6e-9f43-5a2d1c3b4e5f",
 };
 
-export class Laboratory {
+export class Laboratory implements Disposable {
 	/** Folder with `ours/<plugin>` and `Go/<plugin>`. */
 	readonly programs: string;
 	/** Folder on tmpfs, where there is one: a path of the same length in every run. */
@@ -62,7 +62,7 @@ export class Laboratory {
 		try {
 			await laboratory.#furnish(executable);
 		} catch (error) {
-			laboratory.close();
+			laboratory[Symbol.dispose]();
 			throw error;
 		}
 		return laboratory;
@@ -80,7 +80,7 @@ export class Laboratory {
 		symlinkSync(`/proc/${this.#holder.pid}/ns/net`, join(this.state, "netns"));
 	}
 
-	close(): void {
+	[Symbol.dispose](): void {
 		this.#holder?.kill();
 		for (const folder of [this.programs, this.state]) rmSync(folder, { recursive: true, force: true });
 	}

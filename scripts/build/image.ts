@@ -6,7 +6,7 @@
  * the rest, so that a call touches few pages.
  */
 import { spawnSync } from "node:child_process";
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdtempDisposableSync, readFileSync, writeFileSync } from "node:fs";
 import { hostname, tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 
@@ -86,41 +86,38 @@ export function addImage(
 	samples: readonly Sample[],
 	emulator: readonly string[],
 ): void {
-	const folder = mkdtempSync(join(tmpdir(), "berth-image-"));
-	try {
-		const [program = executable, ...first] = [...emulator, executable];
-		const run = (args: readonly string[], { environment, stdin, status }: Omit<Sample, "args" | "rank">) => {
-			const ended = spawnSync(program, [...first, ...args], {
-				cwd: folder,
-				env: environment,
-				input: stdin,
-				encoding: "utf8",
-			});
-			if (ended.error) throw ended.error;
-			if (ended.status === status) return;
-			throw new Error(
-				`${executable} ${args[0]}: ${ended.signal ?? `exit status ${ended.status}`}: ${ended.stdout}${ended.stderr}`,
-			);
-		};
-		const trace = join(folder, "trace");
-		const blocks: Block[] = [];
-		const nothing: Sample = { args: [], environment: {}, stdin: "", status: 0, rank: COLD };
-		for (const sample of [nothing, ...samples]) {
-			run(["--image-trace", trace, ...sample.args], sample);
-			readTrace(readFileSync(trace), sample.rank, blocks);
-		}
-		const plan = join(folder, "plan");
-		writeFileSync(plan, makePlan(blocks));
-		const image = join(folder, "image");
-		run(["--image", plan, image], { environment: {}, stdin: "", status: 0 });
-		const content = readFileSync(image);
-		const linked = readFileSync(executable);
-		requireAnonymous(content, linked);
-		writeFileSync(path, embed(linked, content));
-		chmodSync(path, 0o755);
-	} finally {
-		rmSync(folder, { recursive: true });
+	using made = mkdtempDisposableSync(join(tmpdir(), "berth-image-"));
+	const folder = made.path;
+	const [program = executable, ...first] = [...emulator, executable];
+	const run = (args: readonly string[], { environment, stdin, status }: Omit<Sample, "args" | "rank">) => {
+		const ended = spawnSync(program, [...first, ...args], {
+			cwd: folder,
+			env: environment,
+			input: stdin,
+			encoding: "utf8",
+		});
+		if (ended.error) throw ended.error;
+		if (ended.status === status) return;
+		throw new Error(
+			`${executable} ${args[0]}: ${ended.signal ?? `exit status ${ended.status}`}: ${ended.stdout}${ended.stderr}`,
+		);
+	};
+	const trace = join(folder, "trace");
+	const blocks: Block[] = [];
+	const nothing: Sample = { args: [], environment: {}, stdin: "", status: 0, rank: COLD };
+	for (const sample of [nothing, ...samples]) {
+		run(["--image-trace", trace, ...sample.args], sample);
+		readTrace(readFileSync(trace), sample.rank, blocks);
 	}
+	const plan = join(folder, "plan");
+	writeFileSync(plan, makePlan(blocks));
+	const image = join(folder, "image");
+	run(["--image", plan, image], { environment: {}, stdin: "", status: 0 });
+	const content = readFileSync(image);
+	const linked = readFileSync(executable);
+	requireAnonymous(content, linked);
+	writeFileSync(path, embed(linked, content));
+	chmodSync(path, 0o755);
 }
 
 function readTrace(trace: Buffer, rank: number, blocks: Block[]): void {

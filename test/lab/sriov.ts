@@ -2,8 +2,10 @@
  * SR-IOV on a machine, as its administrator sees it: through `ip`, `rdma` and sysfs. An independent witness of what the
  * plugins do: none of their code is used here.
  */
-import { setTimeout as delay } from "node:timers/promises";
 import type { Machine } from "./machine.ts";
+import { until } from "./until.ts";
+
+export { until };
 
 export interface Vf {
 	/** The PF's netdev. */
@@ -17,25 +19,6 @@ export interface Vf {
 	readonly rdma: string | undefined;
 	/** Kernel driver: "igbvf", "vfio-pci"; undefined if none is bound. */
 	readonly driver: string | undefined;
-}
-
-/** Waits for `condition` to give something else than undefined or false. */
-export async function until<T>(
-	what: string,
-	condition: () => Promise<T | undefined | false>,
-	deadlineMs = 60_000,
-): Promise<T> {
-	const deadline = Date.now() + deadlineMs;
-	for (;;) {
-		const answer = await condition();
-		if (answer !== undefined && answer !== false) {
-			return answer;
-		}
-		if (Date.now() > deadline) {
-			throw new Error(`waited ${deadlineMs / 1000} s in vain for ${what}`);
-		}
-		await delay(50);
-	}
 }
 
 /** The VFs of a PF, by index. By one shell without any program: they are slow to start in the guest. */

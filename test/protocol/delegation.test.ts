@@ -20,6 +20,7 @@ import {
 import { join } from "node:path";
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { fixtureExecutable } from "../lab/fixture-executable.ts";
+import { until } from "../lab/until.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const VERSIONS = ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"];
@@ -306,17 +307,8 @@ describe("another delegate", () => {
 	});
 });
 
-/** Polls for a condition; fails when it does not come about. */
-async function until(what: string, condition: () => boolean): Promise<void> {
-	const deadline = Date.now() + 10_000;
-	while (!condition()) {
-		if (Date.now() > deadline) throw new Error(`waited in vain: ${what}`);
-		await new Promise((resolve) => setTimeout(resolve, 5));
-	}
-}
-
 /** Resolves when the process waits for a time to pass. */
-const sleeping = (pid: number): Promise<void> =>
+const sleeping = (pid: number): Promise<unknown> =>
 	until(`process ${pid} sleeps`, () => readFileSync(`/proc/${pid}/wchan`, "utf8").includes("nanosleep"));
 
 const readTextOrNothing = (path: string): string => (existsSync(path) ? readFileSync(path, "utf8") : "");

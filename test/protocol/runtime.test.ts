@@ -20,6 +20,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { bundle } from "../../scripts/build/bundle.ts";
 import { compileHost, hostTarget } from "../../scripts/build/host.ts";
 import { start } from "../lab/executables.ts";
+import { until } from "../lab/until.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 
@@ -74,15 +75,6 @@ const O_RDWR_CREAT = 0o102;
 const LOCK_SH = 1;
 const LOCK_EX = 2;
 const LOCK_UN = 8;
-
-/** Polls for a condition; fails when it does not come about. */
-async function until(what: string, condition: () => boolean): Promise<void> {
-	const end = Date.now() + 30_000;
-	while (!condition()) {
-		if (Date.now() > end) throw new Error(`waited in vain: ${what}`);
-		await new Promise((resolve) => setImmediate(resolve));
-	}
-}
 
 describe("the executable", () => {
 	test("without a known name it says which there are, and exits 2", () => {

@@ -24,6 +24,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { binaries } from "../lab/executables.ts";
 import { compileC } from "../lab/fixture-executable.ts";
+import { until } from "../lab/until.ts";
 
 const PATH = "/usr/sbin:/usr/bin:/sbin:/bin";
 const ENV = {
@@ -62,14 +63,6 @@ function shell(line: string, input = config(), env: Record<string, string> = {})
 		encoding: "utf8",
 		timeout: 50_000,
 	});
-}
-
-async function until(what: string, condition: () => boolean): Promise<void> {
-	const end = Date.now() + 30_000;
-	while (!condition()) {
-		if (Date.now() > end) throw new Error(`waited in vain: ${what}`);
-		await new Promise((resolve) => setImmediate(resolve));
-	}
 }
 
 /** proc(5): S where a process waits for something, Z where it has ended. */
