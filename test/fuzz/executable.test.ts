@@ -5,7 +5,7 @@
  * The seed is fixed; BERTH_SEED and BERTH_FUZZ_CALLS (number of calls) give others. Five of six configurations are damaged.
  */
 import { spawn } from "node:child_process";
-import { copyFileSync, linkSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { copyFileSync, linkSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, it } from "vitest";
@@ -21,7 +21,7 @@ const CALLS = Number(process.env.BERTH_FUZZ_CALLS ?? 20_000);
 const AHEAD = 64;
 
 const ROOT = join(import.meta.dirname, "../..");
-const PLUGINS = ["sriov", "rdma", "host-local", "static"] as const;
+const PLUGINS = readdirSync(binaries).filter((name) => name !== "berth");
 const VERBS = ["ADD", "ADD", "ADD", "ADD", "DEL", "DEL", "DEL", "CHECK", "CHECK", "GC", "STATUS"];
 
 const schemaOf = (name: string): JsonSchema =>
@@ -82,8 +82,6 @@ const BASE = {
 const PLAIN: Record<string, object> = {
 	sriov: { mac: "02:00:00:00:00:01", mtu: 1500, logLevel: "debug", spoofchk: "" },
 	rdma: { rdmaDeviceName: "r_{ifname}", rdmaQoS: { tos: 1, tc: 2 }, sharedMode: "skip" },
-	"host-local": {},
-	static: {},
 };
 
 interface Call {
@@ -172,14 +170,11 @@ it(
 	`${CALLS} calls: exit status 0 or 1, one document or none, no bug`,
 	async () => {
 		const folder = mkdtempSync(join(tmpdir(), "berth-fuzz-"));
-		for (const name of ["links", "copies"]) {
-			mkdirSync(join(folder, name));
-			copyFileSync(join(binaries, "berth"), join(folder, name, "sriov"));
-		}
-		for (const name of ["rdma", "host-local", "static", "cnv-host-local"])
-			linkSync(join(folder, "links/sriov"), join(folder, "links", name));
-		for (const name of ["rdma", "host-local", "static", "cnv-host-local"])
-			copyFileSync(join(binaries, "berth"), join(folder, "copies", name));
+		for (const name of ["links", "copies"]) mkdirSync(join(folder, name));
+		const [first = "", ...others] = [...PLUGINS, "cnv-host-local"];
+		copyFileSync(join(binaries, "berth"), join(folder, "links", first));
+		for (const name of others) linkSync(join(folder, "links", first), join(folder, "links", name));
+		for (const name of [first, ...others]) copyFileSync(join(binaries, "berth"), join(folder, "copies", name));
 		const driver = spawn(
 			"unshare",
 			["-m", "-n", "sh", "-ec", NODE, "sh", folder, compileC("test/fixtures/fuzz/driver.c")],
