@@ -11,6 +11,7 @@ import { type Answer, call, ours } from "./ipam.ts";
 import { ip, ipJson, NetnsLab, netnsPath } from "./netns-lab.ts";
 
 const DEADLINE_MS = 40_000;
+const RANGE = "--dhcp-range=10.7.0.50,10.7.0.250,255.255.255.0,120";
 
 /** Asks again and again until `look` finds something (neither undefined nor false). Throws after 40 s, with what `explain` says. */
 export async function eventually<T>(
@@ -97,6 +98,7 @@ export class DhcpLab {
 
 	/** dnsmasq that gives 10.7.0.50 to 10.7.0.250 for two minutes, its least; `more` are further options, such as short T1 and T2. */
 	async dnsmasq(...more: string[]): Promise<Background> {
+		const range = more.some((option) => option.startsWith("--dhcp-range=")) ? [] : [RANGE];
 		const server = this.inLan([
 			"dnsmasq",
 			"--keep-in-foreground",
@@ -109,7 +111,7 @@ export class DhcpLab {
 			"--no-ping",
 			"--user=root",
 			"--dhcp-authoritative",
-			"--dhcp-range=10.7.0.50,10.7.0.250,255.255.255.0,120",
+			...range,
 			`--dhcp-leasefile=${this.leaseFile}`,
 			...more,
 		]);
@@ -140,6 +142,12 @@ export class DhcpLab {
 		ip(this.lan, `link set ${port} master br0 up`);
 		if (mac !== undefined) ip(name, `link set eth0 address ${mac}`);
 		return name;
+	}
+
+	/** The pod's namespace goes. */
+	end(pod: string): void {
+		execFileSync("ip", ["netns", "del", pod]);
+		this.netns.forget(pod);
 	}
 
 	config(ipam: object = {}): Record<string, unknown> {

@@ -17,6 +17,11 @@ export class NetnsLab {
 		return name;
 	}
 
+	/** Somebody else has ended it. */
+	forget(name: string): void {
+		this.#names.splice(this.#names.indexOf(name), 1);
+	}
+
 	[Symbol.dispose](): void {
 		for (const name of this.#names) execFileSync("ip", ["netns", "del", name]);
 	}
