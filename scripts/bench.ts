@@ -9,7 +9,8 @@
  * --json        one JSON document on stdout instead of tables
  * --update      makes the counts the new baseline, and puts the tables into docs/bench.md and README.md
  *
- * Needs gcc, Go (for the peers) and root or user namespaces. Exit status 0 also when a goal is not met: times are noise, in part.
+ * Needs gcc, Go (for the peers) and root or user namespaces. Exit status 0 also when a goal is not met: times are
+ * noise, in part.
  */
 import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";

@@ -5,8 +5,8 @@
  *
  * --fast      leaves out the type check
  * --bytecode  leaves out the heap image, into dist/bytecode: what a build for a machine that cannot be run here gives
- * --target    builds for another machine (aarch64-unknown-linux-gnu) into dist/TRIPLE/bin; with QEMU's user mode (Debian: qemu-user-static)
- *             its heap image is made here
+ * --target    builds for another machine (aarch64-unknown-linux-gnu) into dist/TRIPLE/bin; with QEMU's user mode
+ *             (Debian: qemu-user-static) its heap image is made here
  */
 import { mkdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";

@@ -1,6 +1,6 @@
 /**
- * The floor plan: which folder may import which. `node scripts/rooms.ts` fails with a list of imports that it does not allow, and of cycles
- * between folders and between files. docs/architecture.md shows it.
+ * The floor plan: which folder may import which. `node scripts/rooms.ts` fails with a list of imports that it does not
+ * allow, and of cycles between folders and between files. docs/architecture.md shows it.
  *
  * Imports of types count: a type says who knows whom.
  */
@@ -150,7 +150,10 @@ export function findImports(root: string): Import[] {
 	return found;
 }
 
-/** As the formatter writes imports: `import ... from "x"`, `} from "x"`, `export ... from "x"`, `import "x"`; or awaited. */
+/**
+ * As the formatter writes imports: `import ... from "x"`, `} from "x"`, `export ... from "x"`, `import "x"`; or
+ * awaited.
+ */
 function specifiers(source: string): string[] {
 	const patterns = [
 		/^(?:import|export|\}) ?[^"'`\n]*?from "([^"\n]+)"/gm,

@@ -1,5 +1,6 @@
 /**
- * Counts, which noise does not touch: instructions (valgrind's callgrind), system calls, threads and processes (strace).
+ * Counts, which noise does not touch: instructions (valgrind's callgrind), system calls, threads and processes
+ * (strace).
  */
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
@@ -27,7 +28,10 @@ export interface Count {
 /** A call to be counted. */
 interface Step {
 	readonly verb: string;
-	/** Exit status that the call has when it is the one that we mean; undefined where that depends on the machine's cards. */
+	/**
+	 * Exit status that the call has when it is the one that we mean; undefined where that depends on the machine's
+	 * cards.
+	 */
 	readonly status: number | undefined;
 	call(previous: string): Call;
 }
@@ -132,7 +136,9 @@ const countInstructions: Measure<number> = (laboratory, call, status) => {
 	return { value: parseCollected(readFileSync(file, "utf8")), stdout };
 };
 
-/** The output of `strace -f`. A call that is interrupted by another thread's has two lines, one of them "<... resumed>". */
+/**
+ * The output of `strace -f`. A call that is interrupted by another thread's has two lines, one of them "<... resumed>".
+ */
 export function parseTrace(text: string): Trace {
 	const systemCalls: Record<string, number> = {};
 	let total = 0;

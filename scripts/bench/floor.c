@@ -1,26 +1,29 @@
 /*
- * The floor under the times of sriov and rdma: puts a VF or an RDMA device into a pod and takes it back with nothing but the
- * messages that the kernel needs for it.
+ * The floor under the times of sriov and rdma: puts a VF or an RDMA device into a pod and takes it back with nothing
+ * but the messages that the kernel needs for it.
  *
  *   floor sriov-add NETNS PF VF LINK NAME MTU VLAN TRUST ADDRESS PREFIX BROADCAST GATEWAY
  *   floor sriov-del NETNS PF VF LINK NAME MTU VLAN TRUST
  *   floor rdma-add NETNS DEVICE
  *   floor rdma-del NETNS DEVICE
  *
- * PF, LINK and DEVICE are indexes: of the PF's link, of the VF's (the same on the host and in the pod) and of the RDMA device.
+ * PF, LINK and DEVICE are indexes: of the PF's link, of the VF's (the same on the host and in the pod) and of the RDMA
+ * device.
  *
  * In it, because the configuration asks for it:
- *   sriov-add   VLAN and trust of the VF through its PF; move, name, MTU and up in one message; the address; the default route over
- *               GATEWAY; the wait for a carrier, on the plugin's condition (IFF_UP and IFF_RUNNING, at most a second)
+ *   sriov-add   VLAN and trust of the VF through its PF; move, name, MTU and up in one message; the address; the
+ *               default route over GATEWAY; the wait for a carrier, on the plugin's condition (IFF_UP and
+ *               IFF_RUNNING, at most a second)
  *   sriov-del   VLAN and trust through the PF; move, old name and old MTU in one message
  *   rdma-*      the move
  *
- * Not in it, because it could be done without: finding the device (all comes as arguments), who has it (locks, markers and
- * records with their fsync), what it was and has become (reading settings and links), the choice of the address (IPAM), the plugin's sysctls and
- * announcements, a result. What is left is the time of a process, of the kernel and of the card.
+ * Not in it, because it could be done without: finding the device (all comes as arguments), who has it (locks, markers
+ * and records with their fsync), what it was and has become (reading settings and links), the choice of the address
+ * (IPAM), the plugin's sysctls and announcements, a result. What is left is the time of a process, of the kernel and of
+ * the card.
  *
- * Messages to one socket go out in one send(2) where no answer is needed in between, and only the last is acknowledged, since a refusal is
- * answered in any case. Any refusal is the end, with status 1.
+ * Messages to one socket go out in one send(2) where no answer is needed in between, and only the last is acknowledged,
+ * since a refusal is answered in any case. Any refusal is the end, with status 1.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>

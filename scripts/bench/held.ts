@@ -1,9 +1,11 @@
 /**
- * What ADD and DEL of host-local cost while many addresses are held: ours and Go's in turn, on stores of the same content, on tmpfs.
+ * What ADD and DEL of host-local cost while many addresses are held: ours and Go's in turn, on stores of the same
+ * content, on tmpfs.
  *
  *   npm run bench:held [-- --executable PATH]
  *
- * Writes docs/bench/held.svg, and the table of the run into docs/host-local.md. Numbers of rounds are small where Go takes seconds.
+ * Writes docs/bench/held.svg, and the table of the run into docs/host-local.md. Numbers of rounds are small where Go
+ * takes seconds.
  */
 import { spawn } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";

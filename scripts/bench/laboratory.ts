@@ -1,5 +1,6 @@
 /**
- * What is measured and where: the executables side by side, a network namespace, state on tmpfs, and the calls of the verbs.
+ * What is measured and where: the executables side by side, a network namespace, state on tmpfs, and the calls of the
+ * verbs.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import {
@@ -19,7 +20,9 @@ import { type Peer, peer } from "../../test/lab/peers.ts";
 
 /** One run of a program. */
 export interface Call {
-	/** Relative to the laboratory's `programs`, so that a count does not depend on where the checkout lies; or absolute. */
+	/**
+	 * Relative to the laboratory's `programs`, so that a count does not depend on where the checkout lies; or absolute.
+	 */
 	readonly program: string;
 	readonly arguments?: readonly string[];
 	readonly environment: Readonly<Record<string, string>>;
@@ -52,7 +55,9 @@ export class Laboratory implements Disposable {
 		this.state = state;
 	}
 
-	/** Copies of `executable` and of the peers, so that a build meanwhile changes nothing. `build`: the folder for it. */
+	/**
+	 * Copies of `executable` and of the peers, so that a build meanwhile changes nothing. `build`: the folder for it.
+	 */
 	static async open(executable: string, build: string): Promise<Laboratory> {
 		mkdirSync(build, { recursive: true });
 		const laboratory = new Laboratory(
@@ -121,7 +126,8 @@ export class Laboratory implements Disposable {
 				const ranges = [[{ subnet: "10.1.2.0/24" }]];
 				return { ipam: { type: "host-local", ranges, routes, dataDir: this.#store(maker) } };
 			}
-			// No machine has a bus of this number and this function on it: the call fails where the device is looked up.
+			// No machine has a bus of this number and this function on it: the call fails where the device is looked
+			// up.
 			default:
 				return {
 					deviceID: "0000:ff:1f.7",
@@ -146,7 +152,9 @@ function isWritable(path: string): boolean {
 	}
 }
 
-/** A process in a network namespace of its own. It ends with us, also when we are killed: its stdin is a pipe of ours. */
+/**
+ * A process in a network namespace of its own. It ends with us, also when we are killed: its stdin is a pipe of ours.
+ */
 async function holdNetns(): Promise<ChildProcess> {
 	const asUser = process.getuid?.() === 0 ? [] : ["--user", "--map-root-user"];
 	// It answers when it is in the new namespace.

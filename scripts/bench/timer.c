@@ -12,13 +12,14 @@
  *   end
  *
  * For each run one line on stdout: "INDEX WALL CPU MEMORY", the place in the plan, nanoseconds from before the start to
- * the end, microseconds of CPU time (user and system), and peak resident memory in KiB. A run that fails ends everything.
+ * the end, microseconds of CPU time (user and system), and peak resident memory in KiB. A run that fails ends
+ * everything.
  *
  * Why a program of its own: Node forks with all of its page tables, and hears of the end through its event loop. The
- * memory of whoever starts a program counts as the child's peak until exec (setmax_mm_hiwater_rss() in exec_mmap()), so this
- * one is static and small. CPU time is that of wait4(2): children that were waited for are in it, and the kernel scales the
- * sum of user and system to the scheduler's exact run time (cputime_adjust() in kernel/sched/cputime.c), whatever the tick; only how
- * it divides into the two is a guess, hence one number.
+ * memory of whoever starts a program counts as the child's peak until exec (setmax_mm_hiwater_rss() in exec_mmap()), so
+ * this one is static and small. CPU time is that of wait4(2): children that were waited for are in it, and the kernel
+ * scales the sum of user and system to the scheduler's exact run time (cputime_adjust() in kernel/sched/cputime.c),
+ * whatever the tick; only how it divides into the two is a guess, hence one number.
  */
 #define _GNU_SOURCE
 #include <errno.h>

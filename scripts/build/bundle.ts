@@ -1,6 +1,6 @@
 /**
- * TypeScript to the one module that the executable embeds, berth.js. It imports nothing but the host's native module, and exports
- * `main`, which the host calls.
+ * TypeScript to the one module that the executable embeds, berth.js. It imports nothing but the host's native module,
+ * and exports `main`, which the host calls.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -9,8 +9,8 @@ import { join } from "node:path";
 import { addImage, type Sample } from "./image.ts";
 
 /**
- * Runs a program to its end; throws a sentence when it cannot be run or fails, in which `what` stands for the command. Returns
- * stdout when `capture` is set.
+ * Runs a program to its end; throws a sentence when it cannot be run or fails, in which `what` stands for the command.
+ * Returns stdout when `capture` is set.
  */
 export function run(
 	program: string,
@@ -34,9 +34,10 @@ export function run(
 }
 
 /**
- * What is built for the machine that builds, such as x86_64-unknown-linux-musl; x86_64-unknown-linux-gnu where musl-gcc (Debian:
- * musl-tools) or Rust's standard library for musl (`rustup target add`) is missing. Both are linked statically and do the same, but in a virtual
- * machine glibc's start-up code alone takes 0.2 ms: each of its 43 CPUID instructions is a trip to the hypervisor.
+ * What is built for the machine that builds, such as x86_64-unknown-linux-musl; x86_64-unknown-linux-gnu where musl-gcc
+ * (Debian: musl-tools) or Rust's standard library for musl (`rustup target add`) is missing. Both are linked statically
+ * and do the same, but in a virtual machine glibc's start-up code alone takes 0.2 ms: each of its 43 CPUID instructions
+ * is a trip to the hypervisor.
  */
 export function hostTarget(root: string): string {
 	const host = /^host: (.+)$/m.exec(run("rustc", ["-vV"], { cwd: root, capture: true }))?.[1];
@@ -62,8 +63,8 @@ interface HostOptions {
 }
 
 /**
- * Compiles the host around the module in the folder `modules`, puts the image into it, and the executable at `path`. Returns whether it has
- * an image: one for another machine, which nothing here can run, has none.
+ * Compiles the host around the module in the folder `modules`, puts the image into it, and the executable at `path`.
+ * Returns whether it has an image: one for another machine, which nothing here can run, has none.
  */
 export function compileHost(
 	root: string,
@@ -76,8 +77,9 @@ export function compileHost(
 	mkdirSync(folder, { recursive: true });
 	const cargo = ["build", "--release", "--locked", "--quiet", "--target", target, ...withoutPaths(target)];
 	if (features.length > 0) cargo.push("--features", features.join(","));
-	// cargo has one place for the result of every build (of other checkouts, or of the tests): it is ours until it is copied. It
-	// goes by the times of files, so a checkout whose files are older than another's build would get that one's executable.
+	// cargo has one place for the result of every build (of other checkouts, or of the tests): it is ours until it is
+	// copied. It goes by the times of files, so a checkout whose files are older than another's build would get that
+	// one's executable.
 	const script = `built=$1 path=$2 stamp=$3 sources=$4; shift 4
 [ "$(cat "$stamp" 2>/dev/null)" = "$sources" ] || { rm -f "$stamp" && touch build.rs src/*.rs arena/src/*.rs || exit; }
 cargo "$@" && cp "$built" "$path" && echo "$sources" >"$stamp"`;
@@ -104,7 +106,10 @@ cargo "$@" && cp "$built" "$path" && echo "$sources" >"$stamp"`;
 	return true;
 }
 
-/** Panics name files: those of the registry without this machine's folder, so that every build gives the same bytes. Ours are relative. */
+/**
+ * Panics name files: those of the registry without this machine's folder, so that every build gives the same bytes.
+ * Ours are relative.
+ */
 function withoutPaths(target: string): string[] {
 	const home = process.env.CARGO_HOME || join(homedir(), ".cargo");
 	const flags = [`--remap-path-prefix=${home}=/cargo`];
@@ -112,7 +117,10 @@ function withoutPaths(target: string): string[] {
 	return ["--config", `target.${target}.rustflags=${JSON.stringify(flags)}`];
 }
 
-/** What runs an executable for `target` here: nothing where it is our own machine, QEMU's user mode for another. Undefined: nothing can. */
+/**
+ * What runs an executable for `target` here: nothing where it is our own machine, QEMU's user mode for another.
+ * Undefined: nothing can.
+ */
 function emulatorOf(target: string): string[] | undefined {
 	const [machine = ""] = target.split("-");
 	if (machine === ownMachine()) return [];
@@ -132,7 +140,10 @@ export function hostFingerprint(root: string): string {
 	return hash.digest("hex");
 }
 
-/** For musl: its compiler under its Debian name. For another machine: the cross linker, likewise. Unless the caller chose one. */
+/**
+ * For musl: its compiler under its Debian name. For another machine: the cross linker, likewise. Unless the caller
+ * chose one.
+ */
 export function compilers(target: string): NodeJS.ProcessEnv {
 	const [machine] = target.split("-");
 	const isOwn = machine === ownMachine();
@@ -147,7 +158,9 @@ export function compilers(target: string): NodeJS.ProcessEnv {
 	return chosen;
 }
 
-/** Gives the executable `made` in `folder` the name berth and a hard link for each applet; removes what else is there. */
+/**
+ * Gives the executable `made` in `folder` the name berth and a hard link for each applet; removes what else is there.
+ */
 export function install(made: string, folder: string, applets: readonly string[]): void {
 	const names = ["berth", ...applets];
 	for (const name of names) {

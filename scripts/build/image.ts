@@ -1,9 +1,10 @@
 /**
- * Puts the heap image into an executable: what its engine is after all modules have been evaluated (runtime/src/image.rs).
+ * Puts the heap image into an executable: what its engine is after all modules have been evaluated
+ * (runtime/src/image.rs).
  *
- * Two runs. The first ones trace: which blocks of the engine are alive, and which of them a few typical calls read or write. The last
- * one makes the image with its blocks in the order of that: what is written lies together at the front, then what is read, then
- * the rest, so that a call touches few pages.
+ * Two runs. The first ones trace: which blocks of the engine are alive, and which of them a few typical calls read or
+ * write. The last one makes the image with its blocks in the order of that: what is written lies together at the front,
+ * then what is read, then the rest, so that a call touches few pages.
  */
 import { spawnSync } from "node:child_process";
 import { chmodSync, mkdtempDisposableSync, readFileSync, writeFileSync } from "node:fs";
@@ -77,8 +78,8 @@ interface Block {
 const COLD = 1000;
 
 /**
- * Makes the image of `executable` and writes it, as an executable with image, to `path`. `emulator` runs it where this machine
- * cannot. Without samples the blocks stay in the order in which they were made.
+ * Makes the image of `executable` and writes it, as an executable with image, to `path`. `emulator` runs it where this
+ * machine cannot. Without samples the blocks stay in the order in which they were made.
  */
 export function addImage(
 	executable: string,
@@ -172,7 +173,10 @@ const PHDR = { type: 0, offset: 8, vaddr: 16, filesz: 32, memsz: 40 };
 const SHDR = { name: 0, addr: 16, offset: 24 };
 const PT_LOAD = 1;
 
-/** The executable with `content` where its section `.sbss.arena` starts. The kernel makes zeros of what its segment has beyond the file. */
+/**
+ * The executable with `content` where its section `.sbss.arena` starts. The kernel makes zeros of what its segment has
+ * beyond the file.
+ */
 function embed(executable: Buffer, content: Buffer): Buffer {
 	const file = Buffer.from(executable);
 	const number = (at: number) => Number(file.readBigUInt64LE(at));

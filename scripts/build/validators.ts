@@ -1,8 +1,8 @@
 /**
  * Validators: the module `validator:<name>` for esbuild and vite, made from the zod schema of that name.
  *
- * zod is the source, not the run-time: the schema becomes a JSON Schema, and what of it can say no to a value becomes a small
- * tree that lib/cni/config.ts walks. That tree is all that the executable gets.
+ * zod is the source, not the run-time: the schema becomes a JSON Schema, and what of it can say no to a value becomes a
+ * small tree that lib/cni/config.ts walks. That tree is all that the executable gets.
  */
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";

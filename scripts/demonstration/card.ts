@@ -1,5 +1,6 @@
 /**
- * The SR-IOV card that the demo uses: the guest's, which is ours to do with as we like, or one of this host, which is not.
+ * The SR-IOV card that the demo uses: the guest's, which is ours to do with as we like, or one of this host, which is
+ * not.
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { basename } from "node:path";

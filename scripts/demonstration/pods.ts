@@ -39,7 +39,9 @@ const leases = `${folder}/leases`;
 
 const netns = (pod: Pod) => `/run/netns/${pod.name}`;
 
-/** What a NetworkAttachmentDefinition has in `spec.config`, after Multus has put the allocated VF's deviceID into it. */
+/**
+ * What a NetworkAttachmentDefinition has in `spec.config`, after Multus has put the allocated VF's deviceID into it.
+ */
 export function configuration(pod: Pod): Record<string, unknown> {
 	return {
 		cniVersion: "1.0.0",

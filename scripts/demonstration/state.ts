@@ -1,5 +1,6 @@
 /**
- * What the kernel shows of a PF's VFs, wherever they are: read with `ip`, `rdma` and sysfs, not with any code of the plugins.
+ * What the kernel shows of a PF's VFs, wherever they are: read with `ip`, `rdma` and sysfs, not with any code of the
+ * plugins.
  */
 import type { Machine } from "../../test/lab/machine.ts";
 import { listVfs, type Vf } from "../../test/lab/sriov.ts";

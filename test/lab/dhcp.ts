@@ -13,7 +13,10 @@ import { ip, ipJson, NetnsLab, netnsPath } from "./netns-lab.ts";
 const DEADLINE_MS = 40_000;
 const RANGE = "--dhcp-range=10.7.0.50,10.7.0.250,255.255.255.0,120";
 
-/** Asks again and again until `look` finds something (neither undefined nor false). Throws after 40 s, with what `explain` says. */
+/**
+ * Asks again and again until `look` finds something (neither undefined nor false). Throws after 40 s, with what
+ * `explain` says.
+ */
 export async function eventually<T>(
 	what: string,
 	look: () => T | undefined | false | Promise<T | undefined | false>,
@@ -96,7 +99,10 @@ export class DhcpLab {
 		return this.start(["ip", "netns", "exec", this.lan, ...command]);
 	}
 
-	/** dnsmasq that gives 10.7.0.50 to 10.7.0.250 for two minutes, its least; `more` are further options, such as short T1 and T2. */
+	/**
+	 * dnsmasq that gives 10.7.0.50 to 10.7.0.250 for two minutes, its least; `more` are further options, such as short
+	 * T1 and T2.
+	 */
 	async dnsmasq(...more: string[]): Promise<Background> {
 		const range = more.some((option) => option.startsWith("--dhcp-range=")) ? [] : [RANGE];
 		const server = this.inLan([
@@ -219,7 +225,10 @@ export class Capture {
 		this.#program = program;
 	}
 
-	/** What has been seen once `count` packets of `type` are there: type and fields. Throws for a packet that tshark calls malformed. */
+	/**
+	 * What has been seen once `count` packets of `type` are there: type and fields. Throws for a packet that tshark
+	 * calls malformed.
+	 */
 	async until(type: string, count = 1): Promise<string[][]> {
 		const seen = (): string[][] =>
 			this.#program.output

@@ -1,9 +1,9 @@
 /**
  * The test guest: a virtual machine with real SR-IOV network cards (QEMU's igb), driven from this side.
  *
- * Its root folder is this host's, read-only, below a tmpfs: programs, the checkout and node_modules are there under the same
- * paths, and all that it writes is lost. It keeps what it has read: what was built after the boot is seen after `refresh`.
- * Code runs some 20 times slower in it, so tests run here and only the commands run there.
+ * Its root folder is this host's, read-only, below a tmpfs: programs, the checkout and node_modules are there under the
+ * same paths, and all that it writes is lost. It keeps what it has read: what was built after the boot is seen after
+ * `refresh`. Code runs some 20 times slower in it, so tests run here and only the commands run there.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, statSync } from "node:fs";
@@ -47,7 +47,10 @@ export class Guest implements Machine {
 		this.#qemu = qemu;
 	}
 
-	/** Prepares the guest if it is not, boots it and waits for its agent. `shutdown` ends it, and so does the end of this process. */
+	/**
+	 * Prepares the guest if it is not, boots it and waits for its agent. `shutdown` ends it, and so does the end of
+	 * this process.
+	 */
 	static async boot(options: GuestOptions = {}): Promise<Guest> {
 		const image = await prepareGuest(options.log);
 		try {
@@ -216,7 +219,8 @@ async function waitForAgent(folder: string, isDead: () => boolean): Promise<Agen
 		} else if (Date.now() - lastSign > silenceMs) {
 			throw new FailedBoot(`the guest was silent for ${silenceMs / 1000} s`);
 		}
-		// The socket is there before the agent; what was sent to a port without a reader is lost, so look at the console first.
+		// The socket is there before the agent; what was sent to a port without a reader is lost, so look at the
+		// console first.
 		if (existsSync(socket) && size > 0 && readFileSync(console, "latin1").includes("agent: ready")) {
 			try {
 				return await AgentClient.connect(socket, () => describeDeath(folder));

@@ -24,8 +24,8 @@ export interface Call {
 	/** CNI_NETNS; default one that is not there. */
 	readonly netns?: string;
 	/**
-	 * Shell commands that run first, in a private mount namespace that the plugin then shares; "$@" is the plugin's command line
-	 * for scripts that have to go on after it. What they print goes before the answer.
+	 * Shell commands that run first, in a private mount namespace that the plugin then shares; "$@" is the plugin's
+	 * command line for scripts that have to go on after it. What they print goes before the answer.
 	 */
 	readonly script?: string;
 }

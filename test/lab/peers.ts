@@ -1,6 +1,6 @@
 /**
- * The Go plugins that ours must agree with, and `cnitool`, a client of the real libcni: pinned in test/tools/go.mod, built
- * once into the cache, static, so that they run in the guest and in empty folders too.
+ * The Go plugins that ours must agree with, and `cnitool`, a client of the real libcni: pinned in test/tools/go.mod,
+ * built once into the cache, static, so that they run in the guest and in empty folders too.
  */
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";

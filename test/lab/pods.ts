@@ -67,7 +67,10 @@ function parse({ status, signal, stdout, stderr }: RunResult): Answer {
 	return { status, signal, stdout, stderr, json: stdout === "" ? undefined : JSON.parse(stdout) };
 }
 
-/** What the kernel shows of the interfaces of a namespace (undefined: the host's), by name, every setting of every VF included. */
+/**
+ * What the kernel shows of the interfaces of a namespace (undefined: the host's), by name, every setting of every VF
+ * included.
+ */
 // biome-ignore lint/suspicious/noExplicitAny: the output of `ip -j`.
 export async function links(machine: Machine, pod?: string): Promise<any[]> {
 	const where = pod === undefined ? [] : ["-n", pod];
@@ -81,7 +84,9 @@ export async function links(machine: Machine, pod?: string): Promise<any[]> {
 	return all.sort((a: { ifname: string }, b: { ifname: string }) => (a.ifname < b.ifname ? -1 : 1));
 }
 
-/** Files of state that are left below /var/lib/cni, without what stays for good: lock files and Go's round-robin memory. */
+/**
+ * Files of state that are left below /var/lib/cni, without what stays for good: lock files and Go's round-robin memory.
+ */
 export async function stateFiles(machine: Machine): Promise<string[]> {
 	const { stdout } = await machine.run([
 		"sh",

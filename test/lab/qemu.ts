@@ -22,7 +22,9 @@ export interface GuestHardware {
 export interface GuestDrivers {
 	/** vfshim with rdma_rxe: RDMA devices of VFs, all VF settings. Default true. */
 	readonly vfshim?: boolean;
-	/** RDMA devices are seen in every network namespace, as the kernel has it by default. Default false: "exclusive". */
+	/**
+	 * RDMA devices are seen in every network namespace, as the kernel has it by default. Default false: "exclusive".
+	 */
 	readonly rdmaShared?: boolean;
 	/** More kernel modules to load. */
 	readonly modules?: readonly string[];

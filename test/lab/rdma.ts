@@ -1,6 +1,6 @@
 /**
- * RDMA devices on a machine, as its administrator sees them (`rdma`, sysfs), and the plugin as a runtime calls it after sriov.
- * None of the plugins' code is used here.
+ * RDMA devices on a machine, as its administrator sees them (`rdma`, sysfs), and the plugin as a runtime calls it after
+ * sriov. None of the plugins' code is used here.
  */
 import type { Machine } from "./machine.ts";
 import { type Answer, callPlugin, createPod } from "./pods.ts";
@@ -19,7 +19,10 @@ export async function sysfsDevices(machine: Machine, pod?: string): Promise<stri
 	return stdout.split("\n").filter(Boolean);
 }
 
-/** Every RDMA device of the host with its place in sysfs, every device node, and the plugin's state: to be compared before and after. */
+/**
+ * Every RDMA device of the host with its place in sysfs, every device node, and the plugin's state: to be compared
+ * before and after.
+ */
 export async function rdmaState(machine: Machine): Promise<string> {
 	const script = `for device in /sys/class/infiniband/*; do [ -e "$device" ] && echo "\${device##*/} $(readlink "$device") $(cat "$device/node_guid")"; done
 for node in /sys/class/infiniband_verbs/uverbs*; do [ -e "$node" ] && echo "\${node##*/} $(readlink "$node") $(cat "$node/ibdev")"; done

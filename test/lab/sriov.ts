@@ -57,8 +57,8 @@ done`;
 }
 
 /**
- * `echo COUNT > sriov_numvfs`, and the PF up, without which its VFs have no carrier. Waits for the PF's carrier, without
- * which igb refuses rates (EINVAL), and for the VFs' netdevs.
+ * `echo COUNT > sriov_numvfs`, and the PF up, without which its VFs have no carrier. Waits for the PF's carrier,
+ * without which igb refuses rates (EINVAL), and for the VFs' netdevs.
  */
 export async function createVfs(machine: Machine, pf: string, count: number): Promise<Vf[]> {
 	await machine.run(["ip", "link", "set", pf, "up"]);
@@ -77,7 +77,9 @@ export async function removeVfs(machine: Machine, pf: string): Promise<void> {
 	await machine.writeFile(`/sys/class/net/${pf}/device/sriov_numvfs`, "0");
 }
 
-/** Gives each VF an RDMA device, PREFIX followed by the VF's index, as a hardware driver does. Guest only: see vfshim. */
+/**
+ * Gives each VF an RDMA device, PREFIX followed by the VF's index, as a hardware driver does. Guest only: see vfshim.
+ */
 export async function createRdmaDevices(machine: Machine, vfs: readonly Vf[], prefix = "mlx5_"): Promise<void> {
 	const pairs = vfs.flatMap((vf) => [`${prefix}${vf.index}`, vf.netdev!]);
 	const script = 'while [ $# -gt 0 ]; do rdma link add "$1" type rxe netdev "$2" || exit 1; shift 2; done';

@@ -3,7 +3,10 @@ import { setTimeout as delay } from "node:timers/promises";
 /** Less than what a test of test/protocol may take, so that it is this error that is seen. */
 const DEADLINE_MS = 50_000;
 
-/** Asks again and again until `condition` gives something else than undefined or false, which it resolves to. Throws at the deadline. */
+/**
+ * Asks again and again until `condition` gives something else than undefined or false, which it resolves to. Throws at
+ * the deadline.
+ */
 export async function until<T>(
 	what: string,
 	condition: () => T | undefined | false | Promise<T | undefined | false>,
