@@ -58,7 +58,8 @@ export class Netns {
 	static open(path: string, inside: () => void = () => undefined): Netns {
 		let fd: number;
 		try {
-			fd = sys.openat(sys.AT_FDCWD, path, sys.O_RDONLY, 0);
+			// What is no namespace may be a FIFO, which nobody shall wait for.
+			fd = sys.openat(sys.AT_FDCWD, path, sys.O_RDONLY | sys.O_NONBLOCK, 0);
 		} catch (error) {
 			if (!sys.isSystemError(error, "ENOENT", "ENOTDIR")) throw error;
 			throw new NotNetnsError(MISSING, "openat", path, `network namespace "${path}" does not exist`);

@@ -136,9 +136,15 @@ function runOnce(file: string, request: Request, deadlineMs: number): DelegateEn
 	return { stoppedBy, status: end.status ?? 0, stdout: end.stdout };
 }
 
-function changedVariables({ verb, containerId, ifName, netns }: Request): Record<string, string> {
+function changedVariables({ verb, containerId, ifName, netns, args }: Request): Record<string, string> {
 	const own = sys.environment();
-	const wanted = { CNI_COMMAND: verb, CNI_CONTAINERID: containerId, CNI_IFNAME: ifName, CNI_NETNS: netns };
+	const wanted = {
+		CNI_COMMAND: verb,
+		CNI_CONTAINERID: containerId,
+		CNI_IFNAME: ifName,
+		CNI_NETNS: netns,
+		CNI_ARGS: args,
+	};
 	// What is absent stays so.
 	return Object.fromEntries(Object.entries(wanted).filter(([name, value]) => (own[name] ?? "") !== value));
 }

@@ -1,11 +1,30 @@
 /**
  * A folder of records: one file for each attachment, written before the first change to a device and removed after the last.
+ *
+ * A record's name is the one that the Go plugin gives it: the attachment's parts, joined by dashes. Parts may hold dashes, too, so two
+ * attachments can have one name: whoever comes second gets a name with "@" between the parts, which no container's or network's name
+ * has in it. Go never looks at those.
  */
+
 import * as files from "../sys/files.ts";
+import { writeStderr } from "../sys/stderr.ts";
 import * as sys from "../sys/sys.ts";
+
+/** Parts of a name, the interface last. */
+export type RecordParts = readonly string[];
+
+/** A file, and what is in it. */
+export interface RecordFile {
+	readonly name: string;
+	readonly text: string;
+}
+
+/** Whose a file is that has the name of an attachment. "other": of an attachment that has the same name. */
+export type RecordOwner = "own" | "taken" | "other";
 
 export class RecordFolder {
 	readonly path: string;
+	#hasWarned = false;
 
 	constructor(path: string) {
 		this.path = path;
@@ -22,32 +41,95 @@ export class RecordFolder {
 		files.requireWritable(this.path);
 	}
 
-	/** The text of a record, or undefined where there is none. */
-	read(name: string): string | undefined {
-		return files.readTextIfPresent(this.#path(name));
+	/** The record of an attachment, or undefined where there is none. `ownerOf` judges a file by its text. */
+	find(parts: RecordParts, ownerOf: (text: string) => RecordOwner): RecordFile | undefined {
+		for (const name of namesFor(parts)) {
+			const text = this.#read(name);
+			if (text !== undefined && ownerOf(text) !== "other") return { name, text };
+		}
+		return undefined;
 	}
 
-	/** Writes a record whole or not at all, by way of `temporary`, which the caller alone writes. */
-	write(name: string, text: string, temporary: string): void {
-		files.writeAtomic(this.#path(name), text, 0o600, temporary);
+	/**
+	 * Writes a record whole or not at all, by way of `temporary`, which the caller alone writes. Only a file of the record's own is
+	 * replaced; false, and nothing is written, where the attachment has one that is "taken".
+	 */
+	write(parts: RecordParts, text: string, temporary: string, ownerOf: (text: string) => RecordOwner): boolean {
+		for (const name of namesFor(parts)) {
+			if (files.writeNew(this.#path(name), text, 0o600, temporary)) return true;
+			const there = this.#read(name);
+			const owner = there === undefined ? "other" : ownerOf(there);
+			if (owner === "taken") return false;
+			if (owner === "other") continue;
+			files.writeAtomic(this.#path(name), text, 0o600, temporary);
+			return true;
+		}
+		return false;
 	}
 
-	remove(name: string): void {
+	remove({ name }: RecordFile): void {
 		files.removeIfPresent(this.#path(name));
 	}
 
-	/** When a record was written, in ms since 1970; now where it is gone. */
-	writtenMs(name: string): number {
-		return files.statIfPresent(this.#path(name))?.mtimeMs ?? sys.realtimeMs();
+	/** When a file was written, in ms since 1970 by the clock of then; 0 where it is gone. */
+	writtenMs({ name }: RecordFile): number {
+		return files.statIfPresent(this.#path(name))?.mtimeMs ?? 0;
 	}
 
-	/** Names of the records: hidden files and names without a dash are none. */
+	/** Names that records have: hidden files and names without a dash or "@" are none. */
 	names(): string[] {
 		const entries = files.listIfPresent(this.path) ?? [];
-		return entries.filter((name) => name.lastIndexOf("-") > 0 && !name.startsWith("."));
+		return entries.filter((name) => /^[^.].*[-@]/s.test(name));
+	}
+
+	/** Every file that has a record's name. What cannot be read, a folder or whatever somebody put there, is passed over, with one line on stderr in all. */
+	readAll(): RecordFile[] {
+		const found: RecordFile[] = [];
+		const passedOver: string[] = [];
+		for (const name of this.names()) {
+			try {
+				const text = files.readTextIfPresent(this.#path(name));
+				if (text !== undefined) found.push({ name, text });
+			} catch (error) {
+				if (!sys.isSystemError(error)) throw error;
+				passedOver.push(error.message);
+			}
+		}
+		const [first] = passedOver;
+		if (first !== undefined && !this.#hasWarned) {
+			this.#hasWarned = true;
+			writeStderr(`${this.path}: ${passedOver.length} of its entries cannot be read and are passed over: ${first}\n`);
+		}
+		return found;
+	}
+
+	/** What is no file is no record. Throws SystemError for a file that cannot be read: nobody knows what is in it. */
+	#read(name: string): string | undefined {
+		try {
+			return files.readTextIfPresent(this.#path(name));
+		} catch (error) {
+			if (sys.isSystemError(error, "EISDIR", "ENXIO", "ELOOP")) return undefined;
+			throw error;
+		}
 	}
 
 	#path(name: string): string {
 		return `${this.path}/${name}`;
 	}
+}
+
+const namesFor = (parts: RecordParts): readonly string[] => [parts.join("-"), parts.join("@")];
+
+/** The parts of a file's name, `count` of them; of Go's, whose name does not tell them, the likeliest: dashes only within the part `wide`. */
+export function partsOf(name: string, count: number): string[] | undefined {
+	if (name.includes("@")) {
+		const [...parts] = name.split("@");
+		return parts.length < count ? undefined : [...parts.slice(0, count - 1), parts.slice(count - 1).join("@")];
+	}
+	const words = name.split("-");
+	if (words.length < count) return undefined;
+	// The last part is an interface, the one before it a container.
+	const first = words.slice(0, count - 2);
+	const parts = [...first, words.slice(count - 2, -1).join("-"), words.at(-1)!];
+	return parts.every((part) => part !== "") ? parts : undefined;
 }

@@ -50,6 +50,12 @@ export function parseTruncated(json: string): JsonObject {
 }
 
 export const text = (value: JsonValue | undefined): string => (typeof value === "string" ? value : "");
-export const number = (value: JsonValue | undefined): number | undefined =>
-	typeof value === "number" ? value : undefined;
+/** A part of a record's file name; "" for what would lead to another directory. */
+export const namePart = (value: JsonValue | undefined): string => (/[/\0]/.test(text(value)) ? "" : text(value));
+/** A whole number from 0 to `most`; undefined for anything else. */
+export const integer = (value: JsonValue | undefined, most: number): number | undefined =>
+	Number.isInteger(value) && (value as number) >= 0 && (value as number) <= most ? (value as number) : undefined;
+/** What can be the name of a network interface, alternative or not, or of an RDMA device (dev_valid_name() in net/core/dev.c); "" for anything else. */
+export const deviceName = (value: JsonValue | undefined): string =>
+	/^(?!\.{1,2}$)[^/:\s\0]{1,127}$/.test(text(value)) ? text(value) : "";
 export const object = (value: JsonValue | undefined): JsonObject | undefined => (isObject(value) ? value : undefined);

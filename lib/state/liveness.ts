@@ -1,15 +1,18 @@
 /**
  * Whether the sandbox that a record is of is still there: a path may lead to another namespace by now, and nothing of a pod outlives a boot.
+ * No clock is asked: it may be set at any moment.
  */
 import { type Protocol, Sandbox } from "../plugin/sandbox.ts";
-import { bootId, bootTimeMs } from "../sys/boot.ts";
+import { bootId } from "../sys/boot.ts";
 
 /** A sandbox as a record has it. */
 interface RecordedSandbox {
 	/** CNI_NETNS of ADD; "" in a record of Go's. */
 	readonly netns: string;
-	/** `Sandbox.identity` of ADD; "" where it is not known. */
+	/** `Sandbox.identity` of ADD, unique within a boot; "" where it is not known. */
 	readonly netnsIdentity: string;
+	/** `bootId` of ADD; "" where it is not known. */
+	readonly bootId: string;
 }
 
 /** Whether `sandbox` is the one of the record: it is, where the record does not tell. */
@@ -30,10 +33,8 @@ export function openSandboxOf(record: RecordedSandbox, path: string, protocol?: 
 /** Whether the sandbox of the record is at `path`, its own unless another is given. */
 export function isAlive(record: RecordedSandbox, path = record.netns): boolean {
 	using sandbox = openSandboxOf(record, path);
-	return sandbox !== undefined;
+	return sandbox !== undefined && !isOfEarlierBoot(record);
 }
 
-/** Whether a record is from before the running boot. One that does not say of which it is ("", Go's) is, if its file is older. */
-export function isOfEarlierBoot(record: { readonly bootId: string }, writtenMs: () => number): boolean {
-	return record.bootId === "" ? writtenMs() < bootTimeMs() : record.bootId !== bootId();
-}
+/** Whether a record says that it is from before the running boot. One of Go's does not say. */
+export const isOfEarlierBoot = (record: RecordedSandbox): boolean => record.bootId !== "" && record.bootId !== bootId();

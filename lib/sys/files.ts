@@ -75,17 +75,33 @@ export function makeDirectories(path: string, mode: number): void {
  * that what a killed process leaves is found: the caller holds a lock, or is the only one who writes this file.
  */
 export function writeAtomic(path: string, text: string, mode: number, temporary = temporaryOf(path)): void {
-	const fd = sys.openat(sys.AT_FDCWD, temporary, sys.O_WRONLY | sys.O_CREAT | sys.O_TRUNC, mode);
 	try {
-		writeAndClose(fd, temporary, () => {
-			sys.write(fd, text);
-			sys.fsync(fd);
-		});
+		writeSynced(temporary, text, mode);
 		sys.renameat(sys.AT_FDCWD, temporary, sys.AT_FDCWD, path);
 	} catch (error) {
 		removeIfPresent(temporary);
 		throw error;
 	}
+}
+
+/** As `writeAtomic`, but never replaces a file: false, and nothing is left, where there is one, or anything else of that name. */
+export function writeNew(path: string, text: string, mode: number, temporary: string): boolean {
+	let isNew = false;
+	try {
+		writeSynced(temporary, text, mode);
+		isNew = sys.renameNew(sys.AT_FDCWD, temporary, sys.AT_FDCWD, path);
+	} finally {
+		if (!isNew) removeIfPresent(temporary);
+	}
+	return isNew;
+}
+
+function writeSynced(path: string, text: string, mode: number): void {
+	const fd = sys.openat(sys.AT_FDCWD, path, sys.O_WRONLY | sys.O_CREAT | sys.O_TRUNC, mode);
+	writeAndClose(fd, path, () => {
+		sys.write(fd, text);
+		sys.fsync(fd);
+	});
 }
 
 /** Removes what `writeAtomic` wrote, or began to write before it was killed. */

@@ -18,14 +18,18 @@ export class Lock {
 	 * Undefined when someone else still holds it after `deadlineMs`. Throws SystemError.
 	 */
 	static acquire(path: string, options: { deadlineMs: number; mode: number }): Lock | undefined {
-		const fd = sys.openat(sys.AT_FDCWD, path, sys.O_RDONLY | sys.O_CREAT, options.mode);
-		let held = false;
-		try {
-			held = sys.flock(fd, sys.LOCK_EX, options.deadlineMs);
-		} finally {
-			if (!held) sys.discard(fd);
+		for (;;) {
+			const fd = sys.openat(sys.AT_FDCWD, path, sys.O_RDONLY | sys.O_CREAT | sys.O_NONBLOCK, options.mode);
+			let lock: Lock | undefined;
+			let isHeld = false;
+			try {
+				isHeld = sys.flock(fd, sys.LOCK_EX, options.deadlineMs);
+				if (isHeld && isAt(path, fd)) lock = new Lock(path, fd);
+			} finally {
+				if (lock === undefined) sys.discard(fd);
+			}
+			if (lock !== undefined || !isHeld) return lock;
 		}
-		return held ? new Lock(path, fd) : undefined;
 	}
 
 	release(): void {
@@ -37,4 +41,10 @@ export class Lock {
 	[Symbol.dispose](): void {
 		this.release();
 	}
+}
+
+/** Somebody may have removed the file, or its directory, while we waited for it: then a lock on it keeps nobody out. */
+function isAt(path: string, fd: number): boolean {
+	const [own, there] = [sys.fstat(fd), sys.statat(sys.AT_FDCWD, path, true)];
+	return own.ino === there?.ino && own.dev === there.dev;
 }

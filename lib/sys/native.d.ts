@@ -81,6 +81,8 @@ declare module "native:sys" {
 	/** Never replaces a file: false where `to` is there (renameat2(2), RENAME_NOREPLACE). */
 	export function renameNew(fromDir: number, from: string, toDir: number, to: string): boolean;
 	export function linkat(fromDir: number, from: string, toDir: number, to: string): void;
+	/** Gives the open file `fd` another name, if it has one still (ENOENT). False where `path` is there: it is never replaced. */
+	export function linkFd(fd: number, dir: number, path: string): boolean;
 	/** False where there was nothing (ENOENT). */
 	export function unlinkat(dir: number, path: string, flags: number): boolean;
 	export function mkdirat(dir: number, path: string, mode: number): void;

@@ -8,11 +8,12 @@ import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import type { Log } from "../../lib/plugin/log.ts";
 import type { Sandbox } from "../../lib/plugin/sandbox.ts";
 import { isAlive } from "../../lib/state/liveness.ts";
+import { bootId } from "../../lib/sys/boot.ts";
 import { type Attachment, fillName } from "./config.ts";
 import { deviceOnHost, namesOnHost, requireOne, uverbsOf } from "./device.ts";
 import { refuseSoftwareInterface } from "./interface.ts";
 import { hasFolder, planQos } from "./qos.ts";
-import { listRecords, NO_QOS, type RdmaRecord, type RecordKey, sameAttachment, writeRecord } from "./record.ts";
+import { isRecordOf, listRecords, NO_QOS, type RdmaRecord, type RecordKey, readRecord, writeRecord } from "./record.ts";
 import { release } from "./release.ts";
 
 /**
@@ -27,7 +28,7 @@ export function requireFree(key: RecordKey, deviceId: string, sandbox: Sandbox, 
 	const name = requireOne(names, deviceId, holder && describe(holder));
 	for (const record of records) {
 		// Its own record, with the device on the host, is that of an ADD that was killed. Go's tell no sandbox: with the device on the host there is none.
-		if (!sameAttachment(record, key) && isAlive(record)) {
+		if (!isRecordOf(record, key) && isAlive(record)) {
 			throw new CniError(
 				Code.tryAgain,
 				`the RDMA device of ${deviceId} is already allocated to sandbox ${record.netns} (${describe(record)})`,
@@ -67,13 +68,20 @@ export function claim(
 		podName: podName === undefined ? hostName : fillName(podName, ifName, device.index),
 		netns,
 		netnsIdentity: sandbox.identity,
+		bootId: bootId(),
 		index: device.index,
 		uverbs,
 		qos: NO_QOS,
 		podQos: NO_QOS,
 		qosFolder: hasFolder(hostName),
 	};
-	writeRecord(record);
+	if (!writeRecord(record)) {
+		const other = readRecord(record)?.deviceId;
+		throw new CniError(
+			Code.tryAgain,
+			`${describe(record)}, has the RDMA device of ${other} already: a DEL has to come first`,
+		);
+	}
 	return { record, device };
 }
 

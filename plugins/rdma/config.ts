@@ -25,7 +25,7 @@ export interface Attachment {
 /** Reads the configuration of ADD and CHECK. Throws CniError 4, 6 and 7 with a sentence that names the value. */
 export function loadAttachment(request: Request): Attachment {
 	parseCniArgs(request.args, []);
-	const config = loadConfig<RdmaConfig>(request.config, validator);
+	const config = strictConfig(request);
 	const given = givenDeviceId(config);
 	if (given && deviceIdIfAny(config) === undefined) {
 		throw new CniError(
@@ -33,15 +33,24 @@ export function loadAttachment(request: Request): Attachment {
 			`deviceID "${given}" is neither a PCI address such as 0000:3b:02.1 nor the name of an auxiliary device such as mlx5_core.sf.4`,
 		);
 	}
-	const podName = config.args?.cni?.rdmaDeviceName || config.rdmaDeviceName || undefined;
-	if (podName !== undefined) requireName(podName);
 	return {
 		config,
 		deviceId: deviceIdIfAny(config),
-		podName,
+		podName: podNameIn(config),
 		tos: config.rdmaQoS?.tos,
 		trafficClass: config.rdmaQoS?.tc,
 	};
+}
+
+const podNameIn = (config: RdmaConfig): string | undefined =>
+	config.args?.cni?.rdmaDeviceName || config.rdmaDeviceName || undefined;
+
+/** The configuration with all that can be checked without a device. Throws CniError 6 and 7. */
+export function strictConfig(request: Request): RdmaConfig {
+	const config = loadConfig<RdmaConfig>(request.config, validator);
+	const podName = podNameIn(config);
+	if (podName !== undefined) requireName(podName);
+	return config;
 }
 
 /** The configuration of a verb that must work with what is left of it. */

@@ -7,7 +7,7 @@ import type { Log } from "../../lib/plugin/log.ts";
 import { looseConfig } from "./config.ts";
 import { namesOnHost } from "./device.ts";
 import { openLog } from "./log.ts";
-import { listRecords, type RdmaRecord, readRecord, removeTemporary, sameAttachment, takeLock } from "./record.ts";
+import { isRecordOf, listRecords, type RdmaRecord, readRecord, removeTemporary, takeLock } from "./record.ts";
 import { release } from "./release.ts";
 
 /** Brings home every device of this network whose attachment is not valid. Goes on after errors, and tells of all of them. */
@@ -19,7 +19,7 @@ export function gc(request: Request, valid: readonly ValidAttachment[] | undefin
 	const failures: unknown[] = [];
 	attempt(failures, clean);
 	for (const record of listRecords()) {
-		if (isOfNetwork(record, network) && !keep.some((each) => sameAttachment(each, record))) {
+		if (isOfNetwork(record, network) && !keep.some((each) => isRecordOf(record, each))) {
 			attempt(failures, () => collectGarbage(record, log));
 		}
 	}

@@ -7,8 +7,8 @@
  */
 import type { JsonObject, JsonValue } from "../../lib/cni/types.ts";
 import { requireLock } from "../../lib/plugin/verb-lock.ts";
-import { RecordFolder } from "../../lib/state/folder.ts";
-import { number, object, parseObject, parseTruncated, text } from "../../lib/state/json.ts";
+import { partsOf, type RecordFile, RecordFolder } from "../../lib/state/folder.ts";
+import { deviceName, integer, namePart, object, parseObject, parseTruncated, text } from "../../lib/state/json.ts";
 import * as files from "../../lib/sys/files.ts";
 import type { Lock } from "../../lib/sys/lock.ts";
 import { toDeviceId } from "./device.ts";
@@ -45,6 +45,8 @@ export interface RdmaRecord extends RecordKey {
 	readonly netns: string;
 	/** `Sandbox.identity` of ADD. */
 	readonly netnsIdentity: string;
+	/** `bootId` of ADD; "" where that is not known. */
+	readonly bootId: string;
 	/** `RdmaDevice.index` at ADD, where to look for it first. Undefined in a record of Go's. */
 	readonly index: number | undefined;
 	/** Number of its node /dev/infiniband/uverbsN before ADD, which is the one that the device plugin gave to the pod. */
@@ -66,8 +68,14 @@ export const attachmentOf = ({ network, containerId, ifName }: RecordKey): Recor
 	ifName,
 });
 
-const fileName = (key: RecordKey): string => `${key.network}-${key.containerId}-${key.ifName}`;
-export const sameAttachment = (a: RecordKey, b: RecordKey): boolean => fileName(a) === fileName(b);
+const partsFor = ({ network, containerId, ifName }: RecordKey): string[] => [network, containerId, ifName];
+const fileName = (key: RecordKey): string => partsFor(key).join("-");
+export const sameAttachment = (a: RecordKey, b: RecordKey): boolean =>
+	a.network === b.network && a.containerId === b.containerId && a.ifName === b.ifName;
+
+/** Whether a record is that of `key`: one of Go's, or a damaged one, is whoever's has its name. */
+export const isRecordOf = (record: RdmaRecord, key: RecordKey): boolean =>
+	record.own ? sameAttachment(record, key) : fileName(record) === fileName(key);
 
 /**
  * The lock that every verb holds from its look at the state to the end of its changes: one for the node, not one per device. Moves
@@ -83,13 +91,19 @@ export function requireWritable(): void {
 	records.requireWritable();
 }
 
-export function writeRecord(record: RdmaRecord): void {
-	records.write(fileName(record), JSON.stringify(toJson(record)), TEMPORARY);
+/** False where the attachment has a record of another device, which must not be lost. The caller holds the lock. */
+export function writeRecord(record: RdmaRecord): boolean {
+	return records.write(partsFor(record), JSON.stringify(toJson(record)), TEMPORARY, (text) => {
+		const there = parseRecord(text, record);
+		if (!isRecordOf(there, record)) return "other";
+		return there.deviceId === "" || there.deviceId === record.deviceId ? "own" : "taken";
+	});
 }
 
 /** Removes a record, and what a process left that was killed while it wrote one. The caller holds the lock. */
 export function removeRecord(key: RecordKey): void {
-	records.remove(fileName(key));
+	const file = find(key);
+	if (file !== undefined) records.remove(file);
 	removeTemporary();
 }
 
@@ -98,33 +112,29 @@ export function removeTemporary(): void {
 	files.removeIfPresent(TEMPORARY);
 }
 
+const find = (key: RecordKey): RecordFile | undefined =>
+	records.find(partsFor(key), (text) => (isRecordOf(parseRecord(text, key), key) ? "own" : "other"));
+
 /** The record of an attachment, with what is left of it; undefined where there is none. */
 export function readRecord(key: RecordKey): RdmaRecord | undefined {
-	const text = records.read(fileName(key));
-	return text === undefined ? undefined : parseRecord(text, key);
+	const file = find(key);
+	return file && parseRecord(file.text, key);
 }
 
 /** An attachment without a record, as far as the call tells of it. */
 export function emptyRecord(key: RecordKey): RdmaRecord {
-	return parseRecord("", key);
+	return parseRecord("{}", key);
 }
 
-/** All records, of any network, but that of `except`; those that were cut off with what is left of them. */
+/** All records, of any network, but that of `except`; damaged ones with what is left of them. */
 export function listRecords(except?: RecordKey): RdmaRecord[] {
-	const others = records.names().filter((name) => except === undefined || name !== fileName(except));
-	const keys = others.flatMap((name) => keyOf(name) ?? []);
-	return keys.flatMap((key) => readRecord(key) ?? []);
-}
-
-/**
- * The parts of a file name, which is not unique: all three may hold dashes. Ours says inside what they are; elsewhere a network's
- * name without a dash and an interface's without one are the best guess. The file name stays the same in any case.
- */
-function keyOf(name: string): RecordKey | undefined {
-	const first = name.indexOf("-");
-	const last = name.lastIndexOf("-");
-	if (first <= 0 || last <= first) return undefined;
-	return { network: name.slice(0, first), containerId: name.slice(first + 1, last), ifName: name.slice(last + 1) };
+	return records.readAll().flatMap(({ name, text }) => {
+		// Ours says inside what the parts are; elsewhere a network's name without a dash and an interface's without one are the best guess.
+		const [network, containerId, ifName] = partsOf(name, 3) ?? [];
+		if (network === undefined || containerId === undefined || ifName === undefined) return [];
+		const record = parseRecord(text, { network, containerId, ifName });
+		return except !== undefined && isRecordOf(record, except) ? [] : [record];
+	});
 }
 
 function toJson(record: RdmaRecord): JsonObject {
@@ -142,6 +152,7 @@ function toJson(record: RdmaRecord): JsonObject {
 			ifname: record.ifName,
 			netns: record.netns,
 			netnsIdentity: record.netnsIdentity,
+			bootId: record.bootId,
 			index: record.index ?? null,
 			uverbs: record.uverbs ?? null,
 			hostQoS: qosToJson(qos),
@@ -153,23 +164,27 @@ function toJson(record: RdmaRecord): JsonObject {
 
 const qosToJson = ({ tos, trafficClass }: QosSettings): JsonObject => ({ tos: tos ?? null, tc: trafficClass ?? null });
 
-/** Reads what is there: the Go plugin does not write its files in one step, so that they may be cut off anywhere. */
+/**
+ * Reads what is there: the Go plugin does not write its files in one step, so that they may be truncated anywhere. What becomes a path is checked like
+ * a user's, and is as good as lost where it makes no sense.
+ */
 function parseRecord(json: string, key: RecordKey): RdmaRecord {
 	const whole = parseObject(json);
 	const told = whole ?? parseTruncated(json);
 	const own = object(whole?.berth);
 	return {
-		network: text(own?.network) || key.network,
-		containerId: text(own?.containerID) || key.containerId,
-		ifName: text(own?.ifname) || key.ifName,
+		network: namePart(own?.network) || key.network,
+		containerId: namePart(own?.containerID) || key.containerId,
+		ifName: namePart(own?.ifname) || key.ifName,
 		own: own !== undefined,
 		deviceId: toDeviceId(text(told.deviceID)) ?? "",
-		hostName: text(told.sandboxRdmaDevName),
-		podName: text(told.containerRdmaDevName),
+		hostName: deviceName(told.sandboxRdmaDevName),
+		podName: deviceName(told.containerRdmaDevName),
 		netns: text(own?.netns),
 		netnsIdentity: text(own?.netnsIdentity),
-		index: number(own?.index),
-		uverbs: number(own?.uverbs),
+		bootId: text(own?.bootId),
+		index: integer(own?.index, 0xffff_ffff),
+		uverbs: integer(own?.uverbs, 0xffff_ffff),
 		qos: qosOf(own === undefined ? whole?.rdmaQoS : own.hostQoS),
 		podQos: qosOf(own?.podQoS),
 		qosFolder: own?.qosFolder !== false,
@@ -178,5 +193,5 @@ function parseRecord(json: string, key: RecordKey): RdmaRecord {
 
 function qosOf(value: JsonValue | undefined): QosSettings {
 	const qos = object(value);
-	return qos === undefined ? NO_QOS : { tos: number(qos.tos), trafficClass: number(qos.tc) };
+	return qos === undefined ? NO_QOS : { tos: integer(qos.tos, 255), trafficClass: integer(qos.tc, 255) };
 }

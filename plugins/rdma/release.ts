@@ -8,7 +8,7 @@ import { findRdmaDevice, type RdmaDevice, renameRdmaDevice } from "../../lib/net
 import { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import type { Log } from "../../lib/plugin/log.ts";
 import type { Sandbox } from "../../lib/plugin/sandbox.ts";
-import { openSandboxOf } from "../../lib/state/liveness.ts";
+import { isOfEarlierBoot, openSandboxOf } from "../../lib/state/liveness.ts";
 import * as sys from "../../lib/sys/sys.ts";
 import { deviceOnHost, namesAnywhere, namesOnHost, nodesAnywhere } from "./device.ts";
 import { move } from "./move.ts";
@@ -43,6 +43,7 @@ export function release(record: RdmaRecord, netns: string, log: Log): void {
 /** False: it is where we cannot get at it, and has to be put right once it comes home. */
 function bringHome(record: RdmaRecord, netns: string, log: Log): boolean {
 	let name = nameAtHome(record);
+	const wasAtHome = name !== undefined;
 	if (name === undefined) {
 		using sandbox = openPod(record, netns || record.netns);
 		name = sandbox && takeHome(sandbox, record, log);
@@ -50,6 +51,8 @@ function bringHome(record: RdmaRecord, netns: string, log: Log): boolean {
 		name ??= sandbox === undefined && record.hostName !== "" ? awaitHome(record) : nameAtHome(record);
 	}
 	if (name !== undefined) {
+		// The devices of this boot are others, even if they have the same names.
+		if (wasAtHome && isOfEarlierBoot(record)) return true;
 		for (const failure of putRight(record, name)) log.warning(failure);
 		return true;
 	}

@@ -4,12 +4,12 @@
 import { CniError, Code } from "../../lib/cni/error.ts";
 import type { Request } from "../../lib/cni/types.ts";
 import * as sys from "../../lib/sys/sys.ts";
-import { looseConfig } from "./config.ts";
+import { strictConfig } from "./config.ts";
 import { requireWritable } from "./record.ts";
 import { isExclusive, openRdma } from "./subsystem.ts";
 
 export function status(request: Request): void {
-	const config = looseConfig(request);
+	const config = strictConfig(request);
 	try {
 		using host = openRdma();
 		if (isExclusive(host, config)) requireWritable();

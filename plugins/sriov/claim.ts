@@ -11,7 +11,8 @@ import { delegateDel } from "../../lib/plugin/delegate.ts";
 import type { Log } from "../../lib/plugin/log.ts";
 import type { Sandbox } from "../../lib/plugin/sandbox.ts";
 import { requireLock } from "../../lib/plugin/verb-lock.ts";
-import { isAlive, isOfEarlierBoot } from "../../lib/state/liveness.ts";
+import { text } from "../../lib/state/json.ts";
+import { isAlive } from "../../lib/state/liveness.ts";
 import { bootId } from "../../lib/sys/boot.ts";
 import type { Lock } from "../../lib/sys/lock.ts";
 import * as sys from "../../lib/sys/sys.ts";
@@ -21,13 +22,13 @@ import {
 	countRecords,
 	listMarked,
 	lockPath,
+	markerPath,
 	readMarker,
-	readNamed,
+	readRecord,
 	recordsOf,
 	removeMarker,
 	writeMarker,
 	writeRecord,
-	writtenMs,
 } from "./record.ts";
 import type { VfRecord } from "./record-format.ts";
 import { release } from "./release.ts";
@@ -74,14 +75,16 @@ export function requireFree(request: Request, host: NetlinkSocket, pci: string, 
 	if (marker !== undefined) removeMarker(pci);
 }
 
-/** Its own DEL may still come, and then finds nothing to release. No reason to fail this ADD. */
-function releaseAddressesOf({ containerId, ifName, network, config }: VfRecord, request: Request, log: Log): void {
+/** Its own DEL may still come, and then finds nothing to release. No reason to fail this call, which is another attachment's. */
+export function releaseAddressesOf(
+	{ containerId, ifName, network, config }: VfRecord,
+	request: Request,
+	log: Log,
+): void {
 	const ipam = ipamOf(config);
 	// The name of the network is a folder of host-local's; it is lost where a record was cut off before it.
 	if (typeof ipam !== "string" || network === "") return;
-	const { cniVersion = "0.1.0" } = config;
-	const stdin = sys.encodeUtf8(JSON.stringify(config));
-	const dead = { ...request, containerId, ifName, netns: "", stdin, config: config as JsonObject, network, cniVersion };
+	const dead = { ...withConfig(request, config as JsonObject), containerId, ifName, netns: "", args: "", network };
 	try {
 		delegateDel(dead, ipam);
 	} catch (error) {
@@ -90,10 +93,15 @@ function releaseAddressesOf({ containerId, ifName, network, config }: VfRecord, 
 	}
 }
 
+/** `request` with another configuration: a record's. */
+export function withConfig(request: Request, config: JsonObject): Request {
+	const cniVersion = text(config.cniVersion) || "0.1.0";
+	return { ...request, config, cniVersion, stdin: sys.encodeUtf8(JSON.stringify(config)) };
+}
+
 /** Whether the sandbox at `netns` is there, and still the one that the record is of (unknown in Go's). */
 const hasOwner = (netns: string, record: VfRecord | undefined): boolean =>
-	isAlive(record ?? { netns, netnsIdentity: "" }, netns) &&
-	(record === undefined || !isOfEarlierBoot(record, () => writtenMs(record)));
+	isAlive(record ?? { netns, netnsIdentity: "", bootId: "" }, netns);
 
 /** Writes down what the VF is now and who gets it: marker, then record. From here on DEL can put everything back. */
 export function claim(
@@ -105,7 +113,6 @@ export function claim(
 	netdev: Link | undefined,
 	log: Log,
 ): VfRecord {
-	requireNoOtherVf(request, attachment.pci);
 	if (port !== undefined && attachment.mac !== undefined) warnOfTwin(port, attachment.mac, log);
 	const record: VfRecord = {
 		containerId: request.containerId,
@@ -136,21 +143,24 @@ export function claim(
 		config: attachment.config,
 		requestedMac: attachment.mac,
 	};
-	writeMarker(record.pci, record.netns);
-	try {
-		writeRecord(record);
-	} catch (error) {
-		removeMarker(record.pci);
-		throw error;
+	if (!writeMarker(record.pci, record.netns)) {
+		throw new CniError(Code.tryAgain, `VF ${record.pci} has got a marker just now: ${markerPath(record.pci)}`);
 	}
+	let isWritten = false;
+	try {
+		isWritten = writeRecord(record);
+	} finally {
+		if (!isWritten) removeMarker(record.pci);
+	}
+	if (!isWritten) throw hasAnother(request);
 	return record;
 }
 
 /** The record of an attachment must not be lost to another VF under the same name. */
-function requireNoOtherVf({ containerId, ifName }: Request, pci: string): void {
-	const record = readNamed(containerId, ifName);
-	if (record === undefined || record === "damaged" || record.pci === pci) return;
-	throw new CniError(Code.tryAgain, `container ${record.containerId} has VF ${record.pci} as ${record.ifName} already`);
+function hasAnother({ containerId, ifName }: Request): CniError {
+	const other = readRecord(containerId, ifName);
+	const what = typeof other === "object" ? `VF ${other.pci} as ${ifName} already` : `a damaged record for ${ifName}`;
+	return new CniError(Code.tryAgain, `container ${containerId} has ${what}: a DEL has to come first`);
 }
 
 /** A PF that lists none reports none; one that leaves out ours is asked again. */

@@ -35,7 +35,7 @@ export const ipamOf = (config: SriovConfig): string | undefined => config.ipam?.
 
 /** Reads the configuration of ADD and CHECK. Throws CniError 6 and 7 with a sentence that names the value. */
 export function loadAttachment(request: Request): Attachment {
-	const config = strictConfig(request);
+	const config = loadConfig<SriovConfig>(request.config, validator);
 	const mac = requestedMac(request, config);
 	const { CNIDeviceInfoFile: deviceInfo } = config.runtimeConfig ?? {};
 	if (deviceInfo) requireDeviceInfoPath(deviceInfo);
@@ -52,9 +52,13 @@ export function loadAttachment(request: Request): Attachment {
 	};
 }
 
-/** The configuration, its shape checked. Throws CniError 6 and 7. */
+/** The configuration with all that can be checked without a device. Throws CniError 6 and 7. */
 export function strictConfig(request: Request): SriovConfig {
-	return loadConfig<SriovConfig>(request.config, validator);
+	const config = loadConfig<SriovConfig>(request.config, validator);
+	requestedMac(request, config);
+	requireVlan(config);
+	requireRates(config);
+	return config;
 }
 
 const LOOSE_KEYS = { members: { ipam: { members: { type: {} } }, deviceID: {}, pciBusID: {} } };
@@ -62,7 +66,7 @@ const LOOSE_KEYS = { members: { ipam: { members: { type: {} } }, deviceID: {}, p
 /** The configuration of a verb that must work with what is left of it: where it is not as it should be, what is usable in it. */
 export function looseConfig(request: Request): SriovConfig {
 	try {
-		return strictConfig(request);
+		return loadConfig<SriovConfig>(request.config, validator);
 	} catch (error) {
 		if (!(error instanceof CniError)) throw error;
 	}

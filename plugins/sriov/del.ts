@@ -3,12 +3,12 @@
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
 import { attempt, throwTogether } from "../../lib/cni/failures.ts";
-import type { Request } from "../../lib/cni/types.ts";
+import type { JsonObject, Request } from "../../lib/cni/types.ts";
 import { NETLINK_ROUTE } from "../../lib/netlink/constants.ts";
 import { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import { delegateDel } from "../../lib/plugin/delegate.ts";
 import type { Log } from "../../lib/plugin/log.ts";
-import { takeLock } from "./claim.ts";
+import { takeLock, withConfig } from "./claim.ts";
 import { ipamOf, looseConfig, pciAddressIfAny } from "./config.ts";
 import { openLog } from "./log.ts";
 import {
@@ -20,9 +20,9 @@ import {
 	removeRecord,
 	removeTemporary,
 } from "./record.ts";
-import type { VfRecord } from "./record-format.ts";
+import { pciIn, type VfRecord } from "./record-format.ts";
 import { release } from "./release.ts";
-import { damagedPci, salvage } from "./salvage.ts";
+import { salvage } from "./salvage.ts";
 import type { SriovConfig } from "./schema.ts";
 
 /**
@@ -34,10 +34,27 @@ export function del(request: Request): void {
 	const log = openLog(request, config);
 	const failures: unknown[] = [];
 	// First, since dhcp releases its lease over the interface.
-	const ipam = ipamOf(config);
-	if (ipam !== undefined) attempt(failures, () => releaseAddresses(request, ipam, log));
+	attempt(failures, () => releaseAllAddresses(request, config, failures, log));
 	attempt(failures, () => releaseAttachment(request, config, log));
 	throwTogether(failures);
+}
+
+/**
+ * By what ADD was given, since that is where the addresses are: networks are edited, and Multus 4.3.0 and older lose fields. And by what
+ * this call says, where that differs. Of `ipam` Go's record has the type alone, which counts where the call names none.
+ */
+function releaseAllAddresses(request: Request, config: SriovConfig, failures: unknown[], log: Log): void {
+	const record = readRecord(request.containerId, request.ifName);
+	const given = ipamOf(config);
+	if (typeof record === "object") {
+		const { config: recorded, bootId } = record;
+		const ipam = ipamOf(recorded);
+		const isAnother = JSON.stringify(recorded.ipam) !== JSON.stringify(config.ipam);
+		if (typeof ipam === "string" && (bootId === "" ? given === undefined : isAnother)) {
+			attempt(failures, () => releaseAddresses(withConfig(request, recorded as JsonObject), ipam, log));
+		}
+	}
+	if (given !== undefined) releaseAddresses(request, given, log);
 }
 
 /** An ADD that was refused because its IPAM plugin is not there has no record: its DEL must not fail for the same reason. */
@@ -59,7 +76,7 @@ function releaseAttachment(request: Request, config: SriovConfig, log: Log): voi
 		const found = readRecord(containerId, ifName);
 		const told = pciOf(found, request) ?? pci;
 		if (told === undefined) {
-			if (found === "damaged") removeRecord({ containerId, ifName });
+			if (found === "damaged") removeRecord({ containerId, ifName }, undefined);
 			return;
 		}
 		pci = told;
@@ -86,5 +103,5 @@ function releaseVf(request: Request, config: SriovConfig, pci: string, log: Log)
 
 /** The VF that a record is of, as far as that is left of a damaged one. */
 function pciOf(record: VfRecord | "damaged" | undefined, { containerId, ifName }: Request): string | undefined {
-	return record === "damaged" ? damagedPci(readDamagedRecord(containerId, ifName)) : record?.pci;
+	return record === "damaged" ? pciIn(readDamagedRecord(containerId, ifName)) : record?.pci;
 }

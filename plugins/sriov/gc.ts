@@ -7,8 +7,7 @@ import { NETLINK_ROUTE } from "../../lib/netlink/constants.ts";
 import { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import { delegateGc } from "../../lib/plugin/delegate.ts";
 import type { Log } from "../../lib/plugin/log.ts";
-import { parseTruncated, text } from "../../lib/state/json.ts";
-import { takeLock } from "./claim.ts";
+import { releaseAddressesOf, takeLock } from "./claim.ts";
 import { ipamOf, looseConfig } from "./config.ts";
 import { openLog } from "./log.ts";
 import {
@@ -16,15 +15,16 @@ import {
 	listDamaged,
 	listMarked,
 	listRecords,
+	type RecordKey,
 	readRecord,
 	recordName,
 	recordsOf,
 	removeMarker,
 	removeRecord,
 } from "./record.ts";
-import type { VfRecord } from "./record-format.ts";
+import { pciIn, type VfRecord } from "./record-format.ts";
 import { release } from "./release.ts";
-import { damagedPci, salvage } from "./salvage.ts";
+import { networkIn, salvage } from "./salvage.ts";
 import type { SriovConfig } from "./schema.ts";
 
 /** Gives back every VF of this network whose attachment is not valid. Goes on after errors, and tells of all of them. */
@@ -32,7 +32,7 @@ export function gc(request: Request, valid: readonly ValidAttachment[] | undefin
 	const config = looseConfig(request);
 	const log = openLog(request, config);
 	const failures: unknown[] = [];
-	if (valid !== undefined) collectInvalid(request.network, config, valid, failures, log);
+	if (valid !== undefined) collectInvalid(request, config, valid, failures, log);
 	const ipam = ipamOf(config);
 	// Without a list an executed plugin might take every attachment for invalid.
 	if (ipam !== undefined && valid !== undefined) attempt(failures, () => delegateGc(request, ipam));
@@ -41,34 +41,40 @@ export function gc(request: Request, valid: readonly ValidAttachment[] | undefin
 
 /** Gives back every VF of the network whose attachment is not in `valid`. Goes on after errors, which it adds to `failures`. */
 function collectInvalid(
-	network: string,
+	request: Request,
 	config: SriovConfig,
 	valid: readonly ValidAttachment[],
 	failures: unknown[],
 	log: Log,
 ): void {
-	// By the names of their files, which say the same wherever a dash of Go's divides them.
+	const { network } = request;
+	// Go's by the names of their files, which say the same wherever a dash divides them; ours by what they say.
 	const keep = new Set(valid.map(({ containerID, ifname }) => recordName(containerID, ifname)));
-	const isInvalid = ({ containerId, ifName }: DamagedRecord | VfRecord) => !keep.has(recordName(containerId, ifName));
+	const isInvalid = ({ containerId, ifName }: RecordKey) => !keep.has(recordName(containerId, ifName));
+	const isValid = ({ containerId, ifName }: RecordKey) =>
+		valid.some(({ containerID, ifname }) => containerID === containerId && ifname === ifName);
 	for (const record of listRecords()) {
-		if (record.network === network && isInvalid(record)) attempt(failures, () => collect(record, log));
+		if (record.network !== network) continue;
+		if (record.bootId === "" ? isInvalid(record) : !isValid(record))
+			attempt(failures, () => collect(record, request, log));
 	}
 	for (const damaged of listDamaged()) {
-		if (text(parseTruncated(damaged.text).name) !== network || !isInvalid(damaged)) continue;
+		if (networkIn(damaged.text) !== network || !isInvalid(damaged)) continue;
 		attempt(failures, () => collectDamaged(damaged, network, config, log));
 	}
 	const known = new Set(listRecords().map(({ pci }) => pci));
 	for (const pci of listMarked()) if (!known.has(pci)) attempt(failures, () => collectOrphan(pci));
 }
 
-function collect(record: VfRecord, log: Log): void {
+function collect(record: VfRecord, request: Request, log: Log): void {
 	using _lock = takeLock(record.pci);
 	// A DEL may have done it while we waited.
 	const now = readRecord(record.containerId, record.ifName);
 	if (now === undefined || now === "damaged") return;
 	using host = NetlinkSocket.open(NETLINK_ROUTE);
 	log.info(`VF ${now.pci} comes back from container ${now.containerId}, which is not valid any more`);
-	release(host, now, now.netns, log);
+	// Those that GC of the IPAM plugin would not find: the network may have been edited since.
+	if (release(host, now, now.netns, log)) releaseAddressesOf(now, request, log);
 }
 
 function collectDamaged(
@@ -77,12 +83,12 @@ function collectDamaged(
 	config: SriovConfig,
 	log: Log,
 ): void {
-	const pci = damagedPci(text);
+	const pci = pciIn(text);
 	log.warning(
 		`the record of ${containerId} ${ifName}, which is not valid any more, is damaged: what is lost is guessed`,
 	);
 	if (pci === undefined) {
-		removeRecord({ containerId, ifName });
+		removeRecord({ containerId, ifName }, undefined);
 		return;
 	}
 	using _lock = takeLock(pci);
@@ -98,6 +104,6 @@ function collectDamaged(
 function collectOrphan(pci: string): void {
 	using _lock = takeLock(pci);
 	if (recordsOf(pci).length > 0) return;
-	const mayBeIts = ({ text }: DamagedRecord): boolean => (damagedPci(text) ?? pci) === pci;
+	const mayBeIts = ({ text }: DamagedRecord): boolean => (pciIn(text) ?? pci) === pci;
 	if (!listDamaged().some(mayBeIts)) removeMarker(pci);
 }

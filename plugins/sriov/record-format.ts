@@ -3,8 +3,9 @@
  * what the other added. Ours has one key more, `berth`.
  */
 import type { JsonObject } from "../../lib/cni/types.ts";
+import { isPciAddress } from "../../lib/linux/pci.ts";
 import type { VfSettings } from "../../lib/netlink/vf.ts";
-import { number, object, parseObject, text } from "../../lib/state/json.ts";
+import { deviceName, integer, namePart, object, parseObject, parseTruncated, text } from "../../lib/state/json.ts";
 import type { SriovConfig } from "./schema.ts";
 import { macOrNone, settingsFromRecord, settingsToGo, settingsToOwn } from "./vf-settings.ts";
 
@@ -64,7 +65,7 @@ export function formatRecord(record: VfRecord): string {
 	return JSON.stringify({
 		// First, so that it is the last to go where a file is cut off.
 		...original,
-		...(config as JsonObject),
+		...withoutOwnKeys(config as JsonObject),
 		vlan: config.vlan ?? null,
 		vlanQoS: config.vlanQoS ?? null,
 		vlanProto: config.vlanProto ?? null,
@@ -78,6 +79,12 @@ export function formatRecord(record: VfRecord): string {
 		...original,
 	});
 }
+
+/** Go reads keys in any case, and takes the last: a key of the configuration must not be one of the record's own. */
+function withoutOwnKeys(config: JsonObject): JsonObject {
+	return Object.fromEntries(Object.entries(config).filter(([key]) => !OWN_KEYS.includes(key.toLowerCase())));
+}
+const OWN_KEYS: readonly string[] = ["origvfstate", "vfid", "master", "berth"];
 
 function formatOriginal(record: VfRecord): JsonObject {
 	const { settings, netdev } = record.original;
@@ -114,24 +121,44 @@ function formatOriginal(record: VfRecord): JsonObject {
 	};
 }
 
-/** Undefined for anything that is not a whole record: state files may be cut off (Go does not write them atomically). */
+/** The attachment that a record of ours says it is of, damaged or not; undefined where it does not say. */
+export function parseOwner(json: string): { containerId: string; ifName: string } | undefined {
+	const own = object((parseObject(json) ?? parseTruncated(json)).berth);
+	const [containerId, ifName] = [namePart(own?.containerID), namePart(own?.ifname)];
+	return containerId === "" || ifName === "" ? undefined : { containerId, ifName };
+}
+
+/** PCI address of the VF that a record is of, damaged or not, if that is left of it. */
+export function pciIn(json: string): string | undefined {
+	const told = parseObject(json) ?? parseTruncated(json);
+	const own = object(told.berth);
+	const known = [told.deviceID, own?.deviceID, object(own?.netdev)?.parentDevice];
+	return known.map((each) => text(each).toLowerCase()).find(isPciAddress);
+}
+
+/**
+ * Undefined for anything that is not a whole record: state files may be truncated (Go does not write them atomically), and what is in them
+ * may make no sense. What becomes a path or a name is checked like a user's; a number that cannot be is as good as none.
+ */
 export function parseRecord(json: string, containerId: string, ifName: string): VfRecord | undefined {
 	const record = parseObject(json);
 	const go = object(record?.OrigVfState);
-	if (record === undefined || go === undefined || !text(record.deviceID)) return undefined;
+	const pci = text(record?.deviceID).toLowerCase();
+	if (record === undefined || go === undefined || !isPciAddress(pci)) return undefined;
+	if (text(go.HostIFName) !== deviceName(go.HostIFName)) return undefined;
 	const own = object(record.berth);
 	return {
-		containerId: text(own?.containerID) || containerId,
-		ifName: text(own?.ifname) || ifName,
+		containerId: namePart(own?.containerID) || containerId,
+		ifName: namePart(own?.ifname) || ifName,
 		netns: text(own?.netns),
 		netnsIdentity: text(own?.netnsIdentity),
 		bootId: text(own?.bootId),
 		network: text(record.name),
-		pci: text(record.deviceID),
-		pfName: text(record.Master),
-		vfIndex: number(record.VFID) ?? 0,
+		pci,
+		pfName: deviceName(record.Master),
+		vfIndex: integer(record.VFID, MOST_VFS) ?? 0,
 		original: {
-			netdev: parseNetdev(go, own, text(record.deviceID)),
+			netdev: parseNetdev(go, own, pci),
 			settings: settingsFromRecord(go, ownSettings(own)),
 		},
 		config: record as unknown as SriovConfig,
@@ -139,22 +166,25 @@ export function parseRecord(json: string, containerId: string, ifName: string): 
 	};
 }
 
+/** A PCI device has at most so many VFs (PCI-SIG SR-IOV 1.1, NumVFs). */
+const MOST_VFS = 0xffff;
+
 export function parseNetdev(go: JsonObject, own: JsonObject | undefined, pci: string): OriginalNetdev | undefined {
-	const name = text(go.HostIFName);
-	if (!name) return undefined;
+	const name = deviceName(go.HostIFName);
+	if (name === "") return undefined;
 	const netdev = object(own?.netdev);
 	const altNames = netdev?.altNames;
 	return {
 		name,
 		mac: macOrNone(go.EffectiveMAC),
-		mtu: number(go.MTU) ?? 0,
-		altNames: Array.isArray(altNames) ? altNames.map(text) : undefined,
+		mtu: integer(go.MTU, 0xffff_ffff) ?? 0,
+		altNames: Array.isArray(altNames) ? altNames.map(deviceName).filter(Boolean) : undefined,
 		up: netdev?.up === true,
 		promiscuous: netdev?.promiscuous === true,
 		allMulticast: netdev?.allMulticast === true,
 		alias: typeof netdev?.alias === "string" ? netdev.alias : undefined,
-		txQueueLength: typeof netdev?.txQueueLength === "number" ? netdev.txQueueLength : undefined,
-		group: typeof netdev?.group === "number" ? netdev.group : undefined,
+		txQueueLength: integer(netdev?.txQueueLength, 0xffff_ffff),
+		group: integer(netdev?.group, 0xffff_ffff),
 		// Go knows no VF whose netdev hangs on anything but the PCI device. (A record that was cut off may have lost it, too.)
 		parentDevice: typeof netdev?.parentDevice === "string" ? netdev.parentDevice : pci,
 	};

@@ -9,18 +9,19 @@
  * a VF whose marker is stale is one that some record may still tell how to restore.
  */
 import { isPciAddress } from "../../lib/linux/pci.ts";
-import { RecordFolder } from "../../lib/state/folder.ts";
+import { partsOf, type RecordFile, RecordFolder, type RecordOwner } from "../../lib/state/folder.ts";
 import * as files from "../../lib/sys/files.ts";
-import { formatRecord, parseRecord, type VfRecord } from "./record-format.ts";
+import { isSystemError } from "../../lib/sys/sys.ts";
+import { formatRecord, parseOwner, parseRecord, pciIn, type VfRecord } from "./record-format.ts";
 
 /** Compiled in, as in the Go plugin. */
 const records = new RecordFolder("/var/lib/cni/sriov");
 const MARKER_DIRECTORY = `${records.path}/pci`;
 const LOCK_DIRECTORY = `${MARKER_DIRECTORY}/vf_lock`;
 
-/** Name of an attachment's record. Two attachments may have the same: a dash may be part of either name. */
+/** The name that Go gives an attachment's record. Two attachments may have the same: a dash may be part of either name. */
 export const recordName = (containerId: string, ifName: string): string => `${containerId}-${ifName}`;
-const markerPath = (pci: string): string => `${MARKER_DIRECTORY}/${pci}`;
+export const markerPath = (pci: string): string => `${MARKER_DIRECTORY}/${pci}`;
 /** Where marker and record are written before they get their names: one file for each VF, written by the holder of its lock. */
 const temporaryPath = (pci: string): string => `${MARKER_DIRECTORY}/.${pci}.tmp`;
 
@@ -33,12 +34,18 @@ export function requireWritable(): void {
 /** Same file as the Go plugin's. Its folder is the deepest: with the lock held, all folders of the state are there. */
 export const lockPath = (pci: string): string => `${LOCK_DIRECTORY}/${pci}.lock`;
 
-/** Sandbox path in the VF's marker, or undefined where it has none. */
+/** Sandbox path in the VF's marker, or undefined where it has none: what is no file is no marker. */
 export function readMarker(pci: string): string | undefined {
-	return files.readTextIfPresent(markerPath(pci))?.trim();
+	try {
+		return files.readTextIfPresent(markerPath(pci))?.trim();
+	} catch (error) {
+		if (isSystemError(error, "EISDIR", "ENXIO", "ELOOP")) return undefined;
+		throw error;
+	}
 }
-export function writeMarker(pci: string, netns: string): void {
-	files.writeAtomic(markerPath(pci), netns, 0o600, temporaryPath(pci));
+/** False where the VF has one by now: the lock that should keep others out may have been removed. */
+export function writeMarker(pci: string, netns: string): boolean {
+	return files.writeNew(markerPath(pci), netns, 0o600, temporaryPath(pci));
 }
 export function removeMarker(pci: string): void {
 	files.removeWritten(markerPath(pci), temporaryPath(pci));
@@ -54,34 +61,48 @@ export function listMarked(): string[] {
 	return [...new Set(names.filter(isPciAddress))];
 }
 
-export function writeRecord(record: VfRecord): void {
-	records.write(recordName(record.containerId, record.ifName), formatRecord(record), temporaryPath(record.pci));
+/** Whose a record is: an attachment's, and a VF's. */
+export interface RecordKey {
+	readonly containerId: string;
+	readonly ifName: string;
 }
-export function removeRecord(record: { containerId: string; ifName: string }): void {
-	records.remove(recordName(record.containerId, record.ifName));
+const partsFor = ({ containerId, ifName }: RecordKey): [string, string] => [containerId, ifName];
+
+/** By what the file says inside; a damaged one of which that is not left, and Go's, is the attachment's that has its name. */
+function ownerOf(text: string, key: RecordKey): RecordOwner {
+	const own = parseOwner(text);
+	return own !== undefined && (own.containerId !== key.containerId || own.ifName !== key.ifName) ? "other" : "own";
 }
+
+/**
+ * Writes a record that has none yet, or is this VF's own. False where the attachment has one of another VF, or a damaged one of who knows
+ * which: that must not be lost. The caller holds the lock of the VF: only its holder makes, replaces or removes a record of a VF.
+ */
+export function writeRecord(record: VfRecord): boolean {
+	const judge = (text: string): RecordOwner => {
+		const owner = ownerOf(text, record);
+		return owner === "own" && pciIn(text) !== record.pci ? "taken" : owner;
+	};
+	return records.write(partsFor(record), formatRecord(record), temporaryPath(record.pci), judge);
+}
+
+/** Removes the record of an attachment, if it is of VF `pci` (undefined: if nobody can tell of which). The caller holds that VF's lock. */
+export function removeRecord(key: RecordKey, pci: string | undefined): void {
+	const file = find(key);
+	if (file !== undefined && (pciIn(file.text) ?? pci) === pci) records.remove(file);
+}
+
+const find = (key: RecordKey): RecordFile | undefined => records.find(partsFor(key), (text) => ownerOf(text, key));
 
 /** The record of an attachment: undefined where there is none, "damaged" where its file cannot be understood. */
 export function readRecord(containerId: string, ifName: string): VfRecord | "damaged" | undefined {
-	const record = readNamed(containerId, ifName);
-	const isOther = typeof record === "object" && (record.containerId !== containerId || record.ifName !== ifName);
-	return isOther ? undefined : record;
-}
-
-/** The record that has the name of this attachment's, which may be another's. */
-export function readNamed(containerId: string, ifName: string): VfRecord | "damaged" | undefined {
-	const text = records.read(recordName(containerId, ifName));
-	return text === undefined ? undefined : (parseRecord(text, containerId, ifName) ?? "damaged");
+	const file = find({ containerId, ifName });
+	return file && (parseRecord(file.text, containerId, ifName) ?? "damaged");
 }
 
 /** The text of a damaged record, as far as it goes; "" for none. */
 export function readDamagedRecord(containerId: string, ifName: string): string {
-	return records.read(recordName(containerId, ifName)) ?? "";
-}
-
-/** When the record was written, in ms since 1970; now where it is gone. */
-export function writtenMs({ containerId, ifName }: { containerId: string; ifName: string }): number {
-	return records.writtenMs(recordName(containerId, ifName));
+	return find({ containerId, ifName })?.text ?? "";
 }
 
 /** All records that can be read, of any network. */
@@ -90,32 +111,38 @@ export function listRecords(): VfRecord[] {
 }
 
 /** What cannot be understood, with the attachment that its file name tells: exact but for dashes. */
-export interface DamagedRecord {
-	readonly containerId: string;
-	readonly ifName: string;
+export interface DamagedRecord extends RecordKey {
 	readonly text: string;
 }
 export function listDamaged(): DamagedRecord[] {
 	return readAll().filter(({ record }) => record === undefined);
 }
 
-function readAll(): (DamagedRecord & { record: VfRecord | undefined })[] {
-	const all: (DamagedRecord & { record: VfRecord | undefined })[] = [];
-	for (const name of records.names()) {
+function readAll(): (DamagedRecord & { file: RecordFile; record: VfRecord | undefined })[] {
+	return records.readAll().flatMap((file) => {
+		const { text } = file;
 		// Ours says inside which container and interface it is; for Go's the last dash is the best guess.
-		const dash = name.lastIndexOf("-");
-		const [containerId, ifName] = [name.slice(0, dash), name.slice(dash + 1)];
-		const text = records.read(name);
-		if (text !== undefined) all.push({ containerId, ifName, text, record: parseRecord(text, containerId, ifName) });
-	}
-	return all;
+		const [containerId, ifName] = partsOf(file.name, 2) ?? [];
+		if (containerId === undefined || ifName === undefined) return [];
+		return [
+			{ ...(parseOwner(text) ?? { containerId, ifName }), text, file, record: parseRecord(text, containerId, ifName) },
+		];
+	});
 }
 
 /** How many records there are, damaged ones too: none of them is read. */
 export const countRecords = (): number => records.names().length;
 
-/** The records of a VF, the newest first: what an older one says of the VF's original state is nearer to the truth. */
+/**
+ * The records of a VF, the newest first: what an older one says of the VF's original state is nearer to the truth. Ours are older than Go's, since we
+ * leave none of another when we make one. Between Go's, whose order nothing else tells, the files' times decide.
+ */
 export function recordsOf(pci: string): VfRecord[] {
-	const found = listRecords().filter((record) => record.pci === pci);
-	return found.length < 2 ? found : found.sort((a, b) => writtenMs(b) - writtenMs(a));
+	const found = readAll().filter(({ record }) => record?.pci === pci);
+	if (found.length > 1) {
+		const age = ({ file, record }: (typeof found)[number]): number =>
+			record?.bootId === "" ? -records.writtenMs(file) : Number.POSITIVE_INFINITY;
+		found.sort((a, b) => age(a) - age(b));
+	}
+	return found.flatMap(({ record }) => record ?? []);
 }

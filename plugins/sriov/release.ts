@@ -11,9 +11,10 @@ import { isOfEarlierBoot, openSandboxOf } from "../../lib/state/liveness.ts";
 import { awaitNetdevOnHost, findPortIfAny, makesNetdev, netdevOnHost } from "./device.ts";
 import { removeDeviceInfoTemporary } from "./device-info.ts";
 import { addAltNames, correctName, netdevAtHome, netdevInPod, restoreRest, takeHome } from "./netdev.ts";
-import { readMarker, recordsOf, removeMarker, removeRecord, writtenMs } from "./record.ts";
+import { readMarker, recordsOf, removeMarker, removeRecord } from "./record.ts";
 import type { OriginalNetdev, VfRecord } from "./record-format.ts";
 import { clearMac, restoreSettings } from "./settings.ts";
+import { FIELDS, settingsOf } from "./vf-settings.ts";
 
 /**
  * Puts the VF back to what the record says it was, wherever it is now, then forgets the attachment: device, record,
@@ -27,19 +28,19 @@ export function release(host: NetlinkSocket, record: VfRecord, netns: string, lo
 	const holder = readMarker(record.pci);
 	if (holder !== undefined && isOfAnother(holder, record, netns)) {
 		log.warning(`VF ${record.pci} belongs to sandbox ${holder} by now and is left alone`);
-		removeRecord(record);
+		removeRecord(record, record.pci);
 		return true;
 	}
-	if (isOfEarlierBoot(record, () => writtenMs(record))) {
+	if (isOfEarlierBoot(record) || (record.bootId === "" && !hasTraces(host, record))) {
 		// The VFs of this boot are others, even if they have the same addresses: nothing of the old ones is left to restore.
-		log.info(`the record of VF ${record.pci} is from before the last boot`);
+		log.info(`the record of VF ${record.pci} is from before the last boot: nothing on the VF is of it`);
 	} else {
 		const { minor, retry } = giveBack(host, record, netns || record.netns || holder || "");
 		for (const failure of [...minor, ...retry]) log.warning(failure, { func: "release" });
 		if (retry.length > 0) return false;
 	}
 	removeDeviceInfoTemporary(record.config);
-	removeRecord(record);
+	removeRecord(record, record.pci);
 	if (holder !== undefined) removeMarker(record.pci);
 	return true;
 }
@@ -60,8 +61,29 @@ function isOfAnother(holder: string, record: VfRecord, netns: string): boolean {
 		if (own !== undefined && sandbox?.netns.same(own.netns)) return false;
 		return sandbox !== undefined || others.length > 0;
 	}
-	if (others.some((other) => other.netns === holder)) return true;
-	return sandbox !== undefined && others.some((other) => writtenMs(other) > writtenMs(record));
+	return others.some((other) => other.netns === holder) || (sandbox !== undefined && others.length > 0);
+}
+
+/**
+ * Whether the VF shows that it was given away in this boot, for a record of Go's, which does not say in which boot it was made: its netdev is not
+ * on the host, where it begins every boot, or it has the pod's name, or what the record's configuration asked for and the VF had not before.
+ */
+function hasTraces(
+	host: NetlinkSocket,
+	{ pci: device, original, config, requestedMac, ifName, ...record }: VfRecord,
+): boolean {
+	const { netdev, settings } = original;
+	const now = netdevOnHost(host, device);
+	if (netdev !== undefined) {
+		if (now === undefined || (now.name === ifName && ifName !== netdev.name)) return true;
+		if (now.mac === requestedMac && requestedMac !== netdev.mac) return true;
+	}
+	const port = findPortIfAny(host, device, record);
+	const seen = port?.seen.vf(port.vf);
+	const wanted = { ...settingsOf(config), ...(requestedMac !== undefined && { mac: requestedMac }) };
+	return FIELDS.some(
+		(field) => wanted[field] !== undefined && seen?.[field] === wanted[field] && seen?.[field] !== settings?.[field],
+	);
 }
 
 /** What could not be put back: for good, or to be tried again. */

@@ -1,13 +1,13 @@
 /**
  * What a damaged record still says. Go writes its records in place, so a full disk or a power failure can cut one off anywhere.
  */
-import { driver, isPciAddress, isUserspaceDriver } from "../../lib/linux/pci.ts";
+import { driver, isUserspaceDriver } from "../../lib/linux/pci.ts";
 import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
-import { object, parseTruncated, text } from "../../lib/state/json.ts";
+import { deviceName, object, parseObject, parseTruncated, text } from "../../lib/state/json.ts";
 import { findPortIfAny, netdevOnHost } from "./device.ts";
 import { SOME_NAME } from "./netdev.ts";
 import { listDamaged, readDamagedRecord } from "./record.ts";
-import { ownSettings, parseNetdev, type VfRecord } from "./record-format.ts";
+import { ownSettings, parseNetdev, pciIn, type VfRecord } from "./record-format.ts";
 import type { SriovConfig } from "./schema.ts";
 import { defaultsOf, settingsFromRest } from "./vf-settings.ts";
 
@@ -25,7 +25,9 @@ interface Owner {
  */
 export function salvage(host: NetlinkSocket, owner: Owner, given: Partial<SriovConfig>, pci: string): VfRecord {
 	const { containerId, ifName, network } = owner;
-	const told = parseTruncated(readDamagedRecord(containerId, ifName));
+	const damaged = readDamagedRecord(containerId, ifName);
+	// Whole, and damaged all the same: some value of it makes no sense.
+	const told = parseObject(damaged) ?? parseTruncated(damaged);
 	const config = { name: network, ...given, ...(told as Partial<SriovConfig>) };
 	const go = object(told.OrigVfState) ?? {};
 	const own = object(told.berth);
@@ -44,7 +46,7 @@ export function salvage(host: NetlinkSocket, owner: Owner, given: Partial<SriovC
 		original: {
 			netdev: isUserspaceDriver(driver(pci) ?? "")
 				? undefined
-				: parseNetdev({ ...go, HostIFName: text(go.HostIFName) || nameNow(host, pci, ifName) }, own, pci),
+				: parseNetdev({ ...go, HostIFName: deviceName(go.HostIFName) || nameNow(host, pci, ifName) }, own, pci),
 			settings: now && { ...now, ...defaultsOf(config, now), ...settingsFromRest(go, ownSettings(own)) },
 		},
 		config,
@@ -52,20 +54,15 @@ export function salvage(host: NetlinkSocket, owner: Owner, given: Partial<SriovC
 	};
 }
 
+/** The network of a damaged record, as far as that is left. */
+export const networkIn = (json: string): string => text((parseObject(json) ?? parseTruncated(json)).name);
+
 /** What all damaged records that are of VF `pci` still say of it. */
 export function salvageAll(host: NetlinkSocket, pci: string): VfRecord[] {
-	const ofVf = listDamaged().filter((each) => damagedPci(each.text) === pci);
+	const ofVf = listDamaged().filter((each) => pciIn(each.text) === pci);
 	return ofVf.map(({ containerId, ifName, text: json }) =>
-		salvage(host, { containerId, ifName, network: text(parseTruncated(json).name) }, {}, pci),
+		salvage(host, { containerId, ifName, network: networkIn(json) }, {}, pci),
 	);
-}
-
-/** PCI address of the VF that the text of a damaged record is about, if that is left of it. */
-export function damagedPci(json: string): string | undefined {
-	const told = parseTruncated(json);
-	const own = object(told.berth);
-	const known = [told.deviceID, own?.deviceID, object(own?.netdev)?.parentDevice].map(text);
-	return known.find(isPciAddress);
 }
 
 function nameNow(host: NetlinkSocket, pci: string, ifName: string): string {

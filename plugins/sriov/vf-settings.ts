@@ -5,7 +5,7 @@
 import type { JsonObject, JsonValue } from "../../lib/cni/types.ts";
 import { parseMac } from "../../lib/ip/mac.ts";
 import type { VfSettings } from "../../lib/netlink/vf.ts";
-import { number, text } from "../../lib/state/json.ts";
+import { integer, text } from "../../lib/state/json.ts";
 import type { SriovConfig } from "./schema.ts";
 
 export type VfField = keyof VfSettings;
@@ -35,12 +35,13 @@ interface Setting<V> {
 
 type Kind<V> = Pick<Setting<V>, "fromUser" | "toRecord" | "fromRecord" | "mayBeUntold">;
 
-const integer: Kind<number> = {
+/** A whole number up to `most`. */
+const upTo = (most: number): Kind<number> => ({
 	fromUser: (value) => value as number | undefined,
 	toRecord: (value) => value ?? 0,
-	fromRecord: (value) => number(value) ?? 0,
+	fromRecord: (value) => integer(value, most) ?? 0,
 	mayBeUntold: false,
-};
+});
 
 /** "on" or "off". Go takes the kernel's "not known" for on. */
 const flag: Kind<boolean | undefined> = {
@@ -70,8 +71,8 @@ const mac: Kind<string> = { toRecord: (value) => value ?? "", fromRecord: macOrN
 
 /** In the order in which the kernel is given them. */
 export const SETTINGS = {
-	vlan: { key: "vlan", goKey: "Vlan", group: "vlan", default: 0, needsPf: true, ...integer },
-	vlanQos: { key: "vlanQoS", setBy: "vlan", goKey: "VlanQoS", group: "vlan", default: 0, needsPf: true, ...integer },
+	vlan: { key: "vlan", goKey: "Vlan", group: "vlan", default: 0, needsPf: true, ...upTo(4095) },
+	vlanQos: { key: "vlanQoS", setBy: "vlan", goKey: "VlanQoS", group: "vlan", default: 0, needsPf: true, ...upTo(7) },
 	vlanProto: {
 		key: "vlanProto",
 		setBy: "vlan",
@@ -82,8 +83,8 @@ export const SETTINGS = {
 		...word({ "802.1q": 0x8100, "802.1ad": 0x88a8 }),
 	},
 	mac: { key: "mac", goKey: "AdminMAC", group: "mac", default: undefined, needsPf: false, ...mac },
-	minTxRate: { key: "min_tx_rate", goKey: "MinTxRate", group: "rate", default: 0, needsPf: true, ...integer },
-	maxTxRate: { key: "max_tx_rate", goKey: "MaxTxRate", group: "rate", default: 0, needsPf: true, ...integer },
+	minTxRate: { key: "min_tx_rate", goKey: "MinTxRate", group: "rate", default: 0, needsPf: true, ...upTo(0xffff_ffff) },
+	maxTxRate: { key: "max_tx_rate", goKey: "MaxTxRate", group: "rate", default: 0, needsPf: true, ...upTo(0xffff_ffff) },
 	spoofCheck: { key: "spoofchk", goKey: "SpoofChk", group: "spoofchk", default: true, needsPf: true, ...flag },
 	trust: { key: "trust", goKey: "Trust", group: "trust", default: false, needsPf: true, ...flag },
 	linkState: {

@@ -61,6 +61,12 @@ export const renameNew = (_: number, from: string, __: number, to: string): bool
 		fs.renameSync(within(from), within(to));
 		return true;
 	});
+export const linkFd = (fd: number, _: number, path: string): boolean =>
+	attempt("linkat", path, () => {
+		if (fs.existsSync(within(path))) return false;
+		fs.linkSync(`/proc/self/fd/${fd}`, within(path));
+		return true;
+	});
 export const unlinkat = (_: number, path: string, flags: number): boolean =>
 	attempt("unlinkat", path, () => {
 		if (fs.lstatSync(within(path), { throwIfNoEntry: false }) === undefined) return false;

@@ -42,6 +42,7 @@ export const setModified = absent("setModified");
 export const renameat = absent("renameat");
 export const renameNew = absent("renameNew");
 export const linkat = absent("linkat");
+export const linkFd = absent("linkFd");
 export const unlinkat = absent("unlinkat");
 export const mkdirat = absent("mkdirat");
 export const readlinkat = absent("readlinkat");

@@ -248,8 +248,10 @@ describe("files", () => {
 				["readFileIfPresent", silent, 10],
 				["readFile", open, 10],
 				["readFile", folder, 10],
-				["readFile", "/dev/zero", 10],
+				["readFile", "/dev/zero", 16 << 20],
+				["readFile", "/proc/sys/kernel/random/boot_id", 100],
 			);
+			expect(results.pop().length).toBe(37);
 			expect(results.map(({ error }: { error: { code: string } }) => error.code)).toEqual([
 				"ENXIO",
 				"ENXIO",

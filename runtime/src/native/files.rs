@@ -5,9 +5,8 @@ use super::descriptors::transfer;
 use super::errors::Failure;
 use super::{scratch, text};
 use rquickjs::{Object, Value};
-use rustix::buffer::spare_capacity;
 use rustix::event::PollFlags;
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_OMIT};
 use rustix::io::{Errno, retry_on_intr};
 use std::ffi::CStr;
@@ -59,7 +58,7 @@ pub fn read_all<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     let fd = call.fd(0)?;
     let max = call.length(1, ANY)?;
     scratch::with(FIRST, |buffer| {
-        let read = |room: &mut Vec<u8>| transfer(fd, PollFlags::IN, || rustix::io::read(fd, spare_capacity(room)));
+        let read = |room: &mut Vec<u8>| transfer(fd, PollFlags::IN, || read_some(fd, room));
         read_to_end(buffer, max, read).map_err(|errno| call.fail(errno))?;
         call.answer_bytes(buffer)
     })
@@ -93,7 +92,7 @@ fn fail_file(name: &'static str, errno: Errno, path: &CStr) -> Failure {
 fn read_opened<'js>(call: &Call<'_, 'js>, path: &CStr, fd: OwnedFd) -> Answer<'js> {
     let max = call.length(1, ANY)?;
     scratch::with(FIRST, |buffer| {
-        let read = |room: &mut Vec<u8>| retry_on_intr(|| rustix::io::read(&fd, spare_capacity(room)));
+        let read = |room: &mut Vec<u8>| retry_on_intr(|| read_some(&fd, room));
         read_to_end(buffer, max, read).and_then(|()| require_content(&fd, buffer)).map_err(|errno| {
             // What would have to be waited for is no file: the same as open(2) says of a socket.
             fail_file("read", if errno == Errno::AGAIN { Errno::NXIO } else { errno }, path)
@@ -106,6 +105,16 @@ fn read_opened<'js>(call: &Call<'_, 'js>, path: &CStr, fd: OwnedFd) -> Answer<'j
 fn require_content(fd: &OwnedFd, content: &[u8]) -> Result<(), Errno> {
     let is_file = !content.is_empty() || FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode).is_file();
     if is_file { Ok(()) } else { Err(Errno::NXIO) }
+}
+
+/// One read to the end of `buffer`. However much room that has after a large file: procfs takes no request of 4 MiB (ENOMEM).
+fn read_some(fd: impl AsFd, buffer: &mut Vec<u8>) -> Result<usize, Errno> {
+    let (length, spare) = (buffer.len(), buffer.spare_capacity_mut());
+    let room = spare.len().min(MOST);
+    let got = rustix::io::read(fd, &mut spare[..room])?.0.len();
+    // SAFETY: the kernel wrote that many bytes.
+    unsafe { buffer.set_len(length + got) };
+    Ok(got)
 }
 
 fn read_to_end(

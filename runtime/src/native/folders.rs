@@ -4,6 +4,7 @@ use super::call::{Answer, Call};
 use super::errors::Failure;
 use super::{scratch, text};
 use rquickjs::Array;
+use rustix::fd::AsRawFd;
 use rustix::fs::{AtFlags, Mode, OFlags, RawDir, RenameFlags};
 use rustix::io::{Errno, retry_on_intr};
 
@@ -39,6 +40,17 @@ pub fn linkat<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     rustix::fs::linkat(call.directory(0)?, &from, call.directory(2)?, &to, AtFlags::empty())
         .map_err(|errno| call.fail_path(errno, &to))?;
     call.nothing()
+}
+
+/// Gives an open file a name, whatever others it has by now. False where the name is taken.
+pub fn link_fd<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
+    let path = call.path(2)?;
+    let from = format!("/proc/self/fd/{}", call.fd(0)?.as_raw_fd());
+    match rustix::fs::linkat(rustix::fs::CWD, from, call.directory(1)?, &path, AtFlags::SYMLINK_FOLLOW) {
+        Ok(()) => call.answer(true),
+        Err(Errno::EXIST) => call.answer(false),
+        Err(errno) => Err(call.fail_path(errno, &path)),
+    }
 }
 
 pub fn unlinkat<'js>(call: &Call<'_, 'js>) -> Answer<'js> {

@@ -73,6 +73,7 @@ static NATIVES: &[Native] = natives![
     c"renameat" 4 folders::renameat,
     c"renameNew" 4 folders::rename_new,
     c"linkat" 4 folders::linkat,
+    c"linkFd" 3 folders::link_fd,
     c"unlinkat" 3 folders::unlinkat,
     c"mkdirat" 3 folders::mkdirat,
     c"readlinkat" 2 folders::readlinkat,
