@@ -3,28 +3,35 @@
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
 import { parseIp } from "../../lib/ip/address.ts";
-import { readTextIfPresent, removeIfPresent } from "../../lib/sys/files.ts";
+import { readTextIfPresent, removeIfPresent, statIfPresent } from "../../lib/sys/files.ts";
 import * as sys from "../../lib/sys/sys.ts";
-import { type Holder, parseHolder } from "./holder.ts";
+import { type Content, parseHolder } from "./holder.ts";
 
 /**
- * Where a text is written before it gets its name. One such file is enough, since only the holder of the lock writes; what a
- * killed process left is overwritten by the next. Go hands out no address for it, and removes it with those of its container.
+ * Where an address file is written before it gets its name. One is enough, since only the holder of the lock writes; what a
+ * killed process left is removed. Go hands out no address for it, and removes it with those of its container.
  */
 const TEMPORARY = ".berth.tmp";
+/** What STATUS makes to see whether it can. */
+const TRIAL = ".berth.status";
 
 /** What the address files say. */
 export interface Contents {
 	/** By name of the file; undefined for a file that holds nothing. */
-	readonly holders: Map<string, Holder | undefined>;
+	readonly holders: Map<string, Content>;
 	/** Names of the files that could not be read, with the reason: they hold an address, but nobody knows whose. */
 	readonly unreadable: Map<string, string>;
 }
 
-/** Whom the file holds its address for; undefined where there is none, or where it holds none. Throws SystemError. */
-export function readHolder(directory: string, name: string): Holder | undefined {
-	const text = readTextIfPresent(`${directory}/${name}`);
-	return text === undefined ? undefined : parseHolder(text);
+/** What the file of an address says; "foreign" where it cannot be read: a name that is taken is an address that is. */
+export function readHolder(directory: string, name: string): Content {
+	try {
+		const text = readTextIfPresent(`${directory}/${name}`);
+		return text === undefined ? undefined : parseHolder(text);
+	} catch (error) {
+		sentenceOf(error);
+		return "foreign";
+	}
 }
 
 /** Reads every address file. Throws SystemError when the folder cannot be listed. */
@@ -35,29 +42,69 @@ export function readContents(directory: string): Contents {
 			const text = readTextIfPresent(`${directory}/${name}`);
 			if (text !== undefined) contents.holders.set(name, parseHolder(text));
 		} catch (error) {
-			// Also a directory: its name is taken.
-			contents.unreadable.set(name, sentenceOf(error));
+			// What is no file, such as a directory, holds nobody's address, but its name is taken.
+			if (sys.isSystemError(error, "EISDIR", "ENXIO", "ELOOP")) contents.holders.set(name, "foreign");
+			else contents.unreadable.set(name, sentenceOf(error));
 		}
 	}
 	return contents;
 }
 
-/** Makes or replaces a file: it is there whole, or not at all. Throws code 5. */
-export function writeStoreFile(directory: string, name: string, text: string): void {
-	const temporary = `${directory}/${TEMPORARY}`;
+/**
+ * Makes the file of an address: it is there whole, or not at all. Never replaces one: false where the address is taken. (The lock should keep
+ * others out; but people remove lock files.) Throws code 5.
+ */
+export function makeAddressFile(directory: string, name: string, text: string): boolean {
 	const path = `${directory}/${name}`;
-	attempt(directory, path, () => {
-		writeWhole(temporary, text);
-		sys.renameat(sys.AT_FDCWD, temporary, sys.AT_FDCWD, path);
+	return attempt(directory, path, () => {
+		const temporary = `${directory}/${TEMPORARY}`;
+		const fd = createAnew(temporary);
+		let isMade = false;
+		try {
+			try {
+				sys.write(fd, text);
+				// This very file: by now another may have the temporary name.
+				isMade = sys.linkFd(fd, sys.AT_FDCWD, path);
+				removeTemporary(directory);
+			} finally {
+				sys.close(fd);
+			}
+			return isMade || fillBlank(path, text);
+		} catch (error) {
+			if (isMade) removeIfPresent(path);
+			throw error;
+		}
 	});
+}
+
+/** Writes into a file that holds nothing. It keeps its place, and its own lock keeps a second one out that has seen the same. */
+function fillBlank(path: string, text: string): boolean {
+	const fd = sys.openat(sys.AT_FDCWD, path, sys.O_RDONLY | sys.O_NONBLOCK, 0);
+	try {
+		if (!sys.flock(fd, sys.LOCK_EX, 0) || sys.fstat(fd).ino !== statIfPresent(path)?.ino) return false;
+		if (parseHolder(readTextIfPresent(path) ?? "?") !== undefined) return false;
+		writeInPlace(path, text);
+		return true;
+	} finally {
+		sys.close(fd);
+	}
+}
+
+/** Replaces what a file says. Where that is cut short the turn is lost, as in Go. Throws code 5. */
+export function writeStoreFile(directory: string, name: string, text: string): void {
+	const path = `${directory}/${name}`;
+	attempt(directory, path, () => writeInPlace(path, text));
 }
 
 /** Throws code 5 when no file can be written. */
 export function tryToWrite(directory: string): void {
-	const path = `${directory}/${TEMPORARY}`;
+	const path = `${directory}/${TRIAL}`;
 	attempt(directory, path, () => {
-		writeWhole(path, "\n");
-		sys.unlinkat(sys.AT_FDCWD, path, 0);
+		try {
+			writeInPlace(path, "\n");
+		} finally {
+			removeIfPresent(path);
+		}
 	});
 }
 
@@ -66,24 +113,36 @@ export function removeTemporary(directory: string): void {
 	removeIfPresent(`${directory}/${TEMPORARY}`);
 }
 
-/** Runs `work`, which writes `path` by way of the temporary file. Where it fails that is removed, and code 5 thrown. */
-function attempt(directory: string, path: string, work: () => void): void {
+/** Runs `work`, which writes `path`. Where it fails nothing temporary stays, and code 5 is thrown. */
+function attempt<T>(directory: string, path: string, work: () => T): T {
 	try {
-		work();
+		return work();
 	} catch (error) {
 		const reason = sentenceOf(error);
 		try {
 			removeTemporary(directory);
 		} catch (second) {
-			// The first error is the one to tell; what stays is overwritten by the next write.
+			// The first error is the one to tell; what stays is removed by the next write.
 			sentenceOf(second);
 		}
 		throw new CniError(Code.io, `cannot write ${path}: ${reason}`);
 	}
 }
 
-function writeWhole(path: string, text: string): void {
-	const fd = sys.openat(sys.AT_FDCWD, path, sys.O_WRONLY | sys.O_CREAT | sys.O_TRUNC, 0o600);
+/** Makes a file and opens it for writing; one that is there is removed first, and not written into: whose it is nobody knows. */
+function createAnew(path: string): number {
+	const flags = sys.O_WRONLY | sys.O_CREAT | sys.O_EXCL;
+	try {
+		return sys.openat(sys.AT_FDCWD, path, flags, 0o600);
+	} catch (error) {
+		if (!sys.isSystemError(error, "EEXIST") || !removeIfPresent(path)) throw error;
+		return sys.openat(sys.AT_FDCWD, path, flags, 0o600);
+	}
+}
+
+function writeInPlace(path: string, text: string): void {
+	const flags = sys.O_WRONLY | sys.O_CREAT | sys.O_TRUNC | sys.O_NONBLOCK;
+	const fd = sys.openat(sys.AT_FDCWD, path, flags, 0o600);
 	try {
 		sys.write(fd, text);
 	} finally {

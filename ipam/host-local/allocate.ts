@@ -36,18 +36,22 @@ export function allocate(
 	for (const [index, set] of sets.entries()) {
 		const wanted = unmet.findIndex((ip) => rangeOf(set, ip) !== undefined);
 		const [request] = wanted < 0 ? [] : unmet.splice(wanted, 1);
-		const choice = request
-			? chooseRequested(store, cooldown, set, request)
-			: chooseNext(store, cooldown, set, index, attachment);
-		if (choice instanceof CniError) {
-			throw new CniError(choice.code, `failed to allocate for range ${index}: ${choice.message}`, choice.details);
-		}
-		store.reserve(choice.ip, attachment);
-		undo.push(`release ${formatIp(choice.ip)}`, () => store.release(choice.ip, attachment));
-		store.setLastReserved(index, choice.ip);
+		let choice: Choice | CniError;
+		do {
+			choice = request
+				? chooseRequested(store, cooldown, set, request)
+				: chooseNext(store, cooldown, set, index, attachment);
+			if (choice instanceof CniError) {
+				throw new CniError(choice.code, `failed to allocate for range ${index}: ${choice.message}`, choice.details);
+			}
+			// Somebody has it after all, whom the lock has not kept out: each turn finds one address less.
+		} while (!store.reserve(choice.ip, attachment));
+		const { ip, range } = choice;
+		undo.push(`release ${formatIp(ip)}`, () => store.release(ip, attachment));
+		store.setLastReserved(index, ip);
 		ips.push({
-			address: formatCidr({ ip: choice.ip, prefix: choice.range.subnet.prefix }),
-			...(choice.range.gateway && { gateway: formatIp(choice.range.gateway) }),
+			address: formatCidr({ ip, prefix: range.subnet.prefix }),
+			...(range.gateway && { gateway: formatIp(range.gateway) }),
 		});
 	}
 	if (unmet.length > 0) {
@@ -76,8 +80,8 @@ function chooseRequested(store: Store, cooldown: Released, set: RangeSet, ip: Ip
 	if (exclusionOf(range, ip)) return new CniError(Code.allocation, refusal, "`exclude` of the range has it");
 	const holder = store.holderOf(ip);
 	if (holder !== undefined) {
-		const where = `${store.directory}/${text}`;
-		return new CniError(Code.allocation, refusal, `held for container ${holder.containerId}, in ${where}`);
+		const whom = holder === "foreign" ? "by a file that names no container" : `for container ${holder.containerId}`;
+		return new CniError(Code.allocation, refusal, `held ${whom}, in ${store.directory}/${text}`);
 	}
 	const remaining = cooldown.remaining(ip);
 	if (remaining === 0) return { ip, range };
@@ -176,10 +180,11 @@ export function exhaustion(set: RangeSet): string {
 
 /** Why the set has no address to give: how many are held and for how many containers, and when the first of those that wait is free. */
 export function shortage(store: Store, cooldown: Released, set: RangeSet): string {
-	const { addresses, containers } = store.countHeld((ip) => isUsable(set, ip));
+	const { addresses, containers, nameless } = store.countHeld((ip) => isUsable(set, ip));
 	const capacity = capacityOf(set);
 	if (capacity === 0n) return "it has none to give: each is a gateway or excluded";
-	const held = `${addresses} of ${capacity} addresses are held, for ${containers} containers, in ${store.directory}`;
+	const by = nameless === 0 ? "" : ` and ${nameless} by files that name none`;
+	const held = `${addresses} of ${capacity} addresses are held, for ${containers} containers${by}, in ${store.directory}`;
 	const next = cooldown.first((name) => {
 		const ip = parseIp(name);
 		return ip !== undefined && isUsable(set, ip) && store.holderOf(ip) === undefined;

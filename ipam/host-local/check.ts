@@ -43,5 +43,5 @@ function previousAddresses(request: Request, sets: readonly RangeSet[]): Ip[] {
 
 function isHolder(store: Store | undefined, ip: Ip, { containerId, ifName }: Request): boolean {
 	const holder = store?.holderOf(ip);
-	return holder?.containerId === containerId && (holder.ifName ?? ifName) === ifName;
+	return typeof holder === "object" && holder.containerId === containerId && (holder.ifName ?? ifName) === ifName;
 }

@@ -4,8 +4,8 @@
  */
 import { formatIp, type Ip, nextIp } from "../../lib/ip/address.ts";
 import { type Contents, readContents, readHolder, sentenceOf } from "./address-files.ts";
-import type { Holder } from "./holder.ts";
-import { type Holding, Index } from "./index.ts";
+import type { Content, Holder } from "./holder.ts";
+import { type Holding, Index, StaleError } from "./index.ts";
 import { hasPrivateDirectory } from "./private-directory.ts";
 
 /** To read so many files costs no more than an index does. */
@@ -56,7 +56,7 @@ export class Held {
 		if (indexed?.every((holding) => isSameHolder(this.#holderIn(holding.name), holding))) return indexed;
 		const holdings: Holding[] = [];
 		for (const [name, holder] of this.contents().holders) {
-			if (holder?.containerId === containerId) holdings.push({ name, ...holder });
+			if (typeof holder === "object" && holder.containerId === containerId) holdings.push({ name, ...holder });
 		}
 		return holdings;
 	}
@@ -99,10 +99,11 @@ export class Held {
 		return [...(this.#contents?.unreadable.values() ?? [])];
 	}
 
-	/** Makes the file of `holding` by `work`. Throws what `work` throws. */
-	add(holding: Holding, work: () => void): void {
-		this.change(work, (index) => index.add(holding));
+	/** Makes the file of `holding` by `work`, which says whether it could: then somebody else had it. Throws what `work` throws. */
+	add(holding: Holding, work: () => boolean): boolean {
+		if (!this.change(work, (index) => index.add(holding))) return false;
 		this.#contents?.holders.set(holding.name, holding);
+		return true;
 	}
 
 	/** Removes the file of `holding` by `work`. Throws what `work` throws. */
@@ -112,19 +113,22 @@ export class Held {
 	}
 
 	/**
-	 * Changes the store by `work`, then the index by `record`. Where `work` fails nobody knows what the store is like: the index is no more.
+	 * Changes the store by `work`, then the index by `record`. Where `work` fails, or says false, nobody knows what the store is like: the index is
+	 * no more, and the files are to be read again.
 	 */
-	change(work: () => void, record: (index: Index) => void = () => {}): void {
+	change<T>(work: () => T, record: (index: Index) => void = () => {}): T {
 		const index = this.#openIndex();
 		this.#dropIndex();
-		work();
-		if (index === null) return;
+		const done = work();
+		if (done === false) this.#contents = undefined;
+		if (index === null || done === false) return done;
 		this.#index = index;
 		this.#uncommitted = true;
 		this.#withIndex(record);
+		return done;
 	}
 
-	#holderIn(name: string): Holder | undefined {
+	#holderIn(name: string): Content {
 		return readHolder(this.#directory, name);
 	}
 
@@ -166,7 +170,7 @@ export class Held {
 			return;
 		}
 		const holdings: Holding[] = [];
-		for (const [name, holder] of holders) if (holder !== undefined) holdings.push({ name, ...holder });
+		for (const [name, holder] of holders) if (typeof holder === "object") holdings.push({ name, ...holder });
 		const index = Index.build(this.#directory, holdings, earlier);
 		index.commit();
 		this.#index = index;
@@ -183,16 +187,16 @@ export class Held {
 	}
 }
 
-function isSameHolder(holder: Holder | undefined, { containerId, ifName }: Holder): boolean {
-	return holder?.containerId === containerId && holder.ifName === ifName;
+function isSameHolder(holder: Content, { containerId, ifName }: Holder): boolean {
+	return typeof holder === "object" && holder.containerId === containerId && holder.ifName === ifName;
 }
 
-/** What `work` returns; undefined where a system call of it failed. */
+/** What `work` returns; undefined where a system call of it failed, or the index is not what it was. */
 function ignoreFailure<T>(work: () => T): T | undefined {
 	try {
 		return work();
 	} catch (error) {
-		sentenceOf(error);
+		if (!(error instanceof StaleError)) sentenceOf(error);
 		return undefined;
 	}
 }

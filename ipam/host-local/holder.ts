@@ -19,14 +19,23 @@ export function formatHolder({ containerId, ifName }: Attachment): string {
 	return `${containerId}\r\n${ifName}`;
 }
 
+/** What an address file says: for whom the address is held, that it is held for somebody we know nothing of, or nothing. */
+export type Content = Holder | "foreign" | undefined;
+
 /**
- * Undefined for a text that names no container: nothing that a runtime could have asked for, so nobody holds the address.
- * To Go such a file is held for ever, whatever is in it. White space around is ignored, as in Go; a bare LF is accepted too.
+ * Undefined for what a crash leaves of a file, nothing or NULs: nobody holds the address, though to Go such a file is held for ever. Any other
+ * text that names no container is somebody's reservation. White space around is ignored, as in Go; a bare LF is accepted too.
  */
-export function parseHolder(text: string): Holder | undefined {
+export function parseHolder(text: string): Content {
 	const match = HOLDER.exec(text);
-	return match === null ? undefined : { containerId: match[1]!, ifName: match[2] };
+	if (match !== null) return { containerId: match[1]!, ifName: match[2] };
+	return BLANK.test(text) ? undefined : "foreign";
 }
 
-/** The characters of a container ID are those of lib/cni/environment.ts. */
-const HOLDER = /^\s*([a-zA-Z0-9][a-zA-Z0-9_.-]*)(?:\r?\n(\S+))?\s*$/;
+/**
+ * The characters of a container ID are those of lib/cni/environment.ts. White space is Unicode's, as Go's strings.TrimSpace takes it, of which no
+ * interface's name has any; JavaScript's would be U+FEFF, too.
+ */
+const SPACE = "\\t-\\r \\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000";
+const HOLDER = new RegExp(`^[${SPACE}]*([a-zA-Z0-9][a-zA-Z0-9_.-]*)(?:\\r?\\n([^${SPACE}]+))?[${SPACE}]*$`);
+const BLANK = new RegExp(`^[\\0${SPACE}]*$`);

@@ -3,13 +3,15 @@
  * addresses are held. The store stays the truth and does not know of it: the Go plugin walks the store, so the index lies outside,
  * in `<dataDir>/.berth/<network>/<boot>/`. Everything in it may be removed at any time.
  *
- * It is valid while the store's folder has the time of change that we gave it. That is a random one of the past, which we also give
- * the file `token` of the index, last of all: any change of the folder by anyone (an address file made or removed) gives it the
- * time of now, also when it comes in the same tick of the clock as ours, and when we are killed half-way. Address files do not
- * change while they are there. The folder of the boot, because after a power failure files may be older than times.
+ * It is valid while the store's folder is as we left it: it has the time of change (mtime) that we gave it, a random one of the past, and
+ * the time of status change (ctime) that the kernel gave it then, which nobody can set. Both are in the file `token` of the index, written
+ * last of all. Any change of the folder by anyone (an address file made or removed) gives it the time of now, also when it comes in the same
+ * tick of the clock as ours, and when we are killed half-way; and a folder that comes back from a backup with its mtime has another ctime. Address
+ * files do not change while they are there. The folder of the boot, because after a power failure files may be older than times.
  *
- * - `c<n>`, 1024 of them: lines "address container interface" of the containers whose name's hash is n.
- * - `held.*`: which addresses are held (occupancy.ts).
+ * - `c<n>`, 1024 of them: lines "address container interface" of the containers whose name's hash is n. What is not in one is not held, so
+ *   each must be the very file that we wrote: `token` has a mark of each, made of its inode, size and ctime.
+ * - `held.*`: which addresses are held (occupancy.ts). A hint: the address file itself is looked at before it is made.
  * - `earlier`: lines as in `c<n>` of what is held since an earlier boot; only where there is such.
  */
 import { parseIp } from "../../lib/ip/address.ts";
@@ -28,6 +30,12 @@ import { Occupancy } from "./occupancy.ts";
 import { privateDirectory } from "./private-directory.ts";
 
 const BUCKETS = 1024;
+/** The token: mtime and ctime of the store's folder in milliseconds, then the marks. In the byte order of the machine. */
+const TIMES_BYTES = 2 * 8;
+const MARKS_BYTES = 4 * (BUCKETS + 1);
+
+/** A file of the index is not the one that the index knows. */
+export class StaleError extends Error {}
 
 export interface Holding extends Holder {
 	/** Name of the address file. */
@@ -41,7 +49,7 @@ interface Bucket {
 	added: string | undefined;
 }
 
-/** Every method may throw SystemError: then the index is to be left alone, and is invalid for the next call. */
+/** Every method may throw SystemError or StaleError: then the index is to be left alone, and is invalid for the next call. */
 export class Index {
 	readonly #store: string;
 	readonly #folder: string;
@@ -50,10 +58,15 @@ export class Index {
 	/** New: what is on disk is not to be read. */
 	readonly #fresh: boolean;
 
-	private constructor(store: string, folder: string, fresh: boolean) {
+	/** By number of the bucket: the mark of its file, 0 where there is none; behind them that of `earlier`. */
+	readonly #marks: Uint32Array;
+
+	private constructor(store: string, folder: string, marks?: Uint32Array) {
+		const fresh = marks === undefined;
 		this.#store = store;
 		this.#folder = folder;
 		this.#fresh = fresh;
+		this.#marks = marks ?? new Uint32Array(BUCKETS + 1);
 		this.#occupancy = new Occupancy({
 			read: (name) => (fresh ? undefined : readBytesIfPresent(`${folder}/${name}`)),
 			write: (name, page) => writeFile(`${folder}/${name}`, page),
@@ -63,9 +76,12 @@ export class Index {
 	/** The index of the store in folder `store`, if there is one and it is valid. */
 	static openIfValid(store: string): Index | undefined {
 		const folder = `${privateDirectory(store)}/${bootId()}`;
-		const token = statIfPresent(`${folder}/token`);
-		if (token === undefined || token.mtimeMs !== statIfPresent(store)?.mtimeMs) return undefined;
-		return new Index(store, folder, false);
+		const token = readBytesIfPresent(`${folder}/token`);
+		if (token?.length !== TIMES_BYTES + MARKS_BYTES) return undefined;
+		const [mtimeMs, ctimeMs] = new Float64Array(token.buffer, token.byteOffset, 2);
+		const status = statIfPresent(store);
+		if (status === undefined || status.mtimeMs !== mtimeMs || status.ctimeMs !== ctimeMs) return undefined;
+		return new Index(store, folder, new Uint32Array(token.buffer, token.byteOffset + TIMES_BYTES, BUCKETS + 1));
 	}
 
 	/** A new index of these holdings, in place of any other; `commit` makes it valid. `earlier`: those of earlier boots. */
@@ -74,7 +90,7 @@ export class Index {
 		const folder = `${parent}/${bootId()}`;
 		removeIfPresent(`${folder}/token`);
 		makeDirectories(folder, 0o700);
-		const index = new Index(store, folder, true);
+		const index = new Index(store, folder);
 		for (const name of listIfPresent(folder) ?? []) if (name !== "earlier") removeIfPresent(`${folder}/${name}`);
 		index.setEarlier(earlier);
 		// What they knew has been carried over.
@@ -105,7 +121,7 @@ export class Index {
 
 	/** What is held since an earlier boot. */
 	earlier(): Holding[] {
-		return holdingsIn(readTextIfPresent(`${this.#folder}/earlier`));
+		return holdingsIn(this.#readMarked("earlier", BUCKETS));
 	}
 
 	/** From now on nothing is held since an earlier boot but `holdings`. */
@@ -113,6 +129,7 @@ export class Index {
 		const path = `${this.#folder}/earlier`;
 		if (holdings.length === 0) removeIfPresent(path);
 		else writeAtomic(path, holdings.map(lineOf).join(""), 0o600);
+		this.#marks[BUCKETS] = markOf(statIfPresent(path));
 	}
 
 	/** What is held for the container, for any of its interfaces or for none in particular. */
@@ -153,30 +170,34 @@ export class Index {
 	/** Writes what has changed, and makes the index valid for the store as it is now. To be called with the store's lock held. */
 	commit(): void {
 		for (const [number, bucket] of this.#buckets) {
+			if (bucket.added === "") continue;
 			const path = `${this.#folder}/c${number}`;
-			if (bucket.added === undefined) writeFile(path, bucket.lines);
-			else if (bucket.added !== "") writeFile(path, bucket.added, sys.O_APPEND);
+			const [text, how] = bucket.added === undefined ? [bucket.lines, sys.O_TRUNC] : [bucket.added, sys.O_APPEND];
+			this.#marks[number] = markOf(writeFile(path, text, how));
 			bucket.added = "";
 		}
 		this.#occupancy.flush();
-		const token = pastTime();
-		const path = `${this.#folder}/token`;
-		if (this.#fresh) {
-			// Never there with the time of now, which the store may have, too.
-			writeFile(`${path}.new`, "");
-			sys.setModified(sys.AT_FDCWD, `${path}.new`, token);
-			sys.renameat(sys.AT_FDCWD, `${path}.new`, sys.AT_FDCWD, path);
-		} else {
-			sys.setModified(sys.AT_FDCWD, path, token);
-		}
-		sys.setModified(sys.AT_FDCWD, this.#store, token);
+		sys.setModified(sys.AT_FDCWD, this.#store, pastTime());
+		const { mtimeMs, ctimeMs } = sys.statat(sys.AT_FDCWD, this.#store, true) ?? { mtimeMs: 0, ctimeMs: 0 };
+		const token = new Uint8Array(TIMES_BYTES + MARKS_BYTES);
+		new Float64Array(token.buffer, 0, 2).set([mtimeMs, ctimeMs]);
+		new Uint32Array(token.buffer, TIMES_BYTES).set(this.#marks);
+		writeFile(`${this.#folder}/token`, token);
+	}
+
+	/** The text of a file that is still what we wrote. Throws StaleError for another one. */
+	#readMarked(name: string, number: number): string | undefined {
+		if (this.#marks[number] === 0) return undefined;
+		const path = `${this.#folder}/${name}`;
+		if (markOf(statIfPresent(path)) !== this.#marks[number]) throw new StaleError(path);
+		return readTextIfPresent(path);
 	}
 
 	#bucket(containerId: string): Bucket {
 		const number = hash(containerId) % BUCKETS;
 		let bucket = this.#buckets.get(number);
 		if (bucket === undefined) {
-			const lines = this.#fresh ? "" : (readTextIfPresent(`${this.#folder}/c${number}`) ?? "");
+			const lines = (this.#fresh ? undefined : this.#readMarked(`c${number}`, number)) ?? "";
 			bucket = { lines, added: "" };
 			this.#buckets.set(number, bucket);
 		}
@@ -201,6 +222,11 @@ function pastTime(): number {
 	const [a = 0, b = 0, c = 0, d = 0] = sys.random(4);
 	// A clock that begins in 1970 must not make it negative.
 	return Math.abs(Math.floor(sys.realtimeMs()) - 600_000 - ((a << 22) | (b << 14) | (c << 6) | (d & 0x3f)));
+}
+
+/** What tells a file, as it is now, from any that it was or may become; never 0 for one that is there. */
+function markOf(status: sys.FileStatus | undefined): number {
+	return status === undefined ? 0 : hash(`${status.ino} ${status.size} ${status.ctimeMs}`) || 1;
 }
 
 /** FNV-1a. */
@@ -233,10 +259,12 @@ function readBytesIfPresent(path: string): Uint8Array | undefined {
 	}
 }
 
-function writeFile(path: string, data: string | Uint8Array, how = sys.O_TRUNC): void {
-	const fd = sys.openat(sys.AT_FDCWD, path, sys.O_WRONLY | sys.O_CREAT | how, 0o600);
+/** Returns what the file is like then. */
+function writeFile(path: string, data: string | Uint8Array, how = sys.O_TRUNC): sys.FileStatus {
+	const fd = sys.openat(sys.AT_FDCWD, path, sys.O_WRONLY | sys.O_CREAT | sys.O_NONBLOCK | how, 0o600);
 	try {
 		sys.write(fd, data);
+		return sys.fstat(fd);
 	} finally {
 		sys.close(fd);
 	}

@@ -6,17 +6,24 @@
  * - `lock`, mode 0750: flock(2), held while any of the others is read or written.
  *
  * Go makes an address file empty and then fills it; a kill or a full disk between the two leaves an address that Go never
- * hands out again and never releases. Here a file gets its name when its text is complete. An address file that is empty, or
- * that names no container, is free: with the lock held nobody is about to fill it.
+ * hands out again and never releases. Here a file gets its name when its text is complete, and never replaces another. An address file that
+ * is empty is free: with the lock held nobody is about to fill it. One with a text that names no container is somebody's reservation.
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
 import { formatIp, type Ip, parseIp } from "../../lib/ip/address.ts";
 import { makeDirectories, readTextIfPresent, removeIfPresent } from "../../lib/sys/files.ts";
 import { Lock } from "../../lib/sys/lock.ts";
 import * as sys from "../../lib/sys/sys.ts";
-import { readHolder, removeTemporary, sentenceOf, tryToWrite, writeStoreFile } from "./address-files.ts";
+import {
+	makeAddressFile,
+	readHolder,
+	removeTemporary,
+	sentenceOf,
+	tryToWrite,
+	writeStoreFile,
+} from "./address-files.ts";
 import { Held } from "./held.ts";
-import { type Attachment, formatHolder, type Holder } from "./holder.ts";
+import { type Attachment, type Content, formatHolder, type Holder } from "./holder.ts";
 import type { Holding } from "./index.ts";
 
 const LOCK_DEADLINE_MS = 60_000;
@@ -62,8 +69,8 @@ export class Store {
 		this.#lock.release();
 	}
 
-	/** Whom the address is held for; undefined where it is free. Reads one file. Throws code 5. */
-	holderOf(ip: Ip): Holder | undefined {
+	/** Whom the address is held for; undefined where it is free. Reads one file. */
+	holderOf(ip: Ip): Content {
 		return readHolder(this.directory, formatIp(ip));
 	}
 
@@ -82,22 +89,28 @@ export class Store {
 		return names.map(parseIp).filter((ip) => ip !== undefined);
 	}
 
-	/** How many addresses that `within` accepts are held, and for how many containers. Reads every file. */
-	countHeld(within: (ip: Ip) => boolean): { addresses: number; containers: number } {
+	/**
+	 * How many addresses that `within` accepts are held, for how many containers, and how many of them by files that name none. Reads every file.
+	 */
+	countHeld(within: (ip: Ip) => boolean): { addresses: number; containers: number; nameless: number } {
 		const { holders, unreadable } = this.#held.contents();
 		const isWithin = (name: string): boolean => {
 			const ip = parseIp(name);
 			return ip !== undefined && within(ip);
 		};
 		const containers = new Set<string>();
+		let nameless = 0;
 		let addresses = 0;
-		for (const name of unreadable.keys()) if (isWithin(name)) addresses++;
+		for (const name of unreadable.keys()) if (isWithin(name)) nameless++;
 		for (const [name, holder] of holders) {
 			if (holder === undefined || !isWithin(name)) continue;
-			addresses++;
-			containers.add(holder.containerId);
+			if (holder === "foreign") nameless++;
+			else {
+				addresses++;
+				containers.add(holder.containerId);
+			}
 		}
-		return { addresses, containers: containers.size };
+		return { addresses: addresses + nameless, containers: containers.size, nameless };
 	}
 
 	/** Reads every file anew if only the index has been asked so far; false where what is known came from the files. */
@@ -105,15 +118,17 @@ export class Store {
 		return this.#held.readAgain();
 	}
 
-	/** Holds a free address for `attachment`. Throws code 5. */
-	reserve(ip: Ip, attachment: Attachment): void {
+	/** Holds a free address for `attachment`; false where it is free no more. Throws code 5. */
+	reserve(ip: Ip, attachment: Attachment): boolean {
 		const holding = { name: formatIp(ip), ...attachmentOf(attachment) };
 		this.#held.forgetEarlierBoot([holding.name]);
-		this.#held.add(holding, () => writeStoreFile(this.directory, holding.name, formatHolder(attachment)));
+		return this.#held.add(holding, () => makeAddressFile(this.directory, holding.name, formatHolder(attachment)));
 	}
 
-	/** Gives back what `attachment` holds. Throws code 5. */
+	/** Gives back an address, if it is held for `attachment`. Throws code 5. */
 	release(ip: Ip, attachment: Attachment): void {
+		const holder = this.holderOf(ip);
+		if (typeof holder !== "object" || formatHolder(attachment) !== `${holder.containerId}\r\n${holder.ifName}`) return;
 		this.#remove({ name: formatIp(ip), ...attachmentOf(attachment) });
 	}
 
@@ -133,7 +148,7 @@ export class Store {
 		const empty: string[] = [];
 		for (const [name, holder] of this.#held.contents().holders) {
 			if (holder === undefined) empty.push(name);
-			else if (!keep(holder)) holdings.push({ name, ...holder });
+			else if (holder !== "foreign" && !keep(holder)) holdings.push({ name, ...holder });
 		}
 		this.#removeAll(holdings, before, empty);
 	}

@@ -5,22 +5,12 @@ import { expect, it } from "vitest";
 import { addresses, network, range } from "../lab/host-local.ts";
 import { heldAddresses, ours, storeFiles } from "../lab/ipam.ts";
 import { peer } from "../lab/peers.ts";
+import { randomNumbers } from "../lab/random.ts";
 
 const PROCESSES = 32;
 const CALLS = 5000;
 const MOST_HELD = 3;
 const SEED = Number(process.env.BERTH_SEED ?? 20_261_122);
-
-/** Numbers below `limit` that follow from the seed (mulberry32). */
-function chance(seed: number): (limit: number) => number {
-	let state = seed;
-	return (limit) => {
-		state = (state + 0x6d2b79f5) | 0;
-		let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-		mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-		return ((mixed ^ (mixed >>> 14)) >>> 0) % limit;
-	};
-}
 
 it(`${PROCESSES} processes, ${CALLS} ADD and DEL: no address twice, none lost, at the end none held`, async () => {
 	const executables = [ours("host-local"), await peer("host-local")];
@@ -30,7 +20,7 @@ it(`${PROCESSES} processes, ${CALLS} ADD and DEL: no address twice, none lost, a
 	let calls = 0;
 
 	const worker = async (number: number) => {
-		const below = chance(SEED + number);
+		const below = randomNumbers(SEED + number);
 		const held: { id: string; given: string[] }[] = [];
 		const pick = () => {
 			const which = below(2);

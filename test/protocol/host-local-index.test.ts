@@ -129,6 +129,8 @@ describe("an index that is not as it should be", () => {
 		],
 		["older than the store", (_, net) => utimesSync(net.directory, new Date(), new Date())],
 		["with lines of addresses that somebody else holds", (index) => rewrite(index, /^c/, "10.1.0.5 c1 eth0\n")],
+		["without the lines of its containers", (index) => remove(index, /^c/)],
+		["with the lines of its containers cut short", (index) => rewrite(index, /^c/, "")],
 		["full of nonsense lines", (index) => rewrite(index, /^c/, " c1 \n\0\n10.1.0.2\n")],
 	])("%s: no address twice, and the next one in turn", async (_, damage) => {
 		const net = crowded();
@@ -140,6 +142,31 @@ describe("an index that is not as it should be", () => {
 		expect((await net.run("DEL", { id: "c2" })).status).toBe(0);
 		expect(heldAddresses(net.directory)).toHaveLength(101);
 		expect(storeFiles(net.directory)["10.1.0.2"]).toBe(held("p2"));
+	});
+
+	it.each([
+		["some of it gone", (index: string) => remove(index, /^c/)],
+		["some of it of before", (index: string, old: string) => execFileSync("sh", ["-c", `cp -a ${old}/c* ${index}`])],
+		[
+			"all of it of before, and the time of the store, too",
+			(index: string, old: string, store: string) =>
+				execFileSync("sh", ["-c", `rm -r ${index}; cp -a ${old} ${index}; touch -r ${old}.store ${store}`]),
+		],
+	])("with %s: what is held is found, and no attachment gets a second address", async (_, damage) => {
+		const net = crowded();
+		await net.run("ADD", { id: "before" });
+		const index = join(net.index, boot());
+		const old = join(net.dataDir, "old");
+		execFileSync("sh", ["-c", `cp -a ${index} ${old}; touch -r ${net.directory} ${old}.store`]);
+		const ids = Array.from({ length: 20 }, (_, number) => `x${number}`);
+		for (const id of ids) expect((await net.run("ADD", { id })).status).toBe(0);
+		damage(index, old, net.directory);
+		expect((await net.run("ADD", { id: "x0" })).json).toMatchObject({ msg: expect.stringContaining("duplicate") });
+		for (const id of [...ids, "before"]) {
+			expect((await net.run("DEL", { id })).status).toBe(0);
+			if (id === "x9") damage(index, old, net.directory);
+		}
+		expect(heldAddresses(net.directory)).toHaveLength(100);
 	});
 
 	it("that cannot be written is done without", async () => {

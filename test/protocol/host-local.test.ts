@@ -1,7 +1,8 @@
 /**
  * host-local from outside: what its verbs do, seen in its answers and in its store.
  */
-import { existsSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { existsSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it, test } from "vitest";
 import { addresses, held, network, range } from "../lab/host-local.ts";
@@ -99,6 +100,37 @@ describe("ADD", () => {
 		expect(addresses(await run("ADD", { id: "b" }))).toEqual(["10.1.2.4/29"]);
 		expect(addresses(await run("ADD", { id: "c" }))).toEqual(["10.1.2.6/29"]);
 		expect(storeFiles(directory)).toMatchObject({ "10.1.2.2": held("a"), "10.1.2.4": held("b") });
+	});
+
+	it("leaves a file alone that somebody wrote, says how many such there are, and reads back what it writes", async () => {
+		const { run, put, directory } = network({ ranges: [[range("10.1.2.0/29")]] });
+		put({ "10.1.2.2": "reserved for the printer", "10.1.2.4": "c1 but not quite" });
+		const ifName = "\ufeffnet";
+		for (const id of ["a", "b", "c"]) expect((await run("ADD", { id, ifName })).status).toBe(0);
+		const refused = await run("ADD", { id: "d" });
+		expect(refused.json).toMatchObject({ code: 11 });
+		expect(refused.json.details).toMatch(
+			/^5 of 5 addresses are held, for 3 containers and 2 by files that name none, in/,
+		);
+		expect((await run("STATUS")).json).toMatchObject({ code: 50, details: refused.json.details });
+		expect((await run("ADD", { id: "a", ifName })).json).toMatchObject({ msg: expect.stringContaining("duplicate") });
+		for (const id of ["a", "b", "c"]) expect((await run("DEL", { id, ifName })).status).toBe(0);
+		expect((await run("GC", { config: { ...network().config, "cni.dev/valid-attachments": [] } })).status).toBe(0);
+		expect(storeFiles(directory)).toMatchObject({
+			"10.1.2.2": "reserved for the printer",
+			"10.1.2.4": "c1 but not quite",
+		});
+		expect(heldAddresses(directory)).toEqual(["10.1.2.2", "10.1.2.4"]);
+	});
+
+	it("passes over what is no file", async () => {
+		const { run, directory } = network({ ranges: [[range("10.1.2.0/29")]] });
+		const made = `mkdir -p ${directory}/10.1.2.3 ${directory}/old; mkfifo ${directory}/10.1.2.2 ${directory}/pipe`;
+		execFileSync("sh", ["-c", made]);
+		expect(addresses(await run("ADD"))).toEqual(["10.1.2.4/29"]);
+		expect((await run("STATUS")).status).toBe(0);
+		expect((await run("DEL")).status).toBe(0);
+		expect(readdirSync(directory)).not.toContain("10.1.2.4");
 	});
 
 	it("overwrites what a killed call left, and leaves nothing of its own", async () => {

@@ -3,6 +3,9 @@ import { formatHolder, parseHolder } from "../../../ipam/host-local/holder.ts";
 
 describe("text of an address file", () => {
 	test.each<[string, string | undefined, string | undefined]>([
+		["dummy\r\n\ufeffnet\ufeff", "dummy", "\ufeffnet\ufeff"],
+		["\u00a0dummy\r\nnet1\u3000\n", "dummy", "net1"],
+		["\0\0 \n", undefined, undefined],
 		["dummy\r\neth0", "dummy", "eth0"],
 		[" dummy\r\neth0\n", "dummy", "eth0"],
 		["dummy\neth0", "dummy", "eth0"],
@@ -12,11 +15,18 @@ describe("text of an address file", () => {
 		["", undefined, undefined],
 		["\r\neth0", "eth0", undefined],
 		["\0\0\0\0", undefined, undefined],
-		["-dummy\r\neth0", undefined, undefined],
-		["two words", undefined, undefined],
-		["dummy\r\neth0\r\nmore", undefined, undefined],
 	])("%j", (text, containerId, ifName) => {
 		expect(parseHolder(text)).toEqual(containerId === undefined ? undefined : { containerId, ifName });
+	});
+	test.each([
+		"-dummy\r\neth0",
+		"two words",
+		"dummy\r\neth0\r\nmore",
+		"reserved for the printer",
+		"\ufeff",
+		"dummy\r\n \u00a0x\ufeff y",
+	])("%j is somebody's, of whom nothing is known", (text) => {
+		expect(parseHolder(text)).toBe("foreign");
 	});
 	test("is Go's to the byte", () => {
 		expect(formatHolder({ containerId: "dummy", ifName: "eth0" })).toBe("dummy\r\neth0");
