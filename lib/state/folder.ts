@@ -52,13 +52,14 @@ export class RecordFolder {
 
 	/**
 	 * Writes a record whole or not at all, by way of `temporary`, which the caller alone writes. Only a file of the record's own is
-	 * replaced; false, and nothing is written, where the attachment has one that is "taken".
+	 * replaced; false, and nothing is written, where the attachment has one that is "taken". Throws SystemError.
 	 */
 	write(parts: RecordParts, text: string, temporary: string, ownerOf: (text: string) => RecordOwner): boolean {
 		for (const name of namesFor(parts)) {
 			if (files.writeNew(this.#path(name), text, 0o600, temporary)) return true;
-			const there = this.#read(name);
-			const owner = there === undefined ? "other" : ownerOf(there);
+			// What is no file has the name, too: then this says so.
+			const there = files.readTextIfPresent(this.#path(name));
+			const owner = there === undefined ? "taken" : ownerOf(there);
 			if (owner === "taken") return false;
 			if (owner === "other") continue;
 			files.writeAtomic(this.#path(name), text, 0o600, temporary);
