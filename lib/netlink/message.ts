@@ -9,6 +9,12 @@ import { NLA_HDRLEN, NLA_TYPE_MASK, NLM_F_ACK, NLM_F_REQUEST, NLMSG_HDRLEN } fro
 
 const LITTLE_ENDIAN = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
 
+/** `value`, which must be a whole number of that range: one that does not fit is a bug, and never cut. */
+function fitting(value: number, least: number, most: number): number {
+	if (value >= least && value <= most && Math.trunc(value) === value) return value;
+	throw new RangeError(`${value} does not fit a field of a netlink message (${least} to ${most})`);
+}
+
 const align = (length: number): number => (length + 3) & ~3;
 
 /** Builds one message: header, a fixed struct written field by field, then attributes. */
@@ -39,27 +45,27 @@ export class MessageWriter {
 
 	u8(value: number): this {
 		const at = this.#grow(1);
-		this.#view.setUint8(at, value);
+		this.#view.setUint8(at, fitting(value, 0, 0xff));
 		return this;
 	}
 
 	u16(value: number): this {
 		const at = this.#grow(2);
-		this.#view.setUint16(at, value, LITTLE_ENDIAN);
+		this.#view.setUint16(at, fitting(value, 0, 0xffff), LITTLE_ENDIAN);
 		return this;
 	}
 
 	/** Network byte order, whatever the host's is. */
 	u16be(value: number): this {
 		const at = this.#grow(2);
-		this.#view.setUint16(at, value, false);
+		this.#view.setUint16(at, fitting(value, 0, 0xffff), false);
 		return this;
 	}
 
 	/** Also for signed fields: -1 becomes 0xffffffff. */
 	u32(value: number): this {
 		const at = this.#grow(4);
-		this.#view.setUint32(at, value, LITTLE_ENDIAN);
+		this.#view.setUint32(at, fitting(value, -0x8000_0000, 0xffff_ffff), LITTLE_ENDIAN);
 		return this;
 	}
 

@@ -56,7 +56,7 @@ interface RouteSpec {
 }
 
 /** A route as the kernel has it; one with several next hops is given once for each of them. */
-interface Route extends Omit<RouteSpec, "linkIndex"> {
+export interface Route extends Omit<RouteSpec, "linkIndex"> {
 	/** Undefined for routes without an interface: unreachable, blackhole. */
 	readonly linkIndex?: LinkIndex;
 	readonly family: Family;
@@ -110,9 +110,10 @@ function routeMessage(type: number, flags: number, route: RouteSpec, scope: numb
 		.u8(deleting ? 0 : RTN_UNICAST)
 		.u32(0);
 	message.attributeBytes(RTA_DST, ipToBytes(dst.ip));
-	if (route.gw !== undefined) {
-		const gw = parseIp(route.gw);
-		if (gw === undefined) throw new TypeError(`"${route.gw}" is not an IP address`);
+	const gw = route.gw === undefined ? undefined : parseIp(route.gw);
+	if (route.gw !== undefined && gw === undefined) throw new TypeError(`"${route.gw}" is not an IP address`);
+	// An unspecified one is none.
+	if (gw !== undefined && gw.value !== 0n) {
 		if (gw.family !== dst.ip.family) {
 			throw new TypeError(`gateway ${route.gw} and destination ${route.dst} are not of the same address family`);
 		}

@@ -11,8 +11,8 @@ import type { VfSettings } from "../../lib/netlink/vf.ts";
 import { checkAddresses, checkRoutes } from "../../lib/plugin/attached.ts";
 import { delegateCheck } from "../../lib/plugin/delegate.ts";
 import { Sandbox } from "../../lib/plugin/sandbox.ts";
-import { loadAttachment } from "./config.ts";
-import { findPort, type SeenPort } from "./device.ts";
+import { type Attachment, loadAttachment } from "./config.ts";
+import { findPort, type SeenPort, settingOfPf } from "./device.ts";
 import { readRecord } from "./record.ts";
 import type { VfRecord } from "./record-format.ts";
 import { differing, readSettings } from "./settings.ts";
@@ -39,9 +39,13 @@ export function check(request: Request): void {
 	// Drivers show an administrative MAC that nobody has set.
 	const { mac: _, ...before } = record.original.settings ?? {};
 	if (port !== undefined) checkSettings(host, port, { ...before, ...attachment.settings });
+	const unseen = port === undefined ? settingOfPf(attachment) : undefined;
+	if (unseen !== undefined) {
+		throw failed(`${unseen} of VF ${record.pci} cannot be looked at: its PF has no network interface on this host`);
+	}
 	if (record.original.netdev !== undefined) {
 		using sandbox = Sandbox.open(request.netns);
-		checkPod(sandbox, record, previous);
+		checkPod(sandbox, record, attachment, previous);
 	}
 	if (attachment.ipam !== undefined) delegateCheck(request, attachment.ipam);
 }
@@ -57,8 +61,8 @@ function checkSettings(host: NetlinkSocket, port: SeenPort, wanted: Partial<VfSe
 	);
 }
 
-/** The netdev in the pod, its addresses and its routes against what ADD answered. */
-function checkPod(sandbox: Sandbox, record: VfRecord, previous: CniResult): void {
+/** The netdev in the pod against the configuration, its addresses and routes against what ADD answered. */
+function checkPod(sandbox: Sandbox, record: VfRecord, attachment: Attachment, previous: CniResult): void {
 	const { ifName } = record;
 	const link = getLinkByName(sandbox.route, ifName);
 	if (link === undefined || link.name !== ifName) throw failed(`there is no interface ${ifName} in ${sandbox.path}`);
@@ -69,9 +73,11 @@ function checkPod(sandbox: Sandbox, record: VfRecord, previous: CniResult): void
 	const index = previous.interfaces?.findIndex((each) => each.name === ifName && each.sandbox) ?? -1;
 	const told = previous.interfaces?.[index];
 	if (told === undefined) throw failed(`prevResult has no interface ${ifName} in a sandbox`);
-	if (told.mac !== undefined && told.mac.toLowerCase() !== link.mac)
-		throw failed(`MAC of ${ifName} is ${link.mac}, not ${told.mac}`);
-	const mtu = told.mtu ?? record.config.mtu ?? record.original.netdev?.mtu;
+	// What nobody has asked for is no demand; and a plugin later in the chain (tuning) puts a MAC of its own into the result.
+	const { mac, mtu } = attachment;
+	if (mac !== undefined && mac !== link.mac && told.mac?.toLowerCase() !== link.mac) {
+		throw failed(`MAC of ${ifName} is ${link.mac}, not ${mac}`);
+	}
 	if (mtu !== undefined && mtu !== link.mtu) throw failed(`MTU of ${ifName} is ${link.mtu}, not ${mtu}`);
 	if (!link.up) throw failed(`${ifName} is down`);
 	checkAddresses(

@@ -20,8 +20,8 @@ interface VfPlace {
 }
 
 /**
- * The VF's place on its PF; undefined for a device without one on this host: a VF that was given to a virtual machine.
- * Throws CniError where there is no such device, where it is a PF, or where its PF has no netdev or does not list it.
+ * The VF's place on its PF; undefined where that is not to be seen here: a VF that was given to a virtual machine, a PF whose netdev is in another
+ * namespace, or that has no driver. Throws CniError where there is no such device, where it is a PF, or where its PF does not list it.
  */
 export function findPlace(address: string): VfPlace | undefined {
 	const pf = pci.physicalFunction(address);
@@ -31,7 +31,7 @@ export function findPlace(address: string): VfPlace | undefined {
 		throw new CniError(Code.invalidConfig, `deviceID "${address}" is not an SR-IOV virtual function: ${why}`);
 	}
 	const pfName = pci.pfNetdev(address, pf);
-	if (pfName === undefined) throw noPfNetdev(address);
+	if (pfName === undefined) return undefined;
 	const vfIndex = pci.vfIndex(address, pf);
 	if (vfIndex === undefined) {
 		throw new CniError(Code.device, `PF ${pfName} has no link virtfn<N> to VF ${address}: was sriov_numvfs changed?`);
@@ -71,19 +71,26 @@ export function findPortIfAny(host: NetlinkSocket, address: string, last?: VfPla
 	}
 }
 
+/** What users call the first setting of the attachment that only the VF's PF can make. */
+export function settingOfPf({ settings }: Attachment): string | undefined {
+	const field = FIELDS.find((each) => SETTINGS[each].needsPf && settings[each] !== undefined);
+	return field && nameOf(field);
+}
+
 /**
- * Refuses what cannot be had without a PF: settings that the netdev does not take itself; and, since any
- * network card looks like such a VF, one that the host uses: bonds, bridges and VLANs on top have theirs up.
+ * Refuses what cannot be had without a PF: settings that the netdev does not take itself; and, since any network card looks like a VF whose PF is
+ * on another machine, one that the host uses: bonds, bridges and VLANs on top have theirs up.
  */
 export function requirePlainUse(attachment: Attachment, netdev: Link | undefined): void {
-	const field = FIELDS.find((each) => SETTINGS[each].needsPf && attachment.settings[each] !== undefined);
-	if (field !== undefined) {
-		throw new CniError(
-			Code.invalidConfig,
-			`VF ${attachment.pci} has no PF on this host (a virtual machine?), so ${nameOf(field)} cannot be set`,
-		);
+	const setting = settingOfPf(attachment);
+	const hasPf = pci.physicalFunction(attachment.pci) !== undefined;
+	if (setting !== undefined) {
+		const why = hasPf
+			? `the PF of VF ${attachment.pci} has no network interface on this host`
+			: `VF ${attachment.pci} has no PF on this host (a virtual machine?)`;
+		throw new CniError(hasPf ? Code.device : Code.invalidConfig, `${why}, so ${setting} cannot be set`);
 	}
-	if (!netdev?.up) return;
+	if (hasPf || !netdev?.up) return;
 	throw new CniError(
 		Code.device,
 		`${attachment.pci} is no VF of this host, and its interface ${netdev.name} is up: the host uses it (if not, set it down)`,

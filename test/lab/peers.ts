@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
-const peers = ["host-local", "static", "dhcp", "bridge", "macvlan", "cnitool"] as const;
+const peers = ["host-local", "static", "dhcp", "bridge", "macvlan", "sbr", "tuning", "vrf", "cnitool"] as const;
 export type Peer = (typeof peers)[number];
 
 const tools = fileURLToPath(new URL("../tools/", import.meta.url));

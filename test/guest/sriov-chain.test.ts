@@ -1,0 +1,168 @@
+/**
+ * CHECK of sriov in a chain, called by libcni (cnitool): what a plugin later in the chain changes by right is no fault, and what the pod changes is.
+ * VFs whose PF is not to be seen.
+ */
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { useGuest } from "../lab/guest-session.ts";
+import { peer, peersDirectory } from "../lab/peers.ts";
+import { binaries, callPlugin, createPod, hostState, links, succeeded } from "../lab/pods.ts";
+import { createVfs, until, type Vf } from "../lab/sriov.ts";
+
+const guest = useGuest();
+const PF = "eth0";
+let vfs: Vf[];
+let before: unknown;
+
+const sh = (script: string) => guest().run(["sh", "-ec", script]);
+
+async function cnitool(verb: string): Promise<{ status: number | null; output: string }> {
+	const env = { CNI_PATH: `${binaries}:${await peersDirectory()}`, NETCONFPATH: "/tmp/chain", CNI_IFNAME: "net1" };
+	const { status, stdout, stderr } = await guest().run([await peer("cnitool"), verb, "chain", "/run/netns/pod1"], {
+		env,
+		ok: false,
+	});
+	return { status, output: stdout + stderr };
+}
+
+beforeAll(async () => {
+	vfs = await createVfs(guest(), PF, 2);
+	await sh("mkdir -p /tmp/chain; modprobe vrf");
+	await peersDirectory();
+});
+beforeEach(async () => {
+	before = await hostState(guest());
+	await createPod(guest(), "pod1");
+});
+afterEach(async () => {
+	await sh("ip netns delete pod1; rm -rf /var/lib/cni/results");
+});
+
+const IPAM = {
+	type: "host-local",
+	subnet: "10.56.217.0/24",
+	gateway: "10.56.217.1",
+	routes: [
+		{ dst: "10.60.0.0/16" },
+		{ dst: "10.61.0.1/32", gw: "0.0.0.0", scope: 253 },
+		{ dst: "10.62.0.0/16", gw: "10.56.217.9", priority: 77, mtu: 1300, advmss: 1200 },
+	],
+};
+const TUNED = {
+	type: "tuning",
+	mtu: 1400,
+	mac: "02:00:5e:10:00:77",
+	promisc: true,
+	txQLen: 77,
+	sysctl: { "net.ipv4.conf.IFNAME.rp_filter": "2" },
+};
+
+describe.each(["0.4.0", "1.0.0"])("a chain of %s", (cniVersion) => {
+	const write = (sriov: object, ...later: object[]) =>
+		guest().writeFile(
+			"/tmp/chain/chain.conflist",
+			JSON.stringify({
+				cniVersion,
+				name: "chain",
+				plugins: [{ type: "sriov", deviceID: vfs[0]!.pci, trust: "on", ipam: IPAM, ...sriov }, ...later],
+			}),
+		);
+
+	test.each<[string, object, object, string, RegExp]>([
+		[
+			"tuning",
+			{},
+			TUNED,
+			"ip -n pod1 route del 10.62.0.0/16",
+			/route to 10\.62\.0\.0\/16 via 10\.56\.217\.9 is missing/,
+		],
+		[
+			"tuning, after an MTU was asked for",
+			{ mtu: 1450 },
+			{ type: "tuning", mac: TUNED.mac },
+			"ip -n pod1 link set net1 mtu 1300",
+			/MTU of net1 is 1300, not 1450/,
+		],
+		[
+			"tuning, after a MAC was asked for",
+			{ mac: "02:00:5e:10:00:01" },
+			{ type: "tuning", mtu: 1400 },
+			"ip -n pod1 link set net1 address 02:00:5e:10:00:99",
+			/is 02:00:5e:10:00:99, not 02:00:5e:10:00:01/,
+		],
+		[
+			"vrf",
+			{},
+			{ type: "vrf", vrfname: "blue" },
+			"ip -n pod1 address flush dev net1",
+			/address 10\.56\.217\.\d+\/24 is missing/,
+		],
+		["sbr", {}, { type: "sbr" }, "ip -n pod1 link set net1 down", /net1 is down/],
+	])("with %s: CHECK passes, and finds what the pod changes", async (_, sriov, later, change, sentence) => {
+		await write(sriov, later);
+		const added = await cnitool("add");
+		expect(added.status, added.output).toBe(0);
+		const checked = await cnitool("check");
+		expect(checked.status, checked.output).toBe(0);
+		await sh(change);
+		const refused = await cnitool("check");
+		expect(refused.status).not.toBe(0);
+		expect(refused.output).toMatch(sentence);
+		const deleted = await cnitool("del");
+		expect(deleted.status, deleted.output).toBe(0);
+		await sh("rm -rf /var/lib/cni/results");
+		expect(await hostState(guest())).toEqual(before);
+	});
+});
+
+describe("a VF whose PF is in another network namespace", () => {
+	const call = (verb: string, more: object) =>
+		callPlugin(
+			guest(),
+			"sriov",
+			verb,
+			{ cniVersion: "1.1.0", name: "net", type: "sriov", deviceID: vfs[1]!.pci, ...more },
+			{ containerId: "c1", netns: "/run/netns/pod1" },
+		);
+
+	beforeEach(async () => {
+		await sh(`ip netns add host2; ip link set ${PF} netns host2`);
+	});
+	afterEach(async () => {
+		await sh(`ip -n host2 link set ${PF} netns 1; ip link set ${PF} up; ip netns delete host2`);
+		await until(
+			"the PF's carrier",
+			async () => (await links(guest())).find(({ ifname }) => ifname === PF)?.operstate === "UP",
+		);
+		expect(await hostState(guest())).toEqual(before);
+	});
+
+	test("works where nothing is asked of the PF", async () => {
+		const asked = { mtu: 1400, mac: "02:00:5e:10:00:05", ipam: IPAM };
+		const { json } = succeeded(await call("ADD", asked));
+		expect((await links(guest(), "pod1")).find(({ ifname }) => ifname === "net1")).toMatchObject({
+			mtu: 1400,
+			address: asked.mac,
+		});
+		succeeded(await call("CHECK", { ...asked, prevResult: json }));
+		succeeded(await call("DEL", asked));
+		succeeded(await call("GC", { "cni.dev/valid-attachments": [] }));
+	});
+
+	test.each([
+		["vlan", { vlan: 5 }],
+		["max_tx_rate", { max_tx_rate: 100 }],
+		["min_tx_rate", { min_tx_rate: 10 }],
+		["spoofchk", { spoofchk: "off" }],
+		["trust", { trust: "on" }],
+		["link_state", { link_state: "enable" }],
+	])("refuses %s by its name, and changes nothing", async (name, asked) => {
+		const { json } = await call("ADD", asked);
+		expect(json).toMatchObject({
+			code: 100,
+			msg: expect.stringMatching(
+				new RegExp(`the PF of VF .* has no network interface on this host, so ${name} cannot be set`),
+			),
+		});
+		succeeded(await call("DEL", asked));
+	});
+});
