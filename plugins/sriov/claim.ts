@@ -64,7 +64,7 @@ export function requireFree(request: Request, host: NetlinkSocket, pci: string, 
 		const gone = `sandbox ${marker ?? record.netns} is gone`;
 		log.info(`VF ${pci} comes back from container ${record.containerId}, whose ${gone}`);
 		if (release(host, record, marker ?? "", log)) {
-			releaseAddressesOf(record, request, log);
+			tryToReleaseAddressesOf(record, request, log);
 			continue;
 		}
 		throw new CniError(
@@ -75,20 +75,24 @@ export function requireFree(request: Request, host: NetlinkSocket, pci: string, 
 	if (marker !== undefined) removeMarker(pci);
 }
 
-/** Its own DEL may still come, and then finds nothing to release. No reason to fail this call, which is another attachment's. */
-export function releaseAddressesOf(
-	{ containerId, ifName, network, config }: VfRecord,
-	request: Request,
-	log: Log,
-): void {
+/** Releases the addresses of an attachment by its own record, which is another's than this call's. Throws CniError. */
+export function releaseAddressesOf({ containerId, ifName, network, config }: VfRecord, request: Request): void {
 	const ipam = ipamOf(config);
 	// The name of the network is a folder of host-local's; it is lost where a record was cut off before it.
 	if (typeof ipam !== "string" || network === "") return;
-	const dead = { ...withConfig(request, config as JsonObject), containerId, ifName, netns: "", args: "", network };
+	delegateDel(
+		{ ...withConfig(request, config as JsonObject), containerId, ifName, netns: "", args: "", network },
+		ipam,
+	);
+}
+
+/** No reason to fail an ADD: the dead attachment's own DEL may still come. */
+function tryToReleaseAddressesOf(record: VfRecord, request: Request, log: Log): void {
 	try {
-		delegateDel(dead, ipam);
+		releaseAddressesOf(record, request);
 	} catch (error) {
 		if (!(error instanceof CniError)) throw error;
+		const { containerId, ifName } = record;
 		log.warning(`the addresses of container ${containerId}, interface ${ifName}, are not released: ${error.message}`);
 	}
 }

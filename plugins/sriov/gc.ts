@@ -73,8 +73,11 @@ function collect(record: VfRecord, request: Request, log: Log): void {
 	if (now === undefined || now === "damaged") return;
 	using host = NetlinkSocket.open(NETLINK_ROUTE);
 	log.info(`VF ${now.pci} comes back from container ${now.containerId}, which is not valid any more`);
-	// Those that GC of the IPAM plugin would not find: the network may have been edited since.
-	if (release(host, now, now.netns, log)) releaseAddressesOf(now, request, log);
+	const failures: unknown[] = [];
+	// GC of the IPAM plugin does not find what was handed out before the network was edited.
+	attempt(failures, () => releaseAddressesOf(now, request));
+	attempt(failures, () => release(host, now, now.netns, log));
+	throwTogether(failures);
 }
 
 function collectDamaged(
