@@ -10,6 +10,9 @@ import * as files from "../sys/files.ts";
 import { writeStderr } from "../sys/stderr.ts";
 import * as sys from "../sys/sys.ts";
 
+/** What the kernel says of what is no file, or not for us to read. Other errors are of files that may be records. */
+const NO_RECORD = ["EISDIR", "ENXIO", "ELOOP", "EFBIG", "EACCES", "EPERM"];
+
 /** Parts of a name, the interface last. */
 export type RecordParts = readonly string[];
 
@@ -83,7 +86,7 @@ export class RecordFolder {
 		return entries.filter((name) => /^[^.].*[-@]/s.test(name));
 	}
 
-	/** Every file that has a record's name. What cannot be read, a folder or whatever somebody put there, is passed over, with one line on stderr in all. */
+	/** Every file that has a record's name. What is none, a folder or whatever somebody put there, is passed over, with one line on stderr in all. Throws SystemError. */
 	readAll(): RecordFile[] {
 		const found: RecordFile[] = [];
 		const passedOver: string[] = [];
@@ -92,7 +95,7 @@ export class RecordFolder {
 				const text = files.readTextIfPresent(this.#path(name));
 				if (text !== undefined) found.push({ name, text });
 			} catch (error) {
-				if (!sys.isSystemError(error)) throw error;
+				if (!sys.isSystemError(error, ...NO_RECORD)) throw error;
 				passedOver.push(error.message);
 			}
 		}
