@@ -5,8 +5,8 @@ import { statIfPresent } from "../../lib/sys/files.ts";
 
 /** Private state directory of a store. A network's name begins with a letter or a digit: this is none. */
 export function privateDirectory(store: string): string {
-	const slash = store.lastIndexOf("/");
-	return `${store.slice(0, slash)}/.berth/${store.slice(slash + 1)}`;
+	const name = store.lastIndexOf("/") + 1;
+	return `${store.slice(0, name)}.berth/${store.slice(name)}`;
 }
 
 /** Whether the store has a private state directory: most are small, and have none. One system call, which may throw SystemError. */

@@ -4,6 +4,7 @@
 import { CniError, Code } from "../../lib/cni/error.ts";
 import { isObject } from "../../lib/cni/json.ts";
 import { foldKeys } from "../../lib/cni/keys.ts";
+import { joinPath } from "../../lib/cni/path.ts";
 import { excerpt } from "../../lib/cni/quote.ts";
 import type { JsonObject, JsonValue, Request } from "../../lib/cni/types.ts";
 
@@ -26,9 +27,8 @@ export function storeSettings(request: Request): StoreSettings {
 	if (typeof dataDir !== "string") {
 		throw new CniError(Code.decoding, `ipam.dataDir must be a string, not ${excerpt(dataDir)}`);
 	}
-	const parent = dataDir === "" ? DEFAULT_DATA_DIR : dataDir.replace(/\/+$/, "");
 	return {
-		directory: `${parent}/${request.network}`,
+		directory: joinPath(dataDir || DEFAULT_DATA_DIR, request.network),
 		reuseDelayMs: typeof reuseDelaySeconds === "number" ? Math.max(0, reuseDelaySeconds) * 1000 : 0,
 		reclaimAfterReboot: reclaimAfterReboot === true,
 	};

@@ -6,6 +6,7 @@
 import { CniError, Code } from "./error.ts";
 import { isObject, JsonError, parseJson } from "./json.ts";
 import { foldKeys } from "./keys.ts";
+import { joinPath } from "./path.ts";
 import { excerpt, quote } from "./quote.ts";
 import { parseResult } from "./result.ts";
 import type { CniResult, JsonObject, JsonValue } from "./types.ts";
@@ -29,7 +30,7 @@ export function delegateCandidates(type: string, path: string): string[] {
 	return path
 		.split(":")
 		.filter((directory) => directory !== "")
-		.map((directory) => (directory.endsWith("/") ? `${directory}${type}` : `${directory}/${type}`));
+		.map((directory) => joinPath(directory, type));
 }
 
 /** A main plugin is named as IPAM plugin. */

@@ -2,7 +2,7 @@
  * host-local from outside: what its verbs do, seen in its answers and in its store.
  */
 import { execFileSync } from "node:child_process";
-import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it, test } from "vitest";
 import { addresses, held, network, range } from "../lab/host-local.ts";
@@ -42,6 +42,18 @@ describe("ADD", () => {
 				options: ["ndots:2", "rotate"],
 			},
 		});
+	});
+
+	it("takes .. in dataDir by its text, as Go does, also behind a symbolic link", async () => {
+		const folder = scratchFolder();
+		mkdirSync(join(folder, "elsewhere", "deep"), { recursive: true });
+		symlinkSync("elsewhere/deep", join(folder, "link"));
+		const { run } = network({ ranges: [[range("10.1.2.0/24")]], dataDir: `${folder}/link//../store/` });
+		expect(addresses(await run("ADD"))).toEqual(["10.1.2.2/24"]);
+		expect(heldAddresses(join(folder, "store", "net"))).toEqual(["10.1.2.2"]);
+		expect(existsSync(join(folder, "elsewhere", "store"))).toBe(false);
+		expect((await run("DEL")).status).toBe(0);
+		expect(heldAddresses(join(folder, "store", "net"))).toEqual([]);
 	});
 
 	it("leaves the Go plugin's files, with its modes", async () => {
