@@ -52,7 +52,7 @@ class Cooldown {
 	/** Notes that these are released now. To be called before they are: who is killed in between has only delayed them. Throws SystemError. */
 	note(names: readonly string[]): void {
 		makeDirectories(this.#folder, 0o700);
-		const flags = sys.O_WRONLY | sys.O_CREAT | sys.O_APPEND;
+		const flags = sys.O_WRONLY | sys.O_CREAT | sys.O_APPEND | sys.O_NONBLOCK;
 		const fd = sys.openat(sys.AT_FDCWD, this.#path(), flags, 0o600);
 		try {
 			sys.write(fd, names.map((name) => `${Math.floor(this.#now)} ${name}\n`).join(""));

@@ -56,6 +56,15 @@ describe("ADD", () => {
 		expect(heldAddresses(join(folder, "store", "net"))).toEqual([]);
 	});
 
+	it("releases, and waits for no reader, where a FIFO is in place of the file that notes releases", async () => {
+		const { run, dataDir, directory } = network({ ranges: [[range("10.1.2.0/24")]], reuseDelaySeconds: 60 });
+		await run("ADD");
+		mkdirSync(join(dataDir, ".berth", "net"), { recursive: true });
+		execFileSync("mkfifo", [join(dataDir, ".berth", "net", "released")]);
+		expect(await run("DEL")).toMatchObject({ status: 0, stderr: expect.stringContaining("released") });
+		expect(heldAddresses(directory)).toEqual([]);
+	});
+
 	it("leaves the Go plugin's files, with its modes", async () => {
 		const { run, directory } = network({ ranges: [[range("10.1.2.0/24")], [range("2001:db8::/64")]] });
 		await run("ADD", { id: "dummy" });
