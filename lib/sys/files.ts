@@ -97,7 +97,7 @@ export function writeNew(path: string, text: string, mode: number, temporary: st
 }
 
 function writeSynced(path: string, text: string, mode: number): void {
-	const fd = sys.openat(sys.AT_FDCWD, path, sys.O_WRONLY | sys.O_CREAT | sys.O_TRUNC, mode);
+	const fd = sys.openat(sys.AT_FDCWD, path, sys.O_WRONLY | sys.O_CREAT | sys.O_TRUNC | sys.O_NONBLOCK, mode);
 	writeAndClose(fd, path, () => {
 		sys.write(fd, text);
 		sys.fsync(fd);
@@ -126,7 +126,7 @@ function temporaryOf(path: string): string {
 export function requireWritable(directory: string): void {
 	// One name for all that look at the same time, and nothing that they could disturb.
 	const path = `${directory}/.status`;
-	const fd = sys.openat(sys.AT_FDCWD, path, sys.O_WRONLY | sys.O_CREAT | sys.O_TRUNC, 0o600);
+	const fd = sys.openat(sys.AT_FDCWD, path, sys.O_WRONLY | sys.O_CREAT | sys.O_TRUNC | sys.O_NONBLOCK, 0o600);
 	try {
 		// Where the file system is full there may still be room for a name, but not for a byte.
 		writeAndClose(fd, path, () => sys.write(fd, "\n"));

@@ -74,7 +74,7 @@ export function deviceIdIfAny(config: RdmaConfig): string | undefined {
 
 /** The name with its placeholders filled in. Throws CniError 7 where it got too long. */
 export function fillName(pattern: string, ifName: string, index: number): string {
-	const name = pattern.replaceAll("{ifname}", ifName).replaceAll("{index}", String(index));
+	const name = pattern.replaceAll("{ifname}", () => ifName).replaceAll("{index}", String(index));
 	if (name.length <= RDMA_NAME_MAX) return name;
 	throw new CniError(
 		Code.invalidConfig,

@@ -128,6 +128,28 @@ test("a record of an earlier boot whose namespace has the same path and number k
 	await asBefore();
 });
 
+test("an interface's name becomes a part of the device's name as it is", async () => {
+	const named = (verb: string) =>
+		callPlugin(
+			guest(),
+			"rdma",
+			verb,
+			{
+				cniVersion: "1.1.0",
+				name: "net",
+				type: "rdma",
+				deviceID: vfs[0]!.pci,
+				rdmaDeviceName: "r_{ifname}",
+				prevResult: previousResult("pa"),
+			},
+			{ containerId: "one", netns: "/run/netns/pa", ifName: "n$&x" },
+		);
+	succeeded(await named("ADD"));
+	expect(await rdmaDevices(guest(), "pa")).toEqual(["r_n$&x"]);
+	succeeded(await named("DEL"));
+	await asBefore();
+});
+
 test.each([
 	[{ rdmaDeviceName: "no/such" }, 7],
 	[{ rdmaQoS: { tos: 999 } }, 7],
