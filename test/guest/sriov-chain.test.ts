@@ -90,8 +90,9 @@ describe.each(["0.4.0", "1.0.0"])("a chain of %s", (cniVersion) => {
 			/is 02:00:5e:10:00:99, not 02:00:5e:10:00:01/,
 		],
 		[
+			// Which does not bring back a route of link scope when it moves the interface's.
 			"vrf",
-			{},
+			{ ipam: { ...IPAM, routes: [IPAM.routes[0], IPAM.routes[2]] } },
 			{ type: "vrf", vrfname: "blue" },
 			"ip -n pod1 address flush dev net1",
 			/address 10\.56\.217\.\d+\/24 is missing/,

@@ -44,9 +44,16 @@ pub fn linkat<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
 
 /// Gives an open file a name, whatever others it has by now. False where the name is taken.
 pub fn link_fd<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
-    let path = call.path(2)?;
-    let from = format!("/proc/self/fd/{}", call.fd(0)?.as_raw_fd());
-    match rustix::fs::linkat(rustix::fs::CWD, from, call.directory(1)?, &path, AtFlags::SYMLINK_FOLLOW) {
+    let (fd, directory, path) = (call.fd(0)?, call.directory(1)?, call.path(2)?);
+    // Root may by the descriptor alone; others need /proc.
+    let linked = rustix::fs::linkat(fd, "", directory, &path, AtFlags::EMPTY_PATH).or_else(|errno| match errno {
+        Errno::NOENT | Errno::PERM => {
+            let own = format!("/proc/self/fd/{}", fd.as_raw_fd());
+            rustix::fs::linkat(rustix::fs::CWD, own, directory, &path, AtFlags::SYMLINK_FOLLOW)
+        }
+        _ => Err(errno),
+    });
+    match linked {
         Ok(()) => call.answer(true),
         Err(Errno::EXIST) => call.answer(false),
         Err(errno) => Err(call.fail_path(errno, &path)),
