@@ -97,4 +97,5 @@ it.each([
 		rmSync(net.directory, { recursive: true });
 		expect(addresses(await net.run("ADD", { id: "after" }))).toEqual(["10.1.0.2/22"]);
 	},
+	400_000,
 );
