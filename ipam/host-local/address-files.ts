@@ -3,7 +3,7 @@
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
 import { parseIp } from "../../lib/ip/address.ts";
-import { readTextIfPresent, removeIfPresent, statIfPresent } from "../../lib/sys/files.ts";
+import { isNoFile, readTextIfPresent, removeIfPresent, statIfPresent } from "../../lib/sys/files.ts";
 import * as sys from "../../lib/sys/sys.ts";
 import { type Content, parseHolder } from "./holder.ts";
 
@@ -43,7 +43,7 @@ export function readContents(directory: string): Contents {
 			if (text !== undefined) contents.holders.set(name, parseHolder(text));
 		} catch (error) {
 			// What is no file, such as a directory, holds nobody's address, but its name is taken.
-			if (sys.isSystemError(error, "EISDIR", "ENXIO", "ELOOP")) contents.holders.set(name, "foreign");
+			if (isNoFile(error)) contents.holders.set(name, "foreign");
 			else contents.unreadable.set(name, sentenceOf(error));
 		}
 	}

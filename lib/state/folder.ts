@@ -10,8 +10,8 @@ import * as files from "../sys/files.ts";
 import { writeStderr } from "../sys/stderr.ts";
 import * as sys from "../sys/sys.ts";
 
-/** What the kernel says of what is no file, or not for us to read. Other errors are of files that may be records. */
-const NO_RECORD = ["EISDIR", "ENXIO", "ELOOP", "EFBIG", "EACCES", "EPERM"];
+/** What the kernel says of a file that is too large, or not for us to read. Other errors are of files that may be records. */
+const NO_RECORD = ["EFBIG", "EACCES", "EPERM"];
 
 /** Parts of a name, the interface last. */
 export type RecordParts = readonly string[];
@@ -47,7 +47,8 @@ export class RecordFolder {
 	/** The record of an attachment, or undefined where there is none. `ownerOf` judges a file by its text. */
 	find(parts: RecordParts, ownerOf: (text: string) => RecordOwner): RecordFile | undefined {
 		for (const name of namesFor(parts)) {
-			const text = this.#read(name);
+			// What is no file is no record.
+			const text = files.readTextIfFile(this.#path(name));
 			if (text !== undefined && ownerOf(text) !== "other") return { name, text };
 		}
 		return undefined;
@@ -95,7 +96,7 @@ export class RecordFolder {
 				const text = files.readTextIfPresent(this.#path(name));
 				if (text !== undefined) found.push({ name, text });
 			} catch (error) {
-				if (!sys.isSystemError(error, ...NO_RECORD)) throw error;
+				if (!files.isNoFile(error) && !sys.isSystemError(error, ...NO_RECORD)) throw error;
 				passedOver.push(error.message);
 			}
 		}
@@ -105,16 +106,6 @@ export class RecordFolder {
 			writeStderr(`${this.path}: ${passedOver.length} of its entries cannot be read and are passed over: ${first}\n`);
 		}
 		return found;
-	}
-
-	/** What is no file is no record. Throws SystemError for a file that cannot be read: nobody knows what is in it. */
-	#read(name: string): string | undefined {
-		try {
-			return files.readTextIfPresent(this.#path(name));
-		} catch (error) {
-			if (sys.isSystemError(error, "EISDIR", "ENXIO", "ELOOP")) return undefined;
-			throw error;
-		}
 	}
 
 	#path(name: string): string {

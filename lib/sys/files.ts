@@ -17,6 +17,20 @@ export function readTextIfPresent(path: string): string | undefined {
 	return bytes && sys.decodeUtf8(bytes);
 }
 
+/** The same, and undefined for what is no regular file: a directory, a FIFO, a socket, a link in a circle. */
+export function readTextIfFile(path: string): string | undefined {
+	try {
+		return readTextIfPresent(path);
+	} catch (error) {
+		if (isNoFile(error)) return undefined;
+		throw error;
+	}
+}
+
+/** Whether a file could not be read because it is none. */
+export const isNoFile = (error: unknown): error is sys.SystemError =>
+	sys.isSystemError(error, "EISDIR", "ENXIO", "ELOOP");
+
 /** Directory entries without "." and "..", sorted by code unit, or undefined where there is no such directory. */
 export function listIfPresent(path: string): string[] | undefined {
 	return ifPresent(() => sys.readDirectory(path).sort());

@@ -11,7 +11,6 @@
 import { isPciAddress } from "../../lib/linux/pci.ts";
 import { partsOf, type RecordFile, RecordFolder, type RecordOwner } from "../../lib/state/folder.ts";
 import * as files from "../../lib/sys/files.ts";
-import { isSystemError } from "../../lib/sys/sys.ts";
 import { formatRecord, parseOwner, parseRecord, pciIn, type VfRecord } from "./record-format.ts";
 
 /** Compiled in, as in the Go plugin. */
@@ -35,14 +34,8 @@ export function requireWritable(): void {
 export const lockPath = (pci: string): string => `${LOCK_DIRECTORY}/${pci}.lock`;
 
 /** Sandbox path in the VF's marker, or undefined where it has none: what is no file is no marker. */
-export function readMarker(pci: string): string | undefined {
-	try {
-		return files.readTextIfPresent(markerPath(pci))?.trim();
-	} catch (error) {
-		if (isSystemError(error, "EISDIR", "ENXIO", "ELOOP")) return undefined;
-		throw error;
-	}
-}
+export const readMarker = (pci: string): string | undefined => files.readTextIfFile(markerPath(pci))?.trim();
+
 /** False where the VF has one by now: the lock that should keep others out may have been removed. */
 export function writeMarker(pci: string, netns: string): boolean {
 	return files.writeNew(markerPath(pci), netns, 0o600, temporaryPath(pci));

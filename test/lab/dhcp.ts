@@ -6,30 +6,11 @@ import { once } from "node:events";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as pause } from "node:timers/promises";
 import { type Answer, call, ours } from "./ipam.ts";
 import { ip, ipJson, NetnsLab, netnsPath } from "./netns-lab.ts";
+import { until } from "./until.ts";
 
-const DEADLINE_MS = 40_000;
 const RANGE = "--dhcp-range=10.7.0.50,10.7.0.250,255.255.255.0,120";
-
-/**
- * Asks again and again until `look` finds something (neither undefined nor false). Throws after 40 s, with what
- * `explain` says.
- */
-export async function eventually<T>(
-	what: string,
-	look: () => T | undefined | false | Promise<T | undefined | false>,
-	explain: () => string = () => "",
-): Promise<T> {
-	const end = Date.now() + DEADLINE_MS;
-	for (;;) {
-		const found = await look();
-		if (found !== undefined && found !== false) return found;
-		if (Date.now() > end) throw new Error(`not within ${DEADLINE_MS / 1000} s: ${what}\n${explain()}`);
-		await pause(20);
-	}
-}
 
 /** A program that runs beside the test. What it prints is kept. */
 export class Background {
@@ -59,7 +40,7 @@ export class Background {
 	/** Once it has printed `text`, or its `count`th time. */
 	async says(text: string, count = 1): Promise<void> {
 		const explain = (): string => this.output;
-		await eventually(`"${text}" printed ${count} times`, () => this.output.split(text).length > count, explain);
+		await until(`"${text}" printed ${count} times`, () => this.output.split(text).length > count, explain);
 	}
 
 	async end(signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
@@ -237,7 +218,7 @@ export class Capture {
 				.map((line) => line.split("\t"))
 				.map(([number, ...values]) => [TYPES[Number(number)]!, ...values]);
 		const found = (): boolean => seen().filter(([each]) => each === type).length >= count;
-		await eventually(`${count} packets ${type}`, found, () => this.#program.output);
+		await until(`${count} packets ${type}`, found, () => this.#program.output);
 		const malformed = seen().filter((packet) => packet.at(-1) !== "");
 		if (malformed.length > 0) throw new Error(`malformed packets: ${JSON.stringify(malformed)}`);
 		return seen().map((packet) => packet.slice(0, -1));

@@ -5,8 +5,9 @@
 import { rmSync } from "node:fs";
 import { connect } from "node:net";
 import { expect, it } from "vitest";
-import { DhcpLab, eventually } from "../lab/dhcp.ts";
+import { DhcpLab } from "../lab/dhcp.ts";
 import { ip, ipJson } from "../lab/netns-lab.ts";
+import { until } from "../lab/until.ts";
 
 const SHORT = ["--dhcp-option-force=58,3", "--dhcp-option-force=59,60"];
 
@@ -25,7 +26,7 @@ it("goes on with its leases after SIGKILL, and hears of a DEL that came meanwhil
 	expect(await lab.call("ADD", stays)).toMatchObject({ status: 1, json: { code: 11 } });
 
 	const next = await lab.daemon();
-	await eventually("one lease at the server", () => lab.given().length === 1);
+	await until("one lease at the server", () => lab.given().length === 1);
 	await next.says("renewed");
 	expect((await lab.call("ADD", stays)).json.ips).toEqual(ips);
 	expect(lab.list().leases).toMatchObject([{ containerId: stays, state: "bound" }]);
@@ -88,7 +89,7 @@ it("gives every one of many ADDs at the same time its own address, and GC takes 
 	expect(new Set(results.map(({ ips }) => ips[0].address)).size).toBe(pods.length);
 	const kept = pods.slice(0, 2).map((containerID) => ({ containerID, ifname: "eth0" }));
 	expect(await lab.call("GC", pods[0]!, { more: { "cni.dev/valid-attachments": kept } })).toMatchObject({ status: 0 });
-	await eventually("the others are given back", () => lab.given().length === 2);
+	await until("the others are given back", () => lab.given().length === 2);
 	expect(lab.list().leases.map(({ containerId }: { containerId: string }) => containerId)).toEqual(pods.slice(0, 2));
 });
 

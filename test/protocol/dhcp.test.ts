@@ -2,7 +2,8 @@
  * dhcp from outside: a real server (dnsmasq), the real daemon, and what both put on the wire as tshark reads it.
  */
 import { expect, it } from "vitest";
-import { DhcpLab, eventually } from "../lab/dhcp.ts";
+import { DhcpLab } from "../lab/dhcp.ts";
+import { until } from "../lab/until.ts";
 
 it("gives an address, renews it at T1 from the address by unicast, and releases it at DEL", async () => {
 	await using lab = new DhcpLab();
@@ -26,7 +27,7 @@ it("gives an address, renews it at T1 from the address by unicast, and releases 
 	expect(lab.given()).toEqual([address]);
 
 	expect(await lab.call("DEL", pod)).toMatchObject({ status: 0, stdout: "", stderr: "" });
-	await eventually(
+	await until(
 		"the server's file of leases is empty",
 		() => lab.given().length === 0,
 		() => server.output,
