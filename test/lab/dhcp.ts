@@ -76,8 +76,8 @@ export class DhcpLab {
 	}
 
 	/** A program in the namespace of the servers. */
-	inLan(command: readonly string[]): Background {
-		return this.start(["ip", "netns", "exec", this.lan, ...command]);
+	inLan(command: readonly string[], env: Record<string, string> = {}): Background {
+		return this.start(["ip", "netns", "exec", this.lan, ...command], env);
 	}
 
 	/**
