@@ -5,7 +5,7 @@ import { CniError, Code } from "../../lib/cni/error.ts";
 import { parseIp } from "../../lib/ip/address.ts";
 import { isNoFile, readTextIfPresent, removeIfPresent, statIfPresent } from "../../lib/sys/files.ts";
 import * as sys from "../../lib/sys/sys.ts";
-import { type Content, parseHolder } from "./holder.ts";
+import { type Content, type FileContent, parseHolder } from "./holder.ts";
 
 /**
  * Where an address file is written before it gets its name. One is enough, since only the holder of the lock writes; what a
@@ -17,8 +17,8 @@ const TRIAL = ".berth.status";
 
 /** What the address files say. */
 export interface Contents {
-	/** By name of the file; undefined for a file that holds nothing. */
-	readonly holders: Map<string, Content>;
+	/** By name of the file. */
+	readonly holders: Map<string, FileContent>;
 	/** Names of the files that could not be read, with the reason: they hold an address, but nobody knows whose. */
 	readonly unreadable: Map<string, string>;
 }
@@ -52,9 +52,9 @@ export function readContents(directory: string): Contents {
 
 /**
  * Makes the file of an address: it is there whole, or not at all. Never replaces one: false where the address is taken. (The lock should keep
- * others out; but people remove lock files.) Throws code 5.
+ * others out; but people remove lock files.) With `mayFill` one that is blank is filled. Throws code 5.
  */
-export function makeAddressFile(directory: string, name: string, text: string): boolean {
+export function makeAddressFile(directory: string, name: string, text: string, mayFill: boolean): boolean {
 	const path = `${directory}/${name}`;
 	return attempt(directory, path, () => {
 		const temporary = `${directory}/${TEMPORARY}`;
@@ -69,7 +69,7 @@ export function makeAddressFile(directory: string, name: string, text: string): 
 			} finally {
 				sys.close(fd);
 			}
-			return isMade || fillBlank(path, text);
+			return isMade || (mayFill && fillBlank(path, text));
 		} catch (error) {
 			if (isMade) removeIfPresent(path);
 			throw error;
@@ -77,12 +77,15 @@ export function makeAddressFile(directory: string, name: string, text: string): 
 	});
 }
 
-/** Writes into a file that holds nothing. It keeps its place, and its own lock keeps a second one out that has seen the same. */
+/**
+ * Writes into a file that holds nothing. It keeps its place, and its own lock keeps a second one out that has seen the
+ * same; false where somebody else has that lock.
+ */
 function fillBlank(path: string, text: string): boolean {
 	const fd = sys.openat(sys.AT_FDCWD, path, sys.O_RDONLY | sys.O_NONBLOCK, 0);
 	try {
 		if (!sys.flock(fd, sys.LOCK_EX, 0) || sys.fstat(fd).ino !== statIfPresent(path)?.ino) return false;
-		if (parseHolder(readTextIfPresent(path) ?? "?") !== undefined) return false;
+		if (parseHolder(readTextIfPresent(path) ?? "?") !== "blank") return false;
 		writeInPlace(path, text);
 		return true;
 	} finally {

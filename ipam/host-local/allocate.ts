@@ -16,7 +16,7 @@ import {
 } from "../../lib/ip/range.ts";
 import type { UndoStack } from "../../lib/plugin/undo-stack.ts";
 import type { Released } from "./cooldown.ts";
-import type { Attachment } from "./holder.ts";
+import { type Attachment, isHeld } from "./holder.ts";
 import type { Store } from "./store.ts";
 
 /**
@@ -44,8 +44,9 @@ export function allocate(
 			if (choice instanceof CniError) {
 				throw new CniError(choice.code, `failed to allocate for range ${index}: ${choice.message}`, choice.details);
 			}
-			// Somebody has it after all, whom the lock has not kept out: each turn finds one address less.
-		} while (!store.reserve(choice.ip, attachment));
+			// Somebody has it after all, whom the lock has not kept out. It is not tried again: each turn has one
+			// address less.
+		} while (!store.reserve(choice.ip, attachment, choice.mayBeBlank));
 		const { ip, range } = choice;
 		undo.push(`release ${formatIp(ip)}`, () => store.release(ip, attachment));
 		store.setLastReserved(index, ip);
@@ -65,9 +66,14 @@ export function allocate(
 	return ips;
 }
 
-interface Choice {
+interface Place {
 	readonly ip: Ip;
 	readonly range: Range;
+}
+
+interface Choice extends Place {
+	/** There may be a file of it that says nothing. */
+	readonly mayBeBlank: boolean;
 }
 
 function chooseRequested(store: Store, cooldown: Released, set: RangeSet, ip: Ip): Choice | CniError {
@@ -79,12 +85,13 @@ function chooseRequested(store: Store, cooldown: Released, set: RangeSet, ip: Ip
 	const refusal = `requested IP address ${text} is not available in range set ${formatRangeSet(set)}`;
 	if (exclusionOf(range, ip)) return new CniError(Code.allocation, refusal, "`exclude` of the range has it");
 	const holder = store.holderOf(ip);
-	if (holder !== undefined) {
-		const whom = holder === "foreign" ? "by a file that names no container" : `for container ${holder.containerId}`;
+	if (isHeld(holder)) {
+		const whom =
+			typeof holder === "object" ? `for container ${holder.containerId}` : "by a file that names no container";
 		return new CniError(Code.allocation, refusal, `held ${whom}, in ${store.directory}/${text}`);
 	}
 	const remaining = cooldown.remaining(ip);
-	if (remaining === 0) return { ip, range };
+	if (remaining === 0) return { ip, range, mayBeBlank: true };
 	return new CniError(
 		Code.tryAgain,
 		refusal,
@@ -115,16 +122,21 @@ function chooseNext(
 	return choice ?? new CniError(Code.tryAgain, exhaustion(set), shortage(store, cooldown, set));
 }
 
-/** The next in turn that is free. When the index knows of none, the files have the last word. */
+/**
+ * The next in turn that is free. When the index knows of none, the files have the last word. At the very end those with
+ * a blank file.
+ */
 export function chooseFree(store: Store, cooldown: Released, set: RangeSet, last: Ip | undefined): Choice | undefined {
-	const next = () =>
-		nextInTurn(
+	const next = (mayBeBlank: boolean): Choice | undefined => {
+		const found = nextInTurn(
 			set,
 			last,
-			(from, to) => store.nextFree(from, to),
+			(from, to) => store.nextFree(from, to, mayBeBlank),
 			(ip) => cooldown.remaining(ip) === 0,
 		);
-	return next() ?? (store.readAgain() ? next() : undefined);
+		return found && { ...found, mayBeBlank };
+	};
+	return next(false) ?? (store.readAgain() ? next(false) : undefined) ?? next(true);
 }
 
 /**
@@ -137,7 +149,7 @@ function nextInTurn(
 	last: Ip | undefined,
 	nextFree: (from: Ip, to: Ip) => Ip | undefined,
 	accepts: (ip: Ip) => boolean = () => true,
-): Choice | undefined {
+): Place | undefined {
 	const current = last === undefined ? -1 : set.findIndex((range) => rangeContains(range, last));
 	const first = Math.max(current, 0);
 	// The range of `last` comes twice: first what is after it, at the end the others.
@@ -187,7 +199,7 @@ export function shortage(store: Store, cooldown: Released, set: RangeSet): strin
 	const held = `${addresses} of ${capacity} addresses are held, for ${containers} containers${by}, in ${store.directory}`;
 	const next = cooldown.first((name) => {
 		const ip = parseIp(name);
-		return ip !== undefined && isUsable(set, ip) && store.holderOf(ip) === undefined;
+		return ip !== undefined && isUsable(set, ip) && !isHeld(store.holderOf(ip));
 	});
 	if (next === undefined) return held;
 	const { count, name, inMs } = next;

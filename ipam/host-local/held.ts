@@ -4,7 +4,7 @@
  */
 import { formatIp, type Ip, nextIp } from "../../lib/ip/address.ts";
 import { type Contents, readContents, readHolder, sentenceOf } from "./address-files.ts";
-import type { Content, Holder } from "./holder.ts";
+import { type Content, type Holder, isHeld } from "./holder.ts";
 import { type Holding, Index, StaleError } from "./index.ts";
 import { hasPrivateDirectory } from "./private-directory.ts";
 
@@ -22,30 +22,62 @@ export class Held {
 	#mayHaveIndex = true;
 	/** The store has been changed, the index does not say so yet. */
 	#uncommitted = false;
+	#isChanged = false;
+	readonly #isLocked: () => boolean;
+	/** Addresses that could not be had after all. Each is tried once. */
+	readonly #refused = new Set<string>();
 
-	/** With `keepIndex` there is an index however few addresses are held, since it tells in which boot they were. */
-	constructor(directory: string, keepIndex: boolean) {
+	/**
+	 * With `keepIndex` there is an index however few addresses are held, since it tells in which boot they were.
+	 * `isLocked`: whether the store's lock still keeps others out.
+	 */
+	constructor(directory: string, keepIndex: boolean, isLocked: () => boolean) {
 		this.#directory = directory;
 		this.#keepIndex = keepIndex;
+		this.#isLocked = isLocked;
+	}
+
+	/** Whether the store has been changed. */
+	get isChanged(): boolean {
+		return this.#isChanged;
 	}
 
 	/** Makes the index say what has been changed. */
 	commit(): void {
-		if (this.#uncommitted) this.#withIndex((index) => index.commit());
+		if (this.#uncommitted) this.#withIndex((index) => index.commit(this.#isLocked));
 	}
 
-	/** The first free address from `from` to `to`, both included. A file that cannot be read holds its address. */
-	nextFree(from: Ip, to: Ip): Ip | undefined {
+	/**
+	 * The first free address from `from` to `to`, both included; with `mayBeBlank` it may have a file that says
+	 * nothing. A file that cannot be read holds its address.
+	 */
+	nextFree(from: Ip, to: Ip, mayBeBlank: boolean): Ip | undefined {
 		this.#look();
-		const found = this.#withIndex((index) => ({ ip: index.nextFree(from, to) }));
-		if (found !== undefined && (found.ip === undefined || this.#holderIn(formatIp(found.ip)) === undefined))
-			return found.ip;
+		const accepts = (name: string, content: Content): boolean =>
+			(content === undefined || (mayBeBlank && content === "blank")) && !this.#refused.has(name);
+		for (let at: Ip | undefined = from; at !== undefined; ) {
+			const start: Ip = at;
+			const found = this.#withIndex((index) => ({ ip: index.nextFree(start, to) }));
+			if (found === undefined) break;
+			if (found.ip === undefined) return undefined;
+			const name = formatIp(found.ip);
+			const content = this.#holderIn(name);
+			if (accepts(name, content)) return found.ip;
+			// Of one that is held the index should know: what else does it not know?
+			if (isHeld(content)) break;
+			at = nextIp(found.ip);
+		}
 		const { holders, unreadable } = this.contents();
 		for (let ip: Ip | undefined = from; ip !== undefined && ip.value <= to.value; ip = nextIp(ip)) {
 			const name = formatIp(ip);
-			if (holders.get(name) === undefined && !unreadable.has(name)) return ip;
+			if (accepts(name, holders.get(name)) && !unreadable.has(name)) return ip;
 		}
 		return undefined;
+	}
+
+	/** Whether the address could not be had when it was tried. */
+	isRefused(name: string): boolean {
+		return this.#refused.has(name);
 	}
 
 	/** What is held for the container. */
@@ -101,7 +133,10 @@ export class Held {
 
 	/** Makes the file of `holding` by `work`, which says whether it could: then somebody else had it. Throws what `work` throws. */
 	add(holding: Holding, work: () => boolean): boolean {
-		if (!this.change(work, (index) => index.add(holding))) return false;
+		if (!this.change(work, (index) => index.add(holding))) {
+			this.#refused.add(holding.name);
+			return false;
+		}
 		this.#contents?.holders.set(holding.name, holding);
 		return true;
 	}
@@ -119,6 +154,7 @@ export class Held {
 	change<T>(work: () => T, record: (index: Index) => void = () => {}): T {
 		const index = this.#openIndex();
 		this.#dropIndex();
+		this.#isChanged = true;
 		const done = work();
 		if (done === false) this.#contents = undefined;
 		if (index === null || done === false) return done;
@@ -172,7 +208,7 @@ export class Held {
 		const holdings: Holding[] = [];
 		for (const [name, holder] of holders) if (typeof holder === "object") holdings.push({ name, ...holder });
 		const index = Index.build(this.#directory, holdings, earlier);
-		index.commit();
+		index.commit(this.#isLocked);
 		this.#index = index;
 	}
 

@@ -20,17 +20,23 @@ export function formatHolder({ containerId, ifName }: Attachment): string {
 }
 
 /** What an address file says: for whom the address is held, that it is held for somebody we know nothing of, or nothing. */
-export type Content = Holder | "foreign" | undefined;
+export type FileContent = Holder | "foreign" | "blank";
+/** Undefined where there is no file. */
+export type Content = FileContent | undefined;
 
 /**
- * Undefined for what a crash leaves of a file, nothing or NULs: nobody holds the address, though to Go such a file is held for ever. Any other
- * text that names no container is somebody's reservation. White space around is ignored, as in Go; a bare LF is accepted too.
+ * "blank" for what a crash leaves of a file, nothing or NULs: nobody holds the address, though to Go such a file is
+ * held for ever. Any other text that names no container is somebody's reservation. White space around is ignored, as in
+ * Go; a bare LF is accepted too.
  */
-export function parseHolder(text: string): Content {
+export function parseHolder(text: string): FileContent {
 	const match = HOLDER.exec(text);
 	if (match !== null) return { containerId: match[1]!, ifName: match[2] };
-	return BLANK.test(text) ? undefined : "foreign";
+	return BLANK.test(text) ? "blank" : "foreign";
 }
+
+/** Whether an address is held by what its file says. */
+export const isHeld = (content: Content): boolean => content !== undefined && content !== "blank";
 
 /**
  * The characters of a container ID are those of lib/cni/environment.ts. White space is Unicode's, as Go's strings.TrimSpace takes it, of which no

@@ -99,6 +99,11 @@ export class Index {
 		return index;
 	}
 
+	/** No index of the store counts any more. Throws SystemError. */
+	static invalidate(store: string): void {
+		sys.setModified(sys.AT_FDCWD, store, pastTime());
+	}
+
 	/** Removes the index of the store, if there is one: what it knows of earlier boots, too. */
 	static remove(store: string): void {
 		for (const folder of bootFolders(store)) removeFolder(folder);
@@ -167,17 +172,24 @@ export class Index {
 		bucket.added = undefined;
 	}
 
-	/** Writes what has changed, and makes the index valid for the store as it is now. To be called with the store's lock held. */
-	commit(): void {
+	/**
+	 * Writes what has changed, and makes the index valid for the store as it is now: unless the store's lock has been
+	 * taken away (`isLocked`), since then others may have changed it meanwhile.
+	 */
+	commit(isLocked: () => boolean): void {
 		for (const [number, bucket] of this.#buckets) {
 			if (bucket.added === "") continue;
 			const path = `${this.#folder}/c${number}`;
 			const [text, how] = bucket.added === undefined ? [bucket.lines, sys.O_TRUNC] : [bucket.added, sys.O_APPEND];
-			this.#marks[number] = markOf(writeFile(path, text, how));
+			const status = writeFile(path, text, how);
+			if (status.size < bucket.lines.length) throw new StaleError(path);
+			this.#marks[number] = markOf(status);
 			bucket.added = "";
 		}
 		this.#occupancy.flush();
-		sys.setModified(sys.AT_FDCWD, this.#store, pastTime());
+		Index.invalidate(this.#store);
+		// After the time is set: who comes in from here on changes it.
+		if (!isLocked()) throw new StaleError(this.#store);
 		const { mtimeMs, ctimeMs } = sys.statat(sys.AT_FDCWD, this.#store, true) ?? { mtimeMs: 0, ctimeMs: 0 };
 		const token = new Uint8Array(TIMES_BYTES + MARKS_BYTES);
 		new Float64Array(token.buffer, 0, 2).set([mtimeMs, ctimeMs]);

@@ -5,9 +5,10 @@
  * - `last_reserved_ip.<N>`, mode 0600: the address that range set N handed out last.
  * - `lock`, mode 0750: flock(2), held while any of the others is read or written.
  *
- * Go makes an address file empty and then fills it; a kill or a full disk between the two leaves an address that Go never
- * hands out again and never releases. Here a file gets its name when its text is complete, and never replaces another. An address file that
- * is empty is free: with the lock held nobody is about to fill it. One with a text that names no container is somebody's reservation.
+ * Go makes an address file empty and then fills it; a kill or a full disk between the two leaves an address that Go
+ * never hands out again and never releases. Here a file gets its name when its text is complete, and never replaces
+ * another. An address file that is empty is free, but taken last: with the lock held nobody is about to fill it, but
+ * people remove lock files. One with a text that names no container is somebody's reservation.
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
 import { formatIp, type Ip, parseIp } from "../../lib/ip/address.ts";
@@ -23,8 +24,8 @@ import {
 	writeStoreFile,
 } from "./address-files.ts";
 import { Held } from "./held.ts";
-import { type Attachment, type Content, formatHolder, type Holder } from "./holder.ts";
-import type { Holding } from "./index.ts";
+import { type Attachment, type Content, formatHolder, type Holder, isHeld } from "./holder.ts";
+import { type Holding, Index } from "./index.ts";
 
 const LOCK_DEADLINE_MS = 60_000;
 
@@ -37,7 +38,7 @@ export class Store {
 	private constructor(directory: string, lock: Lock, keepIndex: boolean) {
 		this.directory = directory;
 		this.#lock = lock;
-		this.#held = new Held(directory, keepIndex);
+		this.#held = new Held(directory, keepIndex, () => isLocked(lock));
 	}
 
 	/**
@@ -66,17 +67,25 @@ export class Store {
 
 	[Symbol.dispose](): void {
 		this.#held.commit();
+		const isMisleading = this.#held.isChanged && !isLocked(this.#lock);
 		this.#lock.release();
+		if (isMisleading) invalidateIndex(this.directory);
 	}
 
-	/** Whom the address is held for; undefined where it is free. Reads one file. */
+	/** What the file of the address says; "foreign" where it could not be had. Reads one file. */
 	holderOf(ip: Ip): Content {
-		return readHolder(this.directory, formatIp(ip));
+		const name = formatIp(ip);
+		const content = readHolder(this.directory, name);
+		return !isHeld(content) && this.#held.isRefused(name) ? "foreign" : content;
 	}
 
-	/** The first free address from `from` to `to`, both included. A file that cannot be read holds its address. */
-	nextFree(from: Ip, to: Ip): Ip | undefined {
-		return this.#held.nextFree(from, to);
+	/**
+	 * The first free address from `from` to `to`, both included. A file that cannot be read holds its address. With
+	 * `mayBeBlank` it may have a file that says nothing: Go may be about to write it, where somebody has removed the
+	 * lock.
+	 */
+	nextFree(from: Ip, to: Ip, mayBeBlank: boolean): Ip | undefined {
+		return this.#held.nextFree(from, to, mayBeBlank);
 	}
 
 	/**
@@ -103,7 +112,7 @@ export class Store {
 		let addresses = 0;
 		for (const name of unreadable.keys()) if (isWithin(name)) nameless++;
 		for (const [name, holder] of holders) {
-			if (holder === undefined || !isWithin(name)) continue;
+			if (holder === "blank" || !isWithin(name)) continue;
 			if (holder === "foreign") nameless++;
 			else {
 				addresses++;
@@ -118,11 +127,15 @@ export class Store {
 		return this.#held.readAgain();
 	}
 
-	/** Holds a free address for `attachment`; false where it is free no more. Throws code 5. */
-	reserve(ip: Ip, attachment: Attachment): boolean {
+	/**
+	 * Holds a free address for `attachment`; false where it is free no more, or its file is blank without `mayBeBlank`.
+	 * Throws code 5.
+	 */
+	reserve(ip: Ip, attachment: Attachment, mayBeBlank: boolean): boolean {
 		const holding = { name: formatIp(ip), ...attachmentOf(attachment) };
 		this.#held.forgetEarlierBoot([holding.name]);
-		return this.#held.add(holding, () => makeAddressFile(this.directory, holding.name, formatHolder(attachment)));
+		const text = formatHolder(attachment);
+		return this.#held.add(holding, () => makeAddressFile(this.directory, holding.name, text, mayBeBlank));
 	}
 
 	/** Gives back an address, if it is held for `attachment`. Throws code 5. */
@@ -145,12 +158,12 @@ export class Store {
 	/** Releases every address that `keep` refuses, and removes the files that hold nothing. As `releaseAll`. */
 	releaseUnless(keep: (holder: Holder) => boolean, before: (names: readonly string[]) => void = () => {}): void {
 		const holdings: Holding[] = [];
-		const empty: string[] = [];
+		const blank: string[] = [];
 		for (const [name, holder] of this.#held.contents().holders) {
-			if (holder === undefined) empty.push(name);
+			if (holder === "blank") blank.push(name);
 			else if (holder !== "foreign" && !keep(holder)) holdings.push({ name, ...holder });
 		}
-		this.#removeAll(holdings, before, empty);
+		this.#removeAll(holdings, before, blank);
 	}
 
 	/** The addresses that have been held since an earlier boot, as far as there is a record of that. */
@@ -203,11 +216,16 @@ export class Store {
 		this.#held.remove(holding, () => removeIfPresent(this.#path(holding.name)));
 	}
 
+	/** Somebody may have filled it meanwhile, where the lock has been removed. */
+	#removeBlank(name: string): void {
+		if (readHolder(this.directory, name) === "blank") removeIfPresent(this.#path(name));
+	}
+
 	/** Removes these files and what a killed process left. Throws code 5 for what could not be removed or read. */
 	#removeAll(
 		holdings: readonly Holding[],
 		before: (names: readonly string[]) => void,
-		others: readonly string[] = [],
+		blank: readonly string[] = [],
 	): void {
 		const failures = this.#held.unreadable();
 		const attempt = (remove: () => void): void => {
@@ -219,7 +237,7 @@ export class Store {
 		};
 		if (holdings.length > 0) before(holdings.map(({ name }) => name));
 		for (const holding of holdings) attempt(() => this.#remove(holding));
-		for (const name of others) attempt(() => this.#held.change(() => removeIfPresent(this.#path(name))));
+		for (const name of blank) attempt(() => this.#held.change(() => this.#removeBlank(name)));
 		attempt(() => this.#held.change(() => removeTemporary(this.directory)));
 		if (failures.length === 0) return;
 		throw new CniError(Code.io, `addresses in ${this.directory} may still be held: ${failures.join("; ")}`);
@@ -235,6 +253,30 @@ function split(holdings: readonly Holding[], { ifName }: Attachment): { exact: H
 		exact: holdings.filter((holding) => holding.ifName === ifName),
 		legacy: holdings.filter((holding) => holding.ifName === undefined),
 	};
+}
+
+/** Whether the lock still keeps others out; what cannot be found out is no reason to fail when all is done. */
+function isLocked(lock: Lock): boolean {
+	try {
+		return lock.isAtPath();
+	} catch (error) {
+		sentenceOf(error);
+		return false;
+	}
+}
+
+/**
+ * For who has changed a store without its lock, which somebody had removed: whoever took the new one may have made an
+ * index that does not say what has been changed. Waits for the end of that call. Where it cannot be done the files are
+ * right all the same.
+ */
+function invalidateIndex(directory: string): void {
+	try {
+		using _lock = acquire(`${directory}/lock`);
+		Index.invalidate(directory);
+	} catch (error) {
+		if (!(error instanceof CniError)) sentenceOf(error);
+	}
 }
 
 /** Takes the lock on `path`. Throws SystemError, or code 11. */

@@ -32,6 +32,11 @@ export class Lock {
 		}
 	}
 
+	/** Whether it still keeps others out: nobody has removed its file, or the directory, since it was taken. */
+	isAtPath(): boolean {
+		return isAt(this.path, this.#fd);
+	}
+
 	release(): void {
 		if (this.#fd < 0) return;
 		sys.discard(this.#fd);

@@ -114,13 +114,22 @@ describe("ADD", () => {
 		expect(storeFiles(directory)).toEqual({ ...before, "last_reserved_ip.0": "10.1.2.2" });
 	});
 
-	it("takes over an address file that is empty or names no container, and none that does", async () => {
+	it("takes over an address file that is empty when there is no other address, and none that names a container", async () => {
 		const { run, put, directory } = network({ ranges: [[range("10.1.2.0/29")]] });
 		put({ "10.1.2.2": "", "10.1.2.3": "old-id-only", "10.1.2.4": "\0\0\0\0", "10.1.2.5": " spaced\r\neth0\n" });
+		expect(addresses(await run("ADD", { id: "c" }))).toEqual(["10.1.2.6/29"]);
 		expect(addresses(await run("ADD", { id: "a" }))).toEqual(["10.1.2.2/29"]);
 		expect(addresses(await run("ADD", { id: "b" }))).toEqual(["10.1.2.4/29"]);
-		expect(addresses(await run("ADD", { id: "c" }))).toEqual(["10.1.2.6/29"]);
 		expect(storeFiles(directory)).toMatchObject({ "10.1.2.2": held("a"), "10.1.2.4": held("b") });
+	});
+
+	it("asks once for an address whose empty file somebody has locked", async () => {
+		const { run, put, directory } = network({ ranges: [[range("10.1.2.0/30")]] });
+		put({ "10.1.2.2": "" });
+		const script = `exec 9<${directory}/10.1.2.2; flock -n 9; exec "$1"`;
+		expect((await run("ADD", { script })).json).toMatchObject({ code: 11 });
+		expect((await run("ADD", { script, args: "IP=10.1.2.2" })).json).toMatchObject({ code: 101 });
+		expect(addresses(await run("ADD"))).toEqual(["10.1.2.2/30"]);
 	});
 
 	it("leaves a file alone that somebody wrote, says how many such there are, and reads back what it writes", async () => {

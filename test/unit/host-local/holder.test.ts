@@ -16,7 +16,7 @@ describe("text of an address file", () => {
 		["\r\neth0", "eth0", undefined],
 		["\0\0\0\0", undefined, undefined],
 	])("%j", (text, containerId, ifName) => {
-		expect(parseHolder(text)).toEqual(containerId === undefined ? undefined : { containerId, ifName });
+		expect(parseHolder(text)).toEqual(containerId === undefined ? "blank" : { containerId, ifName });
 	});
 	test.each([
 		"-dummy\r\neth0",
