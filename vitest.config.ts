@@ -13,6 +13,8 @@ export default defineConfig({
 				test: { name: "unit", include: ["test/unit/**/*.test.ts"] },
 			},
 			{
+				// Some compare the executable with the same functions on Node.
+				resolve: { alias: { "native:sys": fileURLToPath(new URL("test/lab/native-sys.ts", import.meta.url)) } },
 				test: {
 					name: "protocol",
 					include: ["test/protocol/**/*.test.ts"],

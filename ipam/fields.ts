@@ -5,8 +5,8 @@ import type { z } from "zod";
 import { CniError, Code } from "../lib/cni/error.ts";
 import type { routeConfig } from "../lib/cni/schema.ts";
 import type { CniRoute } from "../lib/cni/types.ts";
-import { formatIp, type Ip, parseIp } from "../lib/ip/address.ts";
-import { type Cidr, formatCidr, parseCidr } from "../lib/ip/cidr.ts";
+import { canonicalIp, familyOf, type Ip, parseIp } from "../lib/ip/address.ts";
+import { type Cidr, canonicalCidr, parseCidr } from "../lib/ip/cidr.ts";
 
 type RouteConfig = z.infer<typeof routeConfig>;
 
@@ -15,36 +15,46 @@ type RouteConfig = z.infer<typeof routeConfig>;
  * another family, with which every main plugin of Go's fails, too.
  */
 export function resultRoutes(routes: readonly RouteConfig[] = []): CniRoute[] {
-	return routes.map(({ dst, gw, mtu, advmss, priority, table, scope }, index) => {
-		const gateway = optionalAddress(gw, `ipam.routes[${index}].gw`);
-		const destination = requireCidr(dst, `ipam.routes[${index}].dst`);
-		if (gateway !== undefined && gateway.family !== destination.ip.family) {
-			const reason = `gateway ${gw} of the route to ${dst} is of another address family`;
+	return routes.map((route, index) => {
+		const { mtu, advmss, priority, table, scope } = route;
+		const gw = route.gw ? (canonicalIp(route.gw) ?? noAddress(route.gw, `ipam.routes[${index}].gw`)) : undefined;
+		const dst = canonicalCidr(route.dst) ?? noCidr(route.dst, `ipam.routes[${index}].dst`);
+		if (gw !== undefined && familyOf(gw) !== familyOf(dst)) {
+			const reason = `gateway ${route.gw} of the route to ${route.dst} is of another address family`;
 			throw new CniError(Code.invalidConfig, reason, `field ipam.routes[${index}].gw`);
 		}
-		return {
-			dst: formatCidr(destination),
-			...(gateway && { gw: formatIp(gateway) }),
-			...(mtu !== undefined && { mtu }),
-			...(advmss !== undefined && { advmss }),
-			...(priority !== undefined && { priority }),
-			...(table !== undefined && { table }),
-			...(scope !== undefined && { scope }),
-		};
+		const result: CniRoute = { dst };
+		if (gw !== undefined) result.gw = gw;
+		if (mtu !== undefined) result.mtu = mtu;
+		if (advmss !== undefined) result.advmss = advmss;
+		if (priority !== undefined) result.priority = priority;
+		if (table !== undefined) result.table = table;
+		if (scope !== undefined) result.scope = scope;
+		return result;
 	});
 }
 
 /** The address of field `path`; "" is "not set", as in Go. Throws code 7 with Go's sentence. */
 export function optionalAddress(text: string | undefined, path: string): Ip | undefined {
 	if (text === undefined || text === "") return undefined;
-	const ip = parseIp(text);
-	if (ip === undefined) throw new CniError(Code.invalidConfig, `invalid IP address: ${text}`, `field ${path}`);
-	return ip;
+	return parseIp(text) ?? noAddress(text, path);
+}
+
+/** As `optionalAddress`, in canonical text. */
+export function gatewayText(text: string | undefined, path: string): string | undefined {
+	if (text === undefined || text === "") return undefined;
+	return canonicalIp(text) ?? noAddress(text, path);
 }
 
 /** The CIDR of field `path`. Throws code 7 with Go's sentence. */
 export function requireCidr(text: string, path: string): Cidr {
-	const cidr = parseCidr(text);
-	if (cidr === undefined) throw new CniError(Code.invalidConfig, `invalid CIDR address: ${text}`, `field ${path}`);
-	return cidr;
+	return parseCidr(text) ?? noCidr(text, path);
+}
+
+function noAddress(text: string, path: string): never {
+	throw new CniError(Code.invalidConfig, `invalid IP address: ${text}`, `field ${path}`);
+}
+
+function noCidr(text: string, path: string): never {
+	throw new CniError(Code.invalidConfig, `invalid CIDR address: ${text}`, `field ${path}`);
 }

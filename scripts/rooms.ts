@@ -81,7 +81,7 @@ const ROOMS: readonly Room[] = [
 		uses: ["lib/ip", "lib/sys"],
 	},
 	{ folder: "lib/loop", what: "an event loop over poll(2), for processes that stay", uses: ["lib/sys"] },
-	{ folder: "lib/ip", what: "addresses, CIDRs, ranges, MACs. Pure", uses: [] },
+	{ folder: "lib/ip", what: "addresses, CIDRs, ranges, MACs. Pure", uses: ["lib/sys"] },
 	{
 		folder: "lib/sys",
 		what: "the native module and what is nearest to it: files, locks and who holds them, boot, sysctl. `sys.ts` is its only importer",

@@ -2,7 +2,7 @@
  * CHECK: the daemon has the lease, prevResult says what it says, and the interface has the address.
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
-import { parsePrevResult } from "../../lib/cni/result.ts";
+import { previousAddresses } from "../../lib/cni/result.ts";
 import type { CniResult, Request } from "../../lib/cni/types.ts";
 import { getLinkByName } from "../../lib/netlink/link.ts";
 import { checkAddresses } from "../../lib/plugin/attached.ts";
@@ -13,12 +13,12 @@ import { loadSpec, socketPathOf } from "./config.ts";
 export function check(request: Request): void {
 	const { containerId, network, ifName } = loadSpec(request);
 	const attachment = { containerId, network, ifName };
-	const previous = parsePrevResult(request);
+	const previous = previousAddresses(request);
 	if (previous === undefined) throw new CniError(Code.invalidConfig, "Required prevResult missing");
 	const { ips = [] } = ask(socketPathOf(request), { method: "check", attachment }, QUICK_MS) as CniResult;
 	for (const { address } of ips) {
-		if (previous.ips?.some((ip) => ip.address === address)) continue;
-		const had = previous.ips?.map((ip) => ip.address).join(", ") || "no address";
+		if (previous.some((ip) => ip.address === address)) continue;
+		const had = previous.map((ip) => ip.address).join(", ") || "no address";
 		throw new CniError(Code.checkFailed, `the lease of ${ifName} is ${address} now, prevResult has ${had}`);
 	}
 	using sandbox = Sandbox.openIfAlive(request.netns);

@@ -2,7 +2,7 @@
  * CHECK: the addresses of prevResult are held for the attachment.
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
-import { parsePrevResult } from "../../lib/cni/result.ts";
+import { previousAddresses } from "../../lib/cni/result.ts";
 import type { Request } from "../../lib/cni/types.ts";
 import { formatIp, type Ip } from "../../lib/ip/address.ts";
 import { parseCidr } from "../../lib/ip/cidr.ts";
@@ -15,7 +15,7 @@ export function check(request: Request): void {
 	const { sets } = loadHostLocal(request);
 	const { directory, reclaimAfterReboot } = storeSettings(request);
 	using store = Store.openIfPresent(directory, reclaimAfterReboot);
-	const ours = previousAddresses(request, sets);
+	const ours = ownAddresses(request, sets);
 	const missing = ours.filter((ip) => !isHolder(store, ip, request));
 	// Ranges may have changed since ADD: then, as in Go, any address will do.
 	const found = ours.length > 0 ? missing.length < ours.length : (store?.addressesOf(request).length ?? 0) > 0;
@@ -36,8 +36,8 @@ export function check(request: Request): void {
 }
 
 /** The addresses of prevResult that are of our ranges: a chain may have others. */
-function previousAddresses(request: Request, sets: readonly RangeSet[]): Ip[] {
-	const addresses = (parsePrevResult(request)?.ips ?? []).map(({ address }) => parseCidr(address)!.ip);
+function ownAddresses(request: Request, sets: readonly RangeSet[]): Ip[] {
+	const addresses = (previousAddresses(request) ?? []).map(({ address }) => parseCidr(address)!.ip);
 	return addresses.filter((ip) => sets.some((set) => rangeOf(set, ip) !== undefined));
 }
 

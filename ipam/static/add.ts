@@ -2,10 +2,9 @@
  * ADD: addresses, routes and DNS settings of the configuration.
  */
 import type { CniResult, Request } from "../../lib/cni/types.ts";
-import { inResult } from "./address.ts";
 import { loadStatic } from "./config.ts";
 
 export function add(request: Request): CniResult {
 	const { addresses, routes, dns } = loadStatic(request);
-	return { ips: addresses.map(inResult), routes, ...(dns && { dns }) };
+	return { ips: addresses, routes, ...(dns && { dns }) };
 }

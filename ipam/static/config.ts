@@ -6,20 +6,16 @@ import { parseCniArgs } from "../../lib/cni/args.ts";
 import { loadConfig } from "../../lib/cni/config.ts";
 import { CniError, Code } from "../../lib/cni/error.ts";
 import { foldKeys } from "../../lib/cni/keys.ts";
-import type { CniDns, CniRoute, JsonObject, Request } from "../../lib/cni/types.ts";
+import type { CniDns, CniIp, CniRoute, JsonObject, Request } from "../../lib/cni/types.ts";
 import { isAtLeast } from "../../lib/cni/version.ts";
-import { type Ip, parseIp } from "../../lib/ip/address.ts";
-import { type Cidr, contains, parseCidr } from "../../lib/ip/cidr.ts";
-import { optionalAddress, resultRoutes } from "../fields.ts";
+import { familyOf, formatIp, parseIp } from "../../lib/ip/address.ts";
+import { canonicalCidr, contains, parseCidr } from "../../lib/ip/cidr.ts";
+import { gatewayText, resultRoutes } from "../fields.ts";
 import type { StaticConfig } from "./schema.ts";
 
-export interface StaticAddress {
-	readonly cidr: Cidr;
-	readonly gateway: Ip | undefined;
-}
-
 interface Static {
-	readonly addresses: readonly StaticAddress[];
+	/** As results have them: canonical. */
+	readonly addresses: CniIp[];
 	readonly routes: CniRoute[];
 	readonly dns: CniDns | undefined;
 }
@@ -31,9 +27,7 @@ export function loadStatic(request: Request): Static {
 	}
 	const config = loadConfig<StaticConfig>(request.config, validator);
 	const { ipam } = config;
-	const gateways = (ipam.addresses ?? []).map(({ gateway }, i) =>
-		optionalAddress(gateway, `ipam.addresses[${i}].gateway`),
-	);
+	const gateways = (ipam.addresses ?? []).map(({ gateway }, i) => gatewayText(gateway, `ipam.addresses[${i}].gateway`));
 	const routes = resultRoutes(ipam.routes);
 
 	const fromEnvironment = readEnvironmentAddresses(request.args);
@@ -41,7 +35,7 @@ export function loadStatic(request: Request): Static {
 	const fromRuntime = (config.runtimeConfig?.ips ?? []).map(readEntry);
 	let addresses = [fromRuntime, fromArgs].find((list) => list.length > 0);
 	addresses ??= [
-		...(ipam.addresses ?? []).map(({ address }, i) => ({ cidr: readConfigured(address), gateway: gateways[i] })),
+		...(ipam.addresses ?? []).map(({ address }, i) => staticAddress(readConfigured(address), gateways[i])),
 		...fromEnvironment,
 	];
 	requireOnePerFamily(addresses, request.cniVersion);
@@ -52,26 +46,29 @@ export function loadStatic(request: Request): Static {
  * CNI_ARGS `IP` (CIDRs) and `GATEWAY` (addresses), each a list with commas. A gateway belongs to every one of these addresses
  * whose network it is in; those of the configuration keep their own.
  */
-function readEnvironmentAddresses(args: string): StaticAddress[] {
+function readEnvironmentAddresses(args: string): CniIp[] {
 	const { IP = "", GATEWAY = "" } = parseCniArgs(args, ["IP", "GATEWAY"]);
-	let addresses: StaticAddress[] = [];
+	let addresses: CniIp[] = [];
 	for (const item of splitList(IP)) {
-		const cidr = parseCidr(item.trim());
-		if (cidr === undefined) {
+		const address = canonicalCidr(item.trim());
+		if (address === undefined) {
 			throw new CniError(
 				Code.invalidEnvironment,
 				`the 'ip' field is expected to be in CIDR notation, got: '${item.trim()}'`,
 				`CNI_ARGS IP=${IP}`,
 			);
 		}
-		addresses.push({ cidr, gateway: undefined });
+		addresses.push({ address });
 	}
 	for (const item of splitList(GATEWAY)) {
 		const gateway = parseIp(item.trim());
 		if (gateway === undefined) {
 			throw new CniError(Code.invalidEnvironment, `invalid gateway address: ${item}`, `CNI_ARGS GATEWAY=${GATEWAY}`);
 		}
-		addresses = addresses.map((each) => (contains(each.cidr, gateway) ? { ...each, gateway } : each));
+		const text = formatIp(gateway);
+		addresses = addresses.map((each) =>
+			contains(parseCidr(each.address)!, gateway) ? staticAddress(each.address, text) : each,
+		);
 	}
 	return addresses;
 }
@@ -80,21 +77,24 @@ function splitList(text: string): string[] {
 	return text === "" ? [] : text.split(",");
 }
 
-function readEntry(text: string): StaticAddress {
-	const cidr = parseCidr(text);
-	if (cidr !== undefined) return { cidr, gateway: undefined };
+const staticAddress = (address: string, gateway: string | undefined): CniIp =>
+	gateway === undefined ? { address } : { address, gateway };
+
+function readEntry(text: string): CniIp {
+	const address = canonicalCidr(text);
+	if (address !== undefined) return { address };
 	throw new CniError(Code.invalidConfig, `an entry in the 'ips' field is NOT in CIDR notation, got: '${text}'`);
 }
 
-function readConfigured(text: string): Cidr {
-	const cidr = parseCidr(text);
-	if (cidr !== undefined) return cidr;
+function readConfigured(text: string): string {
+	const address = canonicalCidr(text);
+	if (address !== undefined) return address;
 	throw new CniError(Code.invalidConfig, `the 'address' field is expected to be in CIDR notation, got: '${text}'`);
 }
 
 /** Results before 0.3.0 have one address of each family. */
-function requireOnePerFamily(addresses: readonly StaticAddress[], cniVersion: string): void {
-	const v4 = addresses.filter(({ cidr }) => cidr.ip.family === 4).length;
+function requireOnePerFamily(addresses: readonly CniIp[], cniVersion: string): void {
+	const v4 = addresses.filter(({ address }) => familyOf(address) === 4).length;
 	if ((v4 <= 1 && addresses.length - v4 <= 1) || isAtLeast(cniVersion, "0.3.0")) return;
 	throw new CniError(
 		Code.invalidConfig,

@@ -5,7 +5,7 @@
  */
 import { CniError, Code } from "./error.ts";
 import { isObject } from "./json.ts";
-import { foldKeys } from "./keys.ts";
+import { foldKeys, spelling } from "./keys.ts";
 import { excerpt } from "./quote.ts";
 import type { JsonObject, JsonValue } from "./types.ts";
 
@@ -31,12 +31,52 @@ export interface Validator {
  * Throws for the first violation: code 6 for a value of a wrong type, 7 for a missing or a forbidden one.
  */
 export function loadConfig<T>(config: JsonObject, validator: Validator): T {
+	if (conforms(config, validator)) return config as T;
 	const folded = foldKeys(config, validator);
 	const path: Path = [];
 	const rule = findViolation(folded, validator, path);
 	if (rule !== undefined) throw violationError(folded, path, rule);
 	return folded as T;
 }
+
+/**
+ * Whether nothing is to be folded and nothing is wrong: one walk, as most configurations need no more, and lists may be long. False also
+ * where only the two walks can tell.
+ */
+function conforms(value: JsonValue, validator: Validator): boolean {
+	switch (validator.type) {
+		case undefined:
+			return false;
+		case "object":
+			return isObject(value) && hasMembers(value, validator);
+		case "list": {
+			const { items } = validator;
+			if (!Array.isArray(value)) return false;
+			for (let index = 0; items !== undefined && index < value.length; index++) {
+				if (!conforms(value[index]!, items)) return false;
+			}
+			return true;
+		}
+		default:
+			return findViolation(value, validator, []) === undefined;
+	}
+}
+
+function hasMembers(object: JsonObject, { members, items, required = [] }: Validator): boolean {
+	for (let index = 0; index < required.length; index++) {
+		if (!Object.hasOwn(object, required[index]!)) return false;
+	}
+	for (const key in object) {
+		const known = members?.[key];
+		if (known === undefined && spelling(key, members) !== undefined) return false;
+		const below = known ?? items;
+		if (below === undefined || (typeof object[key] === "string" && isAnyText(below))) continue;
+		if (!conforms(object[key]!, below)) return false;
+	}
+	return true;
+}
+
+const isAnyText = ({ type, oneOf }: Validator): boolean => type === "string" && oneOf === undefined;
 
 /** Where in a configuration. */
 type Path = (string | number)[];

@@ -4,6 +4,8 @@
  * Source: containernetworking/cni v1.3.0, pkg/types/020, /040, /100. What is empty or 0 is left out as in Go; `interface`,
  * `table` and `scope` are pointers there, so their 0 stays.
  */
+
+import { type Family, familyOf } from "../ip/address.ts";
 import { CniError, Code } from "./error.ts";
 import type { CniDns, CniInterface, CniIp, CniResult, CniRoute, JsonObject, JsonValue } from "./types.ts";
 import { requireSupported } from "./version.ts";
@@ -26,8 +28,8 @@ export function resultAsVersion(result: CniResult, cniVersion: string): JsonObje
 
 /** One address per family, each with the routes of its family; the rest is dropped. */
 function as020(result: CniResult, cniVersion: string): JsonObject {
-	const ip4 = result.ips?.find((ip) => family(ip.address) === "4");
-	const ip6 = result.ips?.find((ip) => family(ip.address) === "6");
+	const ip4 = result.ips?.find((ip) => familyOf(ip.address) === 4);
+	const ip6 = result.ips?.find((ip) => familyOf(ip.address) === 6);
 	if (ip4 === undefined && ip6 === undefined) {
 		throw new CniError(
 			Code.invalidConfig,
@@ -35,16 +37,16 @@ function as020(result: CniResult, cniVersion: string): JsonObject {
 			`cniVersion ${cniVersion} has no result without an address; 0.3.0 and later have`,
 		);
 	}
-	const side = (ip: CniIp | undefined, version: "4" | "6"): JsonObject | undefined =>
+	const side = (ip: CniIp | undefined, family: Family): JsonObject | undefined =>
 		ip && {
 			...compact({ ip: ip.address, gateway: ip.gateway }),
 			...list(
 				"routes",
-				result.routes?.filter((route) => family(route.dst) === version),
+				result.routes?.filter((route) => familyOf(route.dst) === family),
 				({ dst, gw }) => compact({ dst, gw }),
 			),
 		};
-	return compact({ cniVersion, ip4: side(ip4, "4"), ip6: side(ip6, "6"), dns: dns040(result.dns) });
+	return compact({ cniVersion, ip4: side(ip4, 4), ip6: side(ip6, 6), dns: dns040(result.dns) });
 }
 
 function as040(result: CniResult, cniVersion: string): JsonObject {
@@ -52,7 +54,12 @@ function as040(result: CniResult, cniVersion: string): JsonObject {
 		cniVersion,
 		...list("interfaces", result.interfaces, ({ name, mac, sandbox }) => ({ name, ...compact({ mac, sandbox }) })),
 		...list("ips", result.ips, (ip) =>
-			compact({ version: family(ip.address), interface: ip.interface, address: ip.address, gateway: ip.gateway }),
+			compact({
+				version: String(familyOf(ip.address)),
+				interface: ip.interface,
+				address: ip.address,
+				gateway: ip.gateway,
+			}),
 		),
 		...list("routes", result.routes, ({ dst, gw, mtu, advmss, priority, table, scope }) =>
 			compact({
@@ -78,11 +85,6 @@ function dns040(dns: CniDns | undefined): JsonObject {
 	});
 }
 
-/** "4" or "6". Addresses are canonical: only IPv6 has a colon. */
-function family(address: string): "4" | "6" {
-	return address.includes(":") ? "6" : "4";
-}
-
 /** Keys sorted on every level: Go sends this one through a map. */
 function as100(result: CniResult, cniVersion: string): JsonObject {
 	const { nameservers, domain, search, options } = result.dns ?? {};
@@ -101,18 +103,21 @@ function as100(result: CniResult, cniVersion: string): JsonObject {
 			...compact({ pciID, sandbox, socketPath }),
 		})),
 		...list("ips", result.ips, (ip) => compact({ address: ip.address, gateway: ip.gateway, interface: ip.interface })),
-		...list("routes", result.routes, ({ advmss, dst, gw, mtu, priority, scope, table }) =>
-			compact({
-				advmss: advmss || undefined,
-				dst,
-				gw,
-				mtu: mtu || undefined,
-				priority: priority || undefined,
-				scope,
-				table,
-			}),
-		),
+		...list("routes", result.routes, routeAs100),
 	};
+}
+
+/** There may be thousands: no object but the one. */
+function routeAs100({ advmss, dst, gw, mtu, priority, scope, table }: CniRoute): JsonObject {
+	const route: JsonObject = {};
+	if (advmss) route.advmss = advmss;
+	route.dst = dst;
+	if (gw) route.gw = gw;
+	if (mtu) route.mtu = mtu;
+	if (priority) route.priority = priority;
+	if (scope !== undefined) route.scope = scope;
+	if (table !== undefined) route.table = table;
+	return route;
 }
 
 /** Without members that are undefined or "". */

@@ -6,8 +6,8 @@
  * fixupResultVersion.
  */
 import validator from "validator:cni-result";
-import { formatIp, parseIp } from "../ip/address.ts";
-import { formatCidr, parseCidr } from "../ip/cidr.ts";
+import { canonicalIp } from "../ip/address.ts";
+import { canonicalCidr } from "../ip/cidr.ts";
 import { loadConfig } from "./config.ts";
 import { CniError, Code } from "./error.ts";
 import { isObject } from "./json.ts";
@@ -45,10 +45,24 @@ function fromRaw(raw: RawResult, configVersion: string): CniResult {
  * version, or of one with the same shape. Throws code 6 or 7.
  */
 export function parsePrevResult(request: Request): CniResult | undefined {
+	return parsePrevious(request, (prevResult) => prevResult);
+}
+
+/** The addresses of `parsePrevResult`. Of its routes, of which there may be thousands, nothing is read. */
+export function previousAddresses(request: Request): readonly CniIp[] | undefined {
+	const previous = parsePrevious(request, (prevResult) => {
+		if (!isObject(prevResult)) return prevResult;
+		const { routes: _, ...others } = foldKeys(prevResult, { members: { routes: {} } }) as JsonObject;
+		return others as JsonObject;
+	});
+	return previous && (previous.ips ?? []);
+}
+
+function parsePrevious(request: Request, part: (prevResult: JsonValue) => JsonValue): CniResult | undefined {
 	const { prevResult } = foldKeys(request.config, { members: { prevResult: {} } }) as JsonObject;
 	if (prevResult === undefined) return undefined;
 	try {
-		const raw = readRaw(prevResult);
+		const raw = readRaw(part(prevResult));
 		const version = raw.cniVersion ?? request.cniVersion;
 		const family = FAMILIES.find((versions) => (versions as readonly string[]).includes(request.cniVersion))!;
 		if (!(family as readonly string[]).includes(version)) {
@@ -80,9 +94,11 @@ function from020({ ip4, ip6, dns }: RawResult): CniResult {
 		["ip6", ip6],
 	] as const) {
 		if (side === undefined) continue;
-		ips.push({ address: cidr(side.ip, `${key}.ip`), ...address("gateway", side.gateway, `${key}.gateway`) });
+		ips.push(
+			readIp({ address: side.ip, gateway: side.gateway }, (field) => `${key}.${field === "address" ? "ip" : field}`),
+		);
 		for (const [index, route] of (side.routes ?? []).entries())
-			routes.push(readRoute(route, `${key}.routes[${index}]`));
+			routes.push(readRoute(route, (field) => `${key}.routes[${index}].${field}`));
 	}
 	return assemble([], ips, routes, dns);
 }
@@ -90,12 +106,8 @@ function from020({ ip4, ip6, dns }: RawResult): CniResult {
 function from030({ interfaces, ips, routes, dns }: RawResult): CniResult {
 	return assemble(
 		(interfaces ?? []).map(readInterface),
-		(ips ?? []).map((ip, index) => ({
-			...(ip.interface === undefined ? {} : { interface: ip.interface }),
-			address: cidr(ip.address, `ips[${index}].address`),
-			...address("gateway", ip.gateway, `ips[${index}].gateway`),
-		})),
-		(routes ?? []).map((route, index) => readRoute(route, `routes[${index}]`)),
+		(ips ?? []).map((ip, index) => readIp(ip, (field) => `ips[${index}].${field}`)),
+		(routes ?? []).map((route, index) => readRoute(route, (field) => `routes[${index}].${field}`)),
 		dns,
 	);
 }
@@ -120,8 +132,22 @@ function readInterface(raw: NonNullable<RawResult["interfaces"]>[number]): CniIn
 	return read;
 }
 
-function readRoute(raw: NonNullable<RawResult["routes"]>[number], path: string): CniRoute {
-	const route: CniRoute = { dst: cidr(raw.dst, `${path}.dst`), ...address("gw", raw.gw, `${path}.gw`) };
+/** Where a field stands, for an error. */
+type Place<Field> = (field: Field) => string;
+
+type RawIp = NonNullable<RawResult["ips"]>[number];
+
+function readIp(raw: RawIp, place: Place<"address" | "gateway">): CniIp {
+	const ip: CniIp = { address: canonicalCidr(raw.address) ?? noCidr(raw.address, place("address")) };
+	if (raw.interface !== undefined) ip.interface = raw.interface;
+	// "" is "not set", as in Go.
+	if (raw.gateway) ip.gateway = canonicalIp(raw.gateway) ?? noIp(raw.gateway, place("gateway"));
+	return ip;
+}
+
+function readRoute(raw: NonNullable<RawResult["routes"]>[number], place: Place<"dst" | "gw">): CniRoute {
+	const route: CniRoute = { dst: canonicalCidr(raw.dst) ?? noCidr(raw.dst, place("dst")) };
+	if (raw.gw) route.gw = canonicalIp(raw.gw) ?? noIp(raw.gw, place("gw"));
 	if (raw.mtu) route.mtu = raw.mtu;
 	if (raw.advmss) route.advmss = raw.advmss;
 	if (raw.priority) route.priority = raw.priority;
@@ -139,21 +165,10 @@ function readDns(raw: RawResult["dns"]): CniDns {
 	return dns;
 }
 
-/** Canonical text of a CIDR, host bits kept. */
-function cidr(text: string, path: string): string {
-	const parsed = parseCidr(text);
-	if (parsed === undefined) {
-		throw new CniError(Code.invalidConfig, `${path} must be an address with a prefix length, not ${quote(text)}`);
-	}
-	return formatCidr(parsed);
+function noCidr(text: string, place: string): never {
+	throw new CniError(Code.invalidConfig, `${place} must be an address with a prefix length, not ${quote(text)}`);
 }
 
-/** An optional address in canonical text; "" is "not set", as in Go. */
-function address<K extends string>(key: K, text: string | undefined, path: string): { [key in K]?: string } {
-	if (!text) return {};
-	const parsed = parseIp(text);
-	if (parsed === undefined) {
-		throw new CniError(Code.invalidConfig, `${path} must be an IP address, not ${quote(text)}`);
-	}
-	return { [key]: formatIp(parsed) } as { [key in K]: string };
+function noIp(text: string, place: string): never {
+	throw new CniError(Code.invalidConfig, `${place} must be an IP address, not ${quote(text)}`);
 }

@@ -5,6 +5,8 @@
  * it prints is printed the same.
  */
 
+import * as sys from "../sys/sys.ts";
+
 export type Family = 4 | 6;
 
 /** `value` is below 2^32 (family 4) or 2^128 (family 6): the address as one number, first byte highest. */
@@ -105,6 +107,18 @@ function parseIpv6(text: string): Ip | undefined {
 	let value = 0n;
 	for (const group of groups) value = (value << 16n) | BigInt(group);
 	return { family: 6, value };
+}
+
+/** The canonical text of the address that `text` is; undefined where it is none. Quick where it is canonical already. */
+export function canonicalIp(text: string): string | undefined {
+	if (sys.isCanonicalIp(text)) return text;
+	const ip = parseIp(text);
+	return ip && formatIp(ip);
+}
+
+/** The family of an address or a CIDR in canonical text. */
+export function familyOf(canonical: string): Family {
+	return canonical.includes(":") ? 6 : 4;
 }
 
 /** Canonical text: dotted decimal, or RFC 5952 as Go prints it. An address that is IPv4-mapped by its bytes keeps 128 bits: "::ffff:10.0.0.1". */

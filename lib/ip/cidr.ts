@@ -1,6 +1,7 @@
 /**
  * CIDRs: an address with the length of its network prefix, read and written as Go does (net.ParseCIDR of Go 1.26).
  */
+import * as sys from "../sys/sys.ts";
 import { addressBits, formatIp, type Ip, parseIpUnmapped } from "./address.ts";
 
 /** Host bits are kept: "10.1.2.3/24" is an address in its network. `networkOf` clears them. */
@@ -21,6 +22,13 @@ export function parseCidr(text: string): Cidr | undefined {
 		return { ip: { family: 4, value: ip.value & 0xffffffffn }, prefix: Math.max(0, prefix - 96) };
 	}
 	return { ip, prefix };
+}
+
+/** The canonical text of the CIDR that `text` is, host bits kept; undefined where it is none. Quick where it is canonical already. */
+export function canonicalCidr(text: string): string | undefined {
+	if (sys.isCanonicalCidr(text)) return text;
+	const cidr = parseCidr(text);
+	return cidr && formatCidr(cidr);
 }
 
 /** The digits from `start` to the end as a number of at most 128; -1 for anything else. */

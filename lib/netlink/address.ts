@@ -3,8 +3,8 @@
  *
  * Wire format: linux/if_addr.h, RTM_*ADDR with `struct ifaddrmsg`.
  */
-import { type Family, formatIp, ipFromBytes, ipToBytes } from "../ip/address.ts";
-import { type Cidr, formatCidr, lastAddressOf, parseCidr } from "../ip/cidr.ts";
+import { type Family, ipToBytes } from "../ip/address.ts";
+import { type Cidr, lastAddressOf, parseCidr } from "../ip/cidr.ts";
 import { AF_INET, AF_INET6 } from "../sys/sys.ts";
 import {
 	IFA_ADDRESS,
@@ -138,8 +138,8 @@ export function listAddresses(socket: NetlinkSocket, index?: LinkIndex, family?:
 function parseAddress(message: Message): LinkAddress | undefined {
 	const ipv4 = message.u8(0) === AF_INET;
 	const prefix = message.u8(1);
-	let local: Uint8Array | undefined;
-	let address: Uint8Array | undefined;
+	let local: string | undefined;
+	let address: string | undefined;
 	const found: { -readonly [K in keyof LinkAddress]: LinkAddress[K] } = {
 		linkIndex: message.u32(4) as LinkIndex,
 		cidr: "",
@@ -150,13 +150,13 @@ function parseAddress(message: Message): LinkAddress | undefined {
 	while (attribute.next()) {
 		switch (attribute.type) {
 			case IFA_ADDRESS:
-				address = attribute.bytes();
+				address = attribute.address();
 				break;
 			case IFA_LOCAL:
-				local = attribute.bytes();
+				local = attribute.address();
 				break;
 			case IFA_BROADCAST:
-				if (ipv4) found.broadcast = formatIp(ipFromBytes(attribute.bytes()));
+				if (ipv4) found.broadcast = attribute.address();
 				break;
 			case IFA_LABEL:
 				found.label = attribute.text();
@@ -173,11 +173,7 @@ function parseAddress(message: Message): LinkAddress | undefined {
 	// IFA_ADDRESS is the peer's on a point-to-point link; IPv6 has IFA_LOCAL only there.
 	const own = local ?? address;
 	if (own === undefined) return undefined;
-	const ip = ipFromBytes(own);
-	found.cidr = formatCidr({ ip, prefix });
-	if (address !== undefined && local !== undefined) {
-		const other = formatIp(ipFromBytes(address));
-		if (other !== formatIp(ip)) found.peer = other;
-	}
+	found.cidr = `${own}/${prefix}`;
+	if (address !== undefined && address !== own) found.peer = address;
 	return found;
 }

@@ -4,7 +4,7 @@
  * Wire format: linux/netlink.h. Integers are in the byte order of the host unless a function says otherwise; every header and
  * attribute starts at a multiple of 4 bytes.
  */
-import { decodeUtf8, encodeUtf8 } from "../sys/sys.ts";
+import { attributeValues, decodeUtf8, encodeUtf8, formatAddress } from "../sys/sys.ts";
 import { NLA_HDRLEN, NLA_TYPE_MASK, NLM_F_ACK, NLM_F_REQUEST, NLMSG_HDRLEN } from "./constants.ts";
 
 const LITTLE_ENDIAN = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
@@ -124,86 +124,169 @@ export class MessageWriter {
 	}
 }
 
-/** One message of a received datagram. The readers count from the end of its header; past the datagram they throw RangeError. */
-export class Message {
-	readonly type: number;
-	readonly flags: number;
-	readonly sequence: number;
-	/** Bytes after the header. */
-	readonly length: number;
-	readonly #bytes: Uint8Array;
-	readonly #view: DataView;
-	readonly #start: number;
+/**
+ * Bytes that are read as numbers of 16 and of 32 bits, too: dumps are long, and for the engine a DataView is ten times the work. For
+ * the same reason nothing here has private fields of the language's own sort.
+ */
+class Datagram {
+	readonly bytes: Uint8Array;
+	readonly halves: Uint16Array;
+	readonly words: Uint32Array;
 
-	constructor(bytes: Uint8Array, view: DataView, at: number, length: number) {
-		this.type = view.getUint16(at + 4, LITTLE_ENDIAN);
-		this.flags = view.getUint16(at + 6, LITTLE_ENDIAN);
-		this.sequence = view.getUint32(at + 8, LITTLE_ENDIAN);
+	constructor(received: Uint8Array) {
+		const bytes = received.byteOffset % 4 === 0 ? received : received.slice();
+		this.bytes = bytes;
+		this.halves = new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.length >> 1);
+		this.words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length >> 2);
+	}
+
+	/** Throw RangeError past the end. */
+	u8(at: number): number {
+		return this.bytes[at] ?? this.#view().getUint8(at);
+	}
+	u16(at: number): number {
+		return (at % 2 === 0 ? this.halves[at >> 1] : undefined) ?? this.#view().getUint16(at, LITTLE_ENDIAN);
+	}
+	u32(at: number): number {
+		return (at % 4 === 0 ? this.words[at >> 2] : undefined) ?? this.#view().getUint32(at, LITTLE_ENDIAN);
+	}
+
+	/** For what is not aligned. */
+	#view(): DataView {
+		return new DataView(this.bytes.buffer, this.bytes.byteOffset, this.bytes.length);
+	}
+}
+
+/**
+ * A cursor over the messages of a received datagram: `while (message.next()) switch (message.type) ...`. The readers count from the end of the
+ * current one's header; past the datagram they throw RangeError.
+ */
+export class Message {
+	type: number;
+	flags: number;
+	sequence: number;
+	/** Bytes after the header. */
+	length: number;
+	/** Where the fixed struct of the current message begins in `bytes`, the whole datagram: for what is read of thousands. */
+	start: number;
+	readonly bytes: Uint8Array;
+	private readonly data: Datagram;
+	/** Of the next message. */
+	private at: number;
+
+	constructor(datagram: Uint8Array) {
+		this.type = 0;
+		this.flags = 0;
+		this.sequence = 0;
+		this.length = 0;
+		this.data = new Datagram(datagram);
+		this.bytes = this.data.bytes;
+		this.at = 0;
+		this.start = 0;
+	}
+
+	/** False at the end. Throws RangeError where a length is less than a header or more than what is there. */
+	next(): boolean {
+		const { at, data } = this;
+		const { bytes, halves, words } = data;
+		if (at + NLMSG_HDRLEN > bytes.length) return false;
+		const length = words[at >> 2]!;
+		if (length < NLMSG_HDRLEN || at + length > bytes.length) {
+			throw new RangeError(`netlink message of ${length} bytes at ${at} of a datagram of ${bytes.length} bytes`);
+		}
+		this.type = halves[(at >> 1) + 2]!;
+		this.flags = halves[(at >> 1) + 3]!;
+		this.sequence = words[(at >> 2) + 2]!;
 		this.length = length - NLMSG_HDRLEN;
-		this.#bytes = bytes;
-		this.#view = view;
-		this.#start = at + NLMSG_HDRLEN;
+		this.start = at + NLMSG_HDRLEN;
+		this.at = at + align(length);
+		return true;
 	}
 
 	u8(offset: number): number {
-		return this.#view.getUint8(this.#start + offset);
+		return this.data.u8(this.start + offset);
 	}
 	u16(offset: number): number {
-		return this.#view.getUint16(this.#start + offset, LITTLE_ENDIAN);
+		return this.data.u16(this.start + offset);
 	}
 	u32(offset: number): number {
-		return this.#view.getUint32(this.#start + offset, LITTLE_ENDIAN);
+		return this.data.u32(this.start + offset);
 	}
 	i32(offset: number): number {
-		return this.#view.getInt32(this.#start + offset, LITTLE_ENDIAN);
+		return this.u32(offset) | 0;
+	}
+
+	/**
+	 * The values of the attributes of these types after a fixed struct of `skip` bytes, in the order of `wanted`: for messages of which
+	 * there are thousands. Of a type that comes twice the last. Throws SystemError EINVAL for one of a wrong length.
+	 */
+	values(skip: number, wanted: WantedAttributes): readonly (number | string | undefined)[] {
+		return attributeValues(this.data.bytes, this.start + align(skip), this.start + this.length, wanted.pairs);
 	}
 
 	/** The attributes after a fixed struct of `skip` bytes. */
 	attributes(skip: number): Attributes {
-		return new Attributes(this.#bytes, this.#view, this.#start + align(skip), this.#start + this.length);
+		return new Attributes(this.data, this.start + align(skip), this.start + this.length);
 	}
 }
+
+/** What `Message.values` is to give of an attribute: a number (u32), an address in canonical text, or (for what has more in it) any number at all. */
+type Kind = "number" | "address" | "presence";
+
+/** Types of attributes, below 256, and what is wanted of each. */
+export class WantedAttributes {
+	readonly pairs: Uint8Array;
+
+	constructor(wanted: readonly (readonly [type: number, kind: Kind])[]) {
+		this.pairs = new Uint8Array(wanted.flatMap(([type, kind]) => [type, KINDS.indexOf(kind)]));
+	}
+}
+
+const KINDS: readonly Kind[] = ["number", "address", "presence"];
 
 /**
  * A cursor over attributes: `while (attribute.next()) switch (attribute.type) ...`. After `next()` the readers give the
  * payload of the current attribute. An attribute that says to be longer than what is there ends the walk.
  */
 export class Attributes {
-	readonly #bytes: Uint8Array;
-	readonly #view: DataView;
-	readonly #end: number;
-	#at: number;
-	#start = 0;
-	#length = 0;
 	/** Without the flags NLA_F_NESTED and NLA_F_NET_BYTEORDER. */
-	type = 0;
+	type: number;
+	/** Bytes of the payload. */
+	length: number;
+	private readonly data: Datagram;
+	private readonly end: number;
+	private at: number;
+	private start: number;
 
-	constructor(bytes: Uint8Array, view: DataView, start: number, end: number) {
-		this.#bytes = bytes;
-		this.#view = view;
-		this.#at = start;
-		this.#end = end;
+	constructor(data: Datagram, at: number, end: number) {
+		this.type = 0;
+		this.length = 0;
+		this.data = data;
+		this.end = end;
+		this.at = at;
+		this.start = 0;
 	}
 
 	next(): boolean {
-		const at = this.#at;
-		if (at + NLA_HDRLEN > this.#end) return false;
-		const length = this.#view.getUint16(at, LITTLE_ENDIAN);
-		if (length < NLA_HDRLEN || at + length > this.#end) return false;
-		this.type = this.#view.getUint16(at + 2, LITTLE_ENDIAN) & NLA_TYPE_MASK;
-		this.#start = at + NLA_HDRLEN;
-		this.#length = length - NLA_HDRLEN;
-		this.#at = at + align(length);
+		const at = this.at;
+		if (at + NLA_HDRLEN > this.end) return false;
+		const length = this.data.u16(at);
+		if (length < NLA_HDRLEN || at + length > this.end) return false;
+		this.type = this.data.u16(at + 2) & NLA_TYPE_MASK;
+		this.start = at + NLA_HDRLEN;
+		this.length = length - NLA_HDRLEN;
+		this.at = at + align(length);
 		return true;
-	}
-
-	get length(): number {
-		return this.#length;
 	}
 
 	/** The payload as a view into the datagram: `slice()` it to keep it. */
 	bytes(): Uint8Array {
-		return this.#bytes.subarray(this.#start, this.#start + this.#length);
+		return this.data.bytes.subarray(this.start, this.start + this.length);
+	}
+
+	/** An IP address in canonical text: 4 bytes, or 16, from `from` on. SystemError EINVAL for any other length. */
+	address(from = 0): string {
+		return formatAddress(this.data.bytes, this.start + from, this.length - from);
 	}
 
 	/** A string up to its NUL, or to the end where there is none. */
@@ -215,36 +298,20 @@ export class Attributes {
 
 	/** Integers at `offset` of the payload. Past the end of the datagram: RangeError. */
 	u8(offset = 0): number {
-		return this.#view.getUint8(this.#start + offset);
+		return this.data.u8(this.start + offset);
 	}
 	u16(offset = 0): number {
-		return this.#view.getUint16(this.#start + offset, LITTLE_ENDIAN);
+		return this.data.u16(this.start + offset);
 	}
 	u16be(offset = 0): number {
-		return this.#view.getUint16(this.#start + offset, false);
+		return this.u8(offset) * 256 + this.u8(offset + 1);
 	}
 	u32(offset = 0): number {
-		return this.#view.getUint32(this.#start + offset, LITTLE_ENDIAN);
+		return this.data.u32(this.start + offset);
 	}
 
 	/** The payload, or its bytes from `from` up to `to`, as attributes of their own. */
-	nested(from = 0, to = this.#length): Attributes {
-		return new Attributes(this.#bytes, this.#view, this.#start + from, this.#start + to);
+	nested(from = 0, to = this.length): Attributes {
+		return new Attributes(this.data, this.start + from, this.start + to);
 	}
-}
-
-/** The messages of a datagram. A length that is less than a header or more than what is there throws. */
-export function splitMessages(datagram: Uint8Array): Message[] {
-	const view = new DataView(datagram.buffer, datagram.byteOffset, datagram.byteLength);
-	const messages: Message[] = [];
-	let at = 0;
-	while (at + NLMSG_HDRLEN <= datagram.length) {
-		const length = view.getUint32(at, LITTLE_ENDIAN);
-		if (length < NLMSG_HDRLEN || at + length > datagram.length) {
-			throw new RangeError(`netlink message of ${length} bytes at ${at} of a datagram of ${datagram.length} bytes`);
-		}
-		messages.push(new Message(datagram, view, at, length));
-		at += align(length);
-	}
-	return messages;
 }

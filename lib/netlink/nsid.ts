@@ -15,7 +15,7 @@ import {
 	RTMGRP_NSID,
 	SOL_NETLINK,
 } from "./constants.ts";
-import { MessageWriter, splitMessages } from "./message.ts";
+import { Message, MessageWriter } from "./message.ts";
 import { NetlinkSocket } from "./socket.ts";
 
 /** linux/net_namespace.h; NETNSA_NSID_NOT_ASSIGNED asks the kernel to choose. */
@@ -63,7 +63,8 @@ export function readGone(socket: NetlinkSocket): { readonly links: number[]; rea
 			anything = true;
 			continue;
 		}
-		for (const message of splitMessages(data)) {
+		const message = new Message(data);
+		while (message.next()) {
 			if (message.type === RTM_DELLINK) links.push(message.i32(4));
 			else if (message.type === RTM_DELNSID) anything = true;
 		}

@@ -3,8 +3,7 @@
  *
  * Wire format: linux/rtnetlink.h, RTM_*ROUTE with `struct rtmsg`.
  */
-import { type Family, formatIp, ipFromBytes, ipToBytes, parseIp } from "../ip/address.ts";
-import { formatCidr } from "../ip/cidr.ts";
+import { type Family, ipToBytes, parseIp } from "../ip/address.ts";
 import { AF_INET, AF_INET6, isSystemError } from "../sys/sys.ts";
 import { addressFamily, knownCidr } from "./address.ts";
 import {
@@ -34,7 +33,7 @@ import {
 	RTPROT_BOOT,
 } from "./constants.ts";
 import type { LinkIndex } from "./link.ts";
-import { type Attributes, type Message, MessageWriter } from "./message.ts";
+import { type Attributes, type Message, MessageWriter, WantedAttributes } from "./message.ts";
 import type { Change, NetlinkSocket, RequestName } from "./socket.ts";
 
 /** A route over one interface. */
@@ -151,63 +150,70 @@ function listFamily(
 	message.u8(addressFamily(family)).zeros(RTMSG_BYTES - 1);
 	if (table !== undefined) message.attributeU32(RTA_TABLE, table);
 	if (link !== undefined) message.attributeU32(RTA_OIF, link);
-	let routes: Route[][];
+	const isWanted = (route: Route): boolean =>
+		(table === undefined || route.table === table) && (link === undefined || route.linkIndex === link);
 	try {
-		routes = socket.dump(message, { request: "RTM_GETROUTE", subject: "" }, (answer) => parseRoute(answer, family));
+		return socket.dump(message, { request: "RTM_GETROUTE", subject: "" }, (answer) => {
+			const read = parseRoute(answer, family);
+			if (Array.isArray(read)) return read.filter(isWanted);
+			return read !== undefined && isWanted(read) ? read : undefined;
+		});
 	} catch (error) {
 		// "FIB table does not exist": it comes into being with its first route.
 		if (table !== undefined && isSystemError(error, "ENOENT")) return [];
 		throw error;
 	}
-	return routes
-		.flat()
-		.filter((r) => (table === undefined || r.table === table) && (link === undefined || r.linkIndex === link));
 }
 
+/** Of a default route, which has no RTA_DST. */
+const UNSPECIFIED = { 4: "0.0.0.0", 6: "::" } as const;
+
+/** What nearly all routes consist of; the order is that of `parseRoute`. */
+const ROUTE_VALUES = new WantedAttributes([
+	[RTA_DST, "address"],
+	[RTA_OIF, "number"],
+	[RTA_GATEWAY, "address"],
+	[RTA_PRIORITY, "number"],
+	[RTA_PREFSRC, "address"],
+	[RTA_TABLE, "number"],
+	[RTA_METRICS, "presence"],
+	[RTA_MULTIPATH, "presence"],
+	[RTA_VIA, "presence"],
+]);
+
 /** Reads RTM_NEWROUTE; undefined for another family (see listAddresses) and for cloned routes. */
-function parseRoute(message: Message, family: Family): Route[] | undefined {
-	if (message.type !== RTM_NEWROUTE || message.u8(0) !== addressFamily(family)) return undefined;
+export function parseRoute(message: Message, family: Family): Route | Route[] | undefined {
+	// struct rtmsg: see routeMessage.
+	const { bytes, start } = message;
+	if (message.type !== RTM_NEWROUTE || bytes[start] !== addressFamily(family)) return undefined;
 	if ((message.u32(8) & RTM_F_CLONED) !== 0) return undefined;
-	let dst: Uint8Array = new Uint8Array(family === 4 ? 4 : 16);
+	const values = message.values(RTMSG_BYTES, ROUTE_VALUES);
 	const route: { -readonly [K in keyof Route]: Route[K] } = {
-		dst: "",
+		dst: `${values[0] ?? UNSPECIFIED[family]}/${bytes[start + 1]}`,
 		family,
-		table: message.u8(4),
-		protocol: message.u8(5),
-		scope: message.u8(6),
-		type: message.u8(7),
+		table: (values[5] as number | undefined) ?? bytes[start + 4]!,
+		protocol: bytes[start + 5]!,
+		scope: bytes[start + 6]!,
+		type: bytes[start + 7]!,
 	};
-	let hops: NextHop[] = [{}];
+	if (values[1] !== undefined) route.linkIndex = values[1] as LinkIndex;
+	if (values[2] !== undefined) route.gw = values[2] as string;
+	if (values[3] !== undefined) route.priority = values[3] as number;
+	if (values[4] !== undefined) route.prefSrc = values[4] as string;
+	if (values[6] === undefined && values[7] === undefined && values[8] === undefined) return route;
+	return parseMore(message, route);
+}
+
+/** Metrics, several next hops, a next hop of another family. */
+function parseMore(message: Message, route: { -readonly [K in keyof Route]: Route[K] }): Route | Route[] {
+	let hops: NextHop[] | undefined;
 	const attribute = message.attributes(RTMSG_BYTES);
 	while (attribute.next()) {
-		switch (attribute.type) {
-			case RTA_DST:
-				dst = attribute.bytes();
-				break;
-			case RTA_OIF:
-			case RTA_GATEWAY:
-			case RTA_VIA:
-				readNextHop(attribute, hops[0]!);
-				break;
-			case RTA_PRIORITY:
-				route.priority = attribute.u32();
-				break;
-			case RTA_PREFSRC:
-				route.prefSrc = formatIp(ipFromBytes(attribute.bytes()));
-				break;
-			case RTA_TABLE:
-				route.table = attribute.u32();
-				break;
-			case RTA_METRICS:
-				readMetrics(attribute.nested(), route);
-				break;
-			case RTA_MULTIPATH:
-				hops = readMultipath(attribute);
-				break;
-		}
+		if (attribute.type === RTA_METRICS) readMetrics(attribute.nested(), route);
+		else if (attribute.type === RTA_VIA) readNextHop(attribute, route);
+		else if (attribute.type === RTA_MULTIPATH) hops = readMultipath(attribute);
 	}
-	route.dst = formatCidr({ ip: ipFromBytes(dst), prefix: message.u8(1) });
-	return hops.map((hop) => ({ ...route, ...hop }));
+	return hops === undefined ? route : hops.map((hop) => ({ ...route, ...hop }));
 }
 
 interface NextHop {
@@ -217,11 +223,11 @@ interface NextHop {
 
 function readNextHop(attribute: Attributes, hop: NextHop): void {
 	if (attribute.type === RTA_OIF) hop.linkIndex = attribute.u32() as LinkIndex;
-	else if (attribute.type === RTA_GATEWAY) hop.gw = formatIp(ipFromBytes(attribute.bytes()));
+	else if (attribute.type === RTA_GATEWAY) hop.gw = attribute.address();
 	else if (attribute.type === RTA_VIA) {
 		// struct rtvia: u16 family, then an address of a family other than the destination's.
 		const family = attribute.u16();
-		if (family === AF_INET || family === AF_INET6) hop.gw = formatIp(ipFromBytes(attribute.bytes().subarray(2)));
+		if (family === AF_INET || family === AF_INET6) hop.gw = attribute.address(2);
 	}
 }
 

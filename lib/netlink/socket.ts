@@ -19,7 +19,7 @@ import {
 	SOL_NETLINK,
 } from "./constants.ts";
 import { EMSGSIZE, ETIMEDOUT, NetlinkError } from "./error.ts";
-import { type Attributes, type Message, type MessageWriter, splitMessages } from "./message.ts";
+import { type Attributes, Message, type MessageWriter } from "./message.ts";
 
 /**
  * Room for one datagram. A dump comes in pieces of at most 32 KiB; the one big answer is RTM_GETLINK of a PF with all its VFs, and
@@ -45,6 +45,9 @@ export interface Change {
 	readonly message: MessageWriter;
 	readonly name: RequestName;
 }
+
+/** What an answer of a dump says: of one object, of several, or of none that is wanted. */
+type Parse<T> = (answer: Message) => T | T[] | undefined;
 
 /** A netlink socket in the network namespace that is current when it is opened; it stays there. */
 export class NetlinkSocket {
@@ -124,8 +127,9 @@ export class NetlinkSocket {
 		const first = sequence - changes.length + 1;
 		let refused: { readonly index: number; readonly error: NetlinkError } | undefined;
 		for (;;) {
-			for (const answer of this.#receive(first, sequence, last.name)) {
-				if (answer.type !== NLMSG_ERROR) continue;
+			const answer = this.#receive(last.name);
+			while (answer.next()) {
+				if (answer.sequence < first || answer.sequence > sequence || answer.type !== NLMSG_ERROR) continue;
 				const index = answer.sequence - first;
 				const error = refusalOf(answer, changes[index]!.name);
 				if (error !== undefined) refused ??= { index, error };
@@ -143,8 +147,9 @@ export class NetlinkSocket {
 		const first = before === undefined ? sequence : sequence - 1;
 		let refused: NetlinkError | undefined;
 		for (;;) {
-			for (const answer of this.#receive(first, sequence, name)) {
-				if (answer.type === NLMSG_NOOP) continue;
+			const answer = this.#receive(name);
+			while (answer.next()) {
+				if (answer.sequence < first || answer.sequence > sequence || answer.type === NLMSG_NOOP) continue;
 				if (answer.type === NLMSG_ERROR) {
 					const error = refusalOf(answer, answer.sequence === sequence ? name : before!.name);
 					refused ??= error;
@@ -157,10 +162,11 @@ export class NetlinkSocket {
 	}
 
 	/**
-	 * Sends a question for many objects (NLM_F_DUMP in its flags). Each answer goes through `parse`; undefined leaves it out. A dump
+	 * Sends a question for many objects (NLM_F_DUMP in its flags). Each answer goes through `parse`; undefined leaves it out, a list is
+	 * taken apart. A dump
 	 * during which something changed (NLM_F_DUMP_INTR) is made again, up to 5 times in all; then EAGAIN.
 	 */
-	dump<T>(message: MessageWriter, name: RequestName, parse: (answer: Message) => T | undefined): T[] {
+	dump<T>(message: MessageWriter, name: RequestName, parse: Parse<T>): T[] {
 		this.#prepare();
 		if (!this.#strict) {
 			// The kernel then filters by what the request's header says, instead of sending all and ignoring it.
@@ -181,11 +187,13 @@ export class NetlinkSocket {
 	}
 
 	/** False: interrupted. Reads to the end in any case, so that the next request starts with an empty queue. */
-	#dumpOnce<T>(message: MessageWriter, name: RequestName, parse: (a: Message) => T | undefined, found: T[]): boolean {
+	#dumpOnce<T>(message: MessageWriter, name: RequestName, parse: Parse<T>, found: T[]): boolean {
 		const sequence = this.#send(message);
 		let whole = true;
 		for (;;) {
-			for (const answer of this.#receive(sequence, sequence, name)) {
+			const answer = this.#receive(name);
+			while (answer.next()) {
+				if (answer.sequence !== sequence) continue;
 				if ((answer.flags & NLM_F_DUMP_INTR) !== 0) whole = false;
 				if (answer.type === NLMSG_DONE) {
 					// The error of a dump that failed in its middle is in the final message.
@@ -198,7 +206,8 @@ export class NetlinkSocket {
 				}
 				if (answer.type === NLMSG_NOOP) continue;
 				const value = parse(answer);
-				if (value !== undefined) found.push(value);
+				if (Array.isArray(value)) found.push(...value);
+				else if (value !== undefined) found.push(value);
 			}
 		}
 	}
@@ -231,8 +240,8 @@ export class NetlinkSocket {
 		return this.#sequence;
 	}
 
-	/** The messages of the next datagram that belong to requests `first` to `last`; others are late answers to a request given up. */
-	#receive(first: number, last: number, name: RequestName): Message[] {
+	/** The next datagram. Messages in it with the number of an earlier request are late answers to one that was given up. */
+	#receive(name: RequestName): Message {
 		const { data, length } = this.#receiveDatagram(name);
 		if (length > data.length) {
 			throw new NetlinkError(
@@ -243,9 +252,7 @@ export class NetlinkSocket {
 				`the answer has ${length} bytes, our buffer ${data.length}`,
 			);
 		}
-		const messages = splitMessages(data);
-		const isOurs = ({ sequence }: Message): boolean => sequence >= first && sequence <= last;
-		return messages.every(isOurs) ? messages : messages.filter(isOurs);
+		return new Message(data);
 	}
 
 	/** The kernel answers within send(2), so that the answer is nearly always there and no poll(2) is needed. */

@@ -3,8 +3,8 @@
  */
 import { CniError, Code } from "../cni/error.ts";
 import type { CniIp, CniRoute } from "../cni/types.ts";
-import { type Family, formatIp, parseIp } from "../ip/address.ts";
-import { formatCidr, networkOf, parseCidr } from "../ip/cidr.ts";
+import { canonicalIp } from "../ip/address.ts";
+import { canonicalCidr, formatCidr, networkOf, parseCidr } from "../ip/cidr.ts";
 import { listAddresses } from "../netlink/address.ts";
 import type { Link } from "../netlink/link.ts";
 import { listRoutes, type Route } from "../netlink/route.ts";
@@ -17,9 +17,9 @@ export function checkAddresses(socket: NetlinkSocket, link: Link, expected: read
 	if (expected.length === 0) return;
 	const present = new Set(listAddresses(socket, link.index).map((each) => each.cidr));
 	for (const { address } of expected) {
-		const cidr = parseCidr(address);
+		const cidr = canonicalCidr(address);
 		if (cidr === undefined) throw failed(`"${address}" is not an address in CIDR notation`);
-		if (!present.has(formatCidr(cidr))) throw failed(`address ${address} is missing on ${link.name}`);
+		if (!present.has(cidr)) throw failed(`address ${address} is missing on ${link.name}`);
 	}
 }
 
@@ -36,9 +36,8 @@ export function checkRoutes(socket: NetlinkSocket, link: Link, expected: readonl
 		else others.push(route);
 	}
 	for (const route of expected) {
-		const destination = parseCidr(route.dst);
-		const there = (destination && present.get(formatCidr(networkOf(destination)))) ?? [];
-		if (there.some((each) => isAsked(each, route))) continue;
+		const there = present.get(route.dst) ?? present.get(networkText(route.dst)) ?? [];
+		if (isAmong(there, route)) continue;
 		const gateway = gatewayOf(route);
 		throw failed(
 			`route to ${route.dst}${gateway ? ` via ${gateway}` : ""} is missing on ${link.name}${differenceTo(there, route)}`,
@@ -46,39 +45,45 @@ export function checkRoutes(socket: NetlinkSocket, link: Link, expected: readonl
 	}
 }
 
+/** The network of a destination, without the host bits that it may have. */
+function networkText(dst: string): string {
+	const cidr = parseCidr(dst);
+	return cidr === undefined ? "" : formatCidr(networkOf(cidr));
+}
+
 /** An unspecified gateway is none: 0.0.0.0 is what DHCP servers say of an on-link route (RFC 3442). */
 function gatewayOf({ gw }: CniRoute): string | undefined {
-	const ip = gw === undefined ? undefined : parseIp(gw);
-	return ip === undefined || ip.value === 0n ? undefined : formatIp(ip);
+	const ip = gw === undefined ? undefined : canonicalIp(gw);
+	return ip === "0.0.0.0" || ip === "::" ? undefined : ip;
 }
 
 /** The most that the kernel keeps of a route's MTU and segment size (ip_metrics_convert() in net/ipv4/metrics.c). */
 const MOST_MTU = 65535 - 15;
 const MOST_ADVMSS = 65535 - 40;
 
-/** What a route asks for, as the kernel keeps it; 0 is "not given" but for a scope. IPv6 knows no scope. */
-function asked(route: CniRoute, family: Family): Partial<Route> {
-	const gw = gatewayOf(route);
-	return {
-		...(gw !== undefined && { gw }),
-		...(route.table && { table: route.table }),
-		...(route.priority && { priority: route.priority }),
-		...(route.mtu && { mtu: Math.min(route.mtu, MOST_MTU) }),
-		...(route.advmss && { advmss: Math.min(route.advmss, MOST_ADVMSS) }),
-		...(route.scope !== undefined && family === 4 && { scope: route.scope }),
-	};
+function isAmong(there: readonly Route[], route: CniRoute): boolean {
+	for (let index = 0; index < there.length; index++) {
+		if (firstDifference(there[index]!, route) === undefined) return true;
+	}
+	return false;
 }
 
-const isAsked = (there: Route, route: CniRoute): boolean => firstDifference(there, route) === undefined;
-
-function firstDifference(there: Route, route: CniRoute): string | undefined {
-	const wanted = asked(route, there.family);
-	const key = (Object.keys(wanted) as (keyof typeof wanted)[]).find((each) => wanted[each] !== there[each]);
-	return key && `${key} ${there[key] ?? "none"}, not ${wanted[key]}`;
+/** What a route asks for, as the kernel keeps it; 0 is "not given" but for a scope. IPv6 knows no scope. */
+function firstDifference(there: Route, route: CniRoute): keyof Route | undefined {
+	const { table, priority, mtu, advmss, scope } = route;
+	if (route.gw !== there.gw && (gatewayOf(route) ?? there.gw) !== there.gw) return "gw";
+	if (table && table !== there.table) return "table";
+	if (priority && priority !== there.priority) return "priority";
+	if (mtu && Math.min(mtu, MOST_MTU) !== there.mtu) return "mtu";
+	if (advmss && Math.min(advmss, MOST_ADVMSS) !== there.advmss) return "advmss";
+	if (scope !== undefined && scope !== there.scope && there.family === 4) return "scope";
+	return undefined;
 }
 
 /** Where there is one route to the destination, what is different about it. */
 function differenceTo(there: readonly Route[], route: CniRoute): string {
 	const [only, ...others] = there;
-	return only === undefined || others.length > 0 ? "" : `: it has ${firstDifference(only, route)}`;
+	if (only === undefined || others.length > 0) return "";
+	const key = firstDifference(only, route) as keyof CniRoute;
+	return `: it has ${key} ${only[key] ?? "none"}, not ${key === "gw" ? gatewayOf(route) : route[key]}`;
 }

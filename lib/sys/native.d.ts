@@ -45,6 +45,25 @@ declare module "native:sys" {
 	 */
 	export function mayRepeatKeys(json: Uint8Array): boolean;
 
+	/**
+	 * Whether `text` is an address, or an address with a prefix length, just as Go prints it. False also for IPv6 with dots in it: what is
+	 * not recognised may still be one (lib/ip).
+	 */
+	export function isCanonicalIp(text: string): boolean;
+	export function isCanonicalCidr(text: string): boolean;
+	/** The `length` bytes (4 or 16, else EINVAL) from `start` on as Go prints an address of so many bytes. */
+	export function formatAddress(bytes: Uint8Array, start: number, length: number): string;
+	/**
+	 * Of the netlink attributes from `start` to `end` those that `wanted` names: pairs of a type (below 256) and what is wanted of it, 0 the
+	 * number (u32), 1 the address as text, 2 where it is. Undefined for those that are not there; EINVAL where the payload is too short.
+	 */
+	export function attributeValues(
+		bytes: Uint8Array,
+		start: number,
+		end: number,
+		wanted: Uint8Array,
+	): (number | string | undefined)[];
+
 	// --- files. `flags`, `mode`, `whence` are the numbers of fcntl.h; `dir` is a directory descriptor or AT_FDCWD (-100).
 	export interface FileStatus {
 		readonly dev: number;

@@ -123,13 +123,13 @@ function start(
 	return result.stdout;
 }
 
-const trace: Measure<Trace> = (laboratory, call, status) => {
+export const trace: Measure<Trace> = (laboratory, call, status) => {
 	const file = join(laboratory.state, "strace");
 	const stdout = start(laboratory, call, status, ["strace", "-f", "-qq", "-s", "0", "-o", file]);
 	return { value: parseTrace(readFileSync(file, "utf8")), stdout };
 };
 
-const countInstructions: Measure<number> = (laboratory, call, status) => {
+export const countInstructions: Measure<number> = (laboratory, call, status) => {
 	const file = join(laboratory.state, "valgrind");
 	const options = ["--tool=callgrind", "--callgrind-out-file=/dev/null", `--log-file=${file}`];
 	const stdout = start(laboratory, call, status, ["valgrind", ...options]);

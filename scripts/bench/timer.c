@@ -8,7 +8,7 @@
  *   run PATH          the program; argv[0] is PATH
  *   arg TEXT          its other arguments, one line each
  *   env NAME=VALUE    its whole environment, one line each
- *   stdin TEXT        what it reads from a pipe, one line of at most 60 KB; without this line: end of file
+ *   stdin TEXT        what it reads from a pipe, one line of at most 1 MB; without this line: end of file
  *   end
  *
  * For each run one line on stdout: "INDEX WALL CPU MEMORY", the place in the plan, nanoseconds from before the start to
@@ -33,7 +33,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_COMMANDS = 64, MAX_ARGUMENTS = 16, MAX_VARIABLES = 32, PIPE_CAPACITY = 60 * 1024 };
+enum { MAX_COMMANDS = 64, MAX_ARGUMENTS = 16, MAX_VARIABLES = 32, USUAL_PIPE = 16 * 1024, PIPE_CAPACITY = 1024 * 1024 };
 
 struct command {
 	char *path;
@@ -118,6 +118,10 @@ static void run(int index)
 	if (pipe2(input, O_CLOEXEC) < 0 || pipe2(output, O_CLOEXEC) < 0) fail("pipe for", command->path);
 	if (command->input) {
 		size_t length = strlen(command->input);
+		/* A large configuration has a large answer. */
+		if (length > USUAL_PIPE && (fcntl(input[1], F_SETPIPE_SZ, PIPE_CAPACITY) < 0 || fcntl(output[1], F_SETPIPE_SZ, PIPE_CAPACITY) < 0)) {
+			fail("large pipe for", command->path);
+		}
 		if (write(input[1], command->input, length) != (ssize_t)length) fail("write to", command->path);
 	}
 	close(input[1]);

@@ -11,6 +11,9 @@ export const encodeUtf8 = (text: string): Uint8Array => encoder.encode(text);
 export const decodeUtf8 = (bytes: Uint8Array): string => decoder.decode(bytes);
 /** In tests always looked at closely. */
 export const mayRepeatKeys = (): boolean => true;
+/** In tests lib/ip reads everything. */
+export const isCanonicalIp = (): boolean => false;
+export const isCanonicalCidr = (): boolean => false;
 export const random = (length: number): Uint8Array => randomBytes(length);
 export const monotonicMs = (): number => performance.now();
 export const realtimeMs = (): number => Date.now();

@@ -62,8 +62,8 @@ describe("numbers", () => {
 		["interfaces[0].mtu must be at least 0, not -1", { interfaces: [{ name: "e", mtu: -1 }] }],
 		["ips[0].interface must be at most 2147483647, not 1e+99", { ips: [{ address: "10.1.2.3/24", interface: 1e99 }] }],
 	])("prevResult.%s", async (sentence, previous) => {
-		const config = { cniVersion: "1.0.0", name: "n", prevResult: { cniVersion: "1.0.0", ...previous }, ipam: {} };
-		expect((await call(ours("static"), "CHECK", { config })).json.msg).toContain(sentence);
+		const config = { cniVersion: "1.0.0", name: "n", prevResult: { cniVersion: "1.0.0", ...previous } };
+		expect((await call(ours("rdma"), "ADD", { config })).json.msg).toContain(sentence);
 	});
 });
 

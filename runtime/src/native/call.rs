@@ -74,12 +74,13 @@ impl<'a, 'js> Call<'a, 'js> {
         bytes_of(self.ctx, value).ok_or_else(|| self.wrong(index, "a Uint8Array"))
     }
 
-    pub fn text(&self, index: usize) -> Result<String, Failure> {
+    pub fn string(&self, index: usize) -> Result<Value<'js>, Failure> {
         let value = self.value(index);
-        if !value.is_string() {
-            return Err(self.wrong(index, "a string"));
-        }
-        text::from_js(&value)
+        if value.is_string() { Ok(value) } else { Err(self.wrong(index, "a string")) }
+    }
+
+    pub fn text(&self, index: usize) -> Result<String, Failure> {
+        text::from_js(&self.string(index)?)
     }
 
     pub fn path(&self, index: usize) -> Result<CString, Failure> {
@@ -129,7 +130,7 @@ impl<'a, 'js> Call<'a, 'js> {
 }
 
 /// Makes a value of ours from one that the engine returned, or the pending exception.
-fn take<'js>(ctx: &Ctx<'js>, raw: qjs::JSValue) -> Answer<'js> {
+pub fn take<'js>(ctx: &Ctx<'js>, raw: qjs::JSValue) -> Answer<'js> {
     // SAFETY: `raw` is the engine's answer, whose reference is ours.
     unsafe {
         if qjs::JS_VALUE_GET_NORM_TAG(raw) == qjs::JS_TAG_EXCEPTION {

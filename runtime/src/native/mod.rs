@@ -1,5 +1,7 @@
 //! The module `native:sys` (lib/sys/native.d.ts says what each function does): one flat table of functions.
 
+mod address;
+mod attributes;
 mod call;
 mod deadline;
 mod descriptors;
@@ -57,6 +59,10 @@ static NATIVES: &[Native] = natives![
     c"encodeUtf8" 1 text::encode_utf8; pure,
     c"decodeUtf8" 1 text::decode_utf8; pure,
     c"mayRepeatKeys" 1 text::may_repeat_keys; pure,
+    c"isCanonicalIp" 1 address::is_canonical_ip; pure,
+    c"isCanonicalCidr" 1 address::is_canonical_cidr; pure,
+    c"formatAddress" 3 address::format_address; pure,
+    c"attributeValues" 4 attributes::attribute_values; pure,
     c"openat" 4 files::openat,
     c"close" 1 files::close,
     c"read" 2 files::read,

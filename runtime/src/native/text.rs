@@ -37,6 +37,23 @@ fn decode_to(text: &mut String, bytes: &[u8]) {
     }
 }
 
+/// What `read` says of a JavaScript string's text, which is not copied; that of a string with a lone surrogate is "".
+pub fn with_js<T>(value: &Value<'_>, read: impl FnOnce(&str) -> T) -> Result<T, Failure> {
+    let raw = value.ctx().as_raw().as_ptr();
+    let mut length = 0;
+    // SAFETY: `value` is alive, and the engine's text is until it is given back; no JavaScript runs in between.
+    unsafe {
+        let start = qjs::JS_ToCStringLen2(raw, &mut length, value.as_raw(), false);
+        if start.is_null() {
+            return Err(Failure::Thrown);
+        }
+        let bytes = std::slice::from_raw_parts(start.cast::<u8>(), length as usize);
+        let said = read(std::str::from_utf8(bytes).unwrap_or_default());
+        qjs::JS_FreeCString(raw, start);
+        Ok(said)
+    }
+}
+
 /// A JavaScript string's text; a lone surrogate becomes U+FFFD.
 pub fn from_js(value: &Value<'_>) -> Result<String, Failure> {
     let raw = value.ctx().as_raw().as_ptr();

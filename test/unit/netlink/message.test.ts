@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { type Attributes, type Message, MessageWriter, splitMessages } from "../../../lib/netlink/message.ts";
+import { type Attributes, Message, MessageWriter } from "../../../lib/netlink/message.ts";
 
 /** A datagram of one message with these bytes after its header. */
 function datagram(body: number[]): Uint8Array {
@@ -10,7 +10,11 @@ function datagram(body: number[]): Uint8Array {
 	return bytes;
 }
 
-const only = (bytes: Uint8Array): Message => splitMessages(bytes)[0]!;
+function only(bytes: Uint8Array): Message {
+	const message = new Message(bytes);
+	expect(message.next()).toBe(true);
+	return message;
+}
 
 function walk(attribute: Attributes): [number, number[]][] {
 	const found: [number, number[]][] = [];
@@ -45,9 +49,9 @@ test("text ends at its NUL, or with the attribute", () => {
 test("a message that says to be longer than the datagram is an error", () => {
 	const bytes = datagram([1, 2, 3, 4]);
 	new DataView(bytes.buffer).setUint32(0, 21, true);
-	expect(() => splitMessages(bytes)).toThrow("netlink message of 21 bytes at 0 of a datagram of 20 bytes");
+	expect(() => new Message(bytes).next()).toThrow("netlink message of 21 bytes at 0 of a datagram of 20 bytes");
 	new DataView(bytes.buffer).setUint32(0, 15, true);
-	expect(() => splitMessages(bytes)).toThrow("netlink message of 15 bytes");
+	expect(() => new Message(bytes).next()).toThrow("netlink message of 15 bytes");
 });
 
 test("an attribute of more than 65535 bytes is an error, not one of a wrong length", () => {

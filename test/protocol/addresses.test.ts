@@ -1,0 +1,62 @@
+/**
+ * Addresses through the executable, which has a quick way for what is canonical already: the same text comes out as where every address is read
+ * (lib/ip on Node, which Go's own answers judge).
+ */
+import fc from "fast-check";
+import { expect, it, test } from "vitest";
+import { formatIp, parseIp } from "../../lib/ip/address.ts";
+import { formatCidr, parseCidr } from "../../lib/ip/cidr.ts";
+import { call, ours } from "../lab/ipam.ts";
+import { goAddresses, goCidrs } from "../unit/ip/go-vectors.ts";
+
+const add = (addresses: object[]) =>
+	call(ours("static"), "ADD", {
+		config: { cniVersion: "1.0.0", name: "n", type: "sriov", ipam: { type: "static", addresses } },
+	});
+
+it("addresses and gateways come out as Go prints them", async () => {
+	const cidrs = goCidrs.filter(([, canonical]) => canonical !== undefined);
+	const gateways = goAddresses.filter(([, canonical]) => canonical !== undefined);
+	const pairs = cidrs.flatMap(([address, cidr]) => gateways.map(([gateway, ip]) => ({ address, cidr, gateway, ip })));
+	const answer = await add(pairs.map(({ address, gateway }) => ({ address, gateway })));
+	expect(answer.json).toMatchObject({ ips: pairs.map(({ cidr, ip }) => ({ address: cidr, gateway: ip })) });
+});
+
+const refused = [
+	...goCidrs.filter(([, canonical]) => canonical === undefined).map(([address]) => ({ address })),
+	...goAddresses
+		.filter(([text, canonical]) => canonical === undefined && text !== "")
+		.map(([gateway]) => ({ address: "10.1.2.3/24", gateway })),
+];
+test.each(refused)("%j is refused", async (address) => {
+	expect(await add([address])).toMatchObject({ status: 1, json: { code: 7 } });
+});
+
+it("whatever the runs of zeros, the case and the leading zeros", async () => {
+	const group = fc.oneof(fc.constantFrom("0", "0", "0", "00", "ffff", "FFFF"), fc.stringMatching(/^[0-9a-fA-F]{1,4}$/));
+	const whole = fc.array(group, { minLength: 8, maxLength: 8 });
+	const shortened = fc.tuple(fc.array(group, { maxLength: 7 }), fc.nat(7)).map(([groups, gap]) => {
+		const at = Math.min(gap, groups.length);
+		return `${groups.slice(0, at).join(":")}::${groups.slice(at).join(":")}`;
+	});
+	const texts = fc.sample(
+		fc.oneof(
+			whole.map((groups) => groups.join(":")),
+			shortened,
+			fc.ipV4(),
+		),
+		{
+			numRuns: 4000,
+			seed: 20_261_126,
+		},
+	);
+	const canonical = texts.map((text) => formatIp(parseIp(text)!));
+	const all = [...texts, ...canonical];
+	const answer = await add(all.map((text, index) => ({ address: `${text}/${index % 33}`, gateway: text })));
+	expect(answer.json).toMatchObject({
+		ips: all.map((text, index) => ({
+			address: formatCidr(parseCidr(`${text}/${index % 33}`)!),
+			gateway: formatIp(parseIp(text)!),
+		})),
+	});
+});
