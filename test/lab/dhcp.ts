@@ -12,6 +12,26 @@ import { until } from "./until.ts";
 
 const RANGE = "--dhcp-range=10.7.0.50,10.7.0.250,255.255.255.0,120";
 
+/** dnsmasq on `interfaceName` alone, in the foreground; gives 10.7.0.50 to 10.7.0.250 unless `more` says otherwise. */
+export function dnsmasqCommand(interfaceName: string, ...more: readonly string[]): string[] {
+	const range = more.some((option) => option.startsWith("--dhcp-range=")) ? [] : [RANGE];
+	return [
+		"dnsmasq",
+		"--keep-in-foreground",
+		"--log-facility=-",
+		"--log-dhcp",
+		"--conf-file=/dev/null",
+		"--port=0",
+		`--interface=${interfaceName}`,
+		"--bind-interfaces",
+		"--no-ping",
+		"--user=root",
+		"--dhcp-authoritative",
+		...range,
+		...more,
+	];
+}
+
 /** A program that runs beside the test. What it prints is kept. */
 export class Background {
 	readonly process: ChildProcess;
@@ -85,23 +105,7 @@ export class DhcpLab {
 	 * T1 and T2.
 	 */
 	async dnsmasq(...more: string[]): Promise<Background> {
-		const range = more.some((option) => option.startsWith("--dhcp-range=")) ? [] : [RANGE];
-		const server = this.inLan([
-			"dnsmasq",
-			"--keep-in-foreground",
-			"--log-facility=-",
-			"--log-dhcp",
-			"--conf-file=/dev/null",
-			"--port=0",
-			"--interface=br0",
-			"--bind-interfaces",
-			"--no-ping",
-			"--user=root",
-			"--dhcp-authoritative",
-			...range,
-			`--dhcp-leasefile=${this.leaseFile}`,
-			...more,
-		]);
+		const server = this.inLan(dnsmasqCommand("br0", `--dhcp-leasefile=${this.leaseFile}`, ...more));
 		await server.says("DHCP, sockets bound exclusively to interface br0");
 		return server;
 	}
