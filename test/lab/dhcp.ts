@@ -80,6 +80,7 @@ export class DhcpLab {
 	readonly socket = join(this.folder, "dhcp.sock");
 	readonly leaseFile = join(this.folder, "dnsmasq.leases");
 	readonly #background: Background[] = [];
+	readonly #captures = new Set<Background>();
 	#pods = 0;
 
 	constructor() {
@@ -120,7 +121,9 @@ export class DhcpLab {
 	async capture(...fields: readonly string[]): Promise<Capture> {
 		const columns = ["dhcp.option.dhcp", ...fields, "_ws.malformed"].flatMap((field) => ["-e", field]);
 		const filter = ["-f", "udp port 67 or udp port 68", "-T", "fields"];
+		// On SIGTERM it ends dumpcap, too, which it has started and which else keeps the namespace for good.
 		const program = this.inLan(["tshark", "-n", "-l", "-i", "br0", ...filter, ...columns]);
+		this.#captures.add(program);
 		await program.says("Capturing on");
 		return new Capture(program);
 	}
@@ -194,7 +197,8 @@ export class DhcpLab {
 	}
 
 	async [Symbol.asyncDispose](): Promise<void> {
-		for (const program of this.#background.reverse()) await program.end("SIGKILL");
+		for (const program of this.#background.reverse())
+			await program.end(this.#captures.has(program) ? "SIGTERM" : "SIGKILL");
 		this.netns[Symbol.dispose]();
 		rmSync(this.folder, { recursive: true, force: true });
 	}

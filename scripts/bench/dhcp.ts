@@ -1,0 +1,224 @@
+/**
+ * dhcp beside the Go plugin on the same server: the time of an ADD, and the memory of a daemon for each lease.
+ *
+ *   npm run bench:dhcp [-- --rounds N --leases N --executable PATH]
+ *
+ * --rounds      ADDs and DELs of each, in turns, 50 by default
+ * --leases      leases of each daemon whose memory is read, 200 by default
+ * --executable  another build than dist/bin/berth, which is built first when a source is newer
+ *
+ * Needs root, gcc, Go, dnsmasq and tshark; all in network namespaces of its own. Prints a table, judges nothing.
+ */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { copyFileSync, readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { createInterface } from "node:readline";
+import { parseArgs } from "node:util";
+import { type Background, type Capture, DhcpLab } from "../../test/lab/dhcp.ts";
+import { call } from "../../test/lab/ipam.ts";
+import { ip, ipJson, netnsPath } from "../../test/lab/netns-lab.ts";
+import { peer } from "../../test/lab/peers.ts";
+import { until } from "../../test/lab/until.ts";
+import { run } from "../build/host.ts";
+import { freshExecutable } from "./executable.ts";
+import type { Maker } from "./laboratory.ts";
+import { alignColumns } from "./report.ts";
+import { planOf, type Run, readRun, spreadOf } from "./timing.ts";
+
+const MAKERS: readonly Maker[] = ["ours", "Go"];
+/** ADDs at the same time while leases are collected. */
+const AT_ONCE = 8;
+/** More addresses than the lab's own range has. */
+const RANGE = "--dhcp-range=10.8.1.0,10.8.250.0,255.255.0.0,3600";
+
+const say = (line: string) => process.stderr.write(`bench: ${line}\n`);
+
+/** A daemon with its socket, and the plugin that asks it. */
+class Side {
+	readonly maker: Maker;
+	readonly program: string;
+	readonly socket: string;
+	readonly #lab: DhcpLab;
+	#daemon: Background | undefined;
+
+	constructor(lab: DhcpLab, maker: Maker, program: string) {
+		this.#lab = lab;
+		this.maker = maker;
+		this.program = program;
+		this.socket = join(lab.folder, `${maker}.sock`);
+	}
+
+	/** A DEL of what is not there: once it is answered, there is a daemon. */
+	async start(): Promise<void> {
+		this.#daemon = this.#lab.start([this.program, "daemon", "-socketpath", this.socket]);
+		await until(`the daemon of ${this.maker}`, async () => {
+			const { status, stderr } = await call(this.program, "DEL", { config: this.config(), netns: "/run/netns/none" });
+			return status === 0 && stderr === "";
+		});
+	}
+
+	config(): object {
+		return { ...this.#lab.config(), cniVersion: "1.0.0", ipam: { type: "dhcp", daemonSocketPath: this.socket } };
+	}
+
+	/** Kilobytes. */
+	memory(): number {
+		const status = readFileSync(`/proc/${this.#daemon!.pid}/status`, "utf8");
+		return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)![1]);
+	}
+
+	/** Milliseconds of its process so far: user and system, by ticks of 10 ms. */
+	cpuMs(): number {
+		const fields = readFileSync(`/proc/${this.#daemon!.pid}/stat`, "utf8").split(") ")[1]!.split(" ");
+		return (Number(fields[11]) + Number(fields[12])) * 10;
+	}
+}
+
+interface Times {
+	/** Of the ADD's process, and of the wait for the server in it; of the DEL's process. */
+	readonly add: number[];
+	readonly wire: number[];
+	readonly del: number[];
+}
+
+async function timeCalls(lab: DhcpLab, sides: readonly Side[], timer: string, rounds: number): Promise<Times[]> {
+	const pods = sides.map(() => lab.pod());
+	const calls = sides.flatMap((side, index) =>
+		["ADD", "DEL"].map((command) => ({
+			program: side.program,
+			environment: {
+				PATH: "/usr/sbin:/usr/bin:/sbin:/bin",
+				CNI_COMMAND: command,
+				CNI_CONTAINERID: `bench-${index}`,
+				CNI_NETNS: netnsPath(pods[index]!),
+				CNI_IFNAME: "eth0",
+				CNI_PATH: "/opt/cni/bin",
+			},
+			stdin: JSON.stringify(side.config()),
+		})),
+	);
+	// The link is up, and has its carrier: no contender waits for it.
+	for (const pod of pods) ip(pod, "link set eth0 up");
+	const capture = await lab.capture("frame.time_epoch", "dhcp.hw.mac_addr");
+	// The first round is not counted.
+	const program = spawn(timer, [String(rounds + 1)], { stdio: ["pipe", "pipe", "inherit"] });
+	const ended = once(program, "close");
+	program.stdin.end(calls.map(planOf).join(""));
+	const runs: Run[][] = calls.map(() => []);
+	for await (const line of createInterface({ input: program.stdout })) {
+		const { index, run } = readRun(line);
+		runs[index]!.push(run);
+	}
+	if ((await ended)[0] !== 0) throw new Error("the timer failed");
+	const wires = await waits(capture, sides.length * (rounds + 1));
+	return pods.map((pod, index) => ({
+		add: runs[2 * index]!.slice(1).map(({ wallMs }) => wallMs),
+		del: runs[2 * index + 1]!.slice(1).map(({ wallMs }) => wallMs),
+		wire: (wires.get(ipJson(pod, "link show eth0")[0].address) ?? []).slice(1),
+	}));
+}
+
+/** For each MAC, the milliseconds that each of its leases waited: DISCOVER to OFFER and REQUEST to ACK. */
+async function waits(capture: Capture, leases: number): Promise<Map<string, number[]>> {
+	const waits = new Map<string, number[]>();
+	const asked = new Map<string, number>();
+	const sums = new Map<string, number>();
+	for (const [type, time, mac = ""] of await capture.until("ACK", leases)) {
+		const ms = Number(time) * 1000;
+		if (type === "DISCOVER" || type === "REQUEST") asked.set(mac, ms);
+		if (type === "OFFER") sums.set(mac, ms - asked.get(mac)!);
+		if (type === "ACK") waits.set(mac, [...(waits.get(mac) ?? []), sums.get(mac)! + ms - asked.get(mac)!]);
+	}
+	return waits;
+}
+
+interface Memory {
+	readonly empty: number;
+	readonly full: number;
+	readonly cpuMs: number;
+}
+
+async function hold(lab: DhcpLab, side: Side, leases: number): Promise<Memory> {
+	say(`${leases} leases of ${side.maker}`);
+	const empty = side.memory();
+	const before = side.cpuMs();
+	const pods = Array.from({ length: leases }, () => lab.pod());
+	const queue = pods.values();
+	const work = Array.from({ length: AT_ONCE }, async () => {
+		for (const pod of queue) {
+			const answer = await call(side.program, "ADD", { config: side.config(), id: pod, netns: netnsPath(pod) });
+			if (answer.status !== 0) throw new Error(`ADD of ${side.maker}: ${answer.stdout}${answer.stderr}`);
+		}
+	});
+	await Promise.all(work);
+	return { empty, full: side.memory(), cpuMs: side.cpuMs() - before };
+}
+
+function table(times: readonly Times[], memories: readonly Memory[], leases: number): string {
+	const median = (values: readonly number[]) => spreadOf(values).median;
+	const perLease = ({ empty, full }: Memory) => (full - empty) / leases;
+	const rows: [string, number[], number][] = [
+		["ADD, ms", times.map(({ add }) => median(add)), 1],
+		["  of it the server's answers", times.map(({ wire }) => median(wire)), 1],
+		["  the rest", times.map(({ add, wire }) => median(add.map((ms, index) => ms - wire[index]!))), 1],
+		["DEL, ms", times.map(({ del }) => median(del)), 1],
+		["daemon's CPU for each ADD, ms", memories.map(({ cpuMs }) => cpuMs / leases), 2],
+		["daemon without a lease, MB", memories.map(({ empty }) => empty / 1024), 1],
+		[`daemon with ${leases} leases, MB`, memories.map(({ full }) => full / 1024), 1],
+		["for each lease, KB", memories.map(perLease), 1],
+	];
+	return alignColumns(
+		[
+			["", ...MAKERS, "ours / Go"],
+			...rows.map(([what, values, digits]) => [
+				what,
+				...values.map((value) => value.toFixed(digits)),
+				(values[0]! / values[1]!).toFixed(3),
+			]),
+		],
+		1,
+	);
+}
+
+function positive(text: string, what: string): number {
+	const number = Number(text);
+	if (!Number.isInteger(number) || number < 1) throw new Error(`--${what} ${text}: it must be a number from 1`);
+	return number;
+}
+
+async function measure(rounds: number, leases: number, executable: string): Promise<string> {
+	await using lab = new DhcpLab();
+	ip(lab.lan, "address add 10.8.0.1/16 dev br0");
+	await lab.dnsmasq(RANGE, "--dhcp-lease-max=10000");
+	const ours = join(lab.folder, "dhcp");
+	copyFileSync(executable, ours);
+	const timer = join(lab.folder, "timer");
+	run("gcc", ["-O2", "-Wall", "-Wextra", "-static", "-o", timer, join(import.meta.dirname, "timer.c")], {
+		cwd: lab.folder,
+	});
+	const sides = [new Side(lab, "ours", ours), new Side(lab, "Go", await peer("dhcp"))];
+	const memories: Memory[] = [];
+	for (const side of sides) {
+		await side.start();
+		memories.push(await hold(lab, side, leases));
+	}
+	say(`${rounds} rounds of ADD and DEL`);
+	const times = await timeCalls(lab, sides, timer, rounds);
+	return `medians of ${rounds} rounds\n\n${table(times, memories, leases)}`;
+}
+
+try {
+	const { values } = parseArgs({
+		options: {
+			rounds: { type: "string", default: "50" },
+			leases: { type: "string", default: "200" },
+			executable: { type: "string" },
+		},
+	});
+	const executable = values.executable === undefined ? freshExecutable(say) : resolve(values.executable);
+	console.log(await measure(positive(values.rounds, "rounds"), positive(values.leases, "leases"), executable));
+} catch (error) {
+	console.error(`bench: ${error instanceof Error ? error.message : error}`);
+	process.exitCode = 1;
+}
