@@ -44,39 +44,30 @@ export function loadConfig<T>(config: JsonObject, validator: Validator): T {
  * where only the two walks can tell.
  */
 function conforms(value: JsonValue, validator: Validator): boolean {
-	switch (validator.type) {
-		case undefined:
-			return false;
-		case "object":
-			return isObject(value) && hasMembers(value, validator);
-		case "list": {
-			const { items } = validator;
-			if (!Array.isArray(value)) return false;
-			for (let index = 0; items !== undefined && index < value.length; index++) {
-				if (!conforms(value[index]!, items)) return false;
-			}
-			return true;
-		}
-		default:
-			return findViolation(value, validator, []) === undefined;
+	const { type } = validator;
+	if (type === "string") return typeof value === "string" && validator.oneOf === undefined;
+	if (type === "object") return isObject(value) && hasMembers(value, validator);
+	if (type !== "list") return type !== undefined && findViolation(value, validator, []) === undefined;
+	const { items } = validator;
+	if (!Array.isArray(value)) return false;
+	if (items !== undefined) {
+		for (let index = 0; index < value.length; index++) if (!conforms(value[index]!, items)) return false;
 	}
+	return true;
 }
 
-function hasMembers(object: JsonObject, { members, items, required = [] }: Validator): boolean {
-	for (let index = 0; index < required.length; index++) {
-		if (!Object.hasOwn(object, required[index]!)) return false;
+function hasMembers(object: JsonObject, { members, items, required }: Validator): boolean {
+	if (required !== undefined) {
+		for (let index = 0; index < required.length; index++) if (object[required[index]!] === undefined) return false;
 	}
 	for (const key in object) {
 		const known = members?.[key];
 		if (known === undefined && spelling(key, members) !== undefined) return false;
 		const below = known ?? items;
-		if (below === undefined || (typeof object[key] === "string" && isAnyText(below))) continue;
-		if (!conforms(object[key]!, below)) return false;
+		if (below !== undefined && !conforms(object[key]!, below)) return false;
 	}
 	return true;
 }
-
-const isAnyText = ({ type, oneOf }: Validator): boolean => type === "string" && oneOf === undefined;
 
 /** Where in a configuration. */
 type Path = (string | number)[];

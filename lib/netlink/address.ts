@@ -13,7 +13,6 @@ import {
 	IFA_F_NODAD,
 	IFA_F_OPTIMISTIC,
 	IFA_FLAGS,
-	IFA_LABEL,
 	IFA_LOCAL,
 	IFADDRMSG_BYTES,
 	NLM_F_ACK,
@@ -25,7 +24,7 @@ import {
 	RTM_NEWADDR,
 } from "./constants.ts";
 import type { LinkIndex } from "./link.ts";
-import { type Message, MessageWriter } from "./message.ts";
+import { type Message, MessageWriter, WantedAttributes } from "./message.ts";
 import type { Change, NetlinkSocket, RequestName } from "./socket.ts";
 
 interface LinkAddress {
@@ -40,8 +39,6 @@ interface LinkAddress {
 	readonly peer?: string;
 	/** IPv4 only. */
 	readonly broadcast?: string;
-	/** IPv4 only: "eth0", or "eth0:1". */
-	readonly label?: string;
 	/** Seconds; undefined: for ever. */
 	readonly validSeconds?: number;
 	readonly preferredSeconds?: number;
@@ -135,45 +132,35 @@ export function listAddresses(socket: NetlinkSocket, index?: LinkIndex, family?:
 	});
 }
 
+/** The order is that of `parseAddress`. */
+const ADDRESS_VALUES = new WantedAttributes([
+	[IFA_LOCAL, "address"],
+	[IFA_ADDRESS, "address"],
+	[IFA_FLAGS, "number"],
+	[IFA_BROADCAST, "address"],
+	[IFA_CACHEINFO, "place"],
+]);
+
 function parseAddress(message: Message): LinkAddress | undefined {
-	const ipv4 = message.u8(0) === AF_INET;
-	const prefix = message.u8(1);
-	let local: string | undefined;
-	let address: string | undefined;
+	// struct ifaddrmsg: family, prefix length, flags, scope, index.
+	const { bytes, start } = message;
+	const [local, address, flags, broadcast, cacheInfo] = message.values(IFADDRMSG_BYTES, ADDRESS_VALUES);
+	// IFA_ADDRESS is the peer's on a point-to-point link; IPv6 has IFA_LOCAL only there.
+	const own = (local ?? address) as string | undefined;
+	if (own === undefined) return undefined;
 	const found: { -readonly [K in keyof LinkAddress]: LinkAddress[K] } = {
 		linkIndex: message.u32(4) as LinkIndex,
-		cidr: "",
-		flags: message.u8(2),
-		scope: message.u8(3),
+		cidr: `${own}/${bytes[start + 1]}`,
+		flags: (flags as number | undefined) ?? bytes[start + 2]!,
+		scope: bytes[start + 3]!,
 	};
-	const attribute = message.attributes(IFADDRMSG_BYTES);
-	while (attribute.next()) {
-		switch (attribute.type) {
-			case IFA_ADDRESS:
-				address = attribute.address();
-				break;
-			case IFA_LOCAL:
-				local = attribute.address();
-				break;
-			case IFA_BROADCAST:
-				if (ipv4) found.broadcast = attribute.address();
-				break;
-			case IFA_LABEL:
-				found.label = attribute.text();
-				break;
-			case IFA_FLAGS:
-				found.flags = attribute.u32();
-				break;
-			case IFA_CACHEINFO:
-				if (attribute.u32(0) !== FOR_EVER) found.preferredSeconds = attribute.u32(0);
-				if (attribute.u32(4) !== FOR_EVER) found.validSeconds = attribute.u32(4);
-				break;
-		}
+	if (address !== undefined && address !== own) found.peer = address as string;
+	if (broadcast !== undefined && bytes[start] === AF_INET) found.broadcast = broadcast as string;
+	if (cacheInfo !== undefined) {
+		// struct ifa_cacheinfo: preferred, valid.
+		const [preferred, valid] = [message.u32(cacheInfo as number), message.u32((cacheInfo as number) + 4)];
+		if (preferred !== FOR_EVER) found.preferredSeconds = preferred;
+		if (valid !== FOR_EVER) found.validSeconds = valid;
 	}
-	// IFA_ADDRESS is the peer's on a point-to-point link; IPv6 has IFA_LOCAL only there.
-	const own = local ?? address;
-	if (own === undefined) return undefined;
-	found.cidr = `${own}/${prefix}`;
-	if (address !== undefined && address !== own) found.peer = address;
 	return found;
 }

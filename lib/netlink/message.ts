@@ -221,7 +221,7 @@ export class Message {
 	 * there are thousands. Of a type that comes twice the last. Throws SystemError EINVAL for one of a wrong length.
 	 */
 	values(skip: number, wanted: WantedAttributes): readonly (number | string | undefined)[] {
-		return attributeValues(this.data.bytes, this.start + align(skip), this.start + this.length, wanted.pairs);
+		return attributeValues(this.bytes, this.start, align(skip), this.length, wanted.pairs);
 	}
 
 	/** The attributes after a fixed struct of `skip` bytes. */
@@ -230,8 +230,8 @@ export class Message {
 	}
 }
 
-/** What `Message.values` is to give of an attribute: a number (u32), an address in canonical text, or (for what has more in it) any number at all. */
-type Kind = "number" | "address" | "presence";
+/** What `Message.values` is to give of an attribute: a number (u32), an address in canonical text, or where its payload begins, as the readers count. */
+type Kind = "number" | "address" | "place";
 
 /** Types of attributes, below 256, and what is wanted of each. */
 export class WantedAttributes {
@@ -242,7 +242,7 @@ export class WantedAttributes {
 	}
 }
 
-const KINDS: readonly Kind[] = ["number", "address", "presence"];
+const KINDS: readonly Kind[] = ["number", "address", "place"];
 
 /**
  * A cursor over attributes: `while (attribute.next()) switch (attribute.type) ...`. After `next()` the readers give the

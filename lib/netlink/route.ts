@@ -176,9 +176,9 @@ const ROUTE_VALUES = new WantedAttributes([
 	[RTA_PRIORITY, "number"],
 	[RTA_PREFSRC, "address"],
 	[RTA_TABLE, "number"],
-	[RTA_METRICS, "presence"],
-	[RTA_MULTIPATH, "presence"],
-	[RTA_VIA, "presence"],
+	[RTA_METRICS, "place"],
+	[RTA_MULTIPATH, "place"],
+	[RTA_VIA, "place"],
 ]);
 
 /** Reads RTM_NEWROUTE; undefined for another family (see listAddresses) and for cloned routes. */

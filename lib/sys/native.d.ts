@@ -54,13 +54,15 @@ declare module "native:sys" {
 	/** The `length` bytes (4 or 16, else EINVAL) from `start` on as Go prints an address of so many bytes. */
 	export function formatAddress(bytes: Uint8Array, start: number, length: number): string;
 	/**
-	 * Of the netlink attributes from `start` to `end` those that `wanted` names: pairs of a type (below 256) and what is wanted of it, 0 the
-	 * number (u32), 1 the address as text, 2 where it is. Undefined for those that are not there; EINVAL where the payload is too short.
+	 * Of the netlink attributes of a message, whose fixed struct begins at `start`, those that `wanted` names: pairs of a type (below 256) and
+	 * what is wanted of it, 0 the number (u32), 1 the address as text, 2 where its payload begins. They lie from `skip` to `length`; these and the
+	 * place count from `start`. Undefined for those that are not there; EINVAL where a payload is too short.
 	 */
 	export function attributeValues(
 		bytes: Uint8Array,
 		start: number,
-		end: number,
+		skip: number,
+		length: number,
 		wanted: Uint8Array,
 	): (number | string | undefined)[];
 

@@ -39,7 +39,7 @@ test("addresses are added, listed and removed as `ip` sees them", () => {
 	expect(shown.find((each: { local: string }) => each.local === "10.1.2.3").broadcast).toBe("10.1.2.255");
 	expect(shown.find((each: { local: string }) => each.local === "10.1.9.2").broadcast).toBeUndefined();
 	expect(shown.find((each: { local: string }) => each.local === "fd00::3").nodad).toBe(true);
-	expect(all[0]).toMatchObject({ cidr: "10.1.2.3/24", broadcast: "10.1.2.255", label: "v0", scope: 0 });
+	expect(all[0]).toMatchObject({ cidr: "10.1.2.3/24", broadcast: "10.1.2.255", scope: 0 });
 	expect(ipv6.every((each: { cidr: string }) => each.cidr.includes(":"))).toBe(true);
 
 	fixture.values(netns, [find, ["deleteAddress", index, "10.1.2.3/24"]]);

@@ -11,20 +11,21 @@ const HEADER_BYTES: usize = 4;
 const TYPE_MASK: u16 = 0x3fff;
 const MOST_WANTED: usize = 16;
 
-/// The kinds of lib/netlink/message.ts.
+/// What may be wanted beside the place: the kinds of lib/netlink/message.ts.
 const NUMBER: u8 = 0;
 const ADDRESS: u8 = 1;
 
 pub fn attribute_values<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
-    let (bytes, wanted) = (call.bytes(0)?, call.bytes(3)?);
-    let end = call.length(2, bytes.len())?;
-    let mut at = call.length(1, end)?;
+    let (bytes, wanted) = (call.bytes(0)?, call.bytes(4)?);
+    let message = bytes.get(call.length(1, bytes.len())?..).unwrap_or_default();
+    let end = call.length(3, message.len())?;
+    let mut at = call.length(2, message.len())?;
     let mut values = Values { raw: call.ctx.as_raw().as_ptr(), list: [qjs::JS_UNDEFINED; MOST_WANTED] };
     let wanted = wanted.get(..wanted.len().min(2 * MOST_WANTED)).unwrap_or_default();
-    while let Some((kind, payload)) = attribute(bytes, at, end) {
+    while let Some((kind, payload)) = attribute(message, at, end) {
         for (index, pair) in wanted.chunks_exact(2).enumerate() {
             if u16::from(pair[0]) == kind {
-                values.put(index, value(call, pair[1], payload, at)?);
+                values.put(index, value(call, pair[1], payload, at + HEADER_BYTES)?);
             }
         }
         at += HEADER_BYTES + payload.len().next_multiple_of(4);
@@ -40,7 +41,7 @@ fn attribute(bytes: &[u8], at: usize, end: usize) -> Option<(u16, &[u8])> {
     Some((u16::from_ne_bytes([header[2], header[3]]) & TYPE_MASK, payload))
 }
 
-fn value(call: &Call<'_, '_>, kind: u8, payload: &[u8], at: usize) -> Result<qjs::JSValue, Failure> {
+fn value(call: &Call<'_, '_>, kind: u8, payload: &[u8], place: usize) -> Result<qjs::JSValue, Failure> {
     let number = match kind {
         ADDRESS => {
             let text = address::text_of(payload).ok_or_else(|| call.fail(Errno::INVAL))?;
@@ -50,8 +51,7 @@ fn value(call: &Call<'_, '_>, kind: u8, payload: &[u8], at: usize) -> Result<qjs
             Some(bytes) => f64::from(u32::from_ne_bytes(*bytes)),
             None => return Err(call.fail(Errno::INVAL)),
         },
-        // Where it is.
-        _ => at as f64,
+        _ => place as f64,
     };
     Ok(super::call::give(call.answer_number(number)?))
 }

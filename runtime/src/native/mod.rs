@@ -62,7 +62,7 @@ static NATIVES: &[Native] = natives![
     c"isCanonicalIp" 1 address::is_canonical_ip; pure,
     c"isCanonicalCidr" 1 address::is_canonical_cidr; pure,
     c"formatAddress" 3 address::format_address; pure,
-    c"attributeValues" 4 attributes::attribute_values; pure,
+    c"attributeValues" 5 attributes::attribute_values; pure,
     c"openat" 4 files::openat,
     c"close" 1 files::close,
     c"read" 2 files::read,
