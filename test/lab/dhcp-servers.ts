@@ -1,46 +1,55 @@
 /**
- * DHCP servers of three makers on the bridge of a DhcpLab. All give 10.7.0.50 to 10.7.0.250 for two minutes, with T1
- * after 3 s, and keep their leases in a file of the test's own.
+ * DHCP servers of three makers on the bridge of a DhcpLab. All give 10.7.0.50 to 10.7.0.250, for two minutes with
+ * T1 after 3 s where a test wants nothing else, and keep their leases in a file of the test's own.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Background, DhcpLab } from "./dhcp.ts";
 
-const RENEW = 3;
-const REBIND = 60;
-const LIFETIME = 120;
+/** Seconds. dnsmasq's shortest T1 is 3 s and its shortest lease two minutes. */
+export interface LeaseTimes {
+	readonly renew: number;
+	readonly rebind: number;
+	readonly lifetime: number;
+}
+
+const TIMES: LeaseTimes = { renew: 3, rebind: 60, lifetime: 120 };
 
 export interface DhcpServer {
 	readonly name: string;
-	/** Resolves once it answers. */
-	start(lab: DhcpLab): Promise<Background>;
+	/** Resolves once it answers. Goes on with the leases of one that was started before it. */
+	start(lab: DhcpLab, times?: LeaseTimes): Promise<Background>;
 	/** The addresses that its file of leases says are given. */
 	given(lab: DhcpLab): string[];
 }
 
 export const dnsmasq: DhcpServer = {
 	name: "dnsmasq",
-	start: (lab) => lab.dnsmasq(`--dhcp-option-force=58,${RENEW}`, `--dhcp-option-force=59,${REBIND}`),
+	start: (lab, { renew, rebind } = TIMES) =>
+		lab.dnsmasq(`--dhcp-option-force=58,${renew}`, `--dhcp-option-force=59,${rebind}`),
 	given: (lab) => lab.given(),
 };
 
 export const iscDhcpd: DhcpServer = {
 	name: "ISC dhcpd",
-	async start(lab) {
+	async start(lab, { renew, rebind, lifetime } = TIMES) {
 		const config = lab.write(
 			"dhcpd.conf",
 			`authoritative;
 ping-check false;
-default-lease-time ${LIFETIME};
-option dhcp-renewal-time ${RENEW};
-option dhcp-rebinding-time ${REBIND};
+default-lease-time ${lifetime};
+min-lease-time ${lifetime};
+max-lease-time ${lifetime};
+option dhcp-renewal-time ${renew};
+option dhcp-rebinding-time ${rebind};
 subnet 10.7.0.0 netmask 255.255.255.0 {
 	range 10.7.0.50 10.7.0.250;
 	option routers 10.7.0.1;
 }
 `,
 		);
-		const leases = lab.write("dhcpd.leases", "");
+		const leases = join(lab.folder, "dhcpd.leases");
+		if (!existsSync(leases)) lab.write("dhcpd.leases", "");
 		const files = ["-cf", config, "-lf", leases, "-pf", join(lab.folder, "dhcpd.pid")];
 		const server = lab.inLan(["dhcpd", "-4", "-f", "-d", ...files, "br0"]);
 		await server.says("Server starting service");
@@ -56,13 +65,13 @@ subnet 10.7.0.0 netmask 255.255.255.0 {
 
 export const kea: DhcpServer = {
 	name: "Kea",
-	async start(lab) {
+	async start(lab, { renew, rebind, lifetime } = TIMES) {
 		const dhcp4 = {
 			"interfaces-config": { interfaces: ["br0"] },
 			"lease-database": { type: "memfile", persist: true, name: join(lab.folder, "kea.csv") },
-			"valid-lifetime": LIFETIME,
-			"renew-timer": RENEW,
-			"rebind-timer": REBIND,
+			"valid-lifetime": lifetime,
+			"renew-timer": renew,
+			"rebind-timer": rebind,
 			subnet4: [
 				{
 					subnet: "10.7.0.0/24",

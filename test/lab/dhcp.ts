@@ -117,12 +117,12 @@ export class DhcpLab {
 		return daemon;
 	}
 
-	/** tshark on the bridge: each DHCP packet as the values of these fields, in order. */
+	/** tshark on the bridge, not promiscuous (servers would hear what is not for them): each DHCP packet as the values of these fields, in order. */
 	async capture(...fields: readonly string[]): Promise<Capture> {
 		const columns = ["dhcp.option.dhcp", ...fields, "_ws.malformed"].flatMap((field) => ["-e", field]);
 		const filter = ["-f", "udp port 67 or udp port 68", "-T", "fields"];
 		// On SIGTERM it ends dumpcap, too, which it has started and which else keeps the namespace for good.
-		const program = this.inLan(["tshark", "-n", "-l", "-i", "br0", ...filter, ...columns]);
+		const program = this.inLan(["tshark", "-n", "-p", "-l", "-i", "br0", ...filter, ...columns]);
 		this.#captures.add(program);
 		await program.says("Capturing on");
 		return new Capture(program);
@@ -136,6 +136,14 @@ export class DhcpLab {
 		ip(this.lan, `link set ${port} master br0 up`);
 		if (mac !== undefined) ip(name, `link set eth0 address ${mac}`);
 		return name;
+	}
+
+	/** What the pod sends to 10.7.0.1 alone is lost from now on. `port`: the pod's, in the order of their making. */
+	loseUnicast(pod: string, port = 0): void {
+		const mac = "02:00:00:00:00:99";
+		// A bridge sends nothing back where it came from.
+		execFileSync("bridge", ["-n", this.lan, "fdb", "add", mac, "dev", `port${port}`, "master", "static"]);
+		ip(pod, `neigh replace 10.7.0.1 lladdr ${mac} dev eth0 nud permanent`);
 	}
 
 	/** The pod's namespace goes. */
