@@ -89,7 +89,7 @@ export const kea: DhcpServer = {
 		await server.says("DHCP4_STARTED");
 		return server;
 	},
-	/** A log, too, of comma-separated values: address first, then MAC, client identifier and lifetime, 0 once released. */
+	/** A log, too, of comma-separated values: address, MAC, client identifier and lifetime, 0 once released. */
 	given(lab) {
 		const path = join(lab.folder, "kea.csv");
 		if (!existsSync(path)) return [];

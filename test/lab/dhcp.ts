@@ -117,7 +117,10 @@ export class DhcpLab {
 		return daemon;
 	}
 
-	/** tshark on the bridge, not promiscuous (servers would hear what is not for them): each DHCP packet as the values of these fields, in order. */
+	/**
+	 * tshark on the bridge: each DHCP packet as the values of these fields, in order. Not promiscuous, or servers would
+	 * hear what is not for them.
+	 */
 	async capture(...fields: readonly string[]): Promise<Capture> {
 		const columns = ["dhcp.option.dhcp", ...fields, "_ws.malformed"].flatMap((field) => ["-e", field]);
 		const filter = ["-f", "udp port 67 or udp port 68", "-T", "fields"];
