@@ -24,7 +24,7 @@ import { CLIENT_PORT, SERVER_PORT, udpPacket, udpPayload } from "../wire/udp.ts"
 /** The largest packet of an interface, jumbo frames included. */
 const MAX_PACKET = 16 * 1024;
 /** Packets that are taken at once, so that a flood on one interface does not hold up the others. */
-const AT_ONCE = 32;
+export const AT_ONCE = 32;
 const ANY = "0.0.0.0";
 const EVERYONE = "255.255.255.255";
 
@@ -158,7 +158,10 @@ export class Exchange {
 }
 
 /** One packet that is there; undefined where there is none, or the interface has gone down or away. */
-function receiveNow(fd: number, listener: Listener): { data: Uint8Array; address: Uint8Array } | undefined {
+export function receiveNow(
+	fd: number,
+	listener: Pick<Listener, "onLinkError">,
+): { data: Uint8Array; address: Uint8Array } | undefined {
 	try {
 		return sys.receive(fd, MAX_PACKET, sys.MSG_DONTWAIT);
 	} catch (error) {

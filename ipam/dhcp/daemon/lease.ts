@@ -1,31 +1,14 @@
 /**
- * One lease: the client of RFC 2131, section 4.4, for one attachment.
+ * One lease of one attachment: the client of RFC 2131, section 4.4, and of RFC 8415, section 18.2, in what they have in common, which is all but the
+ * messages.
  */
 import type { CniResult } from "../../../lib/cni/types.ts";
-import { formatMac, type Mac, parseMac } from "../../../lib/ip/mac.ts";
+import { formatMac, type Mac } from "../../../lib/ip/mac.ts";
 import type { Loop } from "../../../lib/loop/loop.ts";
 import { type Link, type LinkIndex, setLinkUp } from "../../../lib/netlink/link.ts";
 import type { Log } from "../../../lib/plugin/log.ts";
 import type { Sandbox } from "../../../lib/plugin/sandbox.ts";
 import * as sys from "../../../lib/sys/sys.ts";
-import { addressBytes, fromHex, sameBytes, toHex } from "../wire/bytes.ts";
-import { addresses, leaseResult, leaseTimes, prefixLength } from "../wire/options.ts";
-import {
-	ACK,
-	type ClientMessage,
-	DECLINE,
-	DISCOVER,
-	NAK,
-	OFFER,
-	OPTION,
-	type Options,
-	packOptions,
-	RELEASE,
-	REQUEST,
-	type Reply,
-	unpackOptions,
-} from "../wire/packet.ts";
-import { Exchange, type Listener } from "./exchange.ts";
 import type { Binding, Journal, LeaseRecord, Place } from "./journal.ts";
 import { findLink, findSandbox, replaceOnInterface } from "./place.ts";
 import type { LeaseSpec } from "./protocol.ts";
@@ -81,100 +64,136 @@ const PROBE_MS = 100;
 const CARRIER_LOOK_MS = 100;
 /** Times that no server means, and that would keep us and it busy. */
 const LEAST_LEASE_MS = 5000;
-const MAX_MESSAGE = 1500;
 
-export class Lease implements Listener {
+/** The sockets that messages go through: open while an answer is awaited. */
+interface AnyExchange {
+	close(): void;
+	/** Asks who has `address`, again with `probeAgain`. */
+	probe(sandbox: Sandbox, address: string): void;
+	probeAgain(): void;
+	endProbe(): void;
+}
+
+/** An address, and whom it is of. */
+export type Given = NonNullable<LeaseRecord["wanted"]>;
+
+/** What a server gives. Times in milliseconds from now on. */
+export interface Terms extends Given {
+	readonly options: string;
+	readonly leaseMs: number;
+	readonly renewMs: number;
+	readonly rebindMs: number;
+}
+
+export abstract class Lease<E extends AnyExchange = AnyExchange> {
 	readonly spec: LeaseSpec;
 	readonly place: Place;
 	readonly file: number;
 	dueMs = Infinity;
 	state: State = "waiting";
 	binding: Binding | undefined;
-	#answered: boolean;
-	#wanted: LeaseRecord["wanted"];
-	#replaces: string | undefined;
-	#waiter: Waiter | undefined;
-	#exchange: Exchange | undefined;
-	#xid = 0;
-	#beganMs = 0;
-	#sentMs = 0;
-	#repeatMs = FIRST_REPEAT_MS;
+	protected answered: boolean;
+	protected wanted: LeaseRecord["wanted"];
+	protected replaces: string | undefined;
+	protected waiter: Waiter | undefined;
+	protected exchange: E | undefined;
+	protected xid = 0;
+	protected beganMs = 0;
+	protected sentMs = 0;
+	protected repeatMs = FIRST_REPEAT_MS;
 	/** When the next message is due; the task may be due before it, to close the sockets. */
-	#nextMs = 0;
+	protected nextMs = 0;
 	/** When an ADD gives up, and when a REQUEST does. */
-	#giveUpMs = Infinity;
-	#giveUpRequestMs = 0;
-	#acked: Binding | undefined;
+	protected giveUpMs = Infinity;
+	protected giveUpRequestMs = 0;
+	protected acked: Binding | undefined;
 	/** Why there is no address yet, for the one who waits. */
-	#trouble = "no DHCP server answered";
-	readonly #around: Surroundings;
+	protected trouble = "no DHCP server answered";
+	protected readonly around: Surroundings;
 
 	constructor(
 		around: Surroundings,
 		file: number,
 		record: Pick<LeaseRecord, "spec" | "place" | "answered" | "binding" | "wanted" | "replaces">,
 	) {
-		this.#around = around;
+		this.around = around;
 		this.file = file;
 		this.spec = record.spec;
 		this.place = record.place;
 		this.binding = record.binding;
-		this.#answered = record.answered;
-		this.#wanted = record.wanted;
-		this.#replaces = record.replaces;
+		this.answered = record.answered;
+		this.wanted = record.wanted;
+		this.replaces = record.replaces;
 	}
 
 	get address(): string | undefined {
-		return this.binding?.address ?? this.#acked?.address;
+		return this.binding?.address ?? this.acked?.address;
 	}
 
 	/** The result that the lease makes; undefined while there is no address. */
 	result(binding = this.binding): CniResult | undefined {
-		if (binding === undefined) return undefined;
-		return leaseResult(binding.address, optionsOf(binding), this.spec.priority);
+		return binding && this.resultOf(binding);
 	}
+
+	// --- what is of one family
+
+	protected abstract resultOf(binding: Binding): CniResult;
+	protected abstract makeExchange(sandbox: Sandbox, link: Link): E;
+	/** What has to be so before the interface can be used at all. */
+	protected prepare(_sandbox: Sandbox, _link: Link): void {}
+	/** Why nothing can be sent yet. */
+	protected notReady(_sandbox: Sandbox, link: Link): string | undefined {
+		return link.up && link.running ? undefined : `"${link.name}" has no carrier`;
+	}
+	/** Each of these sends one message. */
+	protected abstract sendDiscover(exchange: E): void;
+	protected abstract sendRequest(exchange: E, offer: Given): void;
+	protected abstract sendRenewal(exchange: E, sandbox: Sandbox, link: Link, binding: Binding): void;
+	protected abstract sendRelease(exchange: E, given: Given): void;
+	protected abstract sendDecline(exchange: E, given: Given): void;
 
 	// --- the beginning
 
 	/** Begins for an ADD that waits: the interface up, its carrier awaited for as long as `-timeout` says. */
 	begin(sandbox: Sandbox, link: Link, waiter: Waiter): void {
 		const now = sys.boottimeMs();
-		this.#waiter = waiter;
-		this.#giveUpMs = now + this.#around.settings.resendTimeoutMs;
-		this.#nextMs = now + this.#around.settings.timeoutMs;
+		this.waiter = waiter;
+		this.giveUpMs = now + this.around.settings.resendTimeoutMs;
+		this.nextMs = now + this.around.settings.timeoutMs;
+		this.prepare(sandbox, link);
 		if (!link.up) setLinkUp(sandbox.route, link.index);
-		if (link.up && link.running) this.#discover(sandbox, link);
-		else this.#schedule(now + CARRIER_LOOK_MS);
+		if (this.notReady(sandbox, link) === undefined) this.discover(sandbox, link);
+		else this.schedule(now + CARRIER_LOOK_MS);
 	}
 
 	/** Goes on where a daemon before us ended. False: the interface is gone. */
 	resume(): boolean {
-		return this.#inPlace((sandbox, link) => {
-			this.#around.watch(sandbox);
-			if (this.#replaces !== undefined) this.#replace(sandbox, link, this.#replaces, this.result());
+		return this.inPlace((sandbox, link) => {
+			this.around.watch(sandbox);
+			if (this.replaces !== undefined) this.replace(sandbox, link, this.replaces, this.result());
 			const { binding } = this;
 			if (binding === undefined) {
-				this.#discover(sandbox, link);
+				this.discover(sandbox, link);
 				return;
 			}
 			this.state = "bound";
-			this.#schedule(at(binding.renewAt));
+			this.schedule(at(binding.renewAt));
 		});
 	}
 
 	/** The client of the ADD has gone. */
 	abandon(): void {
-		this.#waiter = undefined;
+		this.waiter = undefined;
 	}
 
 	get isAwaited(): boolean {
-		return this.#waiter !== undefined;
+		return this.waiter !== undefined;
 	}
 
 	/** Tells the one who waits that there will be no address. */
 	giveUp(reason: string): void {
-		const waiter = this.#waiter;
-		this.#waiter = undefined;
+		const waiter = this.waiter;
+		this.waiter = undefined;
 		waiter?.fail(reason);
 	}
 
@@ -182,15 +201,11 @@ export class Lease implements Listener {
 
 	/** Gives the address back, as far as there is one and an interface to say so from. */
 	release(reason: string): void {
-		const given = this.binding ?? this.#wanted;
+		const given = this.binding ?? this.wanted;
 		let released = false;
 		if (given !== undefined) {
-			released = this.#inPlace((sandbox, link) => {
-				const exchange = this.#open(sandbox, link);
-				const { address, server } = given;
-				const options = new Map([[OPTION.serverId, addressBytes(server)]]);
-				const message = { ...this.#message(RELEASE, options), ciaddr: address };
-				exchange.unicast(message, address, server, parseMac(given.serverMac));
+			released = this.inPlace((sandbox, link) => {
+				this.sendRelease(this.open(sandbox, link), given);
 			}, "it is left to expire at the server");
 		}
 		if (given !== undefined)
@@ -200,295 +215,225 @@ export class Lease implements Listener {
 
 	/** Closes what is open, and forgets. */
 	end(): void {
-		this.#close();
-		this.#around.loop.schedule(this, Infinity);
-		this.#around.journal.remove(this.file);
+		this.close();
+		this.around.loop.schedule(this, Infinity);
+		this.around.journal.remove(this.file);
 	}
 
 	// --- time
 
 	onDue(): void {
 		const now = sys.boottimeMs();
-		if (this.#waiter !== undefined && now >= this.#giveUpMs) {
-			this.#around.failed(this, this.#trouble);
+		if (this.waiter !== undefined && now >= this.giveUpMs) {
+			this.around.failed(this, this.trouble);
 			return;
 		}
 		if (this.state === "probing") {
-			this.#bind(this.#acked!);
+			this.bind(this.acked!);
 			return;
 		}
 		const { binding } = this;
 		if (binding !== undefined && now >= at(binding.expireAt)) {
-			this.#lose("expired");
+			this.lose("expired");
 			return;
 		}
-		if (now < this.#nextMs && this.state !== "bound" && this.state !== "waiting") {
-			this.#close();
-			this.#schedule(this.#nextMs);
+		if (now < this.nextMs && this.state !== "bound" && this.state !== "waiting") {
+			this.close();
+			this.schedule(this.nextMs);
 			return;
 		}
-		const there = this.#inPlace((sandbox, link) => this.#goOn(sandbox, link, now));
-		if (!there) this.#around.vanished(this);
+		const there = this.inPlace((sandbox, link) => this.goOn(sandbox, link, now));
+		if (!there) this.around.vanished(this);
 	}
 
-	#goOn(sandbox: Sandbox, link: Link, now: number): void {
+	protected goOn(sandbox: Sandbox, link: Link, now: number): void {
 		switch (this.state) {
 			case "waiting":
-				if (now < this.#nextMs && !link.running) {
-					this.#trouble = `"${link.name}" has no carrier`;
-					this.#schedule(now + CARRIER_LOOK_MS);
-				} else {
-					this.#discover(sandbox, link);
-				}
+				this.#await(this.notReady(sandbox, link), sandbox, link, now);
 				return;
 			case "bound":
-				this.#start("renewing");
-				this.#renew(sandbox, link, now);
+				this.start("renewing");
+				this.renew(sandbox, link, now);
 				return;
 			case "renewing":
 			case "rebinding":
-				this.#renew(sandbox, link, now);
+				this.renew(sandbox, link, now);
 				return;
 			case "requesting":
-				if (now < this.#giveUpRequestMs) this.#request(sandbox, link);
-				else this.#discover(sandbox, link);
+				if (now < this.giveUpRequestMs) this.request(sandbox, link);
+				else this.discover(sandbox, link);
 				return;
 			default:
-				this.#sendDiscover(sandbox, link);
+				this.send(sandbox, link, (exchange) => this.sendDiscover(exchange));
 		}
+	}
+
+	#await(trouble: string | undefined, sandbox: Sandbox, link: Link, now: number): void {
+		if (trouble !== undefined) this.trouble = trouble;
+		if (trouble !== undefined && now < this.nextMs) this.schedule(now + CARRIER_LOOK_MS);
+		else this.discover(sandbox, link);
 	}
 
 	// --- messages
 
 	/** A new exchange begins: another transaction, the first interval. */
-	#start(state: State): void {
+	protected start(state: State): void {
 		this.state = state;
-		this.#xid = new DataView(sys.random(4).buffer).getUint32(0);
-		this.#beganMs = sys.boottimeMs();
-		this.#repeatMs = FIRST_REPEAT_MS;
+		this.xid = new DataView(sys.random(4).buffer).getUint32(0);
+		this.beganMs = sys.boottimeMs();
+		this.repeatMs = FIRST_REPEAT_MS;
 	}
 
-	#discover(sandbox: Sandbox, link: Link): void {
-		this.#exchange?.endProbe();
-		this.#acked = undefined;
+	protected discover(sandbox: Sandbox, link: Link): void {
+		this.exchange?.endProbe();
+		this.acked = undefined;
 		const again = this.state === "selecting" || this.state === "requesting" || this.state === "probing";
-		const before = this.#repeatMs;
-		this.#start("selecting");
-		if (again) this.#repeatMs = before;
-		this.#sendDiscover(sandbox, link);
-	}
-
-	#sendDiscover(sandbox: Sandbox, link: Link): void {
-		const options = new Map<number, Uint8Array>();
-		if (this.#wanted !== undefined) options.set(OPTION.requestedAddress, addressBytes(this.#wanted.address));
-		this.#send(sandbox, link, this.#message(DISCOVER, options));
+		const before = this.repeatMs;
+		this.start("selecting");
+		if (again) this.repeatMs = before;
+		this.send(sandbox, link, (exchange) => this.sendDiscover(exchange));
 	}
 
 	/** For an offer: with its server's number. */
-	#request(sandbox: Sandbox, link: Link): void {
-		const { address, server } = this.#wanted!;
-		const options = new Map([
-			[OPTION.requestedAddress, addressBytes(address)],
-			[OPTION.serverId, addressBytes(server)],
-		]);
-		this.#send(sandbox, link, this.#message(REQUEST, options));
+	protected request(sandbox: Sandbox, link: Link): void {
+		this.send(sandbox, link, (exchange) => this.sendRequest(exchange, this.wanted!));
 	}
 
-	/**
-	 * RENEWING asks the server, REBINDING everyone. Where the interface does not have the address, nobody could answer to it: then as a client
-	 * does that has been away (INIT-REBOOT), by broadcast.
-	 */
-	#renew(sandbox: Sandbox, link: Link, now: number): void {
+	/** RENEWING asks the server, REBINDING everyone. */
+	protected renew(sandbox: Sandbox, link: Link, now: number): void {
 		const { address, server, rebindAt, expireAt } = this.binding!;
 		if (this.state === "renewing" && now >= at(rebindAt)) {
-			this.#start("rebinding");
+			this.start("rebinding");
 			this.log(`${server} does not answer: asking every server`, { address });
 		}
-		const exchange = this.#open(sandbox, link);
-		const message = { ...this.#message(REQUEST, new Map()), ciaddr: address };
-		this.#sentMs = now;
+		const exchange = this.open(sandbox, link);
+		this.sentMs = now;
 		try {
-			const to = this.state === "renewing" ? server : undefined;
-			if (!exchange.sendBound(sandbox, link.name, message, address, to)) {
-				const options = new Map([[OPTION.requestedAddress, addressBytes(address)]]);
-				exchange.broadcast(this.#message(REQUEST, options));
-			}
+			this.sendRenewal(exchange, sandbox, link, this.binding!);
 		} catch (error) {
 			if (!sys.isSystemError(error)) throw error;
 			this.log(`cannot be renewed yet: ${error.message}`, { address });
 		}
 		const until = this.state === "renewing" ? at(rebindAt) : at(expireAt);
-		this.#nextMs = Math.min(until, now + Math.max((until - now) / 2, LEAST_REPEAT_MS));
-		this.#schedule(Math.min(this.#nextMs, now + LISTEN_MS));
+		this.nextMs = Math.min(until, now + Math.max((until - now) / 2, LEAST_REPEAT_MS));
+		this.schedule(Math.min(this.nextMs, now + LISTEN_MS));
 	}
 
 	/** To every server; the next time twice as late, give or take a tenth. */
-	#send(sandbox: Sandbox, link: Link, message: ClientMessage): void {
+	protected send(sandbox: Sandbox, link: Link, message: (exchange: E) => void): void {
 		const now = sys.boottimeMs();
-		this.#sentMs = now;
+		this.sentMs = now;
 		try {
-			this.#open(sandbox, link).broadcast(message);
+			message(this.open(sandbox, link));
 		} catch (error) {
 			if (!sys.isSystemError(error)) throw error;
-			this.#trouble = error.message;
+			this.trouble = error.message;
 		}
-		this.#nextMs = now + this.#repeatMs * (0.9 + sys.random(1)[0]! / 1280);
-		this.#repeatMs = Math.min(this.#repeatMs * 2, this.#around.settings.resendMaxMs);
-		this.#schedule(
-			this.#waiter === undefined ? Math.min(this.#nextMs, now + LISTEN_MS) : Math.min(this.#nextMs, this.#giveUpMs),
+		this.nextMs = now + this.repeatMs * (0.9 + sys.random(1)[0]! / 1280);
+		this.repeatMs = Math.min(this.repeatMs * 2, this.around.settings.resendMaxMs);
+		this.schedule(
+			this.waiter === undefined ? Math.min(this.nextMs, now + LISTEN_MS) : Math.min(this.nextMs, this.giveUpMs),
 		);
-	}
-
-	#message(type: number, options: Map<number, Uint8Array>): ClientMessage {
-		const mac = parseMac(this.place.mac)!;
-		const all = new Map<number, Uint8Array>(options);
-		const isQuestion = type === DISCOVER || type === REQUEST;
-		if (isQuestion) {
-			all.set(OPTION.maxSize, Uint8Array.of(MAX_MESSAGE >> 8, MAX_MESSAGE & 0xff));
-			all.set(OPTION.parameterList, Uint8Array.from(this.spec.request));
-		}
-		all.set(OPTION.clientId, this.#clientId(mac));
-		if (isQuestion) for (const [code, value] of this.spec.provide) all.set(code, fromHex(value)!);
-		const secs = type === RELEASE || type === DECLINE ? 0 : Math.floor((sys.boottimeMs() - this.#beganMs) / 1000);
-		const broadcast = isQuestion && (this.spec.broadcast || this.#around.settings.broadcast);
-		return { type, xid: this.#xid, secs, broadcast, mac, options: all };
-	}
-
-	#clientId(mac: Mac): Uint8Array {
-		const provided = this.spec.provide.find(([code]) => code === OPTION.clientId)?.[1];
-		if (provided !== undefined) return fromHex(provided)!;
-		return this.spec.clientId === "mac" ? Uint8Array.of(1, ...mac) : fromHex(this.spec.clientId)!;
 	}
 
 	// --- answers
 
 	onMalformed(): void {
-		this.#around.malformed();
+		this.around.malformed();
 	}
 
 	onLinkError(error: Error): void {
-		this.#trouble = error.message;
+		this.trouble = error.message;
 	}
 
-	onReply(reply: Reply, from: Mac): void {
-		if (reply.xid !== this.#xid) return;
-		const [server] = addresses(reply.options, OPTION.serverId);
-		const id = reply.options.get(OPTION.clientId);
-		// RFC 6842: a server repeats the identifier of the client that it means.
-		if (id !== undefined && !sameBytes(id, this.#clientId(reply.mac))) return;
-		if (server === undefined) this.#around.malformed();
-		else if (reply.type === OFFER && this.state === "selecting") this.#onOffer(reply, server, from);
-		else if (reply.type === ACK) this.#onAck(reply, server, from);
-		else if (reply.type === NAK) this.#onNak(server);
-	}
-
-	#onOffer(reply: Reply, server: string, from: Mac): void {
-		const refusal = whatIsWrong(reply);
-		if (refusal !== undefined) {
-			this.#around.malformed();
-			this.#trouble = `${server} offers ${reply.yiaddr} ${refusal}`;
-			return;
-		}
-		this.#wanted = { address: reply.yiaddr, server, serverMac: formatMac(from) };
+	/** An offer of use: it is asked for, and the link for whoever has the address. */
+	protected offered(offer: Given): void {
+		this.wanted = offer;
 		this.state = "requesting";
-		this.#giveUpRequestMs = sys.boottimeMs() + this.#around.settings.timeoutMs;
-		this.#repeatMs = FIRST_REPEAT_MS;
-		this.#write();
-		this.#inPlaceOrVanish((sandbox, link) => {
-			this.#request(sandbox, link);
-			this.#exchange!.probe(sandbox, reply.yiaddr);
+		this.giveUpRequestMs = sys.boottimeMs() + this.around.settings.timeoutMs;
+		this.repeatMs = FIRST_REPEAT_MS;
+		this.write();
+		this.inPlaceOrVanish((sandbox, link) => {
+			this.request(sandbox, link);
+			this.exchange!.probe(sandbox, offer.address);
 		});
 	}
 
-	#onAck(reply: Reply, server: string, from: Mac): void {
-		const { state } = this;
-		if (state !== "requesting" && state !== "renewing" && state !== "rebinding") return;
-		if (state === "requesting" && server !== this.#wanted?.server) return;
-		const refusal = whatIsWrong(reply);
-		if (refusal !== undefined) {
-			this.#around.malformed();
-			this.#trouble = `${server} gives ${reply.yiaddr} ${refusal}`;
-			return;
-		}
-		const { leaseMs, renewMs, rebindMs } = leaseTimes(reply.options);
-		const since = (ms: number): number | null => (ms === Infinity ? null : this.#sentMs + Math.max(ms, 1000));
+	/** What a server gives, the first time or again. */
+	protected given({ leaseMs, renewMs, rebindMs, ...given }: Terms): void {
+		const since = (ms: number): number | null => (ms === Infinity ? null : this.sentMs + Math.max(ms, 1000));
 		const acked: Binding = {
-			address: reply.yiaddr,
-			server,
-			serverMac: formatMac(from),
-			options: toHex(packOptions(reply.options)),
+			...given,
 			renewAt: since(renewMs),
 			rebindAt: since(rebindMs),
 			expireAt: since(Math.max(leaseMs, LEAST_LEASE_MS)),
 		};
-		this.#acked = acked;
-		if (state === "requesting" && acked.address === this.#wanted?.address) {
+		this.acked = acked;
+		if (this.state === "requesting" && acked.address === this.wanted?.address) {
 			this.state = "probing";
-			this.#exchange?.probeAgain();
-			this.#schedule(sys.boottimeMs() + PROBE_MS);
+			this.exchange?.probeAgain();
+			this.schedule(sys.boottimeMs() + PROBE_MS);
 		} else {
-			this.#bind(acked);
+			this.bind(acked);
 		}
 	}
 
-	#onNak(server: string): void {
+	/** `server` says that the address is not ours. */
+	protected refused(server: string): void {
 		if (this.state === "renewing" || this.state === "rebinding") {
-			this.#lose(`refused by ${server}`);
-		} else if (this.state === "requesting" && server === this.#wanted?.server) {
-			this.#trouble = `${server} refused ${this.#wanted.address}`;
-			this.#wanted = undefined;
-			this.#again();
+			this.lose(`refused by ${server}`);
+		} else if (this.state === "requesting") {
+			this.trouble = `${server} refused ${this.wanted!.address}`;
+			this.wanted = undefined;
+			this.again();
 		}
 	}
 
+	/** Somebody else has the address that was probed. */
 	onConflict(mac: Mac): void {
 		if (this.state !== "requesting" && this.state !== "probing") return;
-		const { address, server } = this.#wanted!;
-		this.#trouble = `${server} gives ${address}, which ${formatMac(mac)} has`;
+		const { address, server } = this.wanted!;
+		this.trouble = `${server} gives ${address}, which ${formatMac(mac)} has`;
 		this.log("declined: somebody has the address", { address, server, owner: formatMac(mac) });
-		const options = new Map([
-			[OPTION.requestedAddress, addressBytes(address)],
-			[OPTION.serverId, addressBytes(server)],
-		]);
 		try {
-			this.#exchange!.broadcast(this.#message(DECLINE, options));
+			this.sendDecline(this.exchange!, this.wanted!);
 		} catch (error) {
 			if (!sys.isSystemError(error)) throw error;
 		}
-		this.#wanted = undefined;
-		this.#again();
+		this.wanted = undefined;
+		this.again();
 	}
 
 	/** From DISCOVER on, after a pause: at once would be a circle as fast as the server. */
-	#again(): void {
-		this.#exchange?.endProbe();
-		this.#acked = undefined;
-		this.#write();
-		const repeat = this.#repeatMs;
-		this.#start("selecting");
-		this.#repeatMs = repeat;
-		this.#nextMs = sys.boottimeMs() + repeat / 2;
-		this.#schedule(this.#nextMs);
+	protected again(): void {
+		this.exchange?.endProbe();
+		this.acked = undefined;
+		this.write();
+		const repeat = this.repeatMs;
+		this.start("selecting");
+		this.repeatMs = repeat;
+		this.nextMs = sys.boottimeMs() + repeat / 2;
+		this.schedule(this.nextMs);
 	}
 
 	// --- what an answer changes
 
-	#bind(acked: Binding): void {
-		const before = this.#answered ? this.result() : undefined;
-		const first = !this.#answered;
+	protected bind(acked: Binding): void {
+		const before = this.answered ? this.result() : undefined;
+		const first = !this.answered;
 		const after = this.result(acked)!;
-		const changed = this.#answered && JSON.stringify(before) !== JSON.stringify(after);
+		const changed = this.answered && JSON.stringify(before) !== JSON.stringify(after);
 		const renewed = this.binding?.address === acked.address;
-		this.#close();
-		this.#acked = undefined;
+		this.close();
+		this.acked = undefined;
 		this.binding = acked;
-		this.#wanted = undefined;
-		this.#answered = true;
+		this.wanted = undefined;
+		this.answered = true;
 		this.state = "bound";
 		// Whatever it is, that is on disk before anything is done about it.
-		if (changed) this.#replaces = before?.ips?.[0]?.address ?? "";
-		this.#write();
-		this.#schedule(at(acked.renewAt));
+		if (changed) this.replaces = before?.ips?.[0]?.address ?? "";
+		this.write();
+		this.schedule(at(acked.renewAt));
 		this.log(first ? "bound" : renewed ? "renewed" : "bound again", { address: acked.address, server: acked.server });
 		if (changed) {
 			if (before?.ips?.[0]?.address !== after.ips?.[0]?.address) {
@@ -497,73 +442,73 @@ export class Lease implements Listener {
 					to: after.ips?.[0]?.address,
 				});
 			}
-			this.#inPlaceOrVanish((sandbox, link) => this.#replace(sandbox, link, before ?? "", after));
+			this.inPlaceOrVanish((sandbox, link) => this.replace(sandbox, link, before ?? "", after));
 		}
-		const waiter = this.#waiter;
-		this.#waiter = undefined;
+		const waiter = this.waiter;
+		this.waiter = undefined;
 		waiter?.succeed(after);
 	}
 
 	/** The address is no longer ours: off the interface with it, and for another. */
-	#lose(why: string): void {
+	protected lose(why: string): void {
 		const before = this.result();
 		const { address, server, serverMac } = this.binding!;
 		this.log(`lost: ${why}`, { address, server });
-		this.#close();
-		this.#replaces = before!.ips![0]!.address;
-		this.#wanted = why === "expired" ? { address, server, serverMac } : undefined;
+		this.close();
+		this.replaces = before!.ips![0]!.address;
+		this.wanted = why === "expired" ? { address, server, serverMac } : undefined;
 		this.binding = undefined;
-		this.#write();
-		this.#inPlaceOrVanish((sandbox, link) => {
-			this.#replace(sandbox, link, this.#replaces!, undefined);
+		this.write();
+		this.inPlaceOrVanish((sandbox, link) => {
+			this.replace(sandbox, link, this.replaces!, undefined);
 			this.state = "bound";
-			this.#discover(sandbox, link);
+			this.discover(sandbox, link);
 		});
 	}
 
-	#replace(sandbox: Sandbox, link: Link, before: CniResult | string, after: CniResult | undefined): void {
+	protected replace(sandbox: Sandbox, link: Link, before: CniResult | string, after: CniResult | undefined): void {
 		replaceOnInterface(sandbox, link, before === "" ? undefined : before, after);
-		this.#replaces = undefined;
-		this.#write();
+		this.replaces = undefined;
+		this.write();
 	}
 
 	// --- around it
 
-	#write(): void {
+	protected write(): void {
 		const { spec, place, binding } = this;
-		this.#around.journal.write(this.file, {
+		this.around.journal.write(this.file, {
 			spec,
 			place,
-			answered: this.#answered,
+			answered: this.answered,
 			...(binding && { binding }),
-			...(this.#wanted && { wanted: this.#wanted }),
-			...(this.#replaces !== undefined && { replaces: this.#replaces }),
+			...(this.wanted && { wanted: this.wanted }),
+			...(this.replaces !== undefined && { replaces: this.replaces }),
 		});
 	}
 
-	#open(sandbox: Sandbox, link: Link): Exchange {
-		this.#exchange ??= new Exchange(sandbox, link, this, this.#around.loop);
-		return this.#exchange;
+	protected open(sandbox: Sandbox, link: Link): E {
+		this.exchange ??= this.makeExchange(sandbox, link);
+		return this.exchange;
 	}
 
-	#close(): void {
-		this.#exchange?.close();
-		this.#exchange = undefined;
+	protected close(): void {
+		this.exchange?.close();
+		this.exchange = undefined;
 	}
 
-	#schedule(dueMs: number): void {
-		this.#around.loop.schedule(this, dueMs);
+	protected schedule(dueMs: number): void {
+		this.around.loop.schedule(this, dueMs);
 	}
 
 	/** Whether the interface is still where it was. */
 	isInPlace(): boolean {
-		return this.#inPlace(() => undefined);
+		return this.inPlace(() => undefined);
 	}
 
 	/** Runs `work` with the interface in its namespace; false where one of them is gone. A failure is `otherwise`, or the caller's. */
-	#inPlace(work: (sandbox: Sandbox, link: Link) => void, otherwise?: string): boolean {
+	protected inPlace(work: (sandbox: Sandbox, link: Link) => void, otherwise?: string): boolean {
 		try {
-			using sandbox = findSandbox(this.#around.settings.hostPrefix + this.spec.netns, this.place);
+			using sandbox = findSandbox(this.around.settings.hostPrefix + this.spec.netns, this.place);
 			const link = sandbox && findLink(sandbox, this.place);
 			if (sandbox === undefined || link === undefined) return false;
 			work(sandbox, link);
@@ -575,8 +520,8 @@ export class Lease implements Listener {
 		}
 	}
 
-	#inPlaceOrVanish(work: (sandbox: Sandbox, link: Link) => void): void {
-		if (!this.#inPlace(work)) this.#around.vanished(this);
+	protected inPlaceOrVanish(work: (sandbox: Sandbox, link: Link) => void): void {
+		if (!this.inPlace(work)) this.around.vanished(this);
 	}
 
 	get linkIndex(): LinkIndex {
@@ -585,18 +530,8 @@ export class Lease implements Listener {
 
 	log(what: string, fields: Record<string, string | undefined> = {}): void {
 		const { containerId, network, ifName } = this.spec;
-		this.#around.log.info(what, { containerID: containerId, network, ifName, ...fields });
+		this.around.log.info(what, { containerID: containerId, network, ifName, ...fields });
 	}
 }
 
 const at = (ms: number | null): number => ms ?? Infinity;
-
-export const optionsOf = (binding: Binding): Options => unpackOptions(fromHex(binding.options)!);
-
-/** Why an address cannot be used: the end of a sentence. */
-function whatIsWrong({ yiaddr, options }: Reply): string | undefined {
-	if (yiaddr === "0.0.0.0") return "as an address";
-	// Go's words.
-	if (prefixLength(options) === undefined) return "without a mask: DHCP option Subnet Mask not found in DHCPACK";
-	return undefined;
-}

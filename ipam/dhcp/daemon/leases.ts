@@ -13,7 +13,8 @@ import type { Log } from "../../../lib/plugin/log.ts";
 import { Sandbox } from "../../../lib/plugin/sandbox.ts";
 import * as sys from "../../../lib/sys/sys.ts";
 import { type Journal, takeReleased } from "./journal.ts";
-import { Lease, type Settings, type Surroundings, type Waiter } from "./lease.ts";
+import type { Lease, Settings, Surroundings, Waiter } from "./lease.ts";
+import { Lease4 } from "./lease4.ts";
 import { inodeOf } from "./place.ts";
 import { type Attachment, attachmentKey, type LeaseSpec, type ListedLease, type Listing } from "./protocol.ts";
 
@@ -41,7 +42,7 @@ export class Leases implements Surroundings {
 	/** Goes on with the leases of the daemon before us. `released`: the folder of DELs that it did not hear. */
 	load(released: string): void {
 		this.journal.load(
-			(file, record) => this.#keep(new Lease(this, file, record)),
+			(file, record) => this.#keep(new Lease4(this, file, record)),
 			(name, why) => this.log.warning(`the record ${name} is dropped: ${why}`),
 		);
 		takeReleased(released, (attachment) => this.del(attachment, "DEL while no daemon was there"));
@@ -90,7 +91,7 @@ export class Leases implements Surroundings {
 			this.#forget(present);
 			present.release("a new ADD");
 		}
-		const lease = new Lease(this, this.journal.newFile(), { spec, place, answered: false });
+		const lease = new Lease4(this, this.journal.newFile(), { spec, place, answered: false });
 		this.#keep(lease);
 		try {
 			this.watch(sandbox);
