@@ -1,9 +1,11 @@
 /**
- * When addresses were released, for `reuseDelaySeconds`: a file in the private state directory with a line "milliseconds address" for each.
+ * When addresses were released, for `reuseDelaySeconds`: a file in the private state directory with a line
+ * "milliseconds address boot" for each, by the clock that begins at the boot: nobody sets it.
  *
  * The Go plugin does not know of it: what it releases is free at once, and it hands out what it likes.
  */
 import { formatIp, type Ip } from "../../lib/ip/address.ts";
+import { bootId } from "../../lib/sys/boot.ts";
 import { makeDirectories, readTextIfPresent, writeAtomic } from "../../lib/sys/files.ts";
 import * as sys from "../../lib/sys/sys.ts";
 import { privateDirectory } from "./private-directory.ts";
@@ -26,7 +28,8 @@ export function cooldownOf({ directory, reuseDelayMs }: StoreSettings): Released
 class Cooldown {
 	readonly #folder: string;
 	readonly #delayMs: number;
-	readonly #now = sys.realtimeMs();
+	readonly #now = sys.boottimeMs();
+	readonly #boot = bootId();
 	/** When addresses are free again, by their text. Undefined until somebody asks. */
 	#freeAt: Map<string, number> | undefined;
 
@@ -55,7 +58,7 @@ class Cooldown {
 		const flags = sys.O_WRONLY | sys.O_CREAT | sys.O_APPEND | sys.O_NONBLOCK;
 		const fd = sys.openat(sys.AT_FDCWD, this.#path(), flags, 0o600);
 		try {
-			sys.write(fd, names.map((name) => `${Math.floor(this.#now)} ${name}\n`).join(""));
+			sys.write(fd, names.map((name) => this.#line(this.#now, name)).join(""));
 		} finally {
 			sys.close(fd);
 		}
@@ -65,27 +68,36 @@ class Cooldown {
 		return `${this.#folder}/released`;
 	}
 
+	#line(released: number, name: string): string {
+		return `${Math.ceil(released)} ${name} ${this.#boot}\n`;
+	}
+
 	#read(): Map<string, number> {
 		const freeAt = new Map<string, number>();
 		const text = readTextIfPresent(this.#path()) ?? "";
 		let lines = 0;
-		let isAhead = false;
+		let isOdd = false;
 		for (const line of text.split("\n")) {
-			const [time = "", name] = line.split(" ");
+			const [time = "", name, boot] = line.split(" ");
 			const released = Number(time);
 			if (!name || !(released > 0)) continue;
 			lines++;
-			// The clock was set back: count from now, not from a time that may be years away.
-			if (released > this.#now) isAhead = true;
-			const at = Math.min(released, this.#now) + this.#delayMs;
+			// Of an earlier boot: its end is the latest that it can be. Without a boot it is an older version's, of
+			// another clock, and
+			// ahead of ours one of who knows what: then it counts from now.
+			const isKnown = boot !== undefined && (boot !== this.#boot || released <= this.#now);
+			if (!isKnown) isOdd = true;
+			const since = isKnown ? (boot === this.#boot ? released : 0) : this.#now;
+			const at = since + this.#delayMs;
 			if (at > this.#now) freeAt.set(name, at);
 		}
-		if (lines > 2 * freeAt.size + MANY || isAhead) this.#rewrite(freeAt);
+		if (lines > 2 * freeAt.size + MANY || isOdd) this.#rewrite(freeAt);
 		return freeAt;
 	}
 
 	#rewrite(freeAt: ReadonlyMap<string, number>): void {
-		const lines = [...freeAt].map(([name, at]) => `${Math.floor(at - this.#delayMs)} ${name}\n`);
+		// A time of 0 would not be read again.
+		const lines = [...freeAt].map(([name, at]) => this.#line(Math.max(1, at - this.#delayMs), name));
 		writeAtomic(this.#path(), lines.join(""), 0o600);
 	}
 }

@@ -145,6 +145,18 @@ describe.each([
 		await asBefore();
 	});
 
+	test("does not make an address free that waits for reuseDelaySeconds, nor longer wait", async () => {
+		const ipam = { type: "host-local", subnet: "10.56.219.0/30", dataDir: "/run/waiting", reuseDelaySeconds: 600 };
+		const hostLocal = (verb: string, containerId: string) =>
+			callPlugin(guest(), "host-local", verb, { cniVersion: "1.1.0", name: "net", ipam }, { containerId, netns: "" });
+		succeeded(await hostLocal("ADD", "one"));
+		succeeded(await hostLocal("DEL", "one"));
+		await stepped(async () => {
+			expect((await hostLocal("ADD", "two")).json.details).toMatch(/is free in (600|5\d\d) s$/);
+		});
+		await sh("rm -r /run/waiting");
+	});
+
 	test("does not give a VF with a userspace driver to a second pod", async () => {
 		const { pci } = vfs[0]!;
 		await sh(`modprobe vfio-pci; cd /sys/bus/pci/devices/${pci}; echo vfio-pci > driver_override

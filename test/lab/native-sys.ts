@@ -66,7 +66,7 @@ export const setSocketOption = absent("setSocketOption");
 export const getSocketOption = absent("getSocketOption");
 export const socketName = absent("socketName");
 export const poll = absent("poll");
-export const boottimeMs = absent("boottimeMs");
+export const boottimeMs = (): number => performance.now();
 export const attachFilter = absent("attachFilter");
 export const signalFd = absent("signalFd");
 export const spawn = absent("spawn");

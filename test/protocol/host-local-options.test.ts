@@ -97,19 +97,37 @@ describe("reuseDelaySeconds", () => {
 		expect((await net.run("STATUS")).json).toMatchObject({ code: 50 });
 		expect(heldAddresses(net.directory)).toEqual([]);
 	});
+	/** So many seconds later, by the clock that begins at the boot; or another boot, so many seconds after it. */
+	const later = (seconds: number) => `exec unshare -T --boottime ${seconds} "$1"`;
+	const rebooted = (net: ReturnType<typeof network>, seconds: number) =>
+		`echo 22222222-0000-0000-0000-000000000000 >${net.dataDir}/boot
+mount --bind ${net.dataDir}/boot /proc/sys/kernel/random/boot_id
+exec unshare -T --boottime $((${seconds} - $(cut -d. -f1 /proc/uptime))) "$1"`;
+
 	it("ends", async () => {
 		const net = delayed();
 		await net.run("ADD");
 		await net.run("DEL");
-		writeFileSync(releases(net), `${Date.now() - 61_000} 10.1.2.2\n`);
-		expect(addresses(await net.run("ADD", { id: "c2" }))).toEqual(["10.1.2.2/30"]);
+		expect((await net.run("ADD", { id: "c2", script: later(50) })).json.details).toMatch(/is free in (10|\d) s$/);
+		expect(addresses(await net.run("ADD", { id: "c2", script: later(61) }))).toEqual(["10.1.2.2/30"]);
 	});
-	it("does not last longer than it says because the clock was set back", async () => {
+	it("counts from the boot where the address was released before that", async () => {
+		const net = delayed();
+		await net.run("ADD");
+		await net.run("DEL");
+		const early = await net.run("ADD", { id: "c2", script: rebooted(net, 20) });
+		expect(early.json.details).toMatch(/is free in (40|3\d) s$/);
+		expect(addresses(await net.run("ADD", { id: "c2", script: rebooted(net, 61) }))).toEqual(["10.1.2.2/30"]);
+	});
+	it.each([
+		["an older version, which went by the wall clock", `${Date.now() - 61_000} 10.1.2.2\n`],
+		["a time that has not come yet", `99999999999 10.1.2.2 ${readFileSync("/proc/sys/kernel/random/boot_id", "utf8")}`],
+	])("counts from now where the release is of %s", async (_, line) => {
 		const net = delayed();
 		mkdirSync(join(net.dataDir, ".berth/net"), { recursive: true });
-		writeFileSync(releases(net), `${Date.now() + 1e12} 10.1.2.2\n`);
+		writeFileSync(releases(net), line);
 		expect((await net.run("ADD")).json.details).toMatch(/is free in (60|5\d) s$/);
-		expect(Number.parseInt(readFileSync(releases(net), "utf8"), 10)).toBeLessThanOrEqual(Date.now());
+		expect(addresses(await net.run("ADD", { id: "c2", script: later(61) }))).toEqual(["10.1.2.2/30"]);
 	});
 	it("holds for what GC releases, not for what a failed ADD gives back", async () => {
 		const net = delayed({ ranges: [[range("10.1.2.0/30")], [range("10.1.3.0/30")]] });
@@ -121,8 +139,9 @@ describe("reuseDelaySeconds", () => {
 	it("forgets what is over, so that the file stays small", async () => {
 		const net = delayed({ ranges: [[range("10.1.2.0/24")]] });
 		mkdirSync(join(net.dataDir, ".berth/net"), { recursive: true });
-		writeFileSync(releases(net), `${Date.now() - 99_000} 10.1.2.9\n`.repeat(500));
-		expect(addresses(await net.run("ADD"))).toEqual(["10.1.2.2/24"]);
+		const boot = readFileSync("/proc/sys/kernel/random/boot_id", "utf8");
+		writeFileSync(releases(net), `1 10.1.2.9 ${boot}`.repeat(500));
+		expect(addresses(await net.run("ADD", { script: later(61) }))).toEqual(["10.1.2.2/24"]);
 		expect(readFileSync(releases(net), "utf8")).toBe("");
 	});
 	it("does not keep DEL from releasing when the time cannot be noted", async () => {
