@@ -1,6 +1,7 @@
 /**
  * Text of an address file: whom the address is held for.
  */
+import { SPACE } from "../../lib/cni/space.ts";
 
 /** One interface of one container. */
 export interface Attachment {
@@ -42,6 +43,5 @@ export const isHeld = (content: Content): boolean => content !== undefined && co
  * The characters of a container ID are those of lib/cni/environment.ts. White space is Unicode's, as Go's strings.TrimSpace takes it, of which no
  * interface's name has any; JavaScript's would be U+FEFF, too.
  */
-const SPACE = "\\t-\\r \\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000";
 const HOLDER = new RegExp(`^[${SPACE}]*([a-zA-Z0-9][a-zA-Z0-9_.-]*)(?:\\r?\\n([^${SPACE}]+))?[${SPACE}]*$`);
 const BLANK = new RegExp(`^[\\0${SPACE}]*$`);

@@ -2,6 +2,7 @@
  * DNS settings of a file in the format of resolv.conf(5), as far as a result can hold them.
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
+import { words } from "../../lib/cni/space.ts";
 import type { CniDns } from "../../lib/cni/types.ts";
 import { readText, statIfPresent } from "../../lib/sys/files.ts";
 import * as sys from "../../lib/sys/sys.ts";
@@ -16,7 +17,7 @@ function parseResolvConf(text: string): CniDns {
 	const options: string[] = [];
 	let domain: string | undefined;
 	for (const line of text.split("\n")) {
-		const [keyword = "", first, ...rest] = line.trim().split(/\s+/);
+		const [keyword = "", first, ...rest] = words(line);
 		if (first === undefined || keyword.startsWith("#") || keyword.startsWith(";")) continue;
 		if (keyword === "nameserver") nameservers.push(first);
 		else if (keyword === "domain") domain = first;

@@ -6,6 +6,7 @@ import { parseCniArgs } from "../../lib/cni/args.ts";
 import { loadConfig } from "../../lib/cni/config.ts";
 import { CniError, Code } from "../../lib/cni/error.ts";
 import { foldKeys } from "../../lib/cni/keys.ts";
+import { trimSpace } from "../../lib/cni/space.ts";
 import type { CniDns, CniIp, CniRoute, JsonObject, Request } from "../../lib/cni/types.ts";
 import { isAtLeast } from "../../lib/cni/version.ts";
 import { familyOf, formatIp, parseIp } from "../../lib/ip/address.ts";
@@ -50,18 +51,18 @@ function readEnvironmentAddresses(args: string): CniIp[] {
 	const { IP = "", GATEWAY = "" } = parseCniArgs(args, ["IP", "GATEWAY"]);
 	let addresses: CniIp[] = [];
 	for (const item of splitList(IP)) {
-		const address = canonicalCidr(item.trim());
+		const address = canonicalCidr(trimSpace(item));
 		if (address === undefined) {
 			throw new CniError(
 				Code.invalidEnvironment,
-				`the 'ip' field is expected to be in CIDR notation, got: '${item.trim()}'`,
+				`the 'ip' field is expected to be in CIDR notation, got: '${trimSpace(item)}'`,
 				`CNI_ARGS IP=${IP}`,
 			);
 		}
 		addresses.push({ address });
 	}
 	for (const item of splitList(GATEWAY)) {
-		const gateway = parseIp(item.trim());
+		const gateway = parseIp(trimSpace(item));
 		if (gateway === undefined) {
 			throw new CniError(Code.invalidEnvironment, `invalid gateway address: ${item}`, `CNI_ARGS GATEWAY=${GATEWAY}`);
 		}

@@ -4,6 +4,7 @@
  * Source: containernetworking/cni v1.3.0, pkg/skel getCmdArgsFromEnv and pkg/utils.
  */
 import { CniError, Code } from "./error.ts";
+import { hasSpace } from "./space.ts";
 
 export interface Environment {
 	/** CNI_COMMAND. "" where it is missing: then nothing else is read. */
@@ -87,24 +88,9 @@ function checkInterfaceName(name: string): void {
 		);
 	}
 	if (name === "." || name === "..") throw new CniError(Code.invalidEnvironment, "interface name is . or ..");
-	for (const character of name) {
-		if (character === "/" || character === ":" || isSpace(character.codePointAt(0)!)) {
-			throw new CniError(Code.invalidEnvironment, "interface name contains / or : or whitespace characters");
-		}
+	if (name.includes("/") || name.includes(":") || hasSpace(name)) {
+		throw new CniError(Code.invalidEnvironment, "interface name contains / or : or whitespace characters");
 	}
-}
-
-/** Go's unicode.IsSpace; JavaScript's `\s` lacks U+0085 and has U+FEFF. */
-function isSpace(code: number): boolean {
-	if ((code >= 0x09 && code <= 0x0d) || code === 0x20 || code === 0x85 || code === 0xa0 || code === 0x1680) return true;
-	return (
-		(code >= 0x2000 && code <= 0x200a) ||
-		code === 0x2028 ||
-		code === 0x2029 ||
-		code === 0x202f ||
-		code === 0x205f ||
-		code === 0x3000
-	);
 }
 
 function utf8Length(text: string): number {

@@ -4,7 +4,14 @@
  * Source: Documentation/ABI/testing/sysfs-bus-pci. `net/` folders list only interfaces in the network namespace of the sysfs mount, which
  * is the host's: a VF whose interface is in a pod has none here.
  */
-import { listIfPresent, readLinkIfPresent, readText, readTextIfPresent, statIfPresent } from "../sys/files.ts";
+import {
+	listIfPresent,
+	readLine,
+	readLinkIfPresent,
+	readText,
+	readTextIfPresent,
+	statIfPresent,
+} from "../sys/files.ts";
 import * as sys from "../sys/sys.ts";
 
 const PCI_DEVICES = "/sys/bus/pci/devices";
@@ -59,7 +66,7 @@ export function pfNetdev(vf: string, pf = physicalFunction(vf)): string | undefi
 /** A text attribute of an interface of the PF; "" where the driver has none (reading it is EOPNOTSUPP). */
 function attribute(pf: string, netdev: string, name: string): string {
 	try {
-		return readText(`${devicePath(pf)}/net/${netdev}/${name}`).trim();
+		return readLine(`${devicePath(pf)}/net/${netdev}/${name}`);
 	} catch (error) {
 		if (sys.isSystemError(error, "EOPNOTSUPP", "ENOENT", "ENODEV", "EINVAL")) return "";
 		throw error;
@@ -90,8 +97,8 @@ export function isVfOf(vf: string, pfName: string, index: number): boolean {
 	return targetName(`/sys/class/net/${pfName}/device/virtfn${index}`) === vf;
 }
 
-/** Names come from files, and become part of a path. */
-const isInterfaceName = (name: string): boolean => /^[^/\s]{1,15}$/.test(name) && name !== "." && name !== "..";
+/** Names come from files, and become part of a path. The kernel knows the white space of ASCII. */
+const isInterfaceName = (name: string): boolean => /^(?!\.{1,2}$)[^/:\t-\r \0]{1,15}$/.test(name);
 
 /** Bus, device and function as one number: VF N has that of its PF plus offset plus N times stride (PCIe base specification, SR-IOV). */
 function routingId(pci: string): number {

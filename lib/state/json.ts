@@ -55,7 +55,10 @@ export const namePart = (value: JsonValue | undefined): string => (/[/\0]/.test(
 /** A whole number from 0 to `most`; undefined for anything else. */
 export const integer = (value: JsonValue | undefined, most: number): number | undefined =>
 	Number.isInteger(value) && (value as number) >= 0 && (value as number) <= most ? (value as number) : undefined;
-/** What can be the name of a network interface, alternative or not, or of an RDMA device (dev_valid_name() in net/core/dev.c); "" for anything else. */
+/**
+ * What can be the name of a network interface, alternative or not, or of an RDMA device (dev_valid_name() in
+ * net/core/dev.c, whose white space is that of ASCII); "" for anything else.
+ */
 export const deviceName = (value: JsonValue | undefined): string =>
-	/^(?!\.{1,2}$)[^/:\s\0]{1,127}$/.test(text(value)) ? text(value) : "";
+	/^(?!\.{1,2}$)[^/:\t-\r \0]{1,127}$/.test(text(value)) ? text(value) : "";
 export const object = (value: JsonValue | undefined): JsonObject | undefined => (isObject(value) ? value : undefined);

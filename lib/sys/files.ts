@@ -17,6 +17,18 @@ export function readTextIfPresent(path: string): string | undefined {
 	return bytes && sys.decodeUtf8(bytes);
 }
 
+/** The text of a file of one line, without the newline at its end: sysfs attributes, sysctls, and paths in files. */
+export const readLine = (path: string): string => withoutNewline(readText(path));
+
+/** The same, or undefined where there is no such file. */
+export function readLineIfPresent(path: string): string | undefined {
+	const text = readTextIfPresent(path);
+	return text === undefined ? undefined : withoutNewline(text);
+}
+
+/** Nothing else is taken off: a name may begin or end with what JavaScript takes for white space. */
+export const withoutNewline = (text: string): string => (text.endsWith("\n") ? text.slice(0, -1) : text);
+
 /** The same, and undefined for what is no regular file: a directory, a FIFO, a socket, a link in a circle. */
 export function readTextIfFile(path: string): string | undefined {
 	try {

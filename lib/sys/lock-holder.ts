@@ -1,7 +1,7 @@
 /**
  * Who holds a lock, for the message of those who waited in vain.
  */
-import { listIfPresent, readTextIfPresent, statIfPresent } from "./files.ts";
+import { listIfPresent, readLineIfPresent, readTextIfPresent, statIfPresent } from "./files.ts";
 import * as sys from "./sys.ts";
 
 /** Who holds the lock now: `process 4711 (sriov, ADD of container 1f3c...)`. Undefined where that cannot be found out. */
@@ -35,7 +35,7 @@ function hasOpen(pid: string, path: string): boolean {
 }
 
 function describeProcess(pid: string): string {
-	const name = readTextIfPresent(`/proc/${pid}/comm`)?.trim();
+	const name = readLineIfPresent(`/proc/${pid}/comm`);
 	const variables = readTextIfPresent(`/proc/${pid}/environ`)?.split("\0") ?? [];
 	const value = (key: string): string | undefined =>
 		variables.find((each) => each.startsWith(`${key}=`))?.slice(key.length + 1);

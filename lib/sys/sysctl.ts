@@ -3,19 +3,19 @@
  *
  * Keys are paths below /proc/sys, with slashes: "net/ipv6/conf/eth0.5/disable_ipv6" (interface names may have dots).
  */
-import { readText, readTextIfPresent, writeExisting } from "./files.ts";
+import { readLine, readLineIfPresent, writeExisting } from "./files.ts";
 import * as sys from "./sys.ts";
 
 const path = (key: string): string => `/proc/sys/${key}`;
 
 /** The value without the final newline. Throws SystemError (ENOENT: the kernel has no such setting, or there is no such interface). */
 export function readSysctl(key: string): string {
-	return readText(path(key)).trimEnd();
+	return readLine(path(key));
 }
 
 /** The value, or undefined where there is no such setting (IPv6 not in the kernel). */
 export function readSysctlIfPresent(key: string): string | undefined {
-	return readTextIfPresent(path(key))?.trimEnd();
+	return readLineIfPresent(path(key));
 }
 
 /** Throws SystemError (ENOENT as above; EROFS, EACCES: /proc/sys is read-only here). */

@@ -9,7 +9,7 @@ import { CniError, Code } from "../../lib/cni/error.ts";
 import { isPciAddress } from "../../lib/linux/pci.ts";
 import { findRdmaDevice, type RdmaDevice } from "../../lib/netlink/rdma.ts";
 import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
-import { listIfPresent, readLinkIfPresent, readTextIfPresent, statIfPresent } from "../../lib/sys/files.ts";
+import { listIfPresent, readLineIfPresent, readLinkIfPresent, statIfPresent } from "../../lib/sys/files.ts";
 import * as sys from "../../lib/sys/sys.ts";
 
 /** How long a device may take from its place in sysfs to being ready. */
@@ -71,7 +71,7 @@ const nodeNumber = (node: string): number => Number(node.slice("uverbs".length))
 /** "" while the kernel moves the device: its node is made again, and may be gone between two system calls. */
 function readName(path: string): string {
 	try {
-		return readTextIfPresent(path)?.trim() ?? "";
+		return readLineIfPresent(path) ?? "";
 	} catch (error) {
 		if (sys.isSystemError(error, "ENODEV")) return "";
 		throw error;

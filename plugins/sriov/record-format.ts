@@ -2,6 +2,7 @@
  * The text of a record: that of the Go plugin (sriov-cni v2.10.0), its configuration with `OrigVfState` in it, so that either can delete
  * what the other added. Ours has one key more, `berth`.
  */
+import { fold } from "../../lib/cni/keys.ts";
 import type { JsonObject } from "../../lib/cni/types.ts";
 import { isPciAddress } from "../../lib/linux/pci.ts";
 import type { VfSettings } from "../../lib/netlink/vf.ts";
@@ -82,7 +83,7 @@ export function formatRecord(record: VfRecord): string {
 
 /** Go reads keys in any case, and takes the last: a key of the configuration must not be one of the record's own. */
 function withoutOwnKeys(config: JsonObject): JsonObject {
-	return Object.fromEntries(Object.entries(config).filter(([key]) => !OWN_KEYS.includes(key.toLowerCase())));
+	return Object.fromEntries(Object.entries(config).filter(([key]) => !OWN_KEYS.includes(fold(key))));
 }
 const OWN_KEYS: readonly string[] = ["origvfstate", "vfid", "master", "berth"];
 

@@ -34,7 +34,10 @@ export function requireWritable(): void {
 export const lockPath = (pci: string): string => `${LOCK_DIRECTORY}/${pci}.lock`;
 
 /** Sandbox path in the VF's marker, or undefined where it has none: what is no file is no marker. */
-export const readMarker = (pci: string): string | undefined => files.readTextIfFile(markerPath(pci))?.trim();
+export function readMarker(pci: string): string | undefined {
+	const path = files.readTextIfFile(markerPath(pci));
+	return path === undefined ? undefined : files.withoutNewline(path);
+}
 
 /** False where the VF has one by now: the lock that should keep others out may have been removed. */
 export function writeMarker(pci: string, netns: string): boolean {

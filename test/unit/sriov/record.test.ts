@@ -56,6 +56,26 @@ test("a record is read as it was written", () => {
 	expect(rest).toEqual(expected);
 });
 
+test("a name of the kernel's with a character that JavaScript takes for white space makes no damaged record", () => {
+	const netdev = { ...record.original.netdev!, name: "\ufeffeth", altNames: ["alt\u2003name"] };
+	const read = parseRecord(
+		formatRecord({ ...record, pfName: "\ufeffpf", original: { ...record.original, netdev } }),
+		"",
+		"",
+	);
+	expect(read).toMatchObject({
+		pfName: "\ufeffpf",
+		original: { netdev: { name: "\ufeffeth", altNames: netdev.altNames } },
+	});
+});
+
+test("no key of the configuration is one of the record's own, as Go folds letters", () => {
+	const config = { ...record.config, "Origvf\u017ftate": { Vlan: 7 }, bertH: 1 };
+	const keys = Object.keys(JSON.parse(formatRecord({ ...record, config } as VfRecord)));
+	expect(keys).not.toContain("Origvf\u017ftate");
+	expect(keys).not.toContain("bertH");
+});
+
 describe("a record that was cut off", () => {
 	const text = formatRecord(record);
 	const whole = JSON.parse(text);
