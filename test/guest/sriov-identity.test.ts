@@ -148,7 +148,13 @@ describe.each([
 	test("does not make an address free that waits for reuseDelaySeconds, nor longer wait", async () => {
 		const ipam = { type: "host-local", subnet: "10.56.219.0/30", dataDir: "/run/waiting", reuseDelaySeconds: 600 };
 		const hostLocal = (verb: string, containerId: string) =>
-			callPlugin(guest(), "host-local", verb, { cniVersion: "1.1.0", name: "net", ipam }, { containerId, netns: "" });
+			callPlugin(
+				guest(),
+				"host-local",
+				verb,
+				{ cniVersion: "1.1.0", name: "net", ipam },
+				{ containerId, netns: "/run/netns/pa" },
+			);
 		succeeded(await hostLocal("ADD", "one"));
 		succeeded(await hostLocal("DEL", "one"));
 		await stepped(async () => {
