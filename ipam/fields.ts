@@ -5,7 +5,7 @@ import type { z } from "zod";
 import { CniError, Code } from "../lib/cni/error.ts";
 import type { routeConfig } from "../lib/cni/schema.ts";
 import type { CniRoute } from "../lib/cni/types.ts";
-import { canonicalIp, familyOf, type Ip, parseIp } from "../lib/ip/address.ts";
+import { canonicalIp, type Ip, parseIp } from "../lib/ip/address.ts";
 import { type Cidr, canonicalCidr, parseCidr } from "../lib/ip/cidr.ts";
 
 type RouteConfig = z.infer<typeof routeConfig>;
@@ -19,7 +19,7 @@ export function resultRoutes(routes: readonly RouteConfig[] = []): CniRoute[] {
 		const { mtu, advmss, priority, table, scope } = route;
 		const gw = route.gw ? (canonicalIp(route.gw) ?? noAddress(route.gw, `ipam.routes[${index}].gw`)) : undefined;
 		const dst = canonicalCidr(route.dst) ?? noCidr(route.dst, `ipam.routes[${index}].dst`);
-		if (gw !== undefined && familyOf(gw) !== familyOf(dst)) {
+		if (gw !== undefined && gw.includes(":") !== dst.includes(":")) {
 			const reason = `gateway ${route.gw} of the route to ${route.dst} is of another address family`;
 			throw new CniError(Code.invalidConfig, reason, `field ipam.routes[${index}].gw`);
 		}
@@ -40,18 +40,13 @@ export function optionalAddress(text: string | undefined, path: string): Ip | un
 	return parseIp(text) ?? noAddress(text, path);
 }
 
-/** As `optionalAddress`, in canonical text. */
-export function gatewayText(text: string | undefined, path: string): string | undefined {
-	if (text === undefined || text === "") return undefined;
-	return canonicalIp(text) ?? noAddress(text, path);
-}
-
 /** The CIDR of field `path`. Throws code 7 with Go's sentence. */
 export function requireCidr(text: string, path: string): Cidr {
 	return parseCidr(text) ?? noCidr(text, path);
 }
 
-function noAddress(text: string, path: string): never {
+/** Throws Go's sentence for what is no address, code 7. */
+export function noAddress(text: string, path: string): never {
 	throw new CniError(Code.invalidConfig, `invalid IP address: ${text}`, `field ${path}`);
 }
 

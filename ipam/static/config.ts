@@ -9,9 +9,9 @@ import { foldKeys } from "../../lib/cni/keys.ts";
 import { trimSpace } from "../../lib/cni/space.ts";
 import type { CniDns, CniIp, CniRoute, JsonObject, Request } from "../../lib/cni/types.ts";
 import { isAtLeast } from "../../lib/cni/version.ts";
-import { familyOf, formatIp, parseIp } from "../../lib/ip/address.ts";
+import { canonicalIp, familyOf, formatIp, parseIp } from "../../lib/ip/address.ts";
 import { canonicalCidr, contains, parseCidr } from "../../lib/ip/cidr.ts";
-import { gatewayText, resultRoutes } from "../fields.ts";
+import { noAddress, resultRoutes } from "../fields.ts";
 import type { StaticConfig } from "./schema.ts";
 
 interface Static {
@@ -28,7 +28,9 @@ export function loadStatic(request: Request): Static {
 	}
 	const config = loadConfig<StaticConfig>(request.config, validator);
 	const { ipam } = config;
-	const gateways = (ipam.addresses ?? []).map(({ gateway }, i) => gatewayText(gateway, `ipam.addresses[${i}].gateway`));
+	const gateways = (ipam.addresses ?? []).map(({ gateway }, i) =>
+		gateway ? (canonicalIp(gateway) ?? noAddress(gateway, `ipam.addresses[${i}].gateway`)) : undefined,
+	);
 	const routes = resultRoutes(ipam.routes);
 
 	const fromEnvironment = readEnvironmentAddresses(request.args);

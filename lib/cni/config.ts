@@ -44,11 +44,14 @@ export function loadConfig<T>(config: JsonObject, validator: Validator): T {
  * where only the two walks can tell.
  */
 function conforms(value: JsonValue, validator: Validator): boolean {
-	const { type } = validator;
-	if (type === "string") return typeof value === "string" && validator.oneOf === undefined;
+	const { type, items, oneOf } = validator;
+	if (type === "string") return typeof value === "string" && oneOf === undefined;
 	if (type === "object") return isObject(value) && hasMembers(value, validator);
-	if (type !== "list") return type !== undefined && findViolation(value, validator, []) === undefined;
-	const { items } = validator;
+	if (type === undefined) return value !== null && Object.keys(validator).length === 0;
+	if (type !== "list") {
+		if (oneOf !== undefined || !hasType(value, type)) return false;
+		return typeof value !== "number" || findBoundViolation(value, validator) === undefined;
+	}
 	if (!Array.isArray(value)) return false;
 	if (items !== undefined) {
 		for (let index = 0; index < value.length; index++) if (!conforms(value[index]!, items)) return false;

@@ -187,8 +187,8 @@ export class Message {
 
 	/** False at the end. Throws RangeError where a length is less than a header or more than what is there. */
 	next(): boolean {
-		const { at, data } = this;
-		const { bytes, halves, words } = data;
+		const { at, bytes } = this;
+		const { halves, words } = this.data;
 		if (at + NLMSG_HDRLEN > bytes.length) return false;
 		const length = words[at >> 2]!;
 		if (length < NLMSG_HDRLEN || at + length > bytes.length) {
@@ -217,11 +217,11 @@ export class Message {
 	}
 
 	/**
-	 * The values of the attributes of these types after a fixed struct of `skip` bytes, in the order of `wanted`: for messages of which
+	 * The values of the attributes of these types after a fixed struct of `skip` bytes (a multiple of 4), in the order of `wanted`: for messages of which
 	 * there are thousands. Of a type that comes twice the last. Throws SystemError EINVAL for one of a wrong length.
 	 */
 	values(skip: number, wanted: WantedAttributes): readonly (number | string | undefined)[] {
-		return attributeValues(this.bytes, this.start, align(skip), this.length, wanted.pairs);
+		return attributeValues(this.bytes, this.start, skip, this.length, wanted.pairs);
 	}
 
 	/** The attributes after a fixed struct of `skip` bytes. */

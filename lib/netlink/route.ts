@@ -146,14 +146,10 @@ function listFamily(
 	table: number | undefined,
 	link: number | undefined,
 ): Route[] {
-	const message = new MessageWriter(RTM_GETROUTE, NLM_F_DUMP);
-	message.u8(addressFamily(family)).zeros(RTMSG_BYTES - 1);
-	if (table !== undefined) message.attributeU32(RTA_TABLE, table);
-	if (link !== undefined) message.attributeU32(RTA_OIF, link);
 	const isWanted = (route: Route): boolean =>
 		(table === undefined || route.table === table) && (link === undefined || route.linkIndex === link);
 	try {
-		return socket.dump(message, { request: "RTM_GETROUTE", subject: "" }, (answer) => {
+		return socket.dump(dumpMessage(family, table, link), DUMP_NAME, (answer) => {
 			const read = parseRoute(answer, family);
 			if (Array.isArray(read)) return read.filter(isWanted);
 			return read !== undefined && isWanted(read) ? read : undefined;
@@ -163,6 +159,50 @@ function listFamily(
 		if (table !== undefined && isSystemError(error, "ENOENT")) return [];
 		throw error;
 	}
+}
+
+const DUMP_NAME: RequestName = { request: "RTM_GETROUTE", subject: "" };
+
+function dumpMessage(family: Family, table: number | undefined, link: number | undefined): MessageWriter {
+	const message = new MessageWriter(RTM_GETROUTE, NLM_F_DUMP);
+	message.u8(addressFamily(family)).zeros(RTMSG_BYTES - 1);
+	if (table !== undefined) message.attributeU32(RTA_TABLE, table);
+	if (link !== undefined) message.attributeU32(RTA_OIF, link);
+	return message;
+}
+
+/**
+ * The gateway of each destination over an interface, in any table: a third of the work of `listRoutes`, for who has thousands to look up. Of several
+ * routes to one destination it has the last, and none with several next hops.
+ */
+export function nextHops(socket: NetlinkSocket, link: LinkIndex): ReadonlyMap<string, string | undefined> {
+	const hops = new Map<string, string | undefined>();
+	for (const family of [4, 6] as const) {
+		// A dump that is made again may leave what has just gone: as if we had asked a moment earlier.
+		socket.dump(dumpMessage(family, undefined, link), DUMP_NAME, (answer) => {
+			if (!isRoute(answer, family)) return undefined;
+			const values = answer.values(RTMSG_BYTES, NEXT_HOP_VALUES);
+			if (values[1] !== link) return undefined;
+			hops.set(
+				`${values[0] ?? UNSPECIFIED[family]}/${answer.bytes[answer.start + 1]}`,
+				values[2] as string | undefined,
+			);
+			return undefined;
+		});
+	}
+	return hops;
+}
+
+const NEXT_HOP_VALUES = new WantedAttributes([
+	[RTA_DST, "address"],
+	[RTA_OIF, "number"],
+	[RTA_GATEWAY, "address"],
+]);
+
+/** Not one of another family (see listAddresses), nor one that the kernel made of another. */
+function isRoute(message: Message, family: Family): boolean {
+	const isOfFamily = message.type === RTM_NEWROUTE && message.bytes[message.start] === addressFamily(family);
+	return isOfFamily && (message.u32(8) & RTM_F_CLONED) === 0;
 }
 
 /** Of a default route, which has no RTA_DST. */
@@ -181,12 +221,10 @@ const ROUTE_VALUES = new WantedAttributes([
 	[RTA_VIA, "place"],
 ]);
 
-/** Reads RTM_NEWROUTE; undefined for another family (see listAddresses) and for cloned routes. */
-export function parseRoute(message: Message, family: Family): Route | Route[] | undefined {
+function parseRoute(message: Message, family: Family): Route | Route[] | undefined {
+	if (!isRoute(message, family)) return undefined;
 	// struct rtmsg: see routeMessage.
 	const { bytes, start } = message;
-	if (message.type !== RTM_NEWROUTE || bytes[start] !== addressFamily(family)) return undefined;
-	if ((message.u32(8) & RTM_F_CLONED) !== 0) return undefined;
 	const values = message.values(RTMSG_BYTES, ROUTE_VALUES);
 	const route: { -readonly [K in keyof Route]: Route[K] } = {
 		dst: `${values[0] ?? UNSPECIFIED[family]}/${bytes[start + 1]}`,

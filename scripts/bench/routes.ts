@@ -1,6 +1,6 @@
 /**
- * What ADD and CHECK of static cost with 1,000 routes and 100 addresses of both families: ours and Go's in turn. Our CHECK looks at the interface,
- * which has them all; Go's compares the addresses with prevResult.
+ * What ADD and CHECK of static cost with 1,000 routes and 100 addresses of both families: ours and Go's in turn. Our
+ * CHECK looks at the interface, which has them all; Go's compares the addresses with prevResult.
  *
  *   npm run bench:routes [-- --executable PATH] [--rounds N]
  */
