@@ -4,7 +4,7 @@
  * Wire format: linux/netlink.h. Integers are in the byte order of the host unless a function says otherwise; every header and
  * attribute starts at a multiple of 4 bytes.
  */
-import { attributeValues, decodeUtf8, encodeUtf8, formatAddress } from "../sys/sys.ts";
+import { attributeRows, attributeValues, decodeUtf8, encodeUtf8, formatAddress } from "../sys/sys.ts";
 import { NLA_HDRLEN, NLA_TYPE_MASK, NLM_F_ACK, NLM_F_REQUEST, NLMSG_HDRLEN } from "./constants.ts";
 
 const LITTLE_ENDIAN = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
@@ -222,6 +222,16 @@ export class Message {
 	 */
 	values(skip: number, wanted: WantedAttributes): readonly (number | string | undefined)[] {
 		return attributeValues(this.bytes, this.start, skip, this.length, wanted.pairs);
+	}
+
+	/**
+	 * The values of this message and of those right after it that are of its type, flags and request, over which the cursor is moved: flat, for
+	 * each where its struct begins in `bytes`, then its values.
+	 */
+	rows(skip: number, wanted: WantedAttributes): readonly (number | string | undefined)[] {
+		const rows = attributeRows(this.bytes, this.start - NLMSG_HDRLEN, skip, wanted.pairs);
+		this.at = rows.pop() as number;
+		return rows;
 	}
 
 	/** The attributes after a fixed struct of `skip` bytes. */

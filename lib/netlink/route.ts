@@ -178,15 +178,18 @@ function dumpMessage(family: Family, table: number | undefined, link: number | u
 export function nextHops(socket: NetlinkSocket, link: LinkIndex): ReadonlyMap<string, string | undefined> {
 	const hops = new Map<string, string | undefined>();
 	for (const family of [4, 6] as const) {
+		const addresses = addressFamily(family);
 		// A dump that is made again may leave what has just gone: as if we had asked a moment earlier.
 		socket.dump(dumpMessage(family, undefined, link), DUMP_NAME, (answer) => {
-			if (!isRoute(answer, family)) return undefined;
-			const values = answer.values(RTMSG_BYTES, NEXT_HOP_VALUES);
-			if (values[1] !== link) return undefined;
-			hops.set(
-				`${values[0] ?? UNSPECIFIED[family]}/${answer.bytes[answer.start + 1]}`,
-				values[2] as string | undefined,
-			);
+			if (answer.type !== RTM_NEWROUTE) return undefined;
+			const { bytes, start } = answer;
+			const rows = answer.rows(RTMSG_BYTES, NEXT_HOP_VALUES);
+			for (let row = 0; row < rows.length; row += 4) {
+				const at = rows[row] as number;
+				if (bytes[at] !== addresses || rows[row + 2] !== link) continue;
+				if ((answer.u32(at - start + 8) & RTM_F_CLONED) !== 0) continue;
+				hops.set(`${rows[row + 1] ?? UNSPECIFIED[family]}/${bytes[at + 1]}`, rows[row + 3] as string | undefined);
+			}
 			return undefined;
 		});
 	}

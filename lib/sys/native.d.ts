@@ -65,6 +65,16 @@ declare module "native:sys" {
 		length: number,
 		wanted: Uint8Array,
 	): (number | string | undefined)[];
+	/**
+	 * The same of the message whose header is at `at` and of those after it that have its type, flags and sequence number: for each where its
+	 * fixed struct begins in `bytes`, then its values; and at the end of the list where the next header is.
+	 */
+	export function attributeRows(
+		bytes: Uint8Array,
+		at: number,
+		skip: number,
+		wanted: Uint8Array,
+	): (number | string | undefined)[];
 
 	// --- files. `flags`, `mode`, `whence` are the numbers of fcntl.h; `dir` is a directory descriptor or AT_FDCWD (-100).
 	export interface FileStatus {

@@ -17,18 +17,18 @@ const IPS = [
 	{ address: "fd00::3/64", gateway: "fd00::1" },
 ];
 
-/** A pod with v0, configured with the route; and CHECK of static in it. */
-function attached(lab: NetnsLab, route: object) {
+/** A pod with v0, configured with the routes; and CHECK of static in it. */
+function attached(lab: NetnsLab, ...routes: object[]) {
 	const pod = lab.add();
 	ip(pod, "link add v0 type veth peer name v1");
 	ip(pod, "link set v1 up");
-	const [, outcome] = fixture.run(pod, [find, ["configureInterface", { $: "0" }, { ips: IPS, routes: [route] }]]);
+	const [, outcome] = fixture.run(pod, [find, ["configureInterface", { $: "0" }, { ips: IPS, routes }]]);
 	expect(outcome!.error).toBeUndefined();
 	const config = {
 		cniVersion: "1.1.0",
 		name: "net",
 		type: "bridge",
-		ipam: { type: "static", addresses: IPS, routes: [route] },
+		ipam: { type: "static", addresses: IPS, routes },
 		prevResult: { cniVersion: "1.1.0", ips: IPS },
 	};
 	return { pod, check: () => call(ours("static"), "CHECK", { config, netns: netnsPath(pod), ifName: "v0" }) };
@@ -88,4 +88,32 @@ describe("CHECK tells what has become of", () => {
 		// In another table it is another route; elsewhere CHECK says what is different about it.
 		if (old === "") expect(json.msg).toMatch(sentence);
 	});
+});
+
+test("of a thousand routes, in many datagrams, CHECK tells the one that is gone, and the one that has changed", async () => {
+	using lab = new NetnsLab();
+	const numbers = Array.from({ length: 500 }, (_, number) => number);
+	const routes = numbers.flatMap((number) => [
+		{ dst: `10.${60 + (number >> 8)}.${number & 255}.0/24`, gw: "10.1.2.9" },
+		{ dst: `fd60:${number.toString(16)}::/64`, ...(number % 2 === 0 && { gw: "fd00::9" }) },
+	]);
+	const { pod, check } = attached(lab, ...routes);
+	// Two to one destination, of which one is asked for.
+	ip(pod, "route append 10.60.7.0/24 via 10.1.2.8 dev v0");
+	expect(await check()).toMatchObject({ status: 0, stdout: "" });
+	for (const [dst, was, now] of [
+		["10.61.200.0/24", "via 10.1.2.9", "via 10.1.2.7"],
+		["fd60:1f2::/64", "via fd00::9", "via fd00::7"],
+		["fd60:1f3::/64", "via fd00::1", "via fd00::7 table 300"],
+	] as const) {
+		ip(pod, `route del ${dst}`);
+		expect((await check()).json).toMatchObject({ code: 102, msg: expect.stringContaining(`route to ${dst}`) });
+		ip(pod, `route add ${dst} ${now} dev v0`);
+		// What is not asked for may be anything.
+		const isAsked = !now.includes("table");
+		expect((await check()).status).toBe(isAsked ? 1 : 0);
+		ip(pod, `route del ${dst}${isAsked ? "" : " table 300"}`);
+		ip(pod, `route add ${dst} ${was} dev v0`);
+		expect((await check()).status).toBe(0);
+	}
 });
