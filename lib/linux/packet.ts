@@ -35,11 +35,7 @@ export function senderOf(address: Uint8Array): Mac {
  * A socket that gets what the interface receives of one protocol, from now on; `filter`: instructions of classic BPF, `[code, jt, jf, k]`, of
  * which the first byte of a packet is that of its network header.
  */
-export function openPacketSocket(
-	index: LinkIndex,
-	protocol: number,
-	filter?: readonly (readonly [number, number, number, number])[],
-): number {
+export function openPacketSocket(index: LinkIndex, protocol: number, filter?: readonly Instruction[]): number {
 	// Protocol 0: nothing comes in before the filter is there.
 	const fd = sys.socket(sys.AF_PACKET, sys.SOCK_DGRAM, 0);
 	try {
@@ -52,8 +48,11 @@ export function openPacketSocket(
 	}
 }
 
+/** An instruction of classic BPF, linux/filter.h. */
+export type Instruction = readonly [code: number, jt: number, jf: number, k: number];
+
 /** `struct sock_filter`s: code (16 bits), two jumps, an operand (32 bits). */
-function program(filter: readonly (readonly [number, number, number, number])[]): Uint8Array {
+function program(filter: readonly Instruction[]): Uint8Array {
 	const bytes = new Uint8Array(filter.length * 8);
 	filter.forEach(([code, jt, jf, k], index) => {
 		new Uint16Array(bytes.buffer, index * 8, 1)[0] = code;
@@ -86,13 +85,10 @@ export function sendArpRequest(
 	sys.sendTo(fd, packet, 0, packetAddress(link.index, ETH_P_ARP, BROADCAST_MAC()));
 }
 
-/** Sender and target of an ARP packet for IPv4 over Ethernet; undefined for anything else. */
-export function readArp(
-	packet: Uint8Array,
-): { readonly senderMac: Mac; readonly senderIp: Uint8Array; readonly targetIp: Uint8Array } | undefined {
+/** The sender's MAC in an ARP packet for IPv4 over Ethernet; undefined for anything else. */
+export function arpSender(packet: Uint8Array): Mac | undefined {
 	if (packet.length < 28) return undefined;
 	const view = new DataView(packet.buffer, packet.byteOffset, packet.byteLength);
 	const isIpv4 = view.getUint16(0) === ARPHRD_ETHER && view.getUint16(2) === ETH_P_IP && packet[4] === ETHER_BYTES;
-	if (!isIpv4 || packet[5] !== 4) return undefined;
-	return { senderMac: packet.slice(8, 14), senderIp: packet.slice(14, 18), targetIp: packet.slice(24, 28) };
+	return isIpv4 && packet[5] === 4 ? packet.slice(8, 14) : undefined;
 }

@@ -5,19 +5,20 @@
 import { parseIp } from "../../../lib/ip/address.ts";
 import { type Mac, parseMac } from "../../../lib/ip/mac.ts";
 import {
+	arpSender,
 	BROADCAST_MAC,
 	ETH_P_ARP,
 	ETH_P_IP,
+	type Instruction,
 	openPacketSocket,
 	packetAddress,
-	readArp,
 	sendArpRequest,
 	senderOf,
 } from "../../../lib/linux/packet.ts";
 import type { Link, LinkIndex } from "../../../lib/netlink/link.ts";
 import type { Sandbox } from "../../../lib/plugin/sandbox.ts";
 import * as sys from "../../../lib/sys/sys.ts";
-import { addressAt, addressBytes, sameBytes } from "../wire/bytes.ts";
+import { addressBytes, sameBytes, u32At } from "../wire/bytes.ts";
 import { type ClientMessage, decodeReply, encodeMessage, type Reply } from "../wire/packet.ts";
 import { CLIENT_PORT, SERVER_PORT, udpPacket, udpPayload } from "../wire/udp.ts";
 
@@ -29,7 +30,7 @@ const ANY = "0.0.0.0";
 const EVERYONE = "255.255.255.255";
 
 /** UDP to port 68, no fragment but the first: instructions of linux/bpf_common.h, `[code, jt, jf, k]`. */
-const TO_CLIENTS = [
+const TO_CLIENTS: readonly Instruction[] = [
 	[0x30, 0, 0, 9],
 	[0x15, 0, 6, 17],
 	[0x28, 0, 0, 6],
@@ -39,7 +40,24 @@ const TO_CLIENTS = [
 	[0x15, 0, 1, CLIENT_PORT],
 	[0x06, 0, 0, 0xffff],
 	[0x06, 0, 0, 0],
-] as const;
+];
+
+/**
+ * ARP that comes from `address`, or from nobody (a probe) about it. A network where many pods start is full of ARP for others, and each
+ * packet would wake us once for every probe.
+ */
+function aboutAddress(address: string): Instruction[] {
+	const wanted = u32At(addressBytes(address));
+	return [
+		[0x20, 0, 0, 14],
+		[0x15, 3, 0, wanted],
+		[0x15, 0, 3, 0],
+		[0x20, 0, 0, 24],
+		[0x15, 0, 1, wanted],
+		[0x06, 0, 0, 0xffff],
+		[0x06, 0, 0, 0],
+	];
+}
 
 /** Who hears what comes in. */
 export interface Listener {
@@ -124,7 +142,7 @@ export class Exchange {
 	/** Asks who has `address` (RFC 2131, section 4.4.1; RFC 5227); the listener hears of an answer. */
 	probe(sandbox: Sandbox, address: string): void {
 		this.endProbe();
-		const fd = sandbox.netns.run(() => openPacketSocket(this.#index, ETH_P_ARP));
+		const fd = sandbox.netns.run(() => openPacketSocket(this.#index, ETH_P_ARP, aboutAddress(address)));
 		this.#probe = new ArpProbe(fd, address, this.#mac, this.#listener);
 		this.#watcher.watch(this.#probe);
 		this.probeAgain();
@@ -190,11 +208,10 @@ class ArpProbe {
 		for (let count = 0; count < AT_ONCE; count++) {
 			const received = receiveNow(this.fd, this.#listener);
 			if (received === undefined) return;
-			const arp = readArp(received.data);
-			if (arp === undefined || sameBytes(arp.senderMac, this.#mac)) continue;
-			const from = addressAt(arp.senderIp, 0);
-			if (from !== this.address && !(from === ANY && addressAt(arp.targetIp, 0) === this.address)) continue;
-			this.#listener.onConflict(arp.senderMac);
+			const sender = arpSender(received.data);
+			// The filter has let through what is about the address; some switches send one's own probe back.
+			if (sender === undefined || sameBytes(sender, this.#mac)) continue;
+			this.#listener.onConflict(sender);
 			return;
 		}
 	}

@@ -467,7 +467,9 @@ export abstract class Lease<E extends AnyExchange = AnyExchange> {
 	}
 
 	protected replace(sandbox: Sandbox, link: Link, before: CniResult | string, after: CniResult | undefined): void {
-		replaceOnInterface(sandbox, link, before === "" ? undefined : before, after);
+		const refused = (reason: string): void =>
+			this.log(`the interface does not take what ${this.binding?.server} gives: ${reason}`);
+		replaceOnInterface(sandbox, link, before === "" ? undefined : before, after, refused);
 		this.replaces = undefined;
 		this.write();
 	}
@@ -507,8 +509,9 @@ export abstract class Lease<E extends AnyExchange = AnyExchange> {
 
 	/** Runs `work` with the interface in its namespace; false where one of them is gone. A failure is `otherwise`, or the caller's. */
 	protected inPlace(work: (sandbox: Sandbox, link: Link) => void, otherwise?: string): boolean {
+		let sandbox: Sandbox | undefined;
 		try {
-			using sandbox = findSandbox(this.around.settings.hostPrefix + this.spec.netns, this.place);
+			sandbox = findSandbox(this.around.settings.hostPrefix + this.spec.netns, this.place);
 			const link = sandbox && findLink(sandbox, this.place);
 			if (sandbox === undefined || link === undefined) return false;
 			work(sandbox, link);
@@ -517,6 +520,9 @@ export abstract class Lease<E extends AnyExchange = AnyExchange> {
 			if (otherwise === undefined || !sys.isSystemError(error)) throw error;
 			this.log(`${error.message}: ${otherwise}`);
 			return false;
+		} finally {
+			// Not `using`: what esbuild makes of it is a closure that names itself, and such circles would fill a daemon's memory.
+			sandbox?.[Symbol.dispose]();
 		}
 	}
 

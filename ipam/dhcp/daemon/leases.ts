@@ -59,7 +59,16 @@ export class Leases implements Surroundings {
 
 	/** The lease of the attachment, which `waiter` hears of: at once where there is one. Throws CniError for an interface that cannot have one. */
 	add(spec: LeaseSpec, waiter: Waiter): Lease | undefined {
-		using sandbox = Sandbox.open(this.settings.hostPrefix + spec.netns);
+		const sandbox = Sandbox.open(this.settings.hostPrefix + spec.netns);
+		try {
+			return this.#addIn(sandbox, spec, waiter);
+		} finally {
+			// Not `using`: see Lease.inPlace.
+			sandbox[Symbol.dispose]();
+		}
+	}
+
+	#addIn(sandbox: Sandbox, spec: LeaseSpec, waiter: Waiter): Lease | undefined {
 		const link = getLinkByName(sandbox.route, spec.ifName);
 		if (link === undefined) {
 			throw new CniError(

@@ -6,7 +6,7 @@ import { announce } from "../../../lib/linux/announce.ts";
 import { deleteAddress, newAddress } from "../../../lib/netlink/address.ts";
 import { getLinkByIndex, type Link, type LinkIndex } from "../../../lib/netlink/link.ts";
 import { deleteRoute, newRoute } from "../../../lib/netlink/route.ts";
-import type { Change, NetlinkSocket } from "../../../lib/netlink/socket.ts";
+import type { Change } from "../../../lib/netlink/socket.ts";
 import { Sandbox } from "../../../lib/plugin/sandbox.ts";
 import { readLinkIfPresent } from "../../../lib/sys/files.ts";
 import * as sys from "../../../lib/sys/sys.ts";
@@ -59,40 +59,39 @@ export function findLink(sandbox: Sandbox, place: Place): Link | undefined {
 
 /**
  * Takes `before` (address with prefix, and the routes that came with it) off the interface and puts `after` on it. What is as it shall be
- * already is no failure: it may have been done by a daemon that was killed before it could say so.
+ * already is no failure: it may have been done by a daemon that was killed before it could say so. What the kernel refuses is told to
+ * `refused`, and the rest is done: a server's route by a gateway that is nowhere must not cost the address.
  */
 export function replaceOnInterface(
 	sandbox: Sandbox,
 	link: Link,
 	before: CniResult | string | undefined,
 	after: CniResult | undefined,
+	refused: (reason: string) => void,
 ): void {
 	const old = typeof before === "string" ? before : before?.ips?.[0]?.address;
 	const fresh = after?.ips?.[0]?.address;
 	const socket = sandbox.route;
+	const attempt = (benign: string, change: () => void): void => {
+		try {
+			change();
+		} catch (error) {
+			if (!sys.isSystemError(error)) throw error;
+			if (error.code !== benign) refused(error.message);
+		}
+	};
 	if (old !== undefined && old !== fresh) {
-		tolerate(["EADDRNOTAVAIL"], () => deleteAddress(socket, link.index, old));
+		attempt("EADDRNOTAVAIL", () => deleteAddress(socket, link.index, old));
 	} else if (typeof before === "object") {
 		const kept = new Set(after?.routes?.map((route) => JSON.stringify(route)));
 		for (const route of before.routes ?? []) {
 			if (kept.has(JSON.stringify(route))) continue;
-			tolerate(["ESRCH"], () => deleteRoute(socket, { ...route, linkIndex: link.index }));
+			attempt("ESRCH", () => deleteRoute(socket, { ...route, linkIndex: link.index }));
 		}
 	}
-	if (after === undefined || fresh === undefined) return;
-	make(socket, newAddress(socket, link.index, fresh));
-	for (const route of after.routes ?? []) make(socket, newRoute(socket, { ...route, linkIndex: link.index }));
+	if (fresh === undefined) return;
+	const make = ({ message, name }: Change): void => attempt("EEXIST", () => socket.change(message, name));
+	make(newAddress(socket, link.index, fresh));
+	for (const route of after?.routes ?? []) make(newRoute(socket, { ...route, linkIndex: link.index }));
 	if (old !== fresh) sandbox.netns.run(() => announce(link, [{ address: fresh }]));
-}
-
-function make(socket: NetlinkSocket, { message, name }: Change): void {
-	tolerate(["EEXIST"], () => socket.change(message, name));
-}
-
-function tolerate(codes: readonly string[], change: () => void): void {
-	try {
-		change();
-	} catch (error) {
-		if (!sys.isSystemError(error, ...codes)) throw error;
-	}
 }

@@ -1,0 +1,105 @@
+/**
+ * Many leases in one daemon: asked for at the same time, and renewed again and again.
+ *
+ * BERTH_LEASES and BERTH_RENEWALS (of all leases together) give other numbers: 1,000 leases of an hour are renewed 48,000 times a day.
+ */
+import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { expect, it } from "vitest";
+import { DhcpLab } from "../lab/dhcp.ts";
+import { call, ours } from "../lab/ipam.ts";
+import { ip, netnsPath } from "../lab/netns-lab.ts";
+import { until } from "../lab/until.ts";
+
+const LEASES = Number(process.env.BERTH_LEASES ?? 200);
+const RENEWALS = Number(process.env.BERTH_RENEWALS ?? 1000);
+/** ADDs that are started together. */
+const TOGETHER = 200;
+const MOST_MEMORY = 12;
+
+/** Interfaces `e0`, `e1`, ... of one namespace on the bridge of `lab`: veth pairs are what costs, not the daemon's part. */
+function interfaces(lab: DhcpLab, count: number): { netns: string; names: string[] } {
+	const netns = lab.netns.add();
+	const names = Array.from({ length: count }, (_, index) => `e${index}`);
+	// Each interface answers for its own address only, as in a namespace of its own.
+	execFileSync("ip", ["netns", "exec", netns, "sysctl", "-qw", "net.ipv4.conf.all.arp_ignore=1"]);
+	const inLan = names.flatMap((name) => [
+		`link add p${name} type veth peer name ${name} netns ${netns}`,
+		`link set p${name} master br0 up`,
+	]);
+	execFileSync("ip", ["-n", lab.lan, "-batch", "-"], { input: inLan.join("\n") });
+	execFileSync("ip", ["-n", netns, "-batch", "-"], { input: names.map((name) => `link set ${name} up`).join("\n") });
+	return { netns, names };
+}
+
+/** Megabytes that a process has in memory, and seconds of CPU that it has used. */
+function usage(pid: number): { rss: number; cpu: number } {
+	const status = readFileSync(`/proc/${pid}/status`, "utf8");
+	const times = readFileSync(`/proc/${pid}/stat`, "utf8").split(" ");
+	return { rss: Number(/VmRSS:\s+(\d+)/.exec(status)![1]) / 1000, cpu: (Number(times[13]) + Number(times[14])) / 100 };
+}
+
+it(`keeps ${LEASES} leases in a few megabytes, however often they are renewed`, async () => {
+	await using lab = new DhcpLab();
+	ip(lab.lan, "address replace 10.7.0.1/16 dev br0");
+	ip(lab.lan, "address del 10.7.0.1/24 dev br0");
+	await lab.dnsmasq(
+		"--dhcp-range=10.7.1.0,10.7.9.250,255.255.0.0,120",
+		"--dhcp-lease-max=2000",
+		"--dhcp-option-force=58,3",
+		"--quiet-dhcp",
+	);
+	const daemon = await lab.daemon();
+	let renewals = 0;
+	daemon.process.stderr!.on("data", (data) => {
+		renewals += String(data).split("renewed").length - 1;
+	});
+	const { netns, names } = interfaces(lab, LEASES);
+	const idle = usage(daemon.pid);
+	const addresses = new Map<string, string>();
+	const add = async (ifName: string): Promise<void> => {
+		const options = { config: lab.config(), id: ifName, ifName, netns: netnsPath(netns) };
+		const { status, json, stderr } = await call(ours("dhcp"), "ADD", options);
+		expect({ status, json, stderr }).toMatchObject({ status: 0 });
+		addresses.set(ifName, json.ips[0].address);
+	};
+	const begun = performance.now();
+	for (let at = 0; at < names.length; at += TOGETHER) await Promise.all(names.slice(at, at + TOGETHER).map(add));
+	const seconds = (performance.now() - begun) / 1000;
+	expect(new Set(addresses.values()).size).toBe(LEASES);
+	const given = usage(daemon.pid);
+	const lines = [...addresses].map(([name, address]) => `address add ${address} dev ${name} noprefixroute`);
+	execFileSync("ip", ["-n", netns, "-batch", "-"], { input: lines.join("\n") });
+	ip(netns, `route add 10.7.0.0/16 dev ${names[0]}`);
+
+	renewals = 0;
+	const reached = async (count: number): Promise<{ rss: number; cpu: number }> => {
+		// A stage at a time: only one that stands still is a failure.
+		for (let stage = renewals; stage < count; ) {
+			stage = Math.min(count, stage + LEASES);
+			await until(
+				`renewal ${stage}`,
+				() => renewals >= stage,
+				() => `${renewals} renewals\n${daemon.output.slice(-2000)}`,
+			);
+		}
+		return usage(daemon.pid);
+	};
+	// Once all have been renewed, all buffers have been needed once.
+	const early = await reached(LEASES);
+	const late = await reached(LEASES + RENEWALS);
+	expect(
+		lab
+			.list()
+			.leases.map(({ address }: { address: string }) => `${address}/16`)
+			.sort(),
+	).toEqual([...addresses.values()].sort());
+	expect(lab.given().length).toBe(LEASES);
+	console.log(
+		`dhcp: ${LEASES} ADDs, ${TOGETHER} together: ${seconds.toFixed(1)} s, daemon ${(given.cpu - idle.cpu).toFixed(2)} s of CPU; memory ` +
+			`${idle.rss.toFixed(1)} MB idle, ${given.rss.toFixed(1)} MB then, ${early.rss.toFixed(1)} MB after each was renewed, ` +
+			`${late.rss.toFixed(1)} MB ${RENEWALS} renewals later (${(((late.cpu - early.cpu) * 1000) / RENEWALS).toFixed(2)} ms of CPU each)`,
+	);
+	expect(late.rss).toBeLessThan(MOST_MEMORY);
+	expect(late.rss).toBeLessThan(early.rss + 0.5);
+}, 1_800_000);
