@@ -13,7 +13,7 @@ import { UndoStack } from "../../lib/plugin/undo-stack.ts";
 import { configureAddresses, requestAddresses } from "./addresses.ts";
 import { claim, requireFree, takeLock } from "./claim.ts";
 import { loadAttachment } from "./config.ts";
-import { findPlace, portAt, requireNetdev, requirePlainUse } from "./device.ts";
+import { findPlace, portAt, requireNetdev, requirePlainUse, requireWayToAddresses } from "./device.ts";
 import { writeDeviceInfo } from "./device-info.ts";
 import { openLog } from "./log.ts";
 import { enterPod, requireNameFree } from "./netdev.ts";
@@ -40,6 +40,7 @@ export function add(request: Request): CniResult {
 	const port = place && portAt(host, attachment.pci, place);
 	const netdev = requireNetdev(host, attachment.pci);
 	if (port === undefined) requirePlainUse(attachment, netdev);
+	requireWayToAddresses(attachment, netdev);
 	const record = claim(request, attachment, sandbox, host, port, netdev, log);
 	undo.push(`give VF ${record.pci} back`, () => release(host, record, request.netns, log));
 

@@ -97,6 +97,15 @@ export function requirePlainUse(attachment: Attachment, netdev: Link | undefined
 	);
 }
 
+/** Throws CniError 7 where `netdev` is missing and the IPAM plugin could not do without one. */
+export function requireWayToAddresses(attachment: Attachment, netdev: Link | undefined): void {
+	if (netdev !== undefined || attachment.ipam !== "dhcp") return;
+	throw new CniError(
+		Code.invalidConfig,
+		`VF ${attachment.pci} has a userspace driver and no network interface, which ipam.type dhcp needs: use another IPAM plugin`,
+	);
+}
+
 /** The VF's netdev where it is in the host's namespace. */
 export function netdevOnHost(host: NetlinkSocket, address: string): Link | undefined {
 	const name = pci.vfNetdev(address);

@@ -60,6 +60,17 @@ echo ${pci} > driver/unbind; echo ${pci} > /sys/bus/pci/drivers_probe; readlink 
 		succeeded(await call("DEL", configuration));
 		expect(await hostState(guest())).toEqual(before);
 	});
+
+	test("is refused before any change with dhcp, which needs an interface", async () => {
+		const configuration = network(vfs[0]!.pci, { vlan: 100, ipam: { type: "dhcp", daemonSocketPath: "/tmp/none" } });
+		const { status, json, stderr } = await call("ADD", configuration);
+		expect(status).not.toBe(0);
+		expect(json).toMatchObject({ code: 7 });
+		expect(json.msg).toContain(`VF ${vfs[0]!.pci} has a userspace driver and no network interface`);
+		// No DEL was sent after it.
+		expect(stderr).not.toContain("given back once there is a daemon again");
+		expect(await hostState(guest())).toEqual(before);
+	});
 });
 
 test("a VF with a userspace driver and no administrative MAC has none in the result", async () => {
