@@ -14,14 +14,14 @@ export const ADD_MS = 240_000;
 const CHUNK = 64 * 1024;
 const NEWLINE = 10;
 
-/** The daemon is not there, does not answer, or ended before it did: Go's words where it has any. */
+/** There is no daemon that could do it: none at all, one that does not answer or ended before it did (Go's words where it has any), another's. */
 export class NoDaemonError extends CniError {}
 
-/** The daemon's answer. Throws what it says against the question, and NoDaemonError (code 11). */
+/** The daemon's answer. Throws what it says against the question, and NoDaemonError: code 11, or 1 where what listens is not of this release. */
 export function ask(socketPath: string, question: Question, deadlineMs: number): unknown {
 	const line = exchange(socketPath, `${JSON.stringify({ protocol: PROTOCOL, ...question })}\n`, deadlineMs);
 	if (line.startsWith("HTTP/")) {
-		throw new CniError(
+		throw new NoDaemonError(
 			Code.incompatibleVersion,
 			`the DHCP daemon at ${socketPath} is the Go plugin's, which speaks another language: run "dhcp daemon" of Berth instead`,
 		);
@@ -33,14 +33,16 @@ export function ask(socketPath: string, question: Question, deadlineMs: number):
 		answer = undefined;
 	}
 	if (!isObject(answer) || answer.protocol !== PROTOCOL) {
-		throw new CniError(
+		throw new NoDaemonError(
 			Code.incompatibleVersion,
 			`what listens at ${socketPath} is no DHCP daemon of this release (protocol ${PROTOCOL}): install plugin and daemon of one release`,
 		);
 	}
 	const { error } = answer;
 	if (!isObject(error)) return answer.result;
-	throw new CniError(Number(error.code), String(error.message), String(error.details));
+	const code = Number(error.code);
+	const Kind = code === Code.incompatibleVersion ? NoDaemonError : CniError;
+	throw new Kind(code, String(error.message), String(error.details));
 }
 
 function exchange(socketPath: string, line: string, deadlineMs: number): string {
