@@ -1,8 +1,8 @@
 /**
  * A DHCP server that answers each question with the right answer, and before and after it with damaged copies of it.
  *
- * `node dhcp-liar.ts LIES SEED`, in a namespace whose only interface is the clients': gives 10.7.1.x for 12 s, renewals after 2 s. After LIES
- * damaged answers it says "all told", and tells no more. SIGTERM ends it.
+ * `node dhcp-liar.ts LIES SEED`, in a namespace whose only interface is the clients': gives 10.7.1.x for 12 s, renewals
+ * after 2 s. After LIES damaged answers it says "all told", and tells no more. SIGTERM ends it.
  */
 import { createSocket } from "node:dgram";
 import { randomNumbers } from "./random.ts";
