@@ -115,34 +115,80 @@ describe.each(["0.4.0", "1.0.0"])("a chain of %s", (cniVersion) => {
 	});
 });
 
-describe("a VF whose PF is in another network namespace", () => {
-	const call = (verb: string, more: object) =>
-		callPlugin(
-			guest(),
-			"sriov",
-			verb,
-			{ cniVersion: "1.1.0", name: "net", type: "sriov", deviceID: vfs[1]!.pci, ...more },
-			{ containerId: "c1", netns: "/run/netns/pod1" },
-		);
+/** Takes a PF away, gives a VF of it; and back. */
+interface Hidden {
+	hide(): Promise<string>;
+	show(): Promise<void>;
+}
 
-	beforeEach(async () => {
+const elsewhere: Hidden = {
+	hide: async () => {
 		await sh(`ip netns add host2; ip link set ${PF} netns host2`);
-	});
-	afterEach(async () => {
+		return vfs[1]!.pci;
+	},
+	show: async () => {
 		await sh(`ip -n host2 link set ${PF} netns 1; ip link set ${PF} up; ip netns delete host2`);
 		await until(
 			"the PF's carrier",
 			async () => (await links(guest())).find(({ ifname }) => ifname === PF)?.operstate === "UP",
 		);
-		expect(await hostState(guest())).toEqual(before);
+	},
+};
+
+/** A driver that makes VFs, and no network interface. */
+const stubbed: Hidden = {
+	hide: async () => {
+		const { stdout } = await sh(`
+			pf=$(basename $(readlink -f /sys/class/net/eth1/device)); echo $pf >/tmp/stubbed; cd /sys/bus/pci; modprobe pci-pf-stub
+			echo $pf >drivers/igb/unbind; echo pci-pf-stub >devices/$pf/driver_override; echo $pf >drivers_probe
+			echo 1 >devices/$pf/sriov_numvfs; basename $(readlink -f devices/$pf/virtfn0)`);
+		const pci = stdout.trim();
+		const path = `/sys/bus/pci/devices/${pci}/net`;
+		await until("the VF's interface", async () => (await guest().run(["ls", path], { ok: false })).stdout !== "");
+		return pci;
+	},
+	show: async () => {
+		await sh(`
+			pf=$(cat /tmp/stubbed); cd /sys/bus/pci; echo 0 >devices/$pf/sriov_numvfs; echo $pf >drivers/pci-pf-stub/unbind
+			echo >devices/$pf/driver_override; echo $pf >drivers_probe`);
+		await until("the PF", async () => (await links(guest())).some(({ ifname }) => ifname === "eth1"));
+	},
+};
+
+describe.each([
+	["in another network namespace", elsewhere],
+	["without a network driver", stubbed],
+])("a VF whose PF is %s", (_, { hide, show }) => {
+	let deviceID: string;
+	let hidden: unknown;
+	const call = (verb: string, more: object) =>
+		callPlugin(
+			guest(),
+			"sriov",
+			verb,
+			{ cniVersion: "1.1.0", name: "net", type: "sriov", deviceID, ...more },
+			{ containerId: "c1", netns: "/run/netns/pod1" },
+		);
+
+	beforeEach(async () => {
+		deviceID = await hide();
+		hidden = await hostState(guest());
+	});
+	afterEach(async () => {
+		expect(await hostState(guest())).toEqual(hidden);
+		await show();
 	});
 
-	test("works where nothing is asked of the PF", async () => {
-		const asked = { mtu: 1400, mac: "02:00:5e:10:00:05", ipam: IPAM };
+	test.each<[string, { mtu?: number; mac?: string; ipam?: object }]>([
+		["nothing", {}],
+		["an MTU", { mtu: 1400 }],
+		["a MAC", { mac: "02:00:5e:10:00:05" }],
+		["addresses", { ipam: IPAM }],
+	])("works where %s is asked for", async (_, asked) => {
 		const { json } = succeeded(await call("ADD", asked));
 		expect((await links(guest(), "pod1")).find(({ ifname }) => ifname === "net1")).toMatchObject({
-			mtu: 1400,
-			address: asked.mac,
+			...(asked.mtu && { mtu: asked.mtu }),
+			...(asked.mac && { address: asked.mac }),
 		});
 		succeeded(await call("CHECK", { ...asked, prevResult: json }));
 		succeeded(await call("DEL", asked));
