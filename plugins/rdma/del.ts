@@ -5,7 +5,7 @@ import type { Request } from "../../lib/cni/types.ts";
 import { deviceIdIfAny, looseConfig } from "./config.ts";
 import { openLog } from "./log.ts";
 import { attachmentOf, emptyRecord, readRecord, takeLock } from "./record.ts";
-import { release } from "./release.ts";
+import { release, releaseLost } from "./release.ts";
 
 /**
  * Never sticks. Works from the record; where that is gone or was cut off, from what the configuration tells: a device that is still in
@@ -17,5 +17,8 @@ export function del(request: Request): void {
 	using _lock = takeLock();
 	const key = attachmentOf(request);
 	const record = readRecord(key) ?? emptyRecord(key);
-	release({ ...record, deviceId: record.deviceId || deviceIdIfAny(config) || "" }, request.netns, log);
+	const given = deviceIdIfAny(config) ?? "";
+	release({ ...record, deviceId: record.deviceId || given }, request.netns, log);
+	const isOfAnother = record.deviceId !== "" && given !== "" && given !== record.deviceId;
+	if (isOfAnother) releaseLost(key, given, request.netns, log);
 }

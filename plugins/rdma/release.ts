@@ -13,7 +13,7 @@ import * as sys from "../../lib/sys/sys.ts";
 import { deviceOnHost, namesAnywhere, namesOnHost, nodesAnywhere } from "./device.ts";
 import { move } from "./move.ts";
 import { removeFolder, restoreQos } from "./qos.ts";
-import { listRecords, type RdmaRecord, removeRecord } from "./record.ts";
+import { emptyRecord, listRecords, type RdmaRecord, type RecordKey, removeRecord } from "./record.ts";
 
 /** How long the kernel may take to bring a device home from a namespace that has ended. */
 const HOME_DEADLINE_MS = 5000;
@@ -29,7 +29,7 @@ const HOME_POLL_MS = 10;
  */
 export function release(record: RdmaRecord, netns: string, log: Log): void {
 	const { deviceId } = record;
-	const other = deviceId === "" ? undefined : listRecords(record).find((each) => each.deviceId === deviceId);
+	const other = deviceId === "" ? undefined : ownerBeside(record, netns);
 	if (other !== undefined) {
 		log.warning(
 			`the RDMA device of ${deviceId} belongs to container ${other.containerId}, interface ${other.ifName} by now and is left alone`,
@@ -38,6 +38,32 @@ export function release(record: RdmaRecord, netns: string, log: Log): void {
 		return;
 	}
 	removeRecord(record);
+}
+
+/**
+ * Brings the device home if it is in the pod, though the attachment's record is of another device: an old one that
+ * somebody brought back.
+ */
+export function releaseLost(key: RecordKey, deviceId: string, netns: string, log: Log): void {
+	const record = { ...emptyRecord(key), deviceId };
+	if (isInPod(record, netns) && ownerBeside(record, netns) === undefined) bringHome(record, netns, log);
+}
+
+/**
+ * The record of another attachment that has the device. One of another sandbox says nothing against what is in the pod:
+ * it may have been brought back from a backup.
+ */
+function ownerBeside(record: RdmaRecord, netns: string): RdmaRecord | undefined {
+	const others = listRecords(record).filter(({ deviceId }) => deviceId === record.deviceId);
+	const path = netns || record.netns;
+	if (others.length === 0) return undefined;
+	return others.find((each) => each.netns === path) ?? (isInPod(record, netns) ? undefined : others[0]);
+}
+
+function isInPod(record: RdmaRecord, netns: string): boolean {
+	if (nameAtHome(record) !== undefined) return false;
+	using sandbox = openPod(record, netns || record.netns);
+	return sandbox !== undefined && deviceInPod(sandbox, record) !== undefined;
 }
 
 /** False: it is where we cannot get at it, and has to be put right once it comes home. */

@@ -45,17 +45,17 @@ export function takeLock(pci: string): Lock {
  * that this ADD starts from the VF's own settings and not from those of a dead pod; and so are that pod's addresses.
  */
 export function requireFree(request: Request, host: NetlinkSocket, pci: string, log: Log): void {
-	const marked = listMarked();
-	const marker = marked.includes(pci) ? readMarker(pci) : undefined;
+	const all = listMarked();
+	const marker = all.includes(pci) ? readMarker(pci) : undefined;
 	// Go writes its record before its marker, and removes a stale marker without looking further: some record may be of a VF without a marker.
 	// Told by their numbers alone, since records are many, and rarely one is.
-	if (marker === undefined && countRecords() <= marked.length) return;
+	if (marker === undefined && countRecords() <= all.length) return;
 	const records = recordsOf(pci);
-	const owner =
-		marker === undefined
-			? records.find((record) => hasOwner(record.netns, record))
-			: records.find((record) => record.netns === marker || record.netns === "");
-	const sandbox = marker ?? owner?.netns ?? "";
+	// The marker may be an old one that somebody brought back.
+	const living = records.find((record) => hasOwner(record.netns, record));
+	const marked = records.find((record) => record.netns === marker || record.netns === "");
+	const owner = living ?? (marker === undefined ? undefined : marked);
+	const sandbox = living?.netns ?? marker ?? "";
 	if (hasOwner(sandbox, owner)) {
 		const who = owner === undefined ? "" : ` (container ${owner.containerId}, interface ${owner.ifName})`;
 		throw new CniError(Code.tryAgain, `pci address ${pci} is already allocated to sandbox ${sandbox}${who}`);

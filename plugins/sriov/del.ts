@@ -4,12 +4,16 @@
 import { CniError, Code } from "../../lib/cni/error.ts";
 import { attempt, throwTogether } from "../../lib/cni/failures.ts";
 import type { JsonObject, Request } from "../../lib/cni/types.ts";
+import { vfNetdev } from "../../lib/linux/pci.ts";
 import { NETLINK_ROUTE } from "../../lib/netlink/constants.ts";
+import { getLinkByName } from "../../lib/netlink/link.ts";
 import { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import { delegateDel } from "../../lib/plugin/delegate.ts";
 import type { Log } from "../../lib/plugin/log.ts";
+import { Sandbox } from "../../lib/plugin/sandbox.ts";
 import { takeLock, withConfig } from "./claim.ts";
 import { ipamOf, looseConfig, pciAddressIfAny } from "./config.ts";
+import { makesNetdev } from "./device.ts";
 import { openLog } from "./log.ts";
 import {
 	readDamagedRecord,
@@ -71,7 +75,8 @@ function releaseAddresses(request: Request, ipam: string, log: Log): void {
 function releaseAttachment(request: Request, config: SriovConfig, log: Log): void {
 	const { containerId, ifName } = request;
 	// Mostly the configuration names the VF that the record is of.
-	let pci = pciAddressIfAny(config);
+	const given = pciAddressIfAny(config);
+	let pci = given;
 	while (pci === undefined || !releaseVf(request, config, pci, log)) {
 		const found = readRecord(containerId, ifName);
 		const told = pciOf(found, request) ?? pci;
@@ -81,6 +86,8 @@ function releaseAttachment(request: Request, config: SriovConfig, log: Log): voi
 		}
 		pci = told;
 	}
+	// An old record that was brought back is of another VF than ADD was given.
+	if (given !== undefined && pci !== given) releaseVf(request, config, given, log);
 }
 
 /** False: the record is of another VF, and nothing has been done. The record that counts is that of now, with the lock held. */
@@ -91,6 +98,12 @@ function releaseVf(request: Request, config: SriovConfig, pci: string, log: Log)
 	if ((pciOf(record, request) ?? pci) !== pci) return false;
 	if (record === undefined) {
 		removeTemporary(pci);
+		if (isLost(request, pci)) {
+			log.warning(`VF ${pci} is in the sandbox, but its record is gone: what it was before is guessed`);
+			using host = NetlinkSocket.open(NETLINK_ROUTE);
+			release(host, salvage(host, request, config, pci), request.netns, log);
+			return true;
+		}
 		// What an ADD that was killed at its beginning left, or a DEL at its end. A VF that some record knows belongs to that one.
 		if (request.netns !== "" && readMarker(pci) === request.netns && recordsOf(pci).length === 0) removeMarker(pci);
 		return true;
@@ -99,6 +112,14 @@ function releaseVf(request: Request, config: SriovConfig, pci: string, log: Log)
 	if (record === "damaged") log.warning(`the record of ${containerId} ${ifName} is damaged: what is lost is guessed`);
 	release(host, record === "damaged" ? salvage(host, request, config, pci) : record, request.netns, log);
 	return true;
+}
+
+/** Whether the VF is the interface of this attachment, though no record says so: somebody has removed it. */
+function isLost({ netns, ifName }: Request, pci: string): boolean {
+	if (netns === "" || vfNetdev(pci) !== undefined || !makesNetdev(pci)) return false;
+	using sandbox = Sandbox.openIfAlive(netns);
+	if (sandbox === undefined || getLinkByName(sandbox.route, ifName)?.parentDevice !== pci) return false;
+	return !recordsOf(pci).some((record) => record.netns === netns || record.netns === "");
 }
 
 /** The VF that a record is of, as far as that is left of a damaged one. */

@@ -3,10 +3,12 @@
  */
 import { attempt, throwTogether } from "../../lib/cni/failures.ts";
 import type { Request, ValidAttachment } from "../../lib/cni/types.ts";
+import { vfNetdev } from "../../lib/linux/pci.ts";
 import { NETLINK_ROUTE } from "../../lib/netlink/constants.ts";
 import { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import { delegateGc } from "../../lib/plugin/delegate.ts";
 import type { Log } from "../../lib/plugin/log.ts";
+import { Sandbox } from "../../lib/plugin/sandbox.ts";
 import { releaseAddressesOf, takeLock } from "./claim.ts";
 import { ipamOf, looseConfig } from "./config.ts";
 import { openLog } from "./log.ts";
@@ -16,6 +18,7 @@ import {
 	listMarked,
 	listRecords,
 	type RecordKey,
+	readMarker,
 	readRecord,
 	recordName,
 	recordsOf,
@@ -101,12 +104,16 @@ function collectDamaged(
 }
 
 /**
- * Removes a marker without a record, of whatever network: what an ADD that was killed at its beginning left, or a DEL at its end, so that
- * there is nothing else to put back. With the VF's lock held nobody is about to write the record. A damaged one may be its own.
+ * Removes a marker without a record, of whatever network: what an ADD that was killed at its beginning left, or a DEL
+ * at its end, so that there is nothing else to put back. With the VF's lock held nobody is about to write the record. A
+ * damaged one may be its own. And where the VF is not on the host, but the sandbox is there, it may be in that: its
+ * record was lost.
  */
 function collectOrphan(pci: string): void {
 	using _lock = takeLock(pci);
 	if (recordsOf(pci).length > 0) return;
+	using sandbox = vfNetdev(pci) === undefined ? Sandbox.openIfAlive(readMarker(pci) ?? "") : undefined;
+	if (sandbox !== undefined) return;
 	const mayBeIts = ({ text }: DamagedRecord): boolean => (pciIn(text) ?? pci) === pci;
 	if (!listDamaged().some(mayBeIts)) removeMarker(pci);
 }

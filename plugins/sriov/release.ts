@@ -26,8 +26,10 @@ import { FIELDS, settingsOf } from "./vf-settings.ts";
  */
 export function release(host: NetlinkSocket, record: VfRecord, netns: string, log: Log): boolean {
 	const holder = readMarker(record.pci);
-	if (holder !== undefined && isOfAnother(holder, record, netns)) {
-		log.warning(`VF ${record.pci} belongs to sandbox ${holder} by now and is left alone`);
+	using found = locate(host, record, netns || record.netns || holder || "", holder);
+	const owner = found.place === "elsewhere" ? othersOf(record).find(hasNetdev)?.netns : undefined;
+	if (owner !== undefined || (holder !== undefined && isOfAnother(holder, record, netns, found.place))) {
+		log.warning(`VF ${record.pci} belongs to sandbox ${owner ?? holder} by now and is left alone`);
 		removeRecord(record, record.pci);
 		return true;
 	}
@@ -35,7 +37,7 @@ export function release(host: NetlinkSocket, record: VfRecord, netns: string, lo
 		// The VFs of this boot are others, even if they have the same addresses: nothing of the old ones is left to restore.
 		log.info(`the record of VF ${record.pci} is from before the last boot: nothing on the VF is of it`);
 	} else {
-		const { minor, retry } = giveBack(host, record, netns || record.netns || holder || "");
+		const { minor, retry } = giveBack(host, record, found);
 		for (const failure of [...minor, ...retry]) log.warning(failure, { func: "release" });
 		if (retry.length > 0) return false;
 	}
@@ -45,16 +47,69 @@ export function release(host: NetlinkSocket, record: VfRecord, netns: string, lo
 	return true;
 }
 
+/** Where the netdev of a VF is. */
+interface Found {
+	/** "unknown": it has none, or none that a driver of the kernel's has made. */
+	readonly place: "host" | "pod" | "elsewhere" | "unknown";
+	readonly atHome?: Link | undefined;
+	/** The record's own, if it is there. */
+	readonly sandbox?: Sandbox | undefined;
+	readonly inPod?: Link | undefined;
+	[Symbol.dispose](): void;
+}
+
+/**
+ * Looks before anything is changed: marker and record may be old ones that somebody brought back, and the VF another's.
+ * `path`: where its sandbox should be. One whose sandbox is gone is waited for.
+ */
+function locate(host: NetlinkSocket, record: VfRecord, path: string, holder: string | undefined): Found {
+	const { netdev } = record.original;
+	const atHome = netdevOnHost(host, record.pci);
+	const sandbox = netdev === undefined || atHome !== undefined ? undefined : openSandboxOf(record, path);
+	const found = (place: Found["place"], more: Partial<Found> = {}): Found => ({
+		place,
+		sandbox,
+		...more,
+		[Symbol.dispose]: () => sandbox?.[Symbol.dispose](),
+	});
+	if (netdev === undefined) return found("unknown", { atHome });
+	if (atHome !== undefined) return found("host", { atHome });
+	const inPod = sandbox && netdevInPod(sandbox, netdev.parentDevice, record.ifName);
+	if (inPod !== undefined) return found("pod", { inPod });
+	if (!makesNetdev(record.pci)) return found("unknown");
+	if (sandbox !== undefined || isOfEarlierBoot(record)) return found("elsewhere");
+	using other = holder === path ? undefined : Sandbox.openIfAlive(holder ?? "");
+	const late = isIn(other, record) ? undefined : awaitNetdevOnHost(host, record.pci);
+	return late === undefined ? found("elsewhere") : found("host", { atHome: late });
+}
+
+/** Whether the VF is in the record's own sandbox. */
+function hasNetdev(record: VfRecord): boolean {
+	using sandbox = openSandboxOf(record, record.netns);
+	return isIn(sandbox, record);
+}
+
+function isIn(sandbox: Sandbox | undefined, { original: { netdev }, ifName }: VfRecord): boolean {
+	if (sandbox === undefined || netdev === undefined) return false;
+	return netdevInPod(sandbox, netdev.parentDevice, ifName) !== undefined;
+}
+
+/** Records of the VF that are other attachments'. */
+const othersOf = (record: VfRecord): VfRecord[] =>
+	recordsOf(record.pci).filter(
+		({ containerId, ifName }) => containerId !== record.containerId || ifName !== record.ifName,
+	);
+
 /**
  * Whether the VF that `holder`, its marker, names a sandbox for is another attachment's than the record's. Where neither the record
  * (Go's) nor the call names a sandbox, and several records are of the VF, the newest is that of a living one.
  */
-function isOfAnother(holder: string, record: VfRecord, netns: string): boolean {
+function isOfAnother(holder: string, record: VfRecord, netns: string, place: Found["place"]): boolean {
 	const path = record.netns || netns;
-	if (path === holder) return false;
-	const others = recordsOf(record.pci).filter(
-		({ containerId, ifName }) => containerId !== record.containerId || ifName !== record.ifName,
-	);
+	if (path === holder || (path !== "" && place === "pod")) return false;
+	const others = othersOf(record);
+	// With its netdev on the host no sandbox has it, unless an ADD was killed at its beginning.
+	if (path !== "" && place === "host") return others.some((other) => other.netns === holder || other.netns === "");
 	using sandbox = Sandbox.openIfAlive(holder);
 	if (path !== "") {
 		using own = Sandbox.openIfAlive(path);
@@ -97,7 +152,7 @@ interface Failures {
  * the pod or from where the kernel put it when the pod's namespace died. Settings again, if its MAC had to be set: that of a
  * trusted VF becomes the administrative one.
  */
-function giveBack(host: NetlinkSocket, record: VfRecord, netns: string): Failures {
+function giveBack(host: NetlinkSocket, record: VfRecord, found: Found): Failures {
 	const failures: Failures = { minor: [], retry: [] };
 	const { netdev, settings } = record.original;
 	const port = findPortIfAny(host, record.pci, record);
@@ -112,7 +167,7 @@ function giveBack(host: NetlinkSocket, record: VfRecord, netns: string): Failure
 		);
 	}
 	if (netdev === undefined) return failures;
-	const home = bringHome(host, record, netdev, netns, failures);
+	const home = bringHome(host, record, netdev, found, failures);
 	if (home === undefined) return failures;
 	const freeMac = (): void => {
 		if (port !== undefined) clearMac(host, port);
@@ -127,26 +182,18 @@ function bringHome(
 	host: NetlinkSocket,
 	record: VfRecord,
 	original: OriginalNetdev,
-	netns: string,
+	{ atHome: found, sandbox, inPod }: Found,
 	failures: Failures,
 ): Link | undefined {
-	let atHome = netdevOnHost(host, record.pci);
-	if (atHome === undefined) {
-		// The path of a dead sandbox may be that of another by now, whose interfaces are none of our business.
-		using sandbox = openSandboxOf(record, netns);
-		const inPod = sandbox && netdevInPod(sandbox, original.parentDevice, record.ifName);
-		if (sandbox !== undefined && inPod !== undefined) {
-			const notPutBack = takeHome(host, sandbox, inPod, original);
-			failures.minor.push(...notPutBack);
-			atHome = netdevAtHome(host, original) ?? netdevOnHost(host, record.pci);
-			if (atHome !== undefined && original.altNames === undefined) {
-				failures.minor.push(...addAltNames(host, atHome, inPod.altNames));
-			}
-			if (atHome?.name === original.name || notPutBack.length > 0) return atHome;
-		} else if (sandbox === undefined) {
-			// Somebody may have taken it out of a living sandbox; out of a dead one it comes by itself, once nothing holds that any more.
-			atHome = awaitNetdevOnHost(host, record.pci);
+	let atHome = found;
+	if (sandbox !== undefined && inPod !== undefined) {
+		const notPutBack = takeHome(host, sandbox, inPod, original);
+		failures.minor.push(...notPutBack);
+		atHome = netdevAtHome(host, original) ?? netdevOnHost(host, record.pci);
+		if (atHome !== undefined && original.altNames === undefined) {
+			failures.minor.push(...addAltNames(host, atHome, inPod.altNames));
 		}
+		if (atHome?.name === original.name || notPutBack.length > 0) return atHome;
 	}
 	if (atHome === undefined) {
 		const missing = `VF ${record.pci} has no network interface on this host or in its sandbox`;

@@ -79,6 +79,30 @@ test("one attachment with two devices: the second is refused, and the first come
 	await asBefore();
 });
 
+test("a record of an earlier attachment is there again: DEL brings the device of the present one home", async () => {
+	const two = { ...one, container: "two", pod: "pb" };
+	succeeded(await call("ADD", two));
+	await sh(`cp -a ${STATE}/net-two-net1 /run/earlier`);
+	succeeded(await call("DEL", two));
+	succeeded(await call("ADD", one));
+	await sh(`mv /run/earlier ${STATE}/net-two-net1`);
+	succeeded(await call("DEL", one));
+	expect(await rdmaDevices(guest(), "pa")).toEqual([]);
+	succeeded(await call("DEL", two));
+	await asBefore();
+});
+
+test("a record of another device is there again: DEL brings the present one home", async () => {
+	succeeded(await call("ADD", one));
+	await sh(`cp -a ${STATE}/net-one-net1 /run/earlier`);
+	succeeded(await call("DEL", one));
+	succeeded(await call("ADD", { ...one, vf: 1 }));
+	await sh(`mv /run/earlier ${STATE}/net-one-net1`);
+	succeeded(await call("DEL", { ...one, vf: 1 }));
+	expect(await rdmaDevices(guest(), "pa")).toEqual([]);
+	await asBefore();
+});
+
 test("what somebody put into the state folder stops no verb", async () => {
 	await sh(`mkdir -p ${STATE}/old-records-2026; mkfifo ${STATE}/a-b-fifo; ln -s l-o-op ${STATE}/l-o-op`);
 	try {

@@ -279,6 +279,66 @@ mkfifo ${STATE}/a-fifo; ln -s loop-1 ${STATE}/loop-1; ln -s /dev/zero ${STATE}/d
 	});
 });
 
+describe("the kernel counts for more than what is on disk", () => {
+	const two: Who = { ...one, container: "two", pod: "pb" };
+	const marker = () => `${STATE}/pci/${vfs[0]!.pci}`;
+	const backUp = () => sh(`rm -rf /run/backup; cp -a ${STATE} /run/backup`);
+	const restore = () => sh(`cp -aT /run/backup ${STATE}`);
+
+	test("a record was removed: DEL takes the VF out of the pod", async () => {
+		succeeded(await call("ADD", one, { vlan: 300 }));
+		await sh(`rm ${STATE}/one-net1`);
+		succeeded(await call("DEL", one, { vlan: 300 }));
+		expect(await inPod("pa")).not.toContain("net1");
+		expect(await vfInfo()).toMatchObject({ vlan_list: [{}] });
+		expect(await stateFiles(guest())).toEqual([]);
+		// Its name was lost.
+		const { netdev } = vfs[0]!;
+		await sh(
+			`name=$(ls /sys/bus/pci/devices/${vfs[0]!.pci}/net); [ $name = ${netdev} ] || ip link set $name name ${netdev}`,
+		);
+	});
+
+	test("a marker names another sandbox: no ADD gets the VF, and DEL puts all back", async () => {
+		succeeded(await call("ADD", one, { vlan: 300 }));
+		for (const path of ["/run/netns/pb", "/run/netns/gone"]) {
+			await sh(`printf %s ${path} > ${marker()}`);
+			expect((await call("ADD", two, { vlan: 301 })).json).toMatchObject({ code: 11 });
+			expect(await vfInfo()).toMatchObject({ vlan_list: [{ vlan: 300 }] });
+		}
+		await sh(`printf %s /run/netns/pb > ${marker()}`);
+		succeeded(await call("DEL", one));
+		await asBefore();
+	});
+
+	test("record and marker of an earlier attachment are there again: DEL and GC of that leave the new owner alone", async () => {
+		succeeded(await call("ADD", one, { vlan: 300 }));
+		await backUp();
+		succeeded(await call("DEL", one));
+		succeeded(await call("ADD", two, { vlan: 301 }));
+		for (const collect of [() => call("DEL", one), () => gc([two])]) {
+			await restore();
+			succeeded(await collect());
+			expect(await inPod("pb")).toContain("net1");
+			expect(await vfInfo()).toMatchObject({ vlan_list: [{ vlan: 301 }] });
+		}
+		succeeded(await call("DEL", two));
+		await asBefore();
+	});
+
+	test("a record of another VF is there again: DEL takes the present one out of the pod", async () => {
+		succeeded(await call("ADD", one));
+		await backUp();
+		succeeded(await call("DEL", one));
+		succeeded(await call("ADD", { ...one, vf: 1 }));
+		await restore();
+		succeeded(await call("DEL", { ...one, vf: 1 }));
+		expect(await inPod("pa")).not.toContain("net1");
+		succeeded(await gc([]));
+		expect(await stateFiles(guest())).toEqual([]);
+	});
+});
+
 describe("addresses are released where they are", () => {
 	const ipam = { type: "host-local", subnet: "10.56.218.0/24", dataDir: "/run/store" };
 	const held = async () => (await sh("ls /run/store/net 2>/dev/null | grep '^10' || true")).stdout;

@@ -54,7 +54,7 @@ export async function callPlugin(
 	};
 	const program = `${binaries}/${plugin}`;
 	const argv = call.stdout === undefined ? [program] : ["sh", "-c", `exec "$0" >${call.stdout}`, program];
-	return parse(await machine.run(argv, { env, stdin: JSON.stringify(configuration), ok: false }));
+	return parseAnswer(await machine.run(argv, { env, stdin: JSON.stringify(configuration), ok: false }));
 }
 
 /** Throws with all that a verb said if it failed. */
@@ -63,7 +63,7 @@ export function succeeded(answer: Answer): Answer {
 	throw new Error(`exit status ${answer.status} (${answer.signal}):\n${answer.stdout}\n${answer.stderr}`);
 }
 
-function parse({ status, signal, stdout, stderr }: RunResult): Answer {
+export function parseAnswer({ status, signal, stdout, stderr }: RunResult): Answer {
 	return { status, signal, stdout, stderr, json: stdout === "" ? undefined : JSON.parse(stdout) };
 }
 
