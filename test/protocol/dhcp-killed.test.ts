@@ -1,9 +1,10 @@
 /**
- * The daemon, killed at each of its system calls while a lease is asked for, renewed and given back: the next daemon goes on, and in the end
- * nobody has an address that is not given, nor two.
+ * The daemon, killed at each of its system calls while a lease is asked for, renewed, refused, replaced and given back: the next daemon
+ * goes on, and in the end nobody has an address that is not given, nor two.
  *
  * A life is some hundreds of calls. Without BERTH_KILLS a few of them are tried, drawn by BERTH_SEED; BERTH_KILLS=all tries each.
  */
+import { rmSync } from "node:fs";
 import { expect, it } from "vitest";
 import { tracer } from "../faults/scenario.ts";
 import { type Background, DhcpLab } from "../lab/dhcp.ts";
@@ -13,7 +14,7 @@ import { randomNumbers } from "../lab/random.ts";
 import { until } from "../lab/until.ts";
 
 const SEED = Number(process.env.BERTH_SEED ?? 20_261_126);
-const KILLS = process.env.BERTH_KILLS ?? "16";
+const KILLS = process.env.BERTH_KILLS ?? "12";
 /** Lives at the same time: each waits for a renewal most of its time. */
 const AT_ONCE = 6;
 
@@ -47,7 +48,7 @@ class Daemons {
 }
 
 /** What the daemon lists; undefined where it is killed just now. */
-function leasesOf(lab: DhcpLab): unknown[] | undefined {
+function leasesOf(lab: DhcpLab): { address?: string }[] | undefined {
 	try {
 		return lab.list().leases;
 	} catch {
@@ -58,7 +59,8 @@ function leasesOf(lab: DhcpLab): unknown[] | undefined {
 /** A pod's whole life. Resolves to what the tracer saw. */
 async function live(fault: readonly string[]): Promise<string> {
 	await using lab = new DhcpLab();
-	await lab.dnsmasq("--dhcp-option-force=58,3", "--dhcp-option-force=59,60");
+	const short = ["--dhcp-option-force=58,3", "--dhcp-option-force=59,60"];
+	const server = await lab.dnsmasq(...short);
 	const daemons = new Daemons(lab, fault);
 	const pod = lab.pod();
 	const add = async () => {
@@ -74,7 +76,27 @@ async function live(fault: readonly string[]): Promise<string> {
 	await daemons.say('"renewed"');
 	expect(lab.given().map((given) => `${given}/24`)).toEqual([address]);
 	expect(lab.addresses(pod)).toEqual([address]);
-	expect((await until("the same address", add)).ips).toEqual(added.ips);
+
+	await server.end();
+	rmSync(lab.leaseFile);
+	await lab.dnsmasq(...short, "--dhcp-range=10.7.0.10,10.7.0.20,255.255.255.0,120");
+	const moved = await until(
+		"one other address, the same at the server, in the list and on the interface",
+		async () => {
+			await daemons.now();
+			const [given, ...more] = lab.given();
+			const isOne = more.length === 0 && lab.addresses(pod).join() === `${given}/24`;
+			return (
+				isOne &&
+				leasesOf(lab)
+					?.map((lease) => lease.address)
+					.join() === given &&
+				`${given}/24`
+			);
+		},
+		() => `${lab.given()} ${lab.addresses(pod)} ${JSON.stringify(leasesOf(lab))}\n${daemons.first.output}`,
+	);
+	expect((await until("the same address", add)).ips[0].address).toBe(moved);
 	expect(await lab.call("DEL", pod)).toMatchObject({ status: 0, stdout: "" });
 	await until(
 		"the address is given back, and no lease left",
