@@ -21,8 +21,13 @@ const MOST_MEMORY = 12;
 function interfaces(lab: DhcpLab, count: number): { netns: string; names: string[] } {
 	const netns = lab.netns.add();
 	const names = Array.from({ length: count }, (_, index) => `e${index}`);
+	const sysctl = (namespace: string, setting: string): void => {
+		execFileSync("ip", ["netns", "exec", namespace, "sysctl", "-qw", setting]);
+	};
 	// Each interface answers for its own address only, as in a namespace of its own.
-	execFileSync("ip", ["netns", "exec", netns, "sysctl", "-qw", "net.ipv4.conf.all.arp_ignore=1"]);
+	sysctl(netns, "net.ipv4.conf.all.arp_ignore=1");
+	// Every interface would tell all the others that it is there.
+	for (const namespace of [netns, lab.lan]) sysctl(namespace, "net.ipv6.conf.default.disable_ipv6=1");
 	const inLan = names.flatMap((name) => [
 		`link add p${name} type veth peer name ${name} netns ${netns}`,
 		`link set p${name} master br0 up`,
