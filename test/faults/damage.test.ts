@@ -268,7 +268,8 @@ async function check(): Promise<void> {
 	await until(
 		"the VFs where they have to be",
 		async () => {
-			wrong = wrongIn(await look());
+			// What moves while it is listed makes a list that is none.
+			wrong = await look().then(wrongIn, (error) => [String(error)]);
 			return wrong.length === 0;
 		},
 		() => wrong.join("; "),
