@@ -1,27 +1,33 @@
 /**
- * CHECK: the daemon has the lease, prevResult says what it says, and the interface has the address.
+ * CHECK: the daemon has the leases, prevResult says what they say, and the interface has the addresses.
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
-import { previousAddresses } from "../../lib/cni/result.ts";
-import type { CniResult, Request } from "../../lib/cni/types.ts";
+import { parsePrevResult } from "../../lib/cni/result.ts";
+import type { CniIp, Request } from "../../lib/cni/types.ts";
 import { getLinkByName } from "../../lib/netlink/link.ts";
 import { checkAddresses } from "../../lib/plugin/attached.ts";
 import { Sandbox } from "../../lib/plugin/sandbox.ts";
 import { ask, QUICK_MS } from "./ask.ts";
-import { loadSpec, socketPathOf } from "./config.ts";
+import { loadWanted, socketPathOf } from "./config.ts";
 
 export function check(request: Request): void {
-	const { containerId, network, ifName } = loadSpec(request);
-	const attachment = { containerId, network, ifName };
-	const previous = previousAddresses(request);
+	const { leases, slaac } = loadWanted(request);
+	const previous = parsePrevResult(request);
 	if (previous === undefined) throw new CniError(Code.invalidConfig, "Required prevResult missing");
-	const { ips = [] } = ask(socketPathOf(request), { method: "check", attachment }, QUICK_MS) as CniResult;
+	const ips = leases.flatMap(({ family, containerId, network, ifName }) => {
+		const attachment = { containerId, network, ifName };
+		const question = { method: "check", attachment, ...(family && { family }) } as const;
+		return (ask(socketPathOf(request), question, QUICK_MS) as { ips?: CniIp[] }).ips ?? [];
+	});
 	for (const { address } of ips) {
-		if (previous.some((ip) => ip.address === address)) continue;
-		const had = previous.map((ip) => ip.address).join(", ") || "no address";
-		throw new CniError(Code.checkFailed, `the lease of ${ifName} is ${address} now, prevResult has ${had}`);
+		if (previous.ips?.some((ip) => ip.address === address)) continue;
+		const had = previous.ips?.map((ip) => ip.address).join(", ") || "no address";
+		throw new CniError(Code.checkFailed, `the lease of ${request.ifName} is ${address} now, prevResult has ${had}`);
 	}
 	using sandbox = Sandbox.openIfAlive(request.netns);
-	const link = sandbox && getLinkByName(sandbox.route, ifName);
-	if (sandbox !== undefined && link !== undefined) checkAddresses(sandbox.route, link, ips);
+	const link = sandbox && getLinkByName(sandbox.route, request.ifName);
+	if (sandbox === undefined || link === undefined) return;
+	// An address of SLAAC is nobody's but the kernel's: what ADD said is what there is to compare with.
+	const made = slaac ? (previous.ips ?? []).filter(({ address }) => address.includes(":")) : [];
+	checkAddresses(sandbox.route, link, [...ips, ...made]);
 }

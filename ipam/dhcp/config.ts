@@ -36,9 +36,32 @@ export function socketPathOf(request: Request): string {
 	return typeof path === "string" && path !== "" ? path : DEFAULT_SOCKET;
 }
 
-/** The lease that `request` asks for, every check made that needs no interface. Throws code 4 (CNI_ARGS), 6 (wrong type) or 7. */
-export function loadSpec(request: Request): LeaseSpec {
+/** What an ADD is to come to. */
+export interface Wanted {
+	/** One for each family that the daemon is asked for. */
+	readonly leases: readonly LeaseSpec[];
+	/** The kernel's own IPv6 addresses as well. */
+	readonly slaac: boolean;
+}
+
+/** What `request` asks for, every check made that needs no interface. Throws code 4 (CNI_ARGS), 6 (wrong type) or 7. */
+export function loadWanted(request: Request): Wanted {
 	const { ipam } = loadConfig<DhcpConfig>(request.config, validator);
+	const { ipv4 = true, ipv6 } = ipam;
+	if (!ipv4 && ipv6 === undefined) {
+		throw new CniError(
+			Code.invalidConfig,
+			"ipam.ipv4 is false and there is no ipam.ipv6: no address is left to ask for",
+		);
+	}
+	const lease = leaseSpec(request, ipam);
+	return {
+		leases: [...(ipv4 ? [lease] : []), ...(ipv6 === "dhcp" ? [{ ...lease, family: 6 as const }] : [])],
+		slaac: ipv6 === "slaac",
+	};
+}
+
+function leaseSpec(request: Request, ipam: Ipam): LeaseSpec {
 	const { containerId, network, ifName } = request;
 	const provided = providedOptions(ipam, request.args);
 	return {

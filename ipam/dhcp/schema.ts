@@ -36,6 +36,17 @@ export const schema = pluginConfig
 					)
 					.optional()
 					.describe("Options to send to the server."),
+				ipv4: z
+					.boolean()
+					.optional()
+					.meta({ default: true })
+					.describe("Whether an IPv4 address is wanted. false: IPv6 alone."),
+				ipv6: z
+					.enum(["dhcp", "slaac"])
+					.optional()
+					.describe(
+						'"dhcp": an address by DHCPv6 as well; "slaac": the addresses that the kernel makes of router advertisements. Absent: IPv4 alone.',
+					),
 				priority: z.int().min(0).max(4294967295).optional().describe("Metric of all routes of the result; 0 is none."),
 				clientId: z
 					.string()

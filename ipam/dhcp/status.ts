@@ -4,14 +4,14 @@
 import { CniError, Code } from "../../lib/cni/error.ts";
 import type { Request } from "../../lib/cni/types.ts";
 import { ask, NoDaemonError } from "./ask.ts";
-import { loadSpec, socketPathOf } from "./config.ts";
+import { loadWanted, socketPathOf } from "./config.ts";
 
 /** A runtime asks often, and waits. */
 const DEADLINE_MS = 1000;
 
 export function status(request: Request): void {
 	// CNI_ARGS, and a pod's name in them, come with an ADD only.
-	loadSpec({ ...request, args: "K8S_POD_NAME=pod" });
+	loadWanted({ ...request, args: "K8S_POD_NAME=pod" });
 	try {
 		ask(socketPathOf(request), { method: "status" }, DEADLINE_MS);
 	} catch (error) {

@@ -8,16 +8,13 @@ import { isZeroMac, type Mac, parseMac } from "../ip/mac.ts";
 import { knownCidr } from "../netlink/address.ts";
 import type { Link, LinkIndex } from "../netlink/link.ts";
 import * as sys from "../sys/sys.ts";
+import { linkAddress, ND_NEIGHBOR_ADVERT, ND_OPT_TARGET_LINKADDR, openNeighborSocket } from "./neighbor.ts";
 import { ETHER_BYTES, sendArpRequest } from "./packet.ts";
 
-const IPPROTO_IPV6 = 41;
-const IPPROTO_ICMPV6 = 58;
-const IPV6_MULTICAST_HOPS = 18;
-
-const ND_NEIGHBOR_ADVERT = 136;
 /** The override flag alone: the neighbours shall replace what they have; we are not asked, and no router. */
 const ND_NA_FLAG_OVERRIDE = 0x20;
-const ND_OPT_TARGET_LINKADDR = 2;
+/** ff02::1 */
+const ALL_NODES = (): Uint8Array => Uint8Array.of(0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1);
 
 interface Announcer {
 	readonly index: LinkIndex;
@@ -76,24 +73,10 @@ function sendNeighborAdvertisement(link: Announcer, address: Ip): void {
 	// In units of 8 bytes: type, length and MAC.
 	packet[25] = 1;
 	packet.set(link.mac, 26);
-	const fd = sys.socket(sys.AF_INET6, sys.SOCK_RAW, IPPROTO_ICMPV6);
+	const fd = openNeighborSocket(link.name);
 	try {
-		sys.setSocketOption(fd, sys.SOL_SOCKET, sys.SO_BINDTODEVICE, sys.encodeUtf8(link.name));
-		// Receivers drop neighbour discovery that has been through a router: the hop limit must have stayed at 255.
-		sys.setSocketOption(fd, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, 255);
-		sys.sendTo(fd, packet, 0, allNodesAddress(link.index));
+		sys.sendTo(fd, packet, 0, linkAddress(ALL_NODES(), link.index));
 	} finally {
 		sys.discard(fd);
 	}
-}
-
-/** `struct sockaddr_in6` with ff02::1 and the interface as scope: family, port, flow, address, scope. */
-function allNodesAddress(index: LinkIndex): Uint8Array {
-	const bytes = new Uint8Array(28);
-	new Uint16Array(bytes.buffer)[0] = sys.AF_INET6;
-	bytes[8] = 0xff;
-	bytes[9] = 0x02;
-	bytes[23] = 1;
-	new Uint32Array(bytes.buffer)[6] = index;
-	return bytes;
 }

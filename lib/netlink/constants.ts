@@ -138,6 +138,7 @@ export const IFA_F_NODAD = 0x02;
 export const IFA_F_OPTIMISTIC = 0x04;
 export const IFA_F_DADFAILED = 0x08;
 export const IFA_F_TENTATIVE = 0x40;
+export const IFA_F_PERMANENT = 0x80;
 
 // rdma/rdma_netlink.h: types of messages are client << 10 | command.
 const RDMA_NL_NLDEV = 5;

@@ -20,7 +20,8 @@ import { getLinkByIndex, type Link, type LinkIndex, setLinkUp } from "../netlink
 import { newRoute } from "../netlink/route.ts";
 import { type Change, NetlinkSocket } from "../netlink/socket.ts";
 import * as sys from "../sys/sys.ts";
-import { readSysctlIfPresent, writeSysctl, writeSysctlIfPresent } from "../sys/sysctl.ts";
+import { writeSysctlIfPresent } from "../sys/sysctl.ts";
+import { enableIpv6 } from "./ipv6.ts";
 
 const DAD_DEADLINE_MS = 5000;
 /** Events are a reason to look at once; this is how often we look without one, should one be lost. */
@@ -36,19 +37,22 @@ export function configureInterface(
 	link: Pick<Link, "index" | "name"> & Partial<Pick<Link, "up">>,
 	config: { readonly ips: readonly CniIp[]; readonly routes: readonly CniRoute[] },
 ): void {
-	let ipv6Enabled = false;
+	// IPv6: those that the kernel has made of router advertisements, and that IPAM (dhcp with SLAAC) reports.
+	let present: ReadonlySet<string> | undefined;
 	const gateways: { 4?: string; 6?: string } = {};
 	const changes: { readonly what: string; readonly change: Change }[] = [];
 	for (const ip of config.ips) {
 		const family = knownCidr(ip.address).ip.family;
-		if (family === 6 && !ipv6Enabled) {
-			enableIpv6(link.name);
-			ipv6Enabled = true;
+		if (family === 6 && present === undefined) {
+			prepareIpv6(link.name);
+			present = new Set(listAddresses(socket, link.index, 6).map(({ cidr }) => cidr));
 		}
-		changes.push({
-			what: `failed to add IP address ${ip.address} to "${link.name}"`,
-			change: newAddress(socket, link.index, ip.address),
-		});
+		if (family === 4 || !present!.has(ip.address)) {
+			changes.push({
+				what: `failed to add IP address ${ip.address} to "${link.name}"`,
+				change: newAddress(socket, link.index, ip.address),
+			});
+		}
 		const gateway = ip.gateway === undefined ? undefined : parseIp(ip.gateway);
 		if (gateway !== undefined) gateways[gateway.family] ??= ip.gateway!;
 	}
@@ -91,13 +95,8 @@ function refusal(what: string, change: () => void): void {
  * Turns IPv6 on for the interface and for lo, where the container runtime has it off, and keeps the addresses when the link goes
  * down. A kernel without IPv6 has none of these settings: adding the address then fails with its own words.
  */
-function enableIpv6(name: string): void {
-	for (const each of ["lo", name]) {
-		const key = `net/ipv6/conf/${each}/disable_ipv6`;
-		const value = readSysctlIfPresent(key);
-		if (value === undefined || value === "0") continue;
-		refusal(`failed to enable IPv6 for "${each}" (${key}=${value})`, () => writeSysctl(key, "0"));
-	}
+function prepareIpv6(name: string): void {
+	enableIpv6(name, refusal);
 	const key = `net/ipv6/conf/${name}/keep_addr_on_down`;
 	refusal(`failed to enable keep_addr_on_down for "${name}"`, () => writeSysctlIfPresent(key, "1"));
 }
@@ -143,7 +142,7 @@ export function waitForLinks(deadlineMs: number, done: () => boolean): boolean {
 }
 
 /** Looks, and looks again at each event of `groups` in the current namespace, until `done` or the deadline; the last look's answer. */
-function waitFor(groups: number, deadlineMs: number, done: () => boolean): boolean {
+export function waitFor(groups: number, deadlineMs: number, done: () => boolean): boolean {
 	if (done()) return true;
 	const deadline = sys.monotonicMs() + deadlineMs;
 	using events = NetlinkSocket.subscribe(NETLINK_ROUTE, groups);

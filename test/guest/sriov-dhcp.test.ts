@@ -27,13 +27,13 @@ ip -n lan link set lan0 up`,
 	]);
 });
 
-const call = (verb: string, index: number) => {
+const call = (verb: string, index: number, ipam: object = {}) => {
 	const configuration = {
 		cniVersion: "1.1.0",
 		name: "lan",
 		type: "sriov",
 		deviceID: vfs[index]!.pci,
-		ipam: { type: "dhcp" },
+		ipam: { type: "dhcp", ...ipam },
 	};
 	const pod = PODS[index]!;
 	return callPlugin(guest(), "sriov", verb, configuration, { containerId: pod, netns: `/run/netns/${pod}` });
@@ -79,6 +79,37 @@ test("pods on two VFs get leases, reach each other, keep the leases, and give th
 	await until(
 		"the server's file of leases empty",
 		async () => (await given()).length === 0,
+		() => dnsmasq.output,
+	);
+	expect(await stateFiles(guest())).toEqual([]);
+});
+
+test("addresses of both families, and those that the kernel makes of an advertisement", {
+	timeout: 600_000,
+}, async () => {
+	await guest().run(["ip", "-n", "lan", "address", "add", "fd00:7::1/64", "dev", "lan0", "nodad"]);
+	const server = ["--dhcp-range=10.7.0.50,10.7.0.250,255.255.255.0,120", "--enable-ra", `--dhcp-leasefile=${LEASES}`];
+	await using dnsmasq = new GuestProgram(guest(), [
+		...["ip", "netns", "exec", "lan"],
+		...dnsmasqCommand("lan0", ...server, "--dhcp-range=fd00:7::100,fd00:7::1ff,slaac,64,120"),
+	]);
+	await dnsmasq.says(/sockets bound exclusively to interface lan0/);
+	await using daemon = new GuestProgram(guest(), [`${binaries}/dhcp`, "daemon"]);
+	await daemon.says(/listening on/);
+	await guest().run(["ip", "netns", "delete", PODS[0]!]);
+	await guest().run(["ip", "netns", "delete", PODS[1]!]);
+	for (const pod of PODS) await createPod(guest(), pod);
+
+	const both = succeeded(await call("ADD", 0, { ipv6: "dhcp" })).json.ips;
+	const made = succeeded(await call("ADD", 1, { ipv4: false, ipv6: "slaac" })).json.ips;
+	expect(both).toMatchObject([{ gateway: "10.7.0.1" }, { address: expect.stringMatching(/^fd00:7::1..\/128$/) }]);
+	expect(made).toMatchObject([{ address: expect.stringMatching(/^fd00:7::.*\/64$/), interface: 0 }]);
+	const target = made[0].address.replace("/64", "");
+	await guest().run(["ip", "netns", "exec", PODS[0]!, "ping", "-6", "-c", "1", "-W", "20", target]);
+	for (const index of PODS.keys()) succeeded(await call("DEL", index));
+	await until(
+		"no lease at the server",
+		async () => (await given()).filter((address) => address !== undefined).length === 0,
 		() => dnsmasq.output,
 	);
 	expect(await stateFiles(guest())).toEqual([]);

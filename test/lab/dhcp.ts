@@ -111,6 +111,15 @@ export class DhcpLab {
 		return server;
 	}
 
+	/** The same over IPv6 as well: fd00:7::/64, which a router advertises, with addresses from fd00:7::100 on. */
+	dnsmasq6(...more: string[]): Promise<Background> {
+		ip(this.lan, "address add fd00:7::1/64 dev br0 nodad");
+		const range = more.some((option) => option.startsWith("--dhcp-range="))
+			? []
+			: ["--dhcp-range=fd00:7::100,fd00:7::1ff,64,120"];
+		return this.dnsmasq(RANGE, "--enable-ra", ...range, ...more);
+	}
+
 	async daemon(...flags: string[]): Promise<Background> {
 		const daemon = this.start([ours("dhcp"), "daemon", "-socketpath", this.socket, ...flags]);
 		await daemon.says("listening on");
@@ -121,14 +130,22 @@ export class DhcpLab {
 	 * tshark on the bridge: each DHCP packet as the values of these fields, in order. Not promiscuous, or servers would
 	 * hear what is not for them.
 	 */
-	async capture(...fields: readonly string[]): Promise<Capture> {
-		const columns = ["dhcp.option.dhcp", ...fields, "_ws.malformed"].flatMap((field) => ["-e", field]);
-		const filter = ["-f", "udp port 67 or udp port 68", "-T", "fields"];
+	capture(...fields: readonly string[]): Promise<Capture> {
+		return this.#capture("udp port 67 or udp port 68", ["dhcp.option.dhcp", ...fields], TYPES);
+	}
+
+	/** The same of DHCPv6. */
+	capture6(...fields: readonly string[]): Promise<Capture> {
+		return this.#capture("udp port 546 or udp port 547", ["dhcpv6.msgtype", ...fields], TYPES6);
+	}
+
+	async #capture(filter: string, fields: readonly string[], types: readonly string[]): Promise<Capture> {
+		const columns = [...fields, "_ws.malformed"].flatMap((field) => ["-e", field]);
+		const program = this.inLan(["tshark", "-n", "-p", "-l", "-i", "br0", "-f", filter, "-T", "fields", ...columns]);
 		// On SIGTERM it ends dumpcap, too, which it has started and which else keeps the namespace for good.
-		const program = this.inLan(["tshark", "-n", "-p", "-l", "-i", "br0", ...filter, ...columns]);
 		this.#captures.add(program);
 		await program.says("Capturing on");
-		return new Capture(program);
+		return new Capture(program, types);
 	}
 
 	/** A pod whose `eth0` (down) is on the bridge. Returns the name of its namespace. */
@@ -182,10 +199,12 @@ export class DhcpLab {
 		return answer.json;
 	}
 
-	/** IPv4 addresses of `eth0`, with their prefixes. */
-	addresses(pod: string): string[] {
-		return ipJson(pod, "-4 address show dev eth0").flatMap(({ addr_info }) =>
-			addr_info.map(({ local, prefixlen }: { local: string; prefixlen: number }) => `${local}/${prefixlen}`),
+	/** IPv4 addresses of `eth0` (or, 6, those of IPv6 but the link's own), with their prefixes. */
+	addresses(pod: string, family: 4 | 6 = 4): string[] {
+		return ipJson(pod, `-${family} address show dev eth0`).flatMap(({ addr_info }) =>
+			addr_info
+				.filter(({ scope }: { scope: string }) => scope === "global")
+				.map(({ local, prefixlen }: { local: string; prefixlen: number }) => `${local}/${prefixlen}`),
 		);
 	}
 
@@ -218,11 +237,17 @@ export class DhcpLab {
 /** Names of the numbers of option 53. */
 const TYPES = ["", "DISCOVER", "OFFER", "REQUEST", "DECLINE", "ACK", "NAK", "RELEASE"];
 
+/** Of DHCPv6 (RFC 8415, section 7.3). */
+const TYPES6 = ["", "SOLICIT", "ADVERTISE", "REQUEST", "CONFIRM", "RENEW", "REBIND", "REPLY", "RELEASE", "DECLINE"];
+
 export class Capture {
 	readonly #program: Background;
+	readonly #types: readonly string[];
 
-	constructor(program: Background) {
+	/** `types`: names of the numbers that each line begins with. */
+	constructor(program: Background, types: readonly string[]) {
 		this.#program = program;
+		this.#types = types;
 	}
 
 	/**
@@ -235,7 +260,7 @@ export class Capture {
 				.split("\n")
 				.filter((line) => /^[0-9]+\t/.test(line))
 				.map((line) => line.split("\t"))
-				.map(([number, ...values]) => [TYPES[Number(number)]!, ...values]);
+				.map(([number, ...values]) => [this.#types[Number(number)]!, ...values]);
 		const found = (): boolean => seen().filter(([each]) => each === type).length >= count;
 		await until(`${count} packets ${type}`, found, () => this.#program.output);
 		const malformed = seen().filter((packet) => packet.at(-1) !== "");

@@ -61,6 +61,7 @@ const LISTEN_MS = 10_000;
 const LEAST_REPEAT_MS = 4000;
 /** How long somebody who has the address has to say so. He is on the same link, and is asked for the first time before the REQUEST. */
 const PROBE_MS = 100;
+const NO_ANSWER = "no DHCP server answered";
 const CARRIER_LOOK_MS = 100;
 /** Times that no server means, and that would keep us and it busy. */
 const LEAST_LEASE_MS = 5000;
@@ -108,7 +109,7 @@ export abstract class Lease<E extends AnyExchange = AnyExchange> {
 	protected giveUpRequestMs = 0;
 	protected acked: Binding | undefined;
 	/** Why there is no address yet, for the one who waits. */
-	protected trouble = "no DHCP server answered";
+	protected trouble = NO_ANSWER;
 	protected readonly around: Surroundings;
 
 	constructor(
@@ -269,7 +270,7 @@ export abstract class Lease<E extends AnyExchange = AnyExchange> {
 	}
 
 	#await(trouble: string | undefined, sandbox: Sandbox, link: Link, now: number): void {
-		if (trouble !== undefined) this.trouble = trouble;
+		this.trouble = trouble ?? NO_ANSWER;
 		if (trouble !== undefined && now < this.nextMs) this.schedule(now + CARRIER_LOOK_MS);
 		else this.discover(sandbox, link);
 	}
@@ -348,14 +349,19 @@ export abstract class Lease<E extends AnyExchange = AnyExchange> {
 
 	/** An offer of use: it is asked for, and the link for whoever has the address. */
 	protected offered(offer: Given): void {
+		this.repeatMs = FIRST_REPEAT_MS;
+		this.committed(offer, (sandbox, link) => this.request(sandbox, link));
+	}
+
+	/** As `offered`, where the server has given the address without being asked for it. */
+	protected committed(offer: Given, ask: (sandbox: Sandbox, link: Link) => void = () => {}): void {
 		this.wanted = offer;
 		this.state = "requesting";
 		this.giveUpRequestMs = sys.boottimeMs() + this.around.settings.timeoutMs;
-		this.repeatMs = FIRST_REPEAT_MS;
 		this.write();
 		this.inPlaceOrVanish((sandbox, link) => {
-			this.request(sandbox, link);
-			this.exchange!.probe(sandbox, offer.address);
+			ask(sandbox, link);
+			this.exchange?.probe(sandbox, offer.address);
 		});
 	}
 

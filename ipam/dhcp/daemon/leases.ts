@@ -4,6 +4,7 @@
 import { CniError, Code } from "../../../lib/cni/error.ts";
 import { sentence } from "../../../lib/cni/failures.ts";
 import type { CniResult } from "../../../lib/cni/types.ts";
+import type { Family } from "../../../lib/ip/address.ts";
 import type { Loop } from "../../../lib/loop/loop.ts";
 import { NETLINK_ROUTE } from "../../../lib/netlink/constants.ts";
 import { getLinkByName } from "../../../lib/netlink/link.ts";
@@ -15,8 +16,9 @@ import * as sys from "../../../lib/sys/sys.ts";
 import { type Journal, takeReleased } from "./journal.ts";
 import type { Lease, Settings, Surroundings, Waiter } from "./lease.ts";
 import { Lease4 } from "./lease4.ts";
+import { Lease6 } from "./lease6.ts";
 import { inodeOf } from "./place.ts";
-import { type Attachment, attachmentKey, type LeaseSpec, type ListedLease, type Listing } from "./protocol.ts";
+import { type Attachment, type LeaseSpec, type ListedLease, type Listing, leaseKey } from "./protocol.ts";
 
 /** ARPHRD_ETHER of linux/if_arp.h. */
 const ETHERNET = 1;
@@ -42,7 +44,7 @@ export class Leases implements Surroundings {
 	/** Goes on with the leases of the daemon before us. `released`: the folder of DELs that it did not hear. */
 	load(released: string): void {
 		this.journal.load(
-			(file, record) => this.#keep(new Lease4(this, file, record)),
+			(file, record) => this.#keep(newLease(this, file, record)),
 			(name, why) => this.log.warning(`the record ${name} is dropped: ${why}`),
 		);
 		takeReleased(released, (attachment) => this.del(attachment, "DEL while no daemon was there"));
@@ -88,7 +90,7 @@ export class Leases implements Surroundings {
 			linkIndex: link.index,
 			mac: link.mac,
 		};
-		const present = this.#leases.get(attachmentKey(spec));
+		const present = this.#leases.get(leaseKey(spec, spec.family));
 		if (present !== undefined) {
 			const isSame = JSON.stringify(present.place) === JSON.stringify(place);
 			const result = isSame ? present.result() : undefined;
@@ -100,7 +102,7 @@ export class Leases implements Surroundings {
 			this.#forget(present);
 			present.release("a new ADD");
 		}
-		const lease = new Lease4(this, this.journal.newFile(), { spec, place, answered: false });
+		const lease = newLease(this, this.journal.newFile(), { spec, place, answered: false });
 		this.#keep(lease);
 		try {
 			this.watch(sandbox);
@@ -113,13 +115,15 @@ export class Leases implements Surroundings {
 		return lease;
 	}
 
-	/** Gives the lease back; nothing where there is none. */
+	/** Gives back the attachment's leases of both families; nothing where there is none. */
 	del(attachment: Attachment, reason = "DEL"): void {
-		const lease = this.#leases.get(attachmentKey(attachment));
-		if (lease === undefined) return;
-		this.#forget(lease);
-		lease.giveUp(`${reason} came`);
-		lease.release(reason);
+		for (const family of [4, 6] as const) {
+			const lease = this.#leases.get(leaseKey(attachment, family));
+			if (lease === undefined) continue;
+			this.#forget(lease);
+			lease.giveUp(`${reason} came`);
+			lease.release(reason);
+		}
 	}
 
 	/** The ADD that began this lease has nobody who waits for it any more. */
@@ -131,8 +135,8 @@ export class Leases implements Surroundings {
 	}
 
 	/** What the lease is now. Throws CniError 102 where there is none. */
-	check(attachment: Attachment): CniResult {
-		const lease = this.#leases.get(attachmentKey(attachment));
+	check(attachment: Attachment, family?: Family): CniResult {
+		const lease = this.#leases.get(leaseKey(attachment, family));
 		const result = lease?.result();
 		if (result !== undefined) return result;
 		const what = lease === undefined ? "the DHCP daemon has no lease" : `the lease is gone (${lease.state})`;
@@ -187,20 +191,23 @@ export class Leases implements Surroundings {
 	}
 
 	#keep(lease: Lease): void {
-		this.#leases.set(attachmentKey(lease.spec), lease);
+		this.#leases.set(leaseKey(lease.spec, lease.spec.family), lease);
 		const others = this.#byLink.get(lease.linkIndex);
 		if (others === undefined) this.#byLink.set(lease.linkIndex, new Set([lease]));
 		else others.add(lease);
 	}
 
 	#forget(lease: Lease): void {
-		const key = attachmentKey(lease.spec);
+		const key = leaseKey(lease.spec, lease.spec.family);
 		if (this.#leases.get(key) === lease) this.#leases.delete(key);
 		const others = this.#byLink.get(lease.linkIndex);
 		others?.delete(lease);
 		if (others?.size === 0) this.#byLink.delete(lease.linkIndex);
 	}
 }
+
+const newLease = (...parts: ConstructorParameters<typeof Lease4>): Lease =>
+	parts[2].spec.family === 6 ? new Lease6(...parts) : new Lease4(...parts);
 
 function listed(lease: Lease, now: number): ListedLease {
 	const { containerId, network, ifName, netns } = lease.spec;

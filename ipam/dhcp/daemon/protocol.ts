@@ -2,6 +2,7 @@
  * What plugin and daemon say to each other: one JSON line each way over the daemon's socket, with the protocol's version in it.
  */
 import type { CniResult } from "../../../lib/cni/types.ts";
+import type { Family } from "../../../lib/ip/address.ts";
 
 /** Another number is another language: both sides must be of the same release, or of one that says otherwise. */
 export const PROTOCOL = 1;
@@ -20,11 +21,13 @@ export interface Attachment {
 	readonly ifName: string;
 }
 
-export const attachmentKey = ({ containerId, network, ifName }: Attachment): string =>
-	`${containerId}/${network}/${ifName}`;
+export const leaseKey = ({ containerId, network, ifName }: Attachment, family: Family = 4): string =>
+	`${containerId}/${network}/${ifName}/${family}`;
 
 /** What ADD asks for. */
 export interface LeaseSpec extends Attachment {
+	/** Absent: 4. An attachment may have a lease of each. */
+	readonly family?: 6;
 	/** Absolute path of the sandbox, as the plugin sees it. */
 	readonly netns: string;
 	/** Hex digits, or "mac": hardware type and MAC of the interface. */
@@ -41,7 +44,7 @@ export interface LeaseSpec extends Attachment {
 export type Question =
 	| { readonly method: "add"; readonly spec: LeaseSpec }
 	| { readonly method: "del"; readonly attachment: Attachment }
-	| { readonly method: "check"; readonly attachment: Attachment }
+	| { readonly method: "check"; readonly attachment: Attachment; readonly family?: 6 }
 	| { readonly method: "gc"; readonly network: string; readonly valid: readonly string[] }
 	| { readonly method: "status" }
 	| { readonly method: "list" };

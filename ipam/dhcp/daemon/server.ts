@@ -139,7 +139,7 @@ class Client implements Waiter {
 				this.#leases.del(question.attachment);
 				return null;
 			case "check":
-				return this.#leases.check(question.attachment);
+				return this.#leases.check(question.attachment, question.family);
 			case "gc":
 				this.#leases.gc(question.network, question.valid);
 				return null;

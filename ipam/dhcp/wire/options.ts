@@ -168,7 +168,7 @@ function text(value: Uint8Array | undefined): string {
 }
 
 /** RFC 3397: names as in DNS, with its compression; what is malformed ends the list. */
-function domainList(value: Uint8Array | undefined): string[] {
+export function domainList(value: Uint8Array | undefined): string[] {
 	const names: string[] = [];
 	for (let at = 0; value !== undefined && at < value.length; ) {
 		const name = domainName(value, at);
