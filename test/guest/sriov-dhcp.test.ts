@@ -105,7 +105,9 @@ test("addresses of both families, and those that the kernel makes of an advertis
 	expect(both).toMatchObject([{ gateway: "10.7.0.1" }, { address: expect.stringMatching(/^fd00:7::1..\/128$/) }]);
 	expect(made).toMatchObject([{ address: expect.stringMatching(/^fd00:7::.*\/64$/), interface: 0 }]);
 	const target = made[0].address.replace("/64", "");
-	await guest().run(["ip", "netns", "exec", PODS[0]!, "ping", "-6", "-c", "1", "-W", "20", target]);
+	const ping = ["ip", "netns", "exec", PODS[0]!, "ping", "-6", "-c", "1", "-W", "5", target];
+	// Addresses answer once duplicate address detection is done with them.
+	await until("an answer", async () => (await guest().run(ping, { ok: false })).status === 0);
 	for (const index of PODS.keys()) succeeded(await call("DEL", index));
 	await until(
 		"no lease at the server",

@@ -5,6 +5,8 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Background, DhcpLab } from "./dhcp.ts";
+import { ip, ipJson } from "./netns-lab.ts";
+import { until } from "./until.ts";
 
 /** Seconds. dnsmasq's shortest T1 is 3 s and its shortest lease two minutes. */
 export interface LeaseTimes {
@@ -66,6 +68,9 @@ subnet 10.7.0.0 netmask 255.255.255.0 {
 export const kea: DhcpServer = {
 	name: "Kea",
 	async start(lab, { renew, rebind, lifetime } = TIMES) {
+		// It leaves an interface alone that has no carrier when it starts, as a bridge without neighbours has none.
+		ip(lab.pod(), "link set eth0 up");
+		await until("a carrier of br0", () => ipJson(lab.lan, "link show br0")[0].flags.includes("LOWER_UP"));
 		const dhcp4 = {
 			"interfaces-config": { interfaces: ["br0"] },
 			"lease-database": { type: "memfile", persist: true, name: join(lab.folder, "kea.csv") },

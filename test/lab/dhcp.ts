@@ -85,7 +85,8 @@ export class DhcpLab {
 
 	constructor() {
 		this.lan = this.netns.add();
-		ip(this.lan, "link add br0 type bridge forward_delay 0");
+		// A bridge without a MAC of its own takes on that of a new port, and servers send from the one they began with.
+		ip(this.lan, "link add br0 address 02:00:0a:07:00:01 type bridge forward_delay 0");
 		ip(this.lan, "address add 10.7.0.1/24 dev br0");
 		ip(this.lan, "link set br0 up");
 	}
