@@ -27,6 +27,8 @@ export function dnsmasqCommand(interfaceName: string, ...more: readonly string[]
 		"--no-ping",
 		"--user=root",
 		"--dhcp-authoritative",
+		// Else all that start at the same time want the same one.
+		"--pid-file",
 		...range,
 		...more,
 	];
