@@ -59,7 +59,7 @@ function leasesOf(lab: DhcpLab): { address?: string }[] | undefined {
 /** A pod's whole life. Resolves to what the tracer saw. */
 async function live(fault: readonly string[]): Promise<string> {
 	await using lab = new DhcpLab();
-	const short = ["--dhcp-option-force=58,3", "--dhcp-option-force=59,60"];
+	const short = ["--dhcp-option-force=58,3", "--dhcp-option-force=59,8"];
 	const server = await lab.dnsmasq(...short);
 	const daemons = new Daemons(lab, fault);
 	const pod = lab.pod();
