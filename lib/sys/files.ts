@@ -80,16 +80,21 @@ export function removeIfPresent(path: string): boolean {
 /** Makes a directory and its parents. `mode` holds for those that are made; existing ones stay as they are. */
 export function makeDirectories(path: string, mode: number): void {
 	try {
-		sys.mkdirat(sys.AT_FDCWD, path, mode);
+		makeDirectory(path, mode);
 	} catch (error) {
-		if (sys.isSystemError(error, "EEXIST")) {
-			if (!sys.isDirectory(statIfPresent(path)?.mode ?? 0)) throw error;
-			return;
-		}
 		const slash = path.lastIndexOf("/");
 		if (!sys.isSystemError(error, "ENOENT") || slash <= 0) throw error;
 		makeDirectories(path.slice(0, slash), mode);
-		makeDirectories(path, mode);
+		// Once: below /proc the answer is ENOENT for ever.
+		makeDirectory(path, mode);
+	}
+}
+
+function makeDirectory(path: string, mode: number): void {
+	try {
+		sys.mkdirat(sys.AT_FDCWD, path, mode);
+	} catch (error) {
+		if (!sys.isSystemError(error, "EEXIST") || !sys.isDirectory(statIfPresent(path)?.mode ?? 0)) throw error;
 	}
 }
 

@@ -66,6 +66,12 @@ describe("a store that cannot be written", () => {
 		expect(readFileSync(file, "utf8")).toBe("content");
 	});
 
+	it("a dataDir below which the kernel makes no folder, and says that there is none", async () => {
+		const { run } = network({ ranges: [[range("10.1.2.0/24")]], dataDir: "/proc/self/task" });
+		expect((await run("ADD")).json).toMatchObject({ code: 5, msg: expect.stringContaining("/proc/self/task/net") });
+		expect(await run("DEL")).toMatchObject({ status: 0 });
+	});
+
 	it("another user's folder: EACCES", async () => {
 		const { run, dataDir } = network();
 		chmodSync(dataDir, 0o700);
