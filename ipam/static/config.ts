@@ -11,7 +11,7 @@ import type { CniDns, CniIp, CniRoute, JsonObject, Request } from "../../lib/cni
 import { isAtLeast } from "../../lib/cni/version.ts";
 import { canonicalIp, familyOf, formatIp, parseIp } from "../../lib/ip/address.ts";
 import { canonicalCidr, contains, parseCidr } from "../../lib/ip/cidr.ts";
-import { noAddress, resultRoutes } from "../fields.ts";
+import { refuseAddress, resultRoutes } from "../fields.ts";
 import type { StaticConfig } from "./schema.ts";
 
 interface Static {
@@ -29,7 +29,7 @@ export function loadStatic(request: Request): Static {
 	const config = loadConfig<StaticConfig>(request.config, validator);
 	const { ipam } = config;
 	const gateways = (ipam.addresses ?? []).map(({ gateway }, i) =>
-		gateway ? (canonicalIp(gateway) ?? noAddress(gateway, `ipam.addresses[${i}].gateway`)) : undefined,
+		gateway ? (canonicalIp(gateway) ?? refuseAddress(gateway, `ipam.addresses[${i}].gateway`)) : undefined,
 	);
 	const routes = resultRoutes(ipam.routes);
 
@@ -97,8 +97,9 @@ function readConfigured(text: string): string {
 
 /** Results before 0.3.0 have one address of each family. */
 function requireOnePerFamily(addresses: readonly CniIp[], cniVersion: string): void {
+	if (isAtLeast(cniVersion, "0.3.0")) return;
 	const v4 = addresses.filter(({ address }) => familyOf(address) === 4).length;
-	if ((v4 <= 1 && addresses.length - v4 <= 1) || isAtLeast(cniVersion, "0.3.0")) return;
+	if (v4 <= 1 && addresses.length - v4 <= 1) return;
 	throw new CniError(
 		Code.invalidConfig,
 		`CNI version ${cniVersion} does not support more than 1 address per family`,

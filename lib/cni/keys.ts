@@ -18,7 +18,7 @@ export function fold(key: string): string {
 }
 
 /** The schema's spelling of `key`, which is not spelled so; undefined where it is not one of its keys. */
-export function spelling(key: string, members: { readonly [key: string]: KeyTree } = {}): string | undefined {
+function spelling(key: string, members: { readonly [key: string]: KeyTree } = {}): string | undefined {
 	let folded: string | undefined;
 	for (const name in members) {
 		if (name.length !== key.length) continue;

@@ -7,7 +7,7 @@
  */
 import validator from "validator:cni-result";
 import { canonicalIp } from "../ip/address.ts";
-import { canonicalCidr } from "../ip/cidr.ts";
+import { areCanonical, canonicalCidr } from "../ip/cidr.ts";
 import { loadConfig } from "./config.ts";
 import { CniError, Code } from "./error.ts";
 import { isObject } from "./json.ts";
@@ -52,11 +52,13 @@ export function parsePrevResult(request: Request): CniResult | undefined {
 export function previousAddresses(request: Request): readonly CniIp[] | undefined {
 	const previous = parsePrevious(request, (prevResult) => {
 		if (!isObject(prevResult)) return prevResult;
-		const { routes: _, ...others } = foldKeys(prevResult, { members: { routes: {} } }) as JsonObject;
+		const { routes: _, ...others } = foldKeys(prevResult, ROUTES) as JsonObject;
 		return others as JsonObject;
 	});
 	return previous && (previous.ips ?? []);
 }
+
+const ROUTES = { members: Object.assign(Object.create(null), { routes: {} }) };
 
 function parsePrevious(request: Request, part: (prevResult: JsonValue) => JsonValue): CniResult | undefined {
 	const { prevResult } = foldKeys(request.config, { members: { prevResult: {} } }) as JsonObject;
@@ -137,17 +139,18 @@ type Place<Field> = (field: Field) => string;
 
 type RawIp = NonNullable<RawResult["ips"]>[number];
 
-function readIp(raw: RawIp, place: Place<"address" | "gateway">): CniIp {
-	const ip: CniIp = { address: canonicalCidr(raw.address) ?? noCidr(raw.address, place("address")) };
-	if (raw.interface !== undefined) ip.interface = raw.interface;
+function readIp({ address, gateway, interface: index }: RawIp, place: Place<"address" | "gateway">): CniIp {
 	// "" is "not set", as in Go.
-	if (raw.gateway) ip.gateway = canonicalIp(raw.gateway) ?? noIp(raw.gateway, place("gateway"));
+	const isPlain = gateway ? areCanonical(address, gateway) : false;
+	const ip: CniIp = { address: isPlain ? address : (canonicalCidr(address) ?? refuseCidr(address, place("address"))) };
+	if (index !== undefined) ip.interface = index;
+	if (gateway) ip.gateway = isPlain ? gateway : (canonicalIp(gateway) ?? refuseAddress(gateway, place("gateway")));
 	return ip;
 }
 
 function readRoute(raw: NonNullable<RawResult["routes"]>[number], place: Place<"dst" | "gw">): CniRoute {
-	const route: CniRoute = { dst: canonicalCidr(raw.dst) ?? noCidr(raw.dst, place("dst")) };
-	if (raw.gw) route.gw = canonicalIp(raw.gw) ?? noIp(raw.gw, place("gw"));
+	const route: CniRoute = { dst: canonicalCidr(raw.dst) ?? refuseCidr(raw.dst, place("dst")) };
+	if (raw.gw) route.gw = canonicalIp(raw.gw) ?? refuseAddress(raw.gw, place("gw"));
 	if (raw.mtu) route.mtu = raw.mtu;
 	if (raw.advmss) route.advmss = raw.advmss;
 	if (raw.priority) route.priority = raw.priority;
@@ -165,10 +168,10 @@ function readDns(raw: RawResult["dns"]): CniDns {
 	return dns;
 }
 
-function noCidr(text: string, place: string): never {
+function refuseCidr(text: string, place: string): never {
 	throw new CniError(Code.invalidConfig, `${place} must be an address with a prefix length, not ${quote(text)}`);
 }
 
-function noIp(text: string, place: string): never {
+function refuseAddress(text: string, place: string): never {
 	throw new CniError(Code.invalidConfig, `${place} must be an IP address, not ${quote(text)}`);
 }

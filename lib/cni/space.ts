@@ -8,12 +8,16 @@ export const SPACE = "\\t-\\r \\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u2
 
 const ANY = new RegExp(`[${SPACE}]`);
 const RUN = new RegExp(`[${SPACE}]+`);
-const AROUND = new RegExp(`^[${SPACE}]+|[${SPACE}]+$`, "g");
 
 export const hasSpace = (text: string): boolean => ANY.test(text);
 
 /** Go's strings.TrimSpace. */
-export const trimSpace = (text: string): string => text.replace(AROUND, "");
+export function trimSpace(text: string): string {
+	let [start, end] = [0, text.length];
+	while (start < end && hasSpace(text[start]!)) start++;
+	while (start < end && hasSpace(text[end - 1]!)) end--;
+	return text.slice(start, end);
+}
 
 /** Go's strings.Fields: the words between white space. */
 export const words = (text: string): string[] => text.split(RUN).filter((word) => word !== "");

@@ -31,6 +31,11 @@ export function canonicalCidr(text: string): string | undefined {
 	return cidr && formatCidr(cidr);
 }
 
+/** Whether `cidr` and `ip` are of one family and canonical, as most are; false where a closer look has to tell. */
+export function areCanonical(cidr: string, ip: string): boolean {
+	return sys.areCanonical(cidr, ip);
+}
+
 /** The digits from `start` to the end as a number of at most 128; -1 for anything else. */
 function parsePrefix(text: string, start: number): number {
 	if (start === text.length) return -1;

@@ -116,13 +116,7 @@ export function deleteAddress(socket: NetlinkSocket, index: LinkIndex, cidrText:
 /** The addresses of an interface, or (`index` undefined) of all. Equivalent: `ip [-4|-6] address show [dev NAME]`. */
 export function listAddresses(socket: NetlinkSocket, index?: LinkIndex, family?: Family): LinkAddress[] {
 	const wanted = family === undefined ? 0 : addressFamily(family);
-	const message = new MessageWriter(RTM_GETADDR, NLM_F_DUMP)
-		.u8(wanted)
-		.u8(0)
-		.u8(0)
-		.u8(0)
-		.u32(index ?? 0);
-	return socket.dump(message, { request: "RTM_GETADDR", subject: "" }, (answer) => {
+	return socket.dump(dumpMessage(wanted, index ?? 0), DUMP_NAME, (answer) => {
 		// Kernels before 4.20 ignore the filters. Without IPv6 in the kernel, a question for it is answered with every family.
 		if (answer.type !== RTM_NEWADDR || (index !== undefined && answer.u32(4) !== index)) return undefined;
 		const family = answer.u8(0);
@@ -130,6 +124,35 @@ export function listAddresses(socket: NetlinkSocket, index?: LinkIndex, family?:
 			? parseAddress(answer)
 			: undefined;
 	});
+}
+
+/** The addresses of an interface with the prefix of their network: `listAddresses` where no more is asked, and quicker. */
+export function listCidrs(socket: NetlinkSocket, index: LinkIndex): ReadonlySet<string> {
+	const cidrs = new Set<string>();
+	const parse = (answer: Message): undefined => {
+		const { bytes, words, start } = answer;
+		const isIp = bytes[start] === AF_INET || bytes[start] === AF_INET6;
+		if (answer.type !== RTM_NEWADDR || !isIp) return;
+		const rows = answer.rows(IFADDRMSG_BYTES, CIDR_VALUES);
+		for (let row = 0; row < rows.length; row += 1 + CIDR_VALUES.count) {
+			const at = rows[row] as number;
+			const own = rows[row + 1] ?? rows[row + 2];
+			if (own !== undefined && words[(at + 4) >> 2] === index) cidrs.add(`${own}/${bytes[at + 1]}`);
+		}
+	};
+	socket.dump(dumpMessage(0, index), DUMP_NAME, parse, () => cidrs.clear());
+	return cidrs;
+}
+
+const CIDR_VALUES = new WantedAttributes([
+	[IFA_LOCAL, "address"],
+	[IFA_ADDRESS, "address"],
+]);
+
+const DUMP_NAME: RequestName = { request: "RTM_GETADDR", subject: "" };
+
+function dumpMessage(family: number, index: number): MessageWriter {
+	return new MessageWriter(RTM_GETADDR, NLM_F_DUMP).u8(family).u8(0).u8(0).u8(0).u32(index);
 }
 
 /** The order is that of `parseAddress`. */

@@ -125,8 +125,8 @@ export class MessageWriter {
 }
 
 /**
- * Bytes that are read as numbers of 16 and of 32 bits, too: dumps are long, and for the engine a DataView is ten times the work. For
- * the same reason nothing here has private fields of the language's own sort.
+ * Bytes that are read as numbers of 16 and of 32 bits, too: dumps are long, and for the engine a DataView is ten times
+ * the work. So are private fields (`#name`): the readers below have those of TypeScript.
  */
 class Datagram {
 	readonly bytes: Uint8Array;
@@ -167,9 +167,13 @@ export class Message {
 	sequence: number;
 	/** Bytes after the header. */
 	length: number;
-	/** Where the fixed struct of the current message begins in `bytes`, the whole datagram: for what is read of thousands. */
+	/**
+	 * Where the fixed struct of the current message begins in `bytes`, the whole datagram (or in its `words`). To be read
+	 * directly where there are thousands of messages.
+	 */
 	start: number;
 	readonly bytes: Uint8Array;
+	readonly words: Uint32Array;
 	private readonly data: Datagram;
 	/** Of the next message. */
 	private at: number;
@@ -181,14 +185,15 @@ export class Message {
 		this.length = 0;
 		this.data = new Datagram(datagram);
 		this.bytes = this.data.bytes;
+		this.words = this.data.words;
 		this.at = 0;
 		this.start = 0;
 	}
 
 	/** False at the end. Throws RangeError where a length is less than a header or more than what is there. */
 	next(): boolean {
-		const { at, bytes } = this;
-		const { halves, words } = this.data;
+		const { at, bytes, words } = this;
+		const { halves } = this.data;
 		if (at + NLMSG_HDRLEN > bytes.length) return false;
 		const length = words[at >> 2]!;
 		if (length < NLMSG_HDRLEN || at + length > bytes.length) {
@@ -225,8 +230,9 @@ export class Message {
 	}
 
 	/**
-	 * The values of this message and of those right after it that are of its type, flags and request, over which the cursor is moved: flat, for
-	 * each where its struct begins in `bytes`, then its values.
+	 * The values of this message and of those right after it that are of its type, flags, request and family (the first
+	 * byte of the struct), over which the cursor is moved: flat, for each where its struct begins in `bytes`, then its
+	 * values.
 	 */
 	rows(skip: number, wanted: WantedAttributes): readonly (number | string | undefined)[] {
 		const rows = attributeRows(this.bytes, this.start - NLMSG_HDRLEN, skip, wanted.pairs);
@@ -246,8 +252,10 @@ type Kind = "number" | "address" | "place";
 /** Types of attributes, below 256, and what is wanted of each. */
 export class WantedAttributes {
 	readonly pairs: Uint8Array;
+	readonly count: number;
 
 	constructor(wanted: readonly (readonly [type: number, kind: Kind])[]) {
+		this.count = wanted.length;
 		this.pairs = new Uint8Array(wanted.flatMap(([type, kind]) => [type, KINDS.indexOf(kind)]));
 	}
 }
@@ -296,7 +304,7 @@ export class Attributes {
 
 	/** An IP address in canonical text: 4 bytes, or 16, from `from` on. SystemError EINVAL for any other length. */
 	address(from = 0): string {
-		return formatAddress(this.data.bytes, this.start + from, this.length - from);
+		return formatAddress(this.data.bytes, this.start + from, Math.max(0, this.length - from));
 	}
 
 	/** A string up to its NUL, or to the end where there is none. */

@@ -3,7 +3,7 @@
  *
  * Wire format: linux/rtnetlink.h, RTM_*ROUTE with `struct rtmsg`.
  */
-import { type Family, ipToBytes, parseIp } from "../ip/address.ts";
+import { type Family, familyOf, ipToBytes, parseIp } from "../ip/address.ts";
 import { AF_INET, AF_INET6, isSystemError } from "../sys/sys.ts";
 import { addressFamily, knownCidr } from "./address.ts";
 import {
@@ -172,25 +172,25 @@ function dumpMessage(family: Family, table: number | undefined, link: number | u
 }
 
 /**
- * The gateway of each destination over an interface, in any table: a third of the work of `listRoutes`, for who has thousands to look up. Of several
- * routes to one destination it has the last, and none with several next hops.
+ * The gateway of each destination over an interface, in any table, local and broadcast addresses included. A third of the
+ * work of `listRoutes`. Of several routes to one destination it has the last; none with several next hops.
  */
 export function nextHops(socket: NetlinkSocket, link: LinkIndex): ReadonlyMap<string, string | undefined> {
 	const hops = new Map<string, string | undefined>();
 	for (const family of [4, 6] as const) {
-		const addresses = addressFamily(family);
-		// A dump that is made again may leave what has just gone: as if we had asked a moment earlier.
-		socket.dump(dumpMessage(family, undefined, link), DUMP_NAME, (answer) => {
-			if (answer.type !== RTM_NEWROUTE) return undefined;
-			const { bytes, start } = answer;
+		const wanted = addressFamily(family);
+		const parse = (answer: Message): undefined => {
+			const { bytes, words, start } = answer;
+			if (answer.type !== RTM_NEWROUTE || bytes[start] !== wanted) return;
 			const rows = answer.rows(RTMSG_BYTES, NEXT_HOP_VALUES);
-			for (let row = 0; row < rows.length; row += 4) {
+			for (let row = 0; row < rows.length; row += 1 + NEXT_HOP_VALUES.count) {
 				const at = rows[row] as number;
-				if (bytes[at] !== addresses || rows[row + 2] !== link) continue;
-				if ((answer.u32(at - start + 8) & RTM_F_CLONED) !== 0) continue;
+				if (rows[row + 2] !== link || (words[(at + 8) >> 2]! & RTM_F_CLONED) !== 0) continue;
 				hops.set(`${rows[row + 1] ?? UNSPECIFIED[family]}/${bytes[at + 1]}`, rows[row + 3] as string | undefined);
 			}
-			return undefined;
+		};
+		socket.dump(dumpMessage(family, undefined, link), DUMP_NAME, parse, () => {
+			for (const dst of hops.keys()) if (familyOf(dst) === family) hops.delete(dst);
 		});
 	}
 	return hops;
@@ -229,19 +229,20 @@ function parseRoute(message: Message, family: Family): Route | Route[] | undefin
 	// struct rtmsg: see routeMessage.
 	const { bytes, start } = message;
 	const values = message.values(RTMSG_BYTES, ROUTE_VALUES);
+	const [dst, linkIndex, gw, priority, prefSrc, table, metrics, multipath, via] = values;
 	const route: { -readonly [K in keyof Route]: Route[K] } = {
-		dst: `${values[0] ?? UNSPECIFIED[family]}/${bytes[start + 1]}`,
+		dst: `${dst ?? UNSPECIFIED[family]}/${bytes[start + 1]}`,
 		family,
-		table: (values[5] as number | undefined) ?? bytes[start + 4]!,
+		table: (table as number | undefined) ?? bytes[start + 4]!,
 		protocol: bytes[start + 5]!,
 		scope: bytes[start + 6]!,
 		type: bytes[start + 7]!,
 	};
-	if (values[1] !== undefined) route.linkIndex = values[1] as LinkIndex;
-	if (values[2] !== undefined) route.gw = values[2] as string;
-	if (values[3] !== undefined) route.priority = values[3] as number;
-	if (values[4] !== undefined) route.prefSrc = values[4] as string;
-	if (values[6] === undefined && values[7] === undefined && values[8] === undefined) return route;
+	if (linkIndex !== undefined) route.linkIndex = linkIndex as LinkIndex;
+	if (gw !== undefined) route.gw = gw as string;
+	if (priority !== undefined) route.priority = priority as number;
+	if (prefSrc !== undefined) route.prefSrc = prefSrc as string;
+	if (metrics === undefined && multipath === undefined && via === undefined) return route;
 	return parseMore(message, route);
 }
 

@@ -162,11 +162,11 @@ export class NetlinkSocket {
 	}
 
 	/**
-	 * Sends a question for many objects (NLM_F_DUMP in its flags). Each answer goes through `parse`; undefined leaves it out, a list is
-	 * taken apart. A dump
-	 * during which something changed (NLM_F_DUMP_INTR) is made again, up to 5 times in all; then EAGAIN.
+	 * Sends a question for many objects (NLM_F_DUMP in its flags). Each answer goes through `parse`; undefined leaves it
+	 * out, a list is taken apart. A dump during which something changed (NLM_F_DUMP_INTR) is made again, up to 5 times in
+	 * all; then EAGAIN. `again` is called before: what `parse` has kept for itself is to be forgotten.
 	 */
-	dump<T>(message: MessageWriter, name: RequestName, parse: Parse<T>): T[] {
+	dump<T>(message: MessageWriter, name: RequestName, parse: Parse<T>, again?: () => void): T[] {
 		this.#prepare();
 		if (!this.#strict) {
 			// The kernel then filters by what the request's header says, instead of sending all and ignoring it.
@@ -175,6 +175,7 @@ export class NetlinkSocket {
 		}
 		for (let attempt = 0; attempt < DUMP_TRIES; attempt++) {
 			const found: T[] = [];
+			if (attempt > 0) again?.();
 			if (this.#dumpOnce(message, name, parse, found)) return found;
 		}
 		throw new NetlinkError(

@@ -5,7 +5,7 @@ import { CniError, Code } from "../cni/error.ts";
 import type { CniIp, CniRoute } from "../cni/types.ts";
 import { canonicalIp } from "../ip/address.ts";
 import { canonicalCidr, formatCidr, networkOf, parseCidr } from "../ip/cidr.ts";
-import { listAddresses } from "../netlink/address.ts";
+import { listCidrs } from "../netlink/address.ts";
 import type { Link } from "../netlink/link.ts";
 import { listRoutes, nextHops, type Route } from "../netlink/route.ts";
 import type { NetlinkSocket } from "../netlink/socket.ts";
@@ -15,7 +15,7 @@ const failed = (sentence: string): CniError => new CniError(Code.checkFailed, se
 /** Throws CniError 102 for the first address that the interface does not have. */
 export function checkAddresses(socket: NetlinkSocket, link: Link, expected: readonly CniIp[]): void {
 	if (expected.length === 0) return;
-	const present = new Set(listAddresses(socket, link.index).map((each) => each.cidr));
+	const present = listCidrs(socket, link.index);
 	for (const { address } of expected) {
 		const cidr = canonicalCidr(address);
 		if (cidr === undefined) throw failed(`"${address}" is not an address in CIDR notation`);
@@ -30,15 +30,13 @@ export function checkAddresses(socket: NetlinkSocket, link: Link, expected: read
 export function checkRoutes(socket: NetlinkSocket, link: Link, expected: readonly CniRoute[]): void {
 	if (expected.length === 0) return;
 	const hops = nextHops(socket, link.index);
-	const others = expected.filter((route) => !isNextHop(hops, route));
+	// Those that are there, and of which no more is asked, are done with. There may be thousands.
+	const others = expected.filter(
+		({ dst, gw, mtu, advmss, priority, table, scope }) =>
+			(gw === undefined ? !hops.has(dst) : hops.get(dst) !== gw) ||
+			!!(mtu || advmss || priority || table || scope !== undefined),
+	);
 	if (others.length > 0) checkWholeRoutes(socket, link, others);
-}
-
-/** True: it is there, and no more is asked of it. There may be thousands. False: a closer look tells. */
-function isNextHop(hops: ReadonlyMap<string, string | undefined>, route: CniRoute): boolean {
-	const { dst, gw } = route;
-	if (gw === undefined ? !hops.has(dst) : hops.get(dst) !== gw) return false;
-	return !(route.mtu || route.advmss || route.priority || route.table || route.scope !== undefined);
 }
 
 function checkWholeRoutes(socket: NetlinkSocket, link: Link, expected: readonly CniRoute[]): void {
@@ -71,17 +69,22 @@ function gatewayOf({ gw }: CniRoute): string | undefined {
 }
 
 /** The most that the kernel keeps of a route's MTU and segment size (ip_metrics_convert() in net/ipv4/metrics.c). */
-const MOST_MTU = 65535 - 15;
-const MOST_ADVMSS = 65535 - 40;
+const mostMtu = (mtu: number): number => Math.min(mtu, 65535 - 15);
+const mostAdvmss = (advmss: number): number => Math.min(advmss, 65535 - 40);
 
-/** What a route asks for, as the kernel keeps it; 0 is "not given" but for a scope. IPv6 knows no scope. */
-function firstDifference(there: Route, route: CniRoute): keyof Route | undefined {
+type Difference = "gw" | "table" | "priority" | "mtu" | "advmss" | "scope";
+
+/**
+ * The first key in which a route of the kernel's is not what is asked for; undefined where it is. 0 is "not given" but for a scope,
+ * which IPv6 does not know.
+ */
+function firstDifference(there: Route, route: CniRoute): Difference | undefined {
 	const { table, priority, mtu, advmss, scope } = route;
 	if (route.gw !== there.gw && (gatewayOf(route) ?? there.gw) !== there.gw) return "gw";
 	if (table && table !== there.table) return "table";
 	if (priority && priority !== there.priority) return "priority";
-	if (mtu && Math.min(mtu, MOST_MTU) !== there.mtu) return "mtu";
-	if (advmss && Math.min(advmss, MOST_ADVMSS) !== there.advmss) return "advmss";
+	if (mtu && mostMtu(mtu) !== there.mtu) return "mtu";
+	if (advmss && mostAdvmss(advmss) !== there.advmss) return "advmss";
 	if (scope !== undefined && scope !== there.scope && there.family === 4) return "scope";
 	return undefined;
 }
@@ -90,6 +93,7 @@ function firstDifference(there: Route, route: CniRoute): keyof Route | undefined
 function differenceTo(there: readonly Route[], route: CniRoute): string {
 	const [only, ...others] = there;
 	if (only === undefined || others.length > 0) return "";
-	const key = firstDifference(only, route) as keyof CniRoute;
-	return `: it has ${key} ${only[key] ?? "none"}, not ${key === "gw" ? gatewayOf(route) : route[key]}`;
+	const key = firstDifference(only, route)!;
+	const kept = { ...route, gw: gatewayOf(route), mtu: mostMtu(route.mtu ?? 0), advmss: mostAdvmss(route.advmss ?? 0) };
+	return `: it has ${key} ${only[key] ?? "none"}, not ${kept[key]}`;
 }

@@ -51,6 +51,8 @@ declare module "native:sys" {
 	 */
 	export function isCanonicalIp(text: string): boolean;
 	export function isCanonicalCidr(text: string): boolean;
+	/** Both, and of one family. */
+	export function areCanonical(cidr: string, ip: string): boolean;
 	/** The `length` bytes (4 or 16, else EINVAL) from `start` on as Go prints an address of so many bytes. */
 	export function formatAddress(bytes: Uint8Array, start: number, length: number): string;
 	/**
@@ -66,8 +68,9 @@ declare module "native:sys" {
 		wanted: Uint8Array,
 	): (number | string | undefined)[];
 	/**
-	 * The same of the message whose header is at `at` and of those after it that have its type, flags and sequence number: for each where its
-	 * fixed struct begins in `bytes`, then its values; and at the end of the list where the next header is.
+	 * The same of the message whose header is at `at` and of those after it that have its type, flags, sequence number and
+	 * family: for each where its fixed struct begins in `bytes`, then its values; and at the end of the list where the
+	 * next header is.
 	 */
 	export function attributeRows(
 		bytes: Uint8Array,

@@ -14,6 +14,7 @@ export const mayRepeatKeys = (): boolean => true;
 /** In tests lib/ip reads everything. */
 export const isCanonicalIp = (): boolean => false;
 export const isCanonicalCidr = (): boolean => false;
+export const areCanonical = (): boolean => false;
 export const random = (length: number): Uint8Array => randomBytes(length);
 export const monotonicMs = (): number => performance.now();
 export const realtimeMs = (): number => Date.now();
@@ -25,6 +26,9 @@ function absent(name: string): () => never {
 	};
 }
 
+export const formatAddress = absent("formatAddress");
+export const attributeValues = absent("attributeValues");
+export const attributeRows = absent("attributeRows");
 export const args = absent("args");
 export const environment = absent("environment");
 export const exit = absent("exit");

@@ -2,11 +2,13 @@
  * Addresses through the executable, which has a quick way for what is canonical already: the same text comes out as where every address is read
  * (lib/ip on Node, which Go's own answers judge).
  */
+import { execFileSync } from "node:child_process";
 import fc from "fast-check";
 import { expect, it, test } from "vitest";
 import { formatIp, parseIp } from "../../lib/ip/address.ts";
 import { formatCidr, parseCidr } from "../../lib/ip/cidr.ts";
 import { call, ours } from "../lab/ipam.ts";
+import { ip, NetnsLab, netnsPath } from "../lab/netns-lab.ts";
 import { goAddresses, goCidrs } from "../unit/ip/go-vectors.ts";
 
 const add = (addresses: object[]) =>
@@ -32,24 +34,17 @@ test.each(refused)("%j is refused", async (address) => {
 	expect(await add([address])).toMatchObject({ status: 1, json: { code: 7 } });
 });
 
-it("whatever the runs of zeros, the case and the leading zeros", async () => {
-	const group = fc.oneof(fc.constantFrom("0", "0", "0", "00", "ffff", "FFFF"), fc.stringMatching(/^[0-9a-fA-F]{1,4}$/));
-	const whole = fc.array(group, { minLength: 8, maxLength: 8 });
-	const shortened = fc.tuple(fc.array(group, { maxLength: 7 }), fc.nat(7)).map(([groups, gap]) => {
-		const at = Math.min(gap, groups.length);
-		return `${groups.slice(0, at).join(":")}::${groups.slice(at).join(":")}`;
-	});
-	const texts = fc.sample(
-		fc.oneof(
-			whole.map((groups) => groups.join(":")),
-			shortened,
-			fc.ipV4(),
-		),
-		{
-			numRuns: 4000,
-			seed: 20_261_126,
-		},
-	);
+/** Runs of zeros in all places, letters of both cases, leading zeros. */
+const group = fc.oneof(fc.constantFrom("0", "0", "0", "00", "ffff", "FFFF"), fc.stringMatching(/^[0-9a-fA-F]{1,4}$/));
+const whole = fc.array(group, { minLength: 8, maxLength: 8 }).map((groups) => groups.join(":"));
+const shortened = fc.tuple(fc.array(group, { maxLength: 7 }), fc.nat(7)).map(([groups, gap]) => {
+	const at = Math.min(gap, groups.length);
+	return `${groups.slice(0, at).join(":")}::${groups.slice(at).join(":")}`;
+});
+const sample = (numRuns: number) => fc.sample(fc.oneof(whole, shortened, fc.ipV4()), { numRuns, seed: 20_261_126 });
+
+it("whatever the spelling", async () => {
+	const texts = sample(4000);
 	const canonical = texts.map((text) => formatIp(parseIp(text)!));
 	const all = [...texts, ...canonical];
 	const answer = await add(all.map((text, index) => ({ address: `${text}/${index % 33}`, gateway: text })));
@@ -59,4 +54,30 @@ it("whatever the runs of zeros, the case and the leading zeros", async () => {
 			gateway: formatIp(parseIp(text)!),
 		})),
 	});
+});
+
+it("CHECK reads the kernel's as lib/ip writes them", async () => {
+	using lab = new NetnsLab();
+	const pod = lab.add();
+	ip(pod, "link add v0 type veth peer name v1");
+	const texts = sample(600).map((text) => formatIp(parseIp(text)!));
+	// What no interface can have.
+	const usable = [...new Set(texts)].filter(
+		(text) => !/^(0|127|22[4-9]|2[3-5]\d)\.|^(::1?|ff..:.*)$|^::ffff:/.test(text),
+	);
+	const addresses = usable.map((text) => ({ address: `${text}/${text.includes(":") ? 128 : 32}` }));
+	const batch = addresses.map(({ address }) => `address add ${address} dev v0\n`).join("");
+	execFileSync("ip", ["-n", pod, "-batch", "-"], { input: batch });
+	const config = {
+		cniVersion: "1.0.0",
+		name: "n",
+		type: "sriov",
+		ipam: { type: "static", addresses },
+		prevResult: { cniVersion: "1.0.0", ips: addresses },
+	};
+	const answer = await call(ours("static"), "CHECK", { config, netns: netnsPath(pod), ifName: "v0" });
+	expect(answer).toMatchObject({ status: 0, stdout: "" });
+	ip(pod, `address del ${addresses.at(-1)!.address} dev v0`);
+	const after = await call(ours("static"), "CHECK", { config, netns: netnsPath(pod), ifName: "v0" });
+	expect(after.json).toMatchObject({ code: 102, msg: expect.stringContaining(addresses.at(-1)!.address) });
 });

@@ -20,6 +20,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { bundle } from "../../scripts/build/bundle.ts";
 import { compileHost, hostTarget } from "../../scripts/build/host.ts";
 import { start } from "../lab/executables.ts";
+import { randomNumbers } from "../lab/random.ts";
 import { until } from "../lab/until.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
@@ -208,6 +209,71 @@ describe("text", () => {
 		const results = probe(...Object.keys(cases).map((bytes) => ["decodeUtf8", { hex: bytes }]));
 		expect(results).toEqual(Object.values(cases));
 		expect(probe(["decodeUtf8", hex("aä€😀\0b")], ["decodeUtf8", hex("")])).toEqual(["aä€😀\0b", ""]);
+	});
+});
+
+describe("netlink attributes", () => {
+	/** A message of these attributes after a struct of four bytes. */
+	function message(type: number, sequence: number, ...attributes: [type: number, payload: number[]][]): Buffer {
+		const list = attributes.map(([type, payload]) => {
+			const bytes = Buffer.alloc(4 + ((payload.length + 3) & ~3));
+			bytes.writeUInt16LE(4 + payload.length, 0);
+			bytes.writeUInt16LE(type, 2);
+			bytes.set(payload, 4);
+			return bytes;
+		});
+		const bytes = Buffer.concat([Buffer.alloc(20), ...list]);
+		bytes.writeUInt32LE(bytes.length, 0);
+		bytes.writeUInt16LE(type, 4);
+		bytes.writeUInt32LE(sequence, 8);
+		return bytes;
+	}
+	/** Type 1 as an address, 2 as a number, 3 as a place. */
+	const wanted = { hex: "010102000302" };
+	const rows = (bytes: Buffer, at = 0) => ["attributeRows", { hex: bytes.toString("hex") }, at, 4, wanted];
+
+	test("of a run of messages, up to another type, request or family", () => {
+		const first = message(24, 7, [1, [10, 1, 2, 3]], [2, [1, 0, 0, 0]], [9, []]);
+		const second = message(24, 7, [0x4003, [5]], [1, [10, 1, 2, 4]], [1, [10, 1, 2, 5]]);
+		const otherFamily = Buffer.from(message(24, 7));
+		otherFamily[16] = 10;
+		const start = first.length + second.length;
+		const expected = [16, "10.1.2.3", 1, null, first.length + 16, "10.1.2.5", null, 8, start];
+		for (const after of [message(3, 7), message(24, 8), otherFamily, Buffer.from([200, 0, 0, 0]), Buffer.alloc(0)]) {
+			expect(probe(rows(Buffer.concat([first, second, after])))).toEqual([expected]);
+		}
+	});
+
+	test("of a wrong length are EINVAL", () => {
+		const results = probe(
+			rows(message(24, 7, [1, [10, 1, 2]])),
+			rows(message(24, 7, [2, [1, 0]])),
+			["formatAddress", { hex: "0a010203" }, 1, 3],
+			["formatAddress", { hex: "00".repeat(20) }, 0, 20],
+		);
+		expect(results.map((each) => each.error?.code)).toEqual(["EINVAL", "EINVAL", "EINVAL", "EINVAL"]);
+	});
+
+	test("of any bytes at all give an answer", () => {
+		const chance = randomNumbers(20_261_126);
+		const bytes = Array.from({ length: 2000 }, () => {
+			const whole = message(
+				chance(3),
+				7,
+				[chance(5), [chance(256), 1, 2, 3]],
+				[chance(5), Array(chance(20)).fill(255)],
+			);
+			const cut = Buffer.concat([whole, whole]).subarray(0, chance(2 * whole.length));
+			for (let times = chance(4); times > 0 && cut.length > 0; times--) cut[chance(cut.length)] = chance(256);
+			return cut;
+		});
+		const calls = bytes.map((each) => rows(each, chance(2) === 0 ? 0 : chance(each.length + 1)));
+		// The calls are one argument of the process.
+		const answers = Array.from({ length: 8 }, (_, part) => probe(...calls.slice(part * 250, part * 250 + 250))).flat();
+		// A TypeError where there are fewer bytes than the struct has.
+		const isRefusal = ({ error }: Result) => error?.code === "EINVAL" || error?.name === "TypeError";
+		expect(answers.filter((each) => !Array.isArray(each) && !isRefusal(each))).toEqual([]);
+		expect(answers.some((each) => Array.isArray(each) && each.length >= 5)).toBe(true);
 	});
 });
 

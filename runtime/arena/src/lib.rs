@@ -26,12 +26,16 @@ const MAPPED_HEADER: usize = 2 * HEADER;
 
 /// What is asked of the kernel when a stretch is used up.
 const STRETCH: usize = 1 << 20;
+/// Most calls need less than this. Who needs more gets the pages of as much again at once, instead of a fault for each.
+const STEP: usize = 256 << 10;
 
 #[repr(C)]
 pub struct Arena {
-    /// Where the next new block starts, and where the stretch ends. What lies between has never been used: it is zero.
+    /// Where the next new block starts, up to where blocks may be cut now, and where the stretch ends. What lies between has never
+    /// been used: it is zero.
     next: usize,
     end: usize,
+    limit: usize,
     /// Start and end of the blocks that are never used again.
     frozen: (usize, usize),
     /// First free block of each size; each holds the next one's place where its content was.
@@ -84,7 +88,7 @@ pub unsafe fn place(start: usize, size: usize) -> *mut u8 {
 
 impl Arena {
     pub const fn new() -> Self {
-        Arena { next: 0, end: 0, frozen: (0, 0), free: [0; CLASSES] }
+        Arena { next: 0, end: 0, limit: 0, frozen: (0, 0), free: [0; CLASSES] }
     }
 
     /// Takes new blocks from `start` on; those between `frozen.0` and `frozen.1` are never used again.
@@ -94,7 +98,8 @@ impl Arena {
     pub unsafe fn begin(&mut self, start: usize, end: usize, frozen: (usize, usize)) {
         *self = Arena::new();
         self.next = start.next_multiple_of(UNIT);
-        self.end = end;
+        self.end = end.min(self.next.next_multiple_of(PAGE).saturating_add(STEP));
+        self.limit = end;
         self.frozen = frozen;
     }
 
@@ -130,7 +135,7 @@ impl Arena {
             self.free[class] = unsafe { block.read() };
             return (block.cast(), false);
         }
-        if self.end.wrapping_sub(self.next) < size && !self.grow() {
+        if self.end.wrapping_sub(self.next) < size && !self.grow(size) {
             return (null_mut(), false);
         }
         let start = self.next;
@@ -139,17 +144,21 @@ impl Arena {
         (unsafe { place(start, size) }, true)
     }
 
+    /// Room for `size` bytes, which are at most a class above `LARGE`.
     #[cold]
-    fn grow(&mut self) -> bool {
-        match map(STRETCH) {
-            Some(start) => {
-                // The rest of the old stretch is smaller than one block, and forgotten.
-                self.next = start;
-                self.end = start + STRETCH;
-                true
+    fn grow(&mut self, size: usize) -> bool {
+        while self.end.wrapping_sub(self.next) < size {
+            if self.end < self.limit {
+                let end = self.limit.min(self.end + STEP);
+                populate(self.end, end);
+                self.end = end;
+                continue;
             }
-            None => false,
+            let Some(start) = map(STRETCH) else { return false };
+            // The rest of the old stretch is smaller than one block, and forgotten.
+            (self.next, self.end, self.limit) = (start, start, start + STRETCH);
         }
+        true
     }
 
     /// # Safety
@@ -206,6 +215,15 @@ impl Default for Arena {
     }
 }
 
+const PAGE: usize = 4096;
+
+/// Asks for the pages between. Kernels before 5.14 do not know this, and where it fails they come one by one.
+fn populate(start: usize, end: usize) {
+    let start = start & !(PAGE - 1);
+    // SAFETY: the memory is the arena's; its content stays as it is.
+    unsafe { libc::madvise(start as *mut libc::c_void, end - start, libc::MADV_POPULATE_WRITE) };
+}
+
 fn map(length: usize) -> Option<usize> {
     let (kind, access) = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, libc::PROT_READ | libc::PROT_WRITE);
     // SAFETY: a new mapping, wherever there is room.
@@ -214,7 +232,7 @@ fn map(length: usize) -> Option<usize> {
 }
 
 fn mapped_length(content: usize) -> Option<usize> {
-    Some(content.checked_add(MAPPED_HEADER + 4095)? & !4095)
+    Some(content.checked_add(MAPPED_HEADER + PAGE - 1)? & !(PAGE - 1))
 }
 
 fn map_block(content: usize) -> *mut u8 {

@@ -39,9 +39,9 @@ pub fn attribute_rows<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     values.into_array(call)
 }
 
-/// Type, flags and sequence number of the message at `at`.
-fn kind_of(bytes: &[u8], at: usize) -> Option<&[u8; 8]> {
-    bytes.get(at + 4..)?.first_chunk()
+/// Type, flags and sequence number of the message at `at`, and its family: the first byte of the struct.
+fn kind_of(bytes: &[u8], at: usize) -> Option<(&[u8; 8], Option<&u8>)> {
+    Some((bytes.get(at + 4..)?.first_chunk()?, bytes.get(at + MESSAGE_HEADER)))
 }
 
 /// What follows the header of the message at `at`. None: the end, or one that says to be longer than what is there.

@@ -61,6 +61,7 @@ static NATIVES: &[Native] = natives![
     c"mayRepeatKeys" 1 text::may_repeat_keys; pure,
     c"isCanonicalIp" 1 address::is_canonical_ip; pure,
     c"isCanonicalCidr" 1 address::is_canonical_cidr; pure,
+    c"areCanonical" 2 address::are_canonical; pure,
     c"formatAddress" 3 address::format_address; pure,
     c"attributeValues" 5 attributes::attribute_values; pure,
     c"attributeRows" 4 attributes::attribute_rows; pure,

@@ -112,19 +112,20 @@ fn has_twins(json: &[u8]) -> bool {
                 keys.truncate(start);
             }
             b'"' => {
-                // FNV-1a
-                let (mut hash, mut is_plain) = (0xcbf2_9ce4_8422_2325_u64, true);
+                let start = at;
                 while let Some(&byte) = json.get(at).filter(|&&byte| byte != b'"') {
-                    is_plain &= byte != b'\\' && byte.is_ascii();
-                    hash = (hash ^ u64::from(byte.to_ascii_lowercase())).wrapping_mul(0x0100_0000_01b3);
                     at += if byte == b'\\' { 2 } else { 1 };
                 }
+                let key = json.get(start..at).unwrap_or_default();
                 at += 1;
                 if json[json.len().min(at)..].iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b':') {
-                    if !is_plain {
+                    if key.iter().any(|byte| *byte == b'\\' || !byte.is_ascii()) {
                         return true;
                     }
-                    keys.push(hash);
+                    // FNV-1a
+                    keys.push(key.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+                        (hash ^ u64::from(byte.to_ascii_lowercase())).wrapping_mul(0x0100_0000_01b3)
+                    }));
                 }
             }
             _ => {}

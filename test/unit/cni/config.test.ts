@@ -6,7 +6,13 @@ import { loadConfig, type Validator } from "../../../lib/cni/config.ts";
 import { CniError } from "../../../lib/cni/error.ts";
 import { foldKeys } from "../../../lib/cni/keys.ts";
 import type { JsonObject, JsonValue } from "../../../lib/cni/types.ts";
-import { type JsonSchema, jsonSchema, pluginSchemas, toValidator } from "../../../scripts/build/validators.ts";
+import {
+	type JsonSchema,
+	jsonSchema,
+	pluginSchemas,
+	toValidator,
+	validatorModule,
+} from "../../../scripts/build/validators.ts";
 
 function failure(config: JsonObject, by: Validator = validator): [number, string] {
 	try {
@@ -161,5 +167,46 @@ describe("every validator of the build", () => {
 			{ numRuns: 500 },
 		);
 		expect(Math.min(answers.yes, answers.no), "both answers occur").toBeGreaterThan(0);
+	});
+
+	/** Some keys in another case, some members null, some keys that objects have anyway. */
+	function respelled(value: unknown, change: () => number): unknown {
+		if (Array.isArray(value)) return value.map((item) => respelled(item, change));
+		if (typeof value !== "object" || value === null) return value;
+		const members = Object.entries(value).map(([key, member]) => {
+			const choice = change();
+			const name = [key.toUpperCase(), key.replace("k", "\u212a"), "constructor", "__proto__"][choice] ?? key;
+			return `${JSON.stringify(name)}:${JSON.stringify(choice === 4 ? null : respelled(member, change))}`;
+		});
+		return JSON.parse(`{${members.join(",")}}`);
+	}
+
+	it.each(sources)("$name: the quick yes is the yes of the slow way, which then changes nothing", async (source) => {
+		const schema = await jsonSchema(source);
+		const ours = toValidator(schema);
+		const { code } = await validatorModule(source.name);
+		const { quick } = ((await import(`data:text/javascript,${encodeURIComponent(code)}`)) as { default: Validator })
+			.default;
+		const counts = { quick: 0, slow: 0, no: 0 };
+		fc.assert(
+			fc.property(values(schema), fc.array(fc.nat(40), { minLength: 20, maxLength: 20 }), (value, choices) => {
+				fc.pre(typeof value === "object" && value !== null && !Array.isArray(value));
+				let next = 0;
+				const text = JSON.stringify(respelled(JSON.parse(JSON.stringify(value)), () => choices[next++ % 20]!));
+				const config = JSON.parse(text) as JsonObject;
+				const isQuick = quick!(config);
+				let folded: JsonObject | undefined;
+				try {
+					folded = loadConfig<JsonObject>(config, ours);
+				} catch (error) {
+					if (!(error instanceof CniError)) throw error;
+				}
+				counts[isQuick ? "quick" : folded === undefined ? "no" : "slow"]++;
+				if (isQuick) expect(folded).toBe(config);
+				expect(JSON.stringify(config)).toBe(text);
+			}),
+			{ numRuns: 1000 },
+		);
+		expect(Math.min(...Object.values(counts)), JSON.stringify(counts)).toBeGreaterThan(0);
 	});
 });

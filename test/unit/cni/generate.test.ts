@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import type { Validator } from "../../../lib/cni/config.ts";
 import { jsonSchema, pluginSchemas, toValidator, validatorModule } from "../../../scripts/build/validators.ts";
 import { fieldTable, publishedSchema, withTables } from "../../../scripts/generate.ts";
 
@@ -67,8 +68,10 @@ describe("what follows from a schema", () => {
 		expect(published.required).toContain("name");
 		const { code } = await validatorModule(source.name);
 		expect(code).not.toMatch(/\bimport\b|description/);
-		const made = (await import(`data:text/javascript,${encodeURIComponent(code)}`)) as { default: unknown };
-		expect(made.default).toEqual(toValidator(await jsonSchema(source)));
+		const made = (await import(`data:text/javascript,${encodeURIComponent(code)}`)) as { default: Validator };
+		const { quick, ...tree } = made.default;
+		expect(tree).toEqual(toValidator(await jsonSchema(source)));
+		expect(quick).toBeTypeOf("function");
 	});
 
 	it("a validator without a schema is an error", async () => {
