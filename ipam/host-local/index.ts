@@ -99,9 +99,11 @@ export class Index {
 		return index;
 	}
 
-	/** No index of the store counts any more. Throws SystemError. */
-	static invalidate(store: string): void {
-		sys.setModified(sys.AT_FDCWD, store, pastTime());
+	/** No index of the store counts any more. Returns the time that the store has now, in milliseconds. Throws SystemError. */
+	static invalidate(store: string): number {
+		const time = pastTime();
+		sys.setModified(sys.AT_FDCWD, store, time);
+		return time;
 	}
 
 	/** Removes the index of the store, if there is one: what it knows of earlier boots, too. */
@@ -187,10 +189,12 @@ export class Index {
 			bucket.added = "";
 		}
 		this.#occupancy.flush();
-		Index.invalidate(this.#store);
-		// After the time is set: who comes in from here on changes it.
+		const time = Index.invalidate(this.#store);
+		// After the time is set: who comes in from here on changes it, be it before we read it back.
 		if (!isLocked()) throw new StaleError(this.#store);
 		const { mtimeMs, ctimeMs } = sys.statat(sys.AT_FDCWD, this.#store, true) ?? { mtimeMs: 0, ctimeMs: 0 };
+		// By seconds: not every file system keeps parts of one.
+		if (Math.floor(mtimeMs / 1000) !== Math.floor(time / 1000)) throw new StaleError(this.#store);
 		const token = new Uint8Array(TIMES_BYTES + MARKS_BYTES);
 		new Float64Array(token.buffer, 0, 2).set([mtimeMs, ctimeMs]);
 		new Uint32Array(token.buffer, TIMES_BYTES).set(this.#marks);
