@@ -63,9 +63,7 @@ async function measure({ executable, rounds, times, counts }: Wanted): Promise<R
 		process.exit(130);
 	};
 	for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, stop);
-	const timings = times
-		? await timeAll(laboratory, join(ROOT, "scripts/bench/timer.c"), rounds, showRound(rounds))
-		: [];
+	const timings = times ? await timeAll(laboratory, rounds, showRound(rounds)) : [];
 	return {
 		bytes: {
 			ours: statSync(file).size,

@@ -9,22 +9,18 @@
  *
  * Needs root, gcc, Go, dnsmasq and tshark; all in network namespaces of its own. Prints a table, judges nothing.
  */
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { copyFileSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
 import { type Background, type Capture, DhcpLab } from "../../test/lab/dhcp.ts";
 import { call } from "../../test/lab/ipam.ts";
 import { ip, ipJson, netnsPath } from "../../test/lab/netns-lab.ts";
 import { peer } from "../../test/lab/peers.ts";
 import { until } from "../../test/lab/until.ts";
-import { run } from "../build/host.ts";
 import { freshExecutable } from "./executable.ts";
 import type { Maker } from "./laboratory.ts";
 import { alignColumns } from "./report.ts";
-import { planOf, type Run, readRun, spreadOf } from "./timing.ts";
+import { runTimer, spreadOf } from "./timing.ts";
 
 const MAKERS: readonly Maker[] = ["ours", "Go"];
 /** ADDs at the same time while leases are collected. */
@@ -82,7 +78,7 @@ interface Times {
 	readonly del: number[];
 }
 
-async function timeCalls(lab: DhcpLab, sides: readonly Side[], timer: string, rounds: number): Promise<Times[]> {
+async function timeCalls(lab: DhcpLab, sides: readonly Side[], rounds: number): Promise<Times[]> {
 	const pods = sides.map(() => lab.pod());
 	const calls = sides.flatMap((side, index) =>
 		["ADD", "DEL"].map((command) => ({
@@ -101,20 +97,11 @@ async function timeCalls(lab: DhcpLab, sides: readonly Side[], timer: string, ro
 	// The link is up, and has its carrier: no contender waits for it.
 	for (const pod of pods) ip(pod, "link set eth0 up");
 	const capture = await lab.capture("frame.time_epoch", "dhcp.hw.mac_addr");
-	// The first round is not counted.
-	const program = spawn(timer, [String(rounds + 1)], { stdio: ["pipe", "pipe", "inherit"] });
-	const ended = once(program, "close");
-	program.stdin.end(calls.map(planOf).join(""));
-	const runs: Run[][] = calls.map(() => []);
-	for await (const line of createInterface({ input: program.stdout })) {
-		const { index, run } = readRun(line);
-		runs[index]!.push(run);
-	}
-	if ((await ended)[0] !== 0) throw new Error("the timer failed");
+	const runs = await runTimer(lab.folder, calls, rounds);
 	const wires = await waits(capture, sides.length * (rounds + 1));
 	return pods.map((pod, index) => ({
-		add: runs[2 * index]!.slice(1).map(({ wallMs }) => wallMs),
-		del: runs[2 * index + 1]!.slice(1).map(({ wallMs }) => wallMs),
+		add: runs[2 * index]!.map(({ wallMs }) => wallMs),
+		del: runs[2 * index + 1]!.map(({ wallMs }) => wallMs),
 		wire: (wires.get(ipJson(pod, "link show eth0")[0].address) ?? []).slice(1),
 	}));
 }
@@ -193,10 +180,6 @@ async function measure(rounds: number, leases: number, executable: string): Prom
 	await lab.dnsmasq(RANGE, "--dhcp-lease-max=10000");
 	const ours = join(lab.folder, "dhcp");
 	copyFileSync(executable, ours);
-	const timer = join(lab.folder, "timer");
-	run("gcc", ["-O2", "-Wall", "-Wextra", "-static", "-o", timer, join(import.meta.dirname, "timer.c")], {
-		cwd: lab.folder,
-	});
 	const sides = [new Side(lab, "ours", ours), new Side(lab, "Go", await peer("dhcp"))];
 	const memories: Memory[] = [];
 	for (const side of sides) {
@@ -204,7 +187,7 @@ async function measure(rounds: number, leases: number, executable: string): Prom
 		memories.push(await hold(lab, side, leases));
 	}
 	say(`${rounds} rounds of ADD and DEL`);
-	const times = await timeCalls(lab, sides, timer, rounds);
+	const times = await timeCalls(lab, sides, rounds);
 	return `medians of ${rounds} rounds\n\n${table(times, memories, leases)}`;
 }
 

@@ -16,11 +16,10 @@ import { Guest } from "../../test/lab/guest.ts";
 import { createPod } from "../../test/lab/pods.ts";
 import { previousResult } from "../../test/lab/rdma.ts";
 import { createRdmaDevices, createVfs, type Vf } from "../../test/lab/sriov.ts";
-import { run } from "../build/host.ts";
 import { freshExecutable } from "./executable.ts";
 import type { Call } from "./laboratory.ts";
 import { alignColumns } from "./report.ts";
-import { planOf, type Run, readRun, spreadOf, sumRuns } from "./timing.ts";
+import { compile, planOf, type Run, readRun, spreadOf, sumRuns } from "./timing.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const POD = "pod1";
@@ -58,12 +57,6 @@ function install(executable: string, folder: string): string {
 	copyFileSync(executable, join(folder, "berth"));
 	for (const name of NAMES) linkSync(join(folder, "berth"), join(folder, name));
 	return folder;
-}
-
-function compile(source: string, folder: string): string {
-	const program = join(folder, source.replace(/\.c$/, ""));
-	run("gcc", ["-O2", "-Wall", "-Wextra", "-static", "-o", program, join(import.meta.dirname, source)], { cwd: folder });
-	return program;
 }
 
 /** A card with all of its VFs, each with an RDMA device, and a pod. */

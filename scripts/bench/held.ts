@@ -7,14 +7,11 @@
  * Writes docs/bench/held.svg, and the table of the run into docs/host-local.md. Numbers of rounds are small where Go
  * takes seconds.
  */
-import { spawn } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
-import { run } from "../build/host.ts";
 import { Laboratory, type Maker } from "./laboratory.ts";
-import { planOf, spreadOf } from "./timing.ts";
+import { runTimer, spreadOf } from "./timing.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const HELD = [0, 100, 1000, 10_000, 50_000];
@@ -40,7 +37,7 @@ function fill(store: string, count: number): void {
 	if (count > 0) writeFileSync(join(store, "last_reserved_ip.0"), nameOf(count + 1), { mode: 0o600 });
 }
 
-async function measure(laboratory: Laboratory, timer: string, held: number): Promise<Row[]> {
+async function measure(laboratory: Laboratory, held: number): Promise<Row[]> {
 	const makers: Maker[] = ["ours", "Go"];
 	const calls = makers.flatMap((maker) => {
 		const dataDir = join(laboratory.state, `${maker}-${held}`);
@@ -48,20 +45,9 @@ async function measure(laboratory: Laboratory, timer: string, held: number): Pro
 		const ipam = { type: "host-local", ranges: [[{ subnet: "10.0.0.0/8" }]], dataDir };
 		return (["ADD", "DEL"] as const).map((verb) => laboratory.call(verb, maker, "host-local", { ipam }));
 	});
-	const child = spawn(timer, [String(ROUNDS[held]! + 1)], {
-		cwd: laboratory.programs,
-		stdio: ["pipe", "pipe", "inherit"],
-	});
-	const ended = new Promise<number | null>((resolve, reject) => child.once("error", reject).once("close", resolve));
-	child.stdin.end(calls.map(planOf).join(""));
-	const times: number[][] = calls.map(() => []);
-	for await (const line of createInterface({ input: child.stdout })) {
-		const [index = -1, , cpuUs = 0] = line.split(" ").map(Number);
-		times[index]!.push(cpuUs / 1000);
-	}
-	if ((await ended) !== 0) throw new Error("the timer failed");
 	// The first round finds no index: that is not what is measured here.
-	const median = (call: number) => spreadOf(times[call]!.slice(1)).median;
+	const runs = await runTimer(laboratory.programs, calls, ROUNDS[held]!);
+	const median = (call: number) => spreadOf(runs[call]!.map(({ cpuMs }) => cpuMs)).median;
 	return makers.map((maker, index) => ({ held, maker, add: median(2 * index), del: median(2 * index + 1) }));
 }
 
@@ -122,13 +108,10 @@ function chart(rows: readonly Row[]): string {
 
 const { values } = parseArgs({ options: { executable: { type: "string" } } });
 using laboratory = await Laboratory.open(values.executable ?? join(ROOT, "dist/bin/berth"), join(ROOT, "build"));
-const timer = join(laboratory.programs, "timer");
-const source = join(import.meta.dirname, "timer.c");
-run("gcc", ["-O2", "-Wall", "-Wextra", "-static", "-o", timer, source], { cwd: laboratory.programs });
 const rows: Row[] = [];
 for (const held of HELD) {
 	console.error(`bench: ${held} held`);
-	rows.push(...(await measure(laboratory, timer, held)));
+	rows.push(...(await measure(laboratory, held)));
 }
 const results = `${table(rows)}\n\n${verdicts(rows).join("; ")}.`;
 console.log(results);

@@ -4,14 +4,12 @@
  *
  *   npm run bench:routes [-- --executable PATH] [--rounds N]
  */
-import { execFileSync, spawn } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
-import { run } from "../build/host.ts";
 import { countInstructions, trace } from "./counts.ts";
 import { type Call, Laboratory, type Maker } from "./laboratory.ts";
-import { planOf, type Run, readRun, spreadOf } from "./timing.ts";
+import { type Run, runTimer, spreadOf } from "./timing.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const MAKERS: readonly Maker[] = ["ours", "Go"];
@@ -55,30 +53,14 @@ function callOf(laboratory: Laboratory, maker: Maker, verb: (typeof VERBS)[numbe
 	return laboratory.call(verb, maker, "static", { ipam, ...(verb === "CHECK" && { prevResult }) });
 }
 
-async function timeCalls(laboratory: Laboratory, calls: readonly Call[], rounds: number): Promise<Run[][]> {
-	const timer = join(laboratory.programs, "timer");
-	const source = join(import.meta.dirname, "timer.c");
-	run("gcc", ["-O2", "-Wall", "-Wextra", "-static", "-o", timer, source], { cwd: laboratory.programs });
-	const child = spawn(timer, [String(rounds + 1)], { cwd: laboratory.programs, stdio: ["pipe", "pipe", "inherit"] });
-	const ended = new Promise<number | null>((resolve, reject) => child.once("error", reject).once("close", resolve));
-	child.stdin.end(calls.map(planOf).join(""));
-	const runs: Run[][] = calls.map(() => []);
-	for await (const line of createInterface({ input: child.stdout })) {
-		const { index, run } = readRun(line);
-		runs[index]!.push(run);
-	}
-	if ((await ended) !== 0) throw new Error("the timer failed");
-	return runs.map((each) => each.slice(1));
-}
-
 const { values } = parseArgs({
 	options: { executable: { type: "string" }, rounds: { type: "string", default: "60" } },
 });
 using laboratory = await Laboratory.open(values.executable ?? join(ROOT, "dist/bin/berth"), join(ROOT, "build"));
 furnish(laboratory);
 const all = VERBS.flatMap((verb) => MAKERS.map((maker) => ({ verb, maker, call: callOf(laboratory, maker, verb) })));
-const runs = await timeCalls(
-	laboratory,
+const runs = await runTimer(
+	laboratory.programs,
 	all.map(({ call }) => call),
 	Number(values.rounds),
 );

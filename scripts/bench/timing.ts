@@ -51,17 +51,41 @@ function contestants(laboratory: Laboratory): Contestant[] {
 /** Times `rounds` rounds after one that is not counted. Throws with the answer of a call that fails. */
 export async function timeAll(
 	laboratory: Laboratory,
-	source: string,
 	rounds: number,
 	progress: (round: number) => void,
 ): Promise<Timing[]> {
-	const timer = join(laboratory.programs, "timer");
-	run("gcc", ["-O2", "-Wall", "-Wextra", "-static", "-o", timer, source], { cwd: laboratory.programs });
 	for (const maker of ["ours", "Go"] as const) laboratory.clear(maker);
 	const all = contestants(laboratory);
 	const calls = all.flatMap((contestant) => contestant.calls);
+	const runs = await runTimer(laboratory.programs, calls, rounds, progress);
+	let next = 0;
+	return all.map(({ workload, maker, calls }) => {
+		const samples = sumRuns(runs.slice(next, next + calls.length));
+		next += calls.length;
+		const spread = (key: keyof Run) => spreadOf(samples.map((sample) => sample[key]));
+		return { workload, maker, wallMs: spread("wallMs"), cpuMs: spread("cpuMs"), memoryMb: spread("memoryMb") };
+	});
+}
 
-	const child = spawn(timer, [String(rounds + 1)], { cwd: laboratory.programs, stdio: ["pipe", "pipe", "pipe"] });
+/** Compiles a C program of this folder, static, into `folder`; returns its path. */
+export function compile(source: string, folder: string): string {
+	const program = join(folder, source.replace(/\.c$/, ""));
+	run("gcc", ["-O2", "-Wall", "-Wextra", "-static", "-o", program, join(import.meta.dirname, source)], { cwd: folder });
+	return program;
+}
+
+/**
+ * The runs of each call, which are made in turn, `rounds` times after a first round that is not counted. Programs are
+ * looked up in `folder`, where timer.c is compiled. Throws with the answer of a call that fails.
+ */
+export async function runTimer(
+	folder: string,
+	calls: readonly Call[],
+	rounds: number,
+	progress: (round: number) => void = () => {},
+): Promise<Run[][]> {
+	const timer = compile("timer.c", folder);
+	const child = spawn(timer, [String(rounds + 1)], { cwd: folder, stdio: ["pipe", "pipe", "pipe"] });
 	let complaint = "";
 	child.stderr.on("data", (bytes: Buffer) => {
 		complaint += bytes;
@@ -78,14 +102,7 @@ export async function timeAll(
 		if (index === calls.length - 1) progress(runs[index]!.length - 1);
 	}
 	if ((await ended) !== 0) throw new Error(complaint.trim());
-
-	let next = 0;
-	return all.map(({ workload, maker, calls }) => {
-		const samples = sumRuns(runs.slice(next, next + calls.length)).slice(1);
-		next += calls.length;
-		const spread = (key: keyof Run) => spreadOf(samples.map((sample) => sample[key]));
-		return { workload, maker, wallMs: spread("wallMs"), cpuMs: spread("cpuMs"), memoryMb: spread("memoryMb") };
-	});
+	return runs.map((each) => each.slice(1));
 }
 
 export interface Run {
