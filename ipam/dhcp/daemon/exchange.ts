@@ -25,7 +25,7 @@ import { CLIENT_PORT, SERVER_PORT, udpPacket, udpPayload } from "../wire/udp.ts"
 /** The largest packet of an interface, jumbo frames included. */
 const MAX_PACKET = 16 * 1024;
 /** Packets that are taken at once, so that a flood on one interface does not hold up the others. */
-export const AT_ONCE = 32;
+const AT_ONCE = 32;
 const ANY = "0.0.0.0";
 const EVERYONE = "255.255.255.255";
 
@@ -74,31 +74,141 @@ export interface Watcher {
 	forget(source: { fd: number; events: number; onReady(events: number): void }): void;
 }
 
-export class Exchange {
+/** What is of both families: the socket that answers come by, and the probe of an address. */
+export abstract class ExchangeSockets<L extends Pick<Listener, "onConflict" | "onLinkError">> {
 	readonly fd: number;
 	events: number = sys.POLLIN;
-	readonly #index: LinkIndex;
-	readonly #mac: Mac;
-	readonly #listener: Listener;
+	protected readonly index: LinkIndex;
+	protected readonly mac: Mac;
+	protected readonly listener: L;
 	readonly #watcher: Watcher;
-	#probe: ArpProbe | undefined;
-	#udp: number | undefined;
+	#probe: Probe | undefined;
 
-	/** Opens the packet socket; `link` is an Ethernet interface in `sandbox`. Throws SystemError. */
-	constructor(sandbox: Sandbox, link: Link, listener: Listener, watcher: Watcher) {
-		this.#index = link.index;
-		this.#mac = parseMac(link.mac)!;
-		this.#listener = listener;
+	/** `open` gives the socket, in the namespace of `sandbox`; `link` is an Ethernet interface in it. Throws SystemError. */
+	constructor(sandbox: Sandbox, link: Link, listener: L, watcher: Watcher, open: () => number) {
+		this.index = link.index;
+		this.mac = parseMac(link.mac)!;
+		this.listener = listener;
 		this.#watcher = watcher;
-		this.fd = sandbox.netns.run(() => openPacketSocket(link.index, ETH_P_IP, TO_CLIENTS));
+		this.fd = sandbox.netns.run(open);
 		watcher.watch(this);
 	}
+
+	protected abstract openProbe(address: string): number;
+	protected abstract sendProbe(fd: number, address: string): void;
+	/** Who says by this packet that he has `address`. */
+	protected abstract claimant(packet: Uint8Array, address: string): Mac | undefined;
+	protected abstract take(received: Received): void;
 
 	close(): void {
 		this.events = 0;
 		this.#watcher.forget(this);
 		sys.discard(this.fd);
 		this.endProbe();
+	}
+
+	/** Asks who has `address` (RFC 5227, RFC 4862); the listener hears of an answer. */
+	probe(sandbox: Sandbox, address: string): void {
+		this.endProbe();
+		const fd = sandbox.netns.run(() => this.openProbe(address));
+		this.#probe = new Probe(fd, address, this.listener, (packet) => this.claimant(packet, address));
+		this.#watcher.watch(this.#probe);
+		this.probeAgain();
+	}
+
+	probeAgain(): void {
+		if (this.#probe !== undefined) this.sendProbe(this.#probe.fd, this.#probe.address);
+	}
+
+	endProbe(): void {
+		if (this.#probe === undefined) return;
+		this.#watcher.forget(this.#probe);
+		sys.discard(this.#probe.fd);
+		this.#probe = undefined;
+	}
+
+	onReady(): void {
+		takePackets(this.fd, this.listener, (received) => {
+			this.take(received);
+			// The listener may have closed us, and our number may be another's by now.
+			return this.events !== 0;
+		});
+	}
+}
+
+class Probe {
+	readonly fd: number;
+	events: number = sys.POLLIN;
+	readonly address: string;
+	readonly #listener: Pick<Listener, "onConflict" | "onLinkError">;
+	readonly #claimant: (packet: Uint8Array) => Mac | undefined;
+
+	constructor(
+		fd: number,
+		address: string,
+		listener: Pick<Listener, "onConflict" | "onLinkError">,
+		claimant: (packet: Uint8Array) => Mac | undefined,
+	) {
+		this.fd = fd;
+		this.address = address;
+		this.#listener = listener;
+		this.#claimant = claimant;
+	}
+
+	onReady(): void {
+		takePackets(this.fd, this.#listener, ({ data }) => {
+			const mac = this.#claimant(data);
+			if (mac !== undefined) this.#listener.onConflict(mac);
+			return mac === undefined;
+		});
+	}
+}
+
+export interface Received {
+	readonly data: Uint8Array;
+	readonly address: Uint8Array;
+}
+
+/** The packets that are there, until `take` says false. None where the interface has gone down or away. */
+function takePackets(fd: number, listener: Pick<Listener, "onLinkError">, take: (received: Received) => boolean): void {
+	for (let count = 0; count < AT_ONCE; count++) {
+		let received: Received;
+		try {
+			received = sys.receive(fd, MAX_PACKET, sys.MSG_DONTWAIT);
+		} catch (error) {
+			if (!sys.isSystemError(error)) throw error;
+			if (error.code !== "EAGAIN") listener.onLinkError(error);
+			return;
+		}
+		if (!take(received)) return;
+	}
+}
+
+/** A UDP socket of the interface with `options` on, bound to `address`. */
+export function openClientSocket(family: number, name: string, address: Uint8Array, ...options: number[]): number {
+	const fd = sys.socket(family, sys.SOCK_DGRAM, 0);
+	try {
+		// A client in the pod may have the port.
+		for (const option of [sys.SO_REUSEADDR, ...options]) sys.setSocketOption(fd, sys.SOL_SOCKET, option, 1);
+		sys.setSocketOption(fd, sys.SOL_SOCKET, sys.SO_BINDTODEVICE, sys.encodeUtf8(name));
+		sys.bind(fd, address);
+		return fd;
+	} catch (error) {
+		sys.discard(fd);
+		throw error;
+	}
+}
+
+export class Exchange extends ExchangeSockets<Listener> {
+	#udp: number | undefined;
+
+	/** Opens the packet socket. Throws SystemError. */
+	constructor(sandbox: Sandbox, link: Link, listener: Listener, watcher: Watcher) {
+		super(sandbox, link, listener, watcher, () => openPacketSocket(link.index, ETH_P_IP, TO_CLIENTS));
+	}
+
+	override close(): void {
+		super.close();
 		if (this.#udp !== undefined) sys.discard(this.#udp);
 		this.#udp = undefined;
 	}
@@ -115,7 +225,7 @@ export class Exchange {
 
 	#sendPacket(source: string, destination: string, mac: Mac, message: ClientMessage): void {
 		const packet = udpPacket(source, destination, encodeMessage(message));
-		sys.sendTo(this.fd, packet, 0, packetAddress(this.#index, ETH_P_IP, mac));
+		sys.sendTo(this.fd, packet, 0, packetAddress(this.index, ETH_P_IP, mac));
 	}
 
 	/**
@@ -139,97 +249,31 @@ export class Exchange {
 		return true;
 	}
 
-	/** Asks who has `address` (RFC 2131, section 4.4.1; RFC 5227); the listener hears of an answer. */
-	probe(sandbox: Sandbox, address: string): void {
-		this.endProbe();
-		const fd = sandbox.netns.run(() => openPacketSocket(this.#index, ETH_P_ARP, aboutAddress(address)));
-		this.#probe = new ArpProbe(fd, address, this.#mac, this.#listener);
-		this.#watcher.watch(this.#probe);
-		this.probeAgain();
+	protected override openProbe(address: string): number {
+		return openPacketSocket(this.index, ETH_P_ARP, aboutAddress(address));
 	}
 
-	probeAgain(): void {
-		if (this.#probe === undefined) return;
-		const link = { index: this.#index, mac: this.#mac };
-		sendArpRequest(this.#probe.fd, link, parseIp(ANY)!, parseIp(this.#probe.address)!);
-	}
-
-	endProbe(): void {
-		if (this.#probe === undefined) return;
-		this.#watcher.forget(this.#probe);
-		sys.discard(this.#probe.fd);
-		this.#probe = undefined;
-	}
-
-	onReady(): void {
-		for (let count = 0; count < AT_ONCE; count++) {
-			const received = receiveNow(this.fd, this.#listener);
-			if (received === undefined) return;
-			const payload = udpPayload(received.data);
-			const reply = payload && decodeReply(payload);
-			if (reply === undefined) this.#listener.onMalformed();
-			else if (sameBytes(reply.mac, this.#mac)) this.#listener.onReply(reply, senderOf(received.address));
-			// The listener may have closed us, and our number may be another's by now.
-			if (this.events === 0) return;
-		}
-	}
-}
-
-/** One packet that is there; undefined where there is none, or the interface has gone down or away. */
-export function receiveNow(
-	fd: number,
-	listener: Pick<Listener, "onLinkError">,
-): { data: Uint8Array; address: Uint8Array } | undefined {
-	try {
-		return sys.receive(fd, MAX_PACKET, sys.MSG_DONTWAIT);
-	} catch (error) {
-		if (!sys.isSystemError(error)) throw error;
-		if (error.code !== "EAGAIN") listener.onLinkError(error);
-		return undefined;
-	}
-}
-
-class ArpProbe {
-	readonly fd: number;
-	events: number = sys.POLLIN;
-	readonly address: string;
-	readonly #mac: Mac;
-	readonly #listener: Listener;
-
-	constructor(fd: number, address: string, mac: Mac, listener: Listener) {
-		this.fd = fd;
-		this.address = address;
-		this.#mac = mac;
-		this.#listener = listener;
+	protected override sendProbe(fd: number, address: string): void {
+		sendArpRequest(fd, { index: this.index, mac: this.mac }, parseIp(ANY)!, parseIp(address)!);
 	}
 
 	/** Somebody has it (sends from it), or somebody else probes it at the same time (RFC 5227, section 2.1.1). */
-	onReady(): void {
-		for (let count = 0; count < AT_ONCE; count++) {
-			const received = receiveNow(this.fd, this.#listener);
-			if (received === undefined) return;
-			const sender = arpSender(received.data);
-			// The filter has let through what is about the address; some switches send one's own probe back.
-			if (sender === undefined || sameBytes(sender, this.#mac)) continue;
-			this.#listener.onConflict(sender);
-			return;
-		}
+	protected override claimant(packet: Uint8Array): Mac | undefined {
+		const sender = arpSender(packet);
+		// The filter has let through what is about the address; some switches send one's own probe back.
+		return sender === undefined || sameBytes(sender, this.mac) ? undefined : sender;
+	}
+
+	protected override take({ data, address }: Received): void {
+		const payload = udpPayload(data);
+		const reply = payload && decodeReply(payload);
+		if (reply === undefined) this.listener.onMalformed();
+		else if (sameBytes(reply.mac, this.mac)) this.listener.onReply(reply, senderOf(address));
 	}
 }
 
 function openUdp(name: string, address: string): number {
-	const fd = sys.socket(sys.AF_INET, sys.SOCK_DGRAM, 0);
-	try {
-		// A client in the pod may have the port.
-		sys.setSocketOption(fd, sys.SOL_SOCKET, sys.SO_REUSEADDR, 1);
-		sys.setSocketOption(fd, sys.SOL_SOCKET, sys.SO_BROADCAST, 1);
-		sys.setSocketOption(fd, sys.SOL_SOCKET, sys.SO_BINDTODEVICE, sys.encodeUtf8(name));
-		sys.bind(fd, internetAddress(address, CLIENT_PORT));
-		return fd;
-	} catch (error) {
-		sys.discard(fd);
-		throw error;
-	}
+	return openClientSocket(sys.AF_INET, name, internetAddress(address, CLIENT_PORT), sys.SO_BROADCAST);
 }
 
 /** `struct sockaddr_in`: family, port (network order), address, padding. */
