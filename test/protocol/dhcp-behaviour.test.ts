@@ -3,7 +3,7 @@
  */
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, symlinkSync } from "node:fs";
+import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, symlinkSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { expect, it } from "vitest";
@@ -113,26 +113,30 @@ it.concurrent("takes the socket of systemd's socket activation, and leaves its f
 	await once(server, "listening");
 	// biome-ignore lint/suspicious/noExplicitAny: Node says the number nowhere else.
 	const { fd } = (server as any)._handle;
-	const start = (count: number): ReturnType<typeof spawn> =>
+	const start = (count: number, third: number | "ignore"): ReturnType<typeof spawn> =>
 		spawn(
 			"/bin/sh",
 			["-c", `LISTEN_PID=$$ LISTEN_FDS=${count} exec ${ours("dhcp")} daemon -socketpath ${lab.socket}`],
 			{
-				stdio: ["ignore", "ignore", "pipe", fd],
+				stdio: ["ignore", "ignore", "pipe", third],
 			},
 		);
-	const daemon = start(1);
+	const daemon = start(1, fd);
 	let output = "";
 	daemon.stderr!.on("data", (data) => {
 		output += data;
 	});
 	await until("it listens", () => output.includes("listening on"));
-	server.removeAllListeners("connection");
+	// Node takes connections as long as it has the socket, and removes the file when it gives the socket up.
+	renameSync(lab.socket, `${lab.socket}.kept`);
+	server.close();
+	await once(server, "close");
+	renameSync(`${lab.socket}.kept`, lab.socket);
 	expect((await lab.call("ADD", lab.pod())).json.ips[0].address).toMatch(/^10\.7\.0\./);
 	daemon.kill("SIGTERM");
 	await once(daemon, "exit");
 	expect(existsSync(lab.socket)).toBe(true);
-	const refused = start(2);
+	const refused = start(2, "ignore");
 	let words = "";
 	refused.stderr!.on("data", (data) => {
 		words += data;
@@ -140,7 +144,6 @@ it.concurrent("takes the socket of systemd's socket activation, and leaves its f
 	await once(refused, "close");
 	expect(refused.exitCode).toBe(1);
 	expect(words).toContain("Too many (2) FDs passed through socket activation");
-	server.close();
 });
 
 it.concurrent("client identifier, host name and provided options arrive at the server", async () => {
