@@ -58,10 +58,11 @@ export function readNeighborAdvertisement(
 	return { target: packet.slice(8, MESSAGE_BYTES), mac };
 }
 
-/** `struct sockaddr_in6` of an address on the link `index`: family, port, flow, address, scope. */
-export function linkAddress(address: Uint8Array, index: LinkIndex): Uint8Array {
+/** `struct sockaddr_in6` of an address on the link `index` (0: any): family, port in network order, flow, address, scope. */
+export function linkAddress(address: Uint8Array, index: LinkIndex | 0, port = 0): Uint8Array {
 	const bytes = new Uint8Array(28);
 	new Uint16Array(bytes.buffer)[0] = sys.AF_INET6;
+	new DataView(bytes.buffer).setUint16(2, port);
 	bytes.set(address, 8);
 	new Uint32Array(bytes.buffer)[6] = index;
 	return bytes;

@@ -4,6 +4,7 @@
 import { ipToBytes, parseIp } from "../../../lib/ip/address.ts";
 import type { Mac } from "../../../lib/ip/mac.ts";
 import {
+	linkAddress,
 	openNeighborSocket,
 	readNeighborAdvertisement,
 	sendNeighborSolicitation,
@@ -23,7 +24,7 @@ import {
 import { ExchangeSockets, openClientSocket, type Received, type Watcher } from "./exchange.ts";
 
 /** All servers and relays of a link, RFC 8415, section 7.1. */
-const ALL_SERVERS = "ff02::1:2";
+const ALL_SERVERS = (): Uint8Array => ipToBytes(parseIp("ff02::1:2")!);
 
 /** Who hears what comes in. */
 export interface Listener6 {
@@ -45,7 +46,7 @@ export class Exchange6 extends ExchangeSockets<Listener6> {
 
 	/** To every server on the link, from the interface's own address. Throws SystemError (EADDRNOTAVAIL: it has none yet). */
 	send(message: ClientMessage6): void {
-		sys.sendTo(this.fd, encodeMessage6(message), 0, internetAddress6(ALL_SERVERS, SERVER_PORT, this.index));
+		sys.sendTo(this.fd, encodeMessage6(message), 0, linkAddress(ALL_SERVERS(), this.index, SERVER_PORT));
 	}
 
 	protected override openProbe(): number {
@@ -70,15 +71,5 @@ export class Exchange6 extends ExchangeSockets<Listener6> {
 }
 
 function openUdp6(name: string): number {
-	return openClientSocket(sys.AF_INET6, name, internetAddress6("::", CLIENT_PORT, 0));
-}
-
-/** `struct sockaddr_in6`: family, port (network order), flow, address, scope. */
-function internetAddress6(address: string, port: number, scope: number): Uint8Array {
-	const bytes = new Uint8Array(28);
-	new Uint16Array(bytes.buffer)[0] = sys.AF_INET6;
-	new DataView(bytes.buffer).setUint16(2, port);
-	bytes.set(ipToBytes(parseIp(address)!), 8);
-	new Uint32Array(bytes.buffer)[6] = scope;
-	return bytes;
+	return openClientSocket(sys.AF_INET6, name, linkAddress(new Uint8Array(16), 0, CLIENT_PORT));
 }
