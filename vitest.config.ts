@@ -33,7 +33,7 @@ export default defineConfig({
 			},
 			{
 				plugins: [validatorVitePlugin()],
-				// The plugins in this process, on files in a folder of their own.
+				// The plugins in this process, on files in a directory of their own.
 				resolve: { alias: { "native:sys": fileURLToPath(new URL("test/fuzz/native-sys.ts", import.meta.url)) } },
 				test: { name: "fuzz", include: ["test/fuzz/**/*.test.ts"], hookTimeout: 60_000 },
 			},

@@ -1,4 +1,4 @@
-//! Compiles the JavaScript module `berth.js` in the folder `BERTH_MODULES` (default: ../build/modules) to QuickJS bytecode, which
+//! Compiles the JavaScript module `berth.js` in the directory `BERTH_MODULES` (default: ../build/modules) to QuickJS bytecode, which
 //! `src/engine.rs` includes.
 //!
 //! The bytecode is made by the machine that builds. It does not depend on the processor beyond byte order, and both of our

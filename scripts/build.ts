@@ -37,23 +37,23 @@ async function build(fast: boolean, bytecode: boolean, wanted: string | undefine
 	const target = wanted ?? host;
 	const modules = join(ROOT, "build/modules");
 	const parent = join(ROOT, target === host ? "dist" : `dist/${target}`);
-	const folder = join(parent, bytecode ? "bytecode" : "bin");
+	const directory = join(parent, bytecode ? "bytecode" : "bin");
 	const node = (script: string, ...args: string[]) =>
 		run(process.execPath, [join(ROOT, script), ...args], { cwd: ROOT });
 
 	if (!fast) await step("types", () => node("node_modules/typescript/bin/tsc", "-p", "tsconfig.json"));
 	await step("schemas", () => node("scripts/generate.ts"));
 	await step("bundle", () => bundle(ROOT, "commands/berth.ts", modules));
-	mkdirSync(folder, { recursive: true });
-	const made = join(folder, `.berth.${process.pid}`);
+	mkdirSync(directory, { recursive: true });
+	const made = join(directory, `.berth.${process.pid}`);
 	const hasImage = await step("executable", () =>
 		compileHost(ROOT, target, modules, made, { samples: SAMPLES, bytecode }),
 	);
 	const applets = findPlugins(ROOT).map(({ name }) => name);
-	install(made, folder, applets);
-	const size = (statSync(join(folder, "berth")).size / 1e6).toFixed(2);
+	install(made, directory, applets);
+	const size = (statSync(join(directory, "berth")).size / 1e6).toFixed(2);
 	const start = hasImage ? "heap image" : "no heap image: each start evaluates the bytecode";
-	console.log(`build: ${folder}/berth, ${size} MB, ${start}; also as ${applets.join(", ")}`);
+	console.log(`build: ${directory}/berth, ${size} MB, ${start}; also as ${applets.join(", ")}`);
 }
 
 const { values } = parseArgs({

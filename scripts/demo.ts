@@ -137,7 +137,7 @@ async function attachPods(
 		// Nothing in it outlives it.
 		cleanup = new Cleanup();
 	}
-	cleanup.push("remove /run/berth-demo", () => pods.removeFolder(machine));
+	cleanup.push("remove /run/berth-demo", () => pods.removeDirectory(machine));
 	for (const pod of both) {
 		progress.step(`pod ${pod.name}: network namespace, then ADD through cnitool with VF ${pod.vf.pci}`);
 		await pods.createPod(machine, pod);

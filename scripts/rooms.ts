@@ -1,6 +1,6 @@
 /**
- * The floor plan: which folder may import which. `node scripts/rooms.ts` fails with a list of imports that it does not
- * allow, and of cycles between folders and between files. docs/architecture.md shows it.
+ * The floor plan: which directory may import which. `node scripts/rooms.ts` fails with a list of imports that it does not
+ * allow, and of cycles between directories and between files. docs/architecture.md shows it.
  *
  * Imports of types count: a type says who knows whom.
  */
@@ -10,26 +10,26 @@ import { dirname, join, normalize } from "node:path";
 
 interface Room {
 	/** Path from the root; `*` stands for one name. */
-	readonly folder: string;
+	readonly directory: string;
 	readonly what: string;
-	/** Folders, and modules from outside ("zod"; `node:*` for those that begin so). Its own folder needs no mention. */
+	/** Directories, and modules from outside ("zod"; `node:*` for those that begin so). Its own directory needs no mention. */
 	readonly uses: readonly string[];
 }
 
 /** From the roof to the ground. */
 const ROOMS: readonly Room[] = [
 	{
-		folder: "commands",
+		directory: "commands",
 		what: "the executable: the table of plugins (generated), and which of them a name means",
 		uses: ["plugins/*", "ipam/*", "lib/plugin", "lib/cni"],
 	},
 	{
-		folder: "plugins/*",
+		directory: "plugins/*",
 		what: "main plugins: `main.ts`, `schema.ts` and `config.ts`, a file for each verb, and files named after what they share",
 		uses: ["lib/state", "lib/plugin", "lib/cni", "lib/linux", "lib/netlink", "lib/ip", "lib/sys", "validator:*", "zod"],
 	},
 	{
-		folder: "ipam/*",
+		directory: "ipam/*",
 		what: "IPAM plugins: the same files",
 		uses: [
 			"ipam",
@@ -45,67 +45,67 @@ const ROOMS: readonly Room[] = [
 		],
 	},
 	{
-		folder: "ipam/dhcp/daemon",
+		directory: "ipam/dhcp/daemon",
 		what: "`dhcp daemon`: leases, their journal, the socket that plugins ask",
 		uses: ["ipam/dhcp/wire", "lib/loop", "lib/plugin", "lib/cni", "lib/linux", "lib/netlink", "lib/ip", "lib/sys"],
 	},
 	{
-		folder: "ipam/dhcp/wire",
+		directory: "ipam/dhcp/wire",
 		what: "DHCP messages and options. Pure",
 		uses: ["lib/cni", "lib/ip", "lib/sys"],
 	},
-	{ folder: "ipam", what: "fields that IPAM configurations share", uses: ["lib/cni", "lib/ip", "zod"] },
+	{ directory: "ipam", what: "fields that IPAM configurations share", uses: ["lib/cni", "lib/ip", "zod"] },
 	{
-		folder: "lib/state",
-		what: "records of attachments: a folder of them, what a damaged one says, whether its sandbox is still there",
+		directory: "lib/state",
+		what: "records of attachments: a directory of them, what a damaged one says, whether its sandbox is still there",
 		uses: ["lib/plugin", "lib/cni", "lib/sys"],
 	},
 	{
-		folder: "lib/plugin",
+		directory: "lib/plugin",
 		what: "what plugins share: process entry, delegation, undo, log, locks of verbs, the pod's side, addresses and routes on an interface",
 		uses: ["lib/cni", "lib/linux", "lib/netlink", "lib/ip", "lib/sys"],
 	},
 	{
-		folder: "lib/cni",
+		directory: "lib/cni",
 		what: "the protocol: dispatch, versions, results, errors, CNI_ARGS, configuration. Nothing of Linux",
 		uses: ["lib/ip", "validator:*", "zod"],
 	},
 	{
-		folder: "lib/linux",
+		directory: "lib/linux",
 		what: "network namespaces, PCI and SR-IOV in sysfs, announcements (ARP, NDP). Throws system errors only, knows no CNI",
 		uses: ["lib/netlink", "lib/ip", "lib/sys"],
 	},
 	{
-		folder: "lib/netlink",
+		directory: "lib/netlink",
 		what: "wire constants, message codec, sockets; links, VF settings, addresses, routes, RDMA",
 		uses: ["lib/ip", "lib/sys"],
 	},
-	{ folder: "lib/loop", what: "an event loop over poll(2), for processes that stay", uses: ["lib/sys"] },
-	{ folder: "lib/ip", what: "addresses, CIDRs, ranges, MACs. Pure", uses: ["lib/sys"] },
+	{ directory: "lib/loop", what: "an event loop over poll(2), for processes that stay", uses: ["lib/sys"] },
+	{ directory: "lib/ip", what: "addresses, CIDRs, ranges, MACs. Pure", uses: ["lib/sys"] },
 	{
-		folder: "lib/sys",
+		directory: "lib/sys",
 		what: "the native module and what is nearest to it: files, locks and who holds them, boot, sysctl. `sys.ts` is its only importer",
 		uses: ["native:sys"],
 	},
 	{
-		folder: "scripts",
+		directory: "scripts",
 		what: "what people run: build, generate, demo, test, bench, rooms",
 		uses: ["scripts/*", "test/lab", "plugins/*", "lib/cni", "node:*"],
 	},
-	{ folder: "scripts/bench", what: "measurements and their report", uses: ["scripts/build", "test/lab", "node:*"] },
-	{ folder: "scripts/demonstration", what: "the demo's parts", uses: ["test/lab", "node:*"] },
+	{ directory: "scripts/bench", what: "measurements and their report", uses: ["scripts/build", "test/lab", "node:*"] },
+	{ directory: "scripts/demonstration", what: "the demo's parts", uses: ["test/lab", "node:*"] },
 	{
-		folder: "scripts/build",
+		directory: "scripts/build",
 		what: "TypeScript to a bundle, a heap image and an executable; validators from zod schemas",
 		uses: ["lib/cni", "esbuild", "zod", "node:*"],
 	},
 	{
-		folder: "test/vm",
+		directory: "test/vm",
 		what: "the test guest: what it boots from, and `test/vm/guest` for hand use",
 		uses: ["test/lab", "node:*"],
 	},
 	{
-		folder: "test/lab",
+		directory: "test/lab",
 		what: "the guest, peers, pods: what tests, demo and bench share",
 		uses: ["scripts/build", "node:*", "vitest", "vitest/node", "execa"],
 	},
@@ -168,18 +168,18 @@ const matches = (pattern: string, name: string): boolean =>
 	(pattern.includes("*") &&
 		new RegExp(`^${pattern.replaceAll("*", pattern.includes(":") ? ".*" : "[^/]+")}$`).test(name));
 
-const roomOf = (folder: string): Room | undefined => ROOMS.find((room) => matches(room.folder, folder));
+const roomOf = (directory: string): Room | undefined => ROOMS.find((room) => matches(room.directory, directory));
 
 /** What the plan does not allow, a sentence each. */
 export function violations(imports: readonly Import[]): string[] {
 	const found: string[] = [];
 	for (const { from, to, isFile } of imports) {
-		const folder = dirname(from);
+		const directory = dirname(from);
 		const target = isFile ? dirname(to) : to;
-		if (ROOT_FILES.has(from) || ROOT_FILES.has(to) || folder === target) continue;
-		const room = roomOf(folder);
-		if (room === undefined) found.push(`${from}: there is no room ${folder} in scripts/rooms.ts`);
-		else if (!room.uses.some((each) => matches(each, target))) found.push(`${from}: ${folder} may not import ${to}`);
+		if (ROOT_FILES.has(from) || ROOT_FILES.has(to) || directory === target) continue;
+		const room = roomOf(directory);
+		if (room === undefined) found.push(`${from}: there is no room ${directory} in scripts/rooms.ts`);
+		else if (!room.uses.some((each) => matches(each, target))) found.push(`${from}: ${directory} may not import ${to}`);
 		else if (ONLY_IMPORTERS[to] && !ONLY_IMPORTERS[to].test(from)) found.push(`${from} may not import ${to}`);
 	}
 	return found;
@@ -215,29 +215,29 @@ function reachable(next: ReadonlyMap<string, ReadonlySet<string>>, start: string
 
 export const fileCycles = (imports: readonly Import[]): string[][] =>
 	cycles(imports.filter(({ isFile }) => isFile).map(({ from, to }) => [from, to] as const));
-export const folderCycles = (imports: readonly Import[]): string[][] =>
+export const directoryCycles = (imports: readonly Import[]): string[][] =>
 	cycles(imports.filter(({ isFile }) => isFile).map(({ from, to }) => [dirname(from), dirname(to)] as const));
 
 /** The plan as a table. */
 export function planTable(): string {
 	const code = (names: readonly string[]): string => names.map((name) => `\`${name}\``).join(", ") || "-";
 	return [
-		"| folder | what is in it | may import |",
+		"| directory | what is in it | may import |",
 		"|---|---|---|",
-		...ROOMS.map(({ folder, what, uses }) => `| \`${folder}/\` | ${what} | ${code(uses)} |`),
+		...ROOMS.map(({ directory, what, uses }) => `| \`${directory}/\` | ${what} | ${code(uses)} |`),
 	].join("\n");
 }
 
 /** The executable's rooms as a house: each storey imports from the storeys below it. */
 export function planPicture(): string {
-	const rooms = ROOMS.filter(({ folder }) => !/^(scripts|test)\b/.test(folder));
+	const rooms = ROOMS.filter(({ directory }) => !/^(scripts|test)\b/.test(directory));
 	const height = (room: Room): number => {
-		const below = rooms.filter((other) => other !== room && room.uses.includes(other.folder));
+		const below = rooms.filter((other) => other !== room && room.uses.includes(other.directory));
 		return below.length === 0 ? 0 : 1 + Math.max(...below.map(height));
 	};
 	const top = Math.max(...rooms.map(height));
 	const storeys = Array.from({ length: top + 1 }, (_, storey) => rooms.filter((room) => height(room) === top - storey));
-	const lines = storeys.map((storey) => storey.map(({ folder }) => `[ ${folder} ]`).join("   "));
+	const lines = storeys.map((storey) => storey.map(({ directory }) => `[ ${directory} ]`).join("   "));
 	const width = Math.max(...lines.map((line) => line.length));
 	const centred = lines.map((line) => " ".repeat((width - line.length) / 2) + line);
 	return ["```", ...centred, "-".repeat(width), `${" ".repeat((width - 24) / 2)}runtime/ (the Rust host)`, "```"].join(
@@ -249,7 +249,7 @@ function main(): number {
 	const imports = findImports(join(import.meta.dirname, ".."));
 	const wrong = [
 		...violations(imports),
-		...folderCycles(imports).map((group) => `folders import each other: ${group.join(", ")}`),
+		...directoryCycles(imports).map((group) => `directories import each other: ${group.join(", ")}`),
 		...fileCycles(imports).map((group) => `files import each other: ${group.join(", ")}`),
 	];
 	for (const sentence of wrong) console.error(sentence);

@@ -7,7 +7,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { cargoFolder, hostTarget } from "./build/host.ts";
+import { cargoDirectory, hostTarget } from "./build/host.ts";
 
 const root = join(import.meta.dirname, "..");
 const logs = join(root, "build/logs");
@@ -36,12 +36,12 @@ function execute(
 	program: string,
 	args: string[],
 	environment: NodeJS.ProcessEnv = {},
-	folder = root,
+	directory = root,
 ): Promise<boolean> {
 	const output = openSync(join(logs, log), "a");
 	return new Promise((resolve) => {
 		const child = spawn(program, args, {
-			cwd: folder,
+			cwd: directory,
 			env: { ...process.env, NO_COLOR: "1", ...environment },
 			stdio: ["ignore", output, output],
 			// A process group of its own, so that Ctrl-C ends what it has started, too.
@@ -63,7 +63,7 @@ const node = (log: string, script: string, ...args: string[]) =>
 /** What the TypeScript and Rust compilers and linters say. */
 async function lint(): Promise<Count> {
 	const cargo = (...args: string[]) => {
-		const environment = { CARGO_TARGET_DIR: cargoFolder(), BERTH_MODULES: join(root, "build/modules") };
+		const environment = { CARGO_TARGET_DIR: cargoDirectory(), BERTH_MODULES: join(root, "build/modules") };
 		return execute("lint.log", "cargo", args, environment, join(root, "runtime"));
 	};
 	const steps: Record<string, () => Promise<boolean>> = {
@@ -105,12 +105,12 @@ const OTHERS: Readonly<Record<string, { build: readonly string[]; tests: readonl
 
 /** Scripts that run the executable for arm64 in QEMU's user mode. */
 function emulate(): void {
-	const [made, folder] = [join(root, `dist/${ARM64}/bin`), join(root, "build/arm64")];
-	rmSync(folder, { recursive: true, force: true });
-	mkdirSync(folder, { recursive: true });
+	const [made, directory] = [join(root, `dist/${ARM64}/bin`), join(root, "build/arm64")];
+	rmSync(directory, { recursive: true, force: true });
+	mkdirSync(directory, { recursive: true });
 	for (const name of readdirSync(made)) {
 		const script = `#!/bin/sh\nexec qemu-aarch64-static -0 "$0" ${join(made, name)} "$@"\n`;
-		writeFileSync(join(folder, name), script, { mode: 0o755 });
+		writeFileSync(join(directory, name), script, { mode: 0o755 });
 	}
 }
 

@@ -8,7 +8,7 @@ import { writeStderr } from "../../lib/sys/stderr.ts";
 import * as sys from "../../lib/sys/sys.ts";
 import { ask, NoDaemonError, QUICK_MS } from "./ask.ts";
 import { socketPathOf } from "./config.ts";
-import { type Attachment, releasedFolder } from "./daemon/protocol.ts";
+import { type Attachment, releasedDirectory } from "./daemon/protocol.ts";
 import { toHex } from "./wire/bytes.ts";
 
 export function del({ containerId, network, ifName, ...request }: Request): void {
@@ -24,10 +24,10 @@ export function del({ containerId, network, ifName, ...request }: Request): void
 }
 
 function leaveNote(socketPath: string, attachment: Attachment): void {
-	const folder = releasedFolder(socketPath);
-	const note = `${folder}/${toHex(sys.random(8))}`;
+	const directory = releasedDirectory(socketPath);
+	const note = `${directory}/${toHex(sys.random(8))}`;
 	try {
-		makeDirectories(folder, 0o700);
+		makeDirectories(directory, 0o700);
 		writeAtomic(note, JSON.stringify(attachment), 0o600);
 		// A daemon that has begun meanwhile may have looked at the notes before this one was there.
 		ask(socketPath, { method: "del", attachment }, QUICK_MS);

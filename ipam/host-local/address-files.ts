@@ -34,7 +34,7 @@ export function readHolder(directory: string, name: string): Content {
 	}
 }
 
-/** Reads every address file. Throws SystemError when the folder cannot be listed. */
+/** Reads every address file. Throws SystemError when the directory cannot be listed. */
 export function readContents(directory: string): Contents {
 	const contents: Contents = { holders: new Map(), unreadable: new Map() };
 	for (const name of sys.readDirectory(directory).filter(isAddressName)) {

@@ -26,7 +26,7 @@ export function cooldownOf({ directory, reuseDelayMs }: StoreSettings): Released
 
 /** Addresses that were released less than the delay ago. The store's lock must be held while this is used. */
 class Cooldown {
-	readonly #folder: string;
+	readonly #directory: string;
 	readonly #delayMs: number;
 	readonly #now = sys.boottimeMs();
 	readonly #boot = bootId();
@@ -34,7 +34,7 @@ class Cooldown {
 	#freeAt: Map<string, number> | undefined;
 
 	constructor(store: string, delayMs: number) {
-		this.#folder = privateDirectory(store);
+		this.#directory = privateDirectory(store);
 		this.#delayMs = delayMs;
 	}
 
@@ -54,7 +54,7 @@ class Cooldown {
 
 	/** Notes that these are released now. To be called before they are: who is killed in between has only delayed them. Throws SystemError. */
 	note(names: readonly string[]): void {
-		makeDirectories(this.#folder, 0o700);
+		makeDirectories(this.#directory, 0o700);
 		const flags = sys.O_WRONLY | sys.O_CREAT | sys.O_APPEND | sys.O_NONBLOCK;
 		const fd = sys.openat(sys.AT_FDCWD, this.#path(), flags, 0o600);
 		try {
@@ -65,7 +65,7 @@ class Cooldown {
 	}
 
 	#path(): string {
-		return `${this.#folder}/released`;
+		return `${this.#directory}/released`;
 	}
 
 	#line(released: number, name: string): string {

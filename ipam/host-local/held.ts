@@ -11,7 +11,7 @@ import { hasPrivateDirectory } from "./private-directory.ts";
 /** To read so many files costs no more than an index does. */
 const MANY = 16;
 
-/** To be used while the store is locked. What is not said of errors: code 5 where the folder cannot be read. */
+/** To be used while the store is locked. What is not said of errors: code 5 where the directory cannot be read. */
 export class Held {
 	readonly #directory: string;
 	readonly #keepIndex: boolean;

@@ -3,11 +3,11 @@
  * addresses are held. The store stays the truth and does not know of it: the Go plugin walks the store, so the index lies outside,
  * in `<dataDir>/.berth/<network>/<boot>/`. Everything in it may be removed at any time.
  *
- * It is valid while the store's folder is as we left it: it has the time of change (mtime) that we gave it, a random one of the past, and
+ * It is valid while the store's directory is as we left it: it has the time of change (mtime) that we gave it, a random one of the past, and
  * the time of status change (ctime) that the kernel gave it then, which nobody can set. Both are in the file `token` of the index, written
- * last of all. Any change of the folder by anyone (an address file made or removed) gives it the time of now, also when it comes in the same
- * tick of the clock as ours, and when we are killed half-way; and a folder that comes back from a backup with its mtime has another ctime. Address
- * files do not change while they are there. The folder of the boot, because after a power failure files may be older than times.
+ * last of all. Any change of the directory by anyone (an address file made or removed) gives it the time of now, also when it comes in the same
+ * tick of the clock as ours, and when we are killed half-way; and a directory that comes back from a backup with its mtime has another ctime. Address
+ * files do not change while they are there. The directory of the boot, because after a power failure files may be older than times.
  *
  * - `c<n>`, 1024 of them: lines "address container interface" of the containers whose name's hash is n. What is not in one is not held, so
  *   each must be the very file that we wrote: `token` has a mark of each, made of its inode, size and ctime.
@@ -30,7 +30,7 @@ import { Occupancy } from "./occupancy.ts";
 import { privateDirectory } from "./private-directory.ts";
 
 const BUCKETS = 1024;
-/** The token: mtime and ctime of the store's folder in milliseconds, then the marks. In the byte order of the machine. */
+/** The token: mtime and ctime of the store's directory in milliseconds, then the marks. In the byte order of the machine. */
 const TIMES_BYTES = 2 * 8;
 const MARKS_BYTES = 4 * (BUCKETS + 1);
 
@@ -52,7 +52,7 @@ interface Bucket {
 /** Every method may throw SystemError or StaleError: then the index is to be left alone, and is invalid for the next call. */
 export class Index {
 	readonly #store: string;
-	readonly #folder: string;
+	readonly #directory: string;
 	readonly #occupancy: Occupancy;
 	readonly #buckets = new Map<number, Bucket>();
 	/** New: what is on disk is not to be read. */
@@ -61,40 +61,40 @@ export class Index {
 	/** By number of the bucket: the mark of its file, 0 where there is none; behind them that of `earlier`. */
 	readonly #marks: Uint32Array;
 
-	private constructor(store: string, folder: string, marks?: Uint32Array) {
+	private constructor(store: string, directory: string, marks?: Uint32Array) {
 		const fresh = marks === undefined;
 		this.#store = store;
-		this.#folder = folder;
+		this.#directory = directory;
 		this.#fresh = fresh;
 		this.#marks = marks ?? new Uint32Array(BUCKETS + 1);
 		this.#occupancy = new Occupancy({
-			read: (name) => (fresh ? undefined : readBytesIfPresent(`${folder}/${name}`)),
-			write: (name, page) => writeFile(`${folder}/${name}`, page),
+			read: (name) => (fresh ? undefined : readBytesIfPresent(`${directory}/${name}`)),
+			write: (name, page) => writeFile(`${directory}/${name}`, page),
 		});
 	}
 
-	/** The index of the store in folder `store`, if there is one and it is valid. */
+	/** The index of the store in directory `store`, if there is one and it is valid. */
 	static openIfValid(store: string): Index | undefined {
-		const folder = `${privateDirectory(store)}/${bootId()}`;
-		const token = readBytesIfPresent(`${folder}/token`);
+		const directory = `${privateDirectory(store)}/${bootId()}`;
+		const token = readBytesIfPresent(`${directory}/token`);
 		if (token?.length !== TIMES_BYTES + MARKS_BYTES) return undefined;
 		const [mtimeMs, ctimeMs] = new Float64Array(token.buffer, token.byteOffset, 2);
 		const status = statIfPresent(store);
 		if (status === undefined || status.mtimeMs !== mtimeMs || status.ctimeMs !== ctimeMs) return undefined;
-		return new Index(store, folder, new Uint32Array(token.buffer, token.byteOffset + TIMES_BYTES, BUCKETS + 1));
+		return new Index(store, directory, new Uint32Array(token.buffer, token.byteOffset + TIMES_BYTES, BUCKETS + 1));
 	}
 
 	/** A new index of these holdings, in place of any other; `commit` makes it valid. `earlier`: those of earlier boots. */
 	static build(store: string, holdings: Iterable<Holding>, earlier: readonly Holding[]): Index {
 		const parent = privateDirectory(store);
-		const folder = `${parent}/${bootId()}`;
-		removeIfPresent(`${folder}/token`);
-		makeDirectories(folder, 0o700);
-		const index = new Index(store, folder);
-		for (const name of listIfPresent(folder) ?? []) if (name !== "earlier") removeIfPresent(`${folder}/${name}`);
+		const directory = `${parent}/${bootId()}`;
+		removeIfPresent(`${directory}/token`);
+		makeDirectories(directory, 0o700);
+		const index = new Index(store, directory);
+		for (const name of listIfPresent(directory) ?? []) if (name !== "earlier") removeIfPresent(`${directory}/${name}`);
 		index.setEarlier(earlier);
 		// What they knew has been carried over.
-		for (const other of bootFolders(store)) if (other !== folder) removeFolder(other);
+		for (const other of bootDirectories(store)) if (other !== directory) removeDirectory(other);
 		for (const holding of holdings) index.add(holding);
 		return index;
 	}
@@ -108,19 +108,19 @@ export class Index {
 
 	/** Removes the index of the store, if there is one: what it knows of earlier boots, too. */
 	static remove(store: string): void {
-		for (const folder of bootFolders(store)) removeFolder(folder);
+		for (const directory of bootDirectories(store)) removeDirectory(directory);
 	}
 
 	/** What indexes on disk, valid or not, say was held in an earlier boot than this one. It may be held no more. */
 	static earlierHoldings(store: string): Holding[] {
 		const holdings: Holding[] = [];
-		const folders = bootFolders(store);
-		const boot = folders.length === 0 ? "" : bootId();
-		for (const folder of folders) {
-			const isOfNow = folder.endsWith(`/${boot}`);
-			for (const name of listIfPresent(folder) ?? []) {
+		const directories = bootDirectories(store);
+		const boot = directories.length === 0 ? "" : bootId();
+		for (const directory of directories) {
+			const isOfNow = directory.endsWith(`/${boot}`);
+			for (const name of listIfPresent(directory) ?? []) {
 				if (name !== "earlier" && (isOfNow || !isBucketName(name))) continue;
-				holdings.push(...holdingsIn(readTextIfPresent(`${folder}/${name}`)));
+				holdings.push(...holdingsIn(readTextIfPresent(`${directory}/${name}`)));
 			}
 		}
 		return holdings;
@@ -133,7 +133,7 @@ export class Index {
 
 	/** From now on nothing is held since an earlier boot but `holdings`. */
 	setEarlier(holdings: readonly Holding[]): void {
-		const path = `${this.#folder}/earlier`;
+		const path = `${this.#directory}/earlier`;
 		if (holdings.length === 0) removeIfPresent(path);
 		else writeAtomic(path, holdings.map(lineOf).join(""), 0o600);
 		this.#marks[BUCKETS] = markOf(statIfPresent(path));
@@ -181,7 +181,7 @@ export class Index {
 	commit(isLocked: () => boolean): void {
 		for (const [number, bucket] of this.#buckets) {
 			if (bucket.added === "") continue;
-			const path = `${this.#folder}/c${number}`;
+			const path = `${this.#directory}/c${number}`;
 			const [text, how] = bucket.added === undefined ? [bucket.lines, sys.O_TRUNC] : [bucket.added, sys.O_APPEND];
 			const status = writeFile(path, text, how);
 			if (status.size < bucket.lines.length) throw new StaleError(path);
@@ -198,13 +198,13 @@ export class Index {
 		const token = new Uint8Array(TIMES_BYTES + MARKS_BYTES);
 		new Float64Array(token.buffer, 0, 2).set([mtimeMs, ctimeMs]);
 		new Uint32Array(token.buffer, TIMES_BYTES).set(this.#marks);
-		writeFile(`${this.#folder}/token`, token);
+		writeFile(`${this.#directory}/token`, token);
 	}
 
 	/** The text of a file that is still what we wrote. Throws StaleError for another one. */
 	#readMarked(name: string, number: number): string | undefined {
 		if (this.#marks[number] === 0) return undefined;
-		const path = `${this.#folder}/${name}`;
+		const path = `${this.#directory}/${name}`;
 		if (markOf(statIfPresent(path)) !== this.#marks[number]) throw new StaleError(path);
 		return readTextIfPresent(path);
 	}
@@ -221,10 +221,10 @@ export class Index {
 	}
 }
 
-/** Folders of the indexes of the store, of this boot and of earlier ones. */
-function bootFolders(store: string): string[] {
-	const folder = privateDirectory(store);
-	return (listIfPresent(folder) ?? []).filter(isBootId).map((name) => `${folder}/${name}`);
+/** Directories of the indexes of the store, of this boot and of earlier ones. */
+function bootDirectories(store: string): string[] {
+	const directory = privateDirectory(store);
+	return (listIfPresent(directory) ?? []).filter(isBootId).map((name) => `${directory}/${name}`);
 }
 
 const isBootId = (name: string): boolean => /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(name);
@@ -286,7 +286,7 @@ function writeFile(path: string, data: string | Uint8Array, how = sys.O_TRUNC): 
 	}
 }
 
-function removeFolder(folder: string): void {
-	for (const name of listIfPresent(folder) ?? []) removeIfPresent(`${folder}/${name}`);
-	sys.unlinkat(sys.AT_FDCWD, folder, sys.AT_REMOVEDIR);
+function removeDirectory(directory: string): void {
+	for (const name of listIfPresent(directory) ?? []) removeIfPresent(`${directory}/${name}`);
+	sys.unlinkat(sys.AT_FDCWD, directory, sys.AT_REMOVEDIR);
 }

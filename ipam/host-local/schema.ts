@@ -75,7 +75,7 @@ export const schema = pluginConfig
 					.string()
 					.optional()
 					.describe(
-						"Folder of the stores, one sub-folder for each network. Absent: /var/lib/cni/networks. The Go plugin reads and writes the same files.",
+						"Directory of the stores, one subdirectory for each network. Absent: /var/lib/cni/networks. The Go plugin reads and writes the same files.",
 					),
 			})
 			.describe("Configuration of host-local itself."),

@@ -11,7 +11,7 @@ import type { JsonObject, JsonValue, Request } from "../../lib/cni/types.ts";
 const DEFAULT_DATA_DIR = "/var/lib/cni/networks";
 
 export interface StoreSettings {
-	/** Folder of the network's store. */
+	/** Directory of the network's store. */
 	readonly directory: string;
 	/** Milliseconds before a released address is handed out again. */
 	readonly reuseDelayMs: number;

@@ -1,5 +1,5 @@
 /**
- * The store of the Go plugin on disk, shared with it: a folder for each network, a file for each address that is held.
+ * The store of the Go plugin on disk, shared with it: a directory for each network, a file for each address that is held.
  *
  * - `<address>`, mode 0600: whom it is held for (holder.ts).
  * - `last_reserved_ip.<N>`, mode 0600: the address that range set N handed out last.

@@ -44,7 +44,7 @@ export function delegateNotFound(type: string, path: string): CniError {
 	return new CniError(
 		Code.delegation,
 		`failed to find plugin ${quote(type)} in path [${path.replaceAll(":", " ")}]`,
-		"install it in a folder of CNI_PATH on this node, or correct the type in the configuration",
+		"install it in a directory of CNI_PATH on this node, or correct the type in the configuration",
 	);
 }
 

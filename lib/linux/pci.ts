@@ -1,7 +1,7 @@
 /**
  * PCI devices and their virtual functions, from sysfs.
  *
- * Source: Documentation/ABI/testing/sysfs-bus-pci. `net/` folders list only interfaces in the network namespace of the sysfs mount, which
+ * Source: Documentation/ABI/testing/sysfs-bus-pci. `net/` directories list only interfaces in the network namespace of the sysfs mount, which
  * is the host's: a VF whose interface is in a pod has none here.
  */
 import {
@@ -24,7 +24,7 @@ export function isPciAddress(text: string): boolean {
 	return PCI_ADDRESS.test(text);
 }
 
-/** The folder of a device. `pci` must be a PCI address. */
+/** The directory of a device. `pci` must be a PCI address. */
 export function devicePath(pci: string): string {
 	return `${PCI_DEVICES}/${pci}`;
 }
@@ -136,7 +136,7 @@ export function vfNetdev(vf: string): string | undefined {
 
 /**
  * Names of the interfaces of a device, sorted; those of a virtio device are one level down, under virtio<N>/net. A device whose interface is in
- * a pod has the folder, with nothing in it.
+ * a pod has the directory, with nothing in it.
  */
 export function netdevs(pci: string): string[] {
 	if (!isPciAddress(pci)) return [];

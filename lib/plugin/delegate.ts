@@ -94,7 +94,7 @@ function findDelegate(request: Request, type: string): Delegate {
 	throw delegateNotFound(type, request.path);
 }
 
-/** A candidate that cannot be looked at is passed over, as in Go: the next folder may have one. */
+/** A candidate that cannot be looked at is passed over, as in Go: the next directory may have one. */
 function statOrNothing(path: string): sys.FileStatus | undefined {
 	try {
 		return sys.statat(sys.AT_FDCWD, path, true);

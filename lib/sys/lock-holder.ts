@@ -30,8 +30,8 @@ function holderOf(path: string): string | undefined {
 }
 
 function hasOpen(pid: string, path: string): boolean {
-	const folder = `/proc/${pid}/fd`;
-	return listIfPresent(folder)?.some((fd) => sys.readlinkat(sys.AT_FDCWD, `${folder}/${fd}`) === path) ?? false;
+	const directory = `/proc/${pid}/fd`;
+	return listIfPresent(directory)?.some((fd) => sys.readlinkat(sys.AT_FDCWD, `${directory}/${fd}`) === path) ?? false;
 }
 
 function describeProcess(pid: string): string {

@@ -12,7 +12,7 @@ import { bootId } from "../../lib/sys/boot.ts";
 import { type Attachment, fillName } from "./config.ts";
 import { deviceOnHost, namesOnHost, requireOne, uverbsOf } from "./device.ts";
 import { refuseSoftwareInterface } from "./interface.ts";
-import { hasFolder, planQos } from "./qos.ts";
+import { hasDirectory, planQos } from "./qos.ts";
 import { isRecordOf, listRecords, NO_QOS, type RdmaRecord, type RecordKey, readRecord, writeRecord } from "./record.ts";
 import { release } from "./release.ts";
 
@@ -73,7 +73,7 @@ export function claim(
 		uverbs,
 		qos: NO_QOS,
 		podQos: NO_QOS,
-		qosFolder: hasFolder(hostName),
+		qosDirectory: hasDirectory(hostName),
 	};
 	if (!writeRecord(record)) {
 		const other = readRecord(record)?.deviceId;
@@ -87,7 +87,7 @@ export function claim(
 
 /**
  * The record with the host's and the pod's quality of service, written again where there is anything to tell. After `claim`, since the
- * look at the host's makes a folder in configfs, which a killed process would leave.
+ * look at the host's makes a directory in configfs, which a killed process would leave.
  */
 export function claimQos(record: RdmaRecord, attachment: Attachment, log: Log): RdmaRecord {
 	const { host, pod } = planQos(record.hostName, attachment, log);

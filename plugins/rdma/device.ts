@@ -25,18 +25,18 @@ export function toDeviceId(given: string): string | undefined {
 	return /^[A-Za-z0-9_-][A-Za-z0-9_.-]*$/.test(given) ? given : undefined;
 }
 
-function folder(deviceId: string): string {
+function directory(deviceId: string): string {
 	const bus = isPciAddress(deviceId) ? "pci" : "auxiliary";
 	return `/sys/bus/${bus}/devices/${deviceId}`;
 }
 
 function deviceExists(deviceId: string): boolean {
-	return statIfPresent(folder(deviceId)) !== undefined;
+	return statIfPresent(directory(deviceId)) !== undefined;
 }
 
 /** Names of the device's RDMA devices that are on the host. */
 export function namesOnHost(deviceId: string): string[] {
-	return listIfPresent(`${folder(deviceId)}/infiniband`) ?? [];
+	return listIfPresent(`${directory(deviceId)}/infiniband`) ?? [];
 }
 
 /** An RDMA device in whichever namespace it is, by its node /dev/infiniband/uverbsN. */
@@ -50,7 +50,7 @@ interface VerbsNode {
 export function nodesAnywhere(deviceId: string): VerbsNode[] {
 	const nodes: VerbsNode[] = [];
 	for (const node of nodesOf(deviceId)) {
-		const name = readName(`${folder(deviceId)}/infiniband_verbs/${node}/ibdev`);
+		const name = readName(`${directory(deviceId)}/infiniband_verbs/${node}/ibdev`);
 		if (name) nodes.push({ uverbs: nodeNumber(node), name });
 	}
 	return nodes;
@@ -65,7 +65,7 @@ export function uverbsOf(deviceId: string): number | undefined {
 	return node === undefined ? undefined : nodeNumber(node);
 }
 
-const nodesOf = (deviceId: string): string[] => listIfPresent(`${folder(deviceId)}/infiniband_verbs`) ?? [];
+const nodesOf = (deviceId: string): string[] => listIfPresent(`${directory(deviceId)}/infiniband_verbs`) ?? [];
 const nodeNumber = (node: string): number => Number(node.slice("uverbs".length));
 
 /** "" while the kernel moves the device: its node is made again, and may be gone between two system calls. */
@@ -101,7 +101,7 @@ function noneOnHost(deviceId: string, holder: string | undefined): CniError {
 	}
 	const why = deviceExists(deviceId)
 		? "its driver offers none: look at its driver and at modules such as mlx5_ib"
-		: `${folder(deviceId)} does not exist`;
+		: `${directory(deviceId)} does not exist`;
 	return new CniError(Code.device, `${what}: no RDMA devices found`, why);
 }
 

@@ -1,7 +1,7 @@
 /**
  * RoCE quality of service of an RDMA device. The kernel keeps neither setting of a device that changes its namespace.
  *
- * Type of service: the default of connections that RDMA-CM makes, in configfs (Documentation/ABI/testing/configfs-rdma_cm). A folder
+ * Type of service: the default of connections that RDMA-CM makes, in configfs (Documentation/ABI/testing/configfs-rdma_cm). A directory
  * with the device's name makes its files appear; configfs knows no namespaces, so the host's serves devices in pods, too.
  * Traffic class: a sysfs file of NVIDIA's own driver, which takes it only while the device is on the host.
  */
@@ -18,8 +18,8 @@ const TOS_FILE = "ports/1/default_roce_tos";
 
 const trafficClassPath = (name: string): string => `/sys/class/infiniband/${name}/tc/1/traffic_class`;
 
-/** Whether the administrator has made the folder of a device in configfs: then it has to stay. */
-export function hasFolder(name: string): boolean {
+/** Whether the administrator has made the directory of a device in configfs: then it has to stay. */
+export function hasDirectory(name: string): boolean {
 	return statIfPresent(`${RDMA_CM}/${name}`) !== undefined;
 }
 
@@ -47,24 +47,24 @@ export function planQos(name: string, wanted: Attachment, log: Log): { host: Qos
 
 /** The type of service of a device, wherever it is; undefined where the kernel does not offer it. */
 export function readTos(name: string): number | undefined {
-	return withFolder(name, (folder) => Number(readText(`${folder}/${TOS_FILE}`)));
+	return withDirectory(name, (directory) => Number(readText(`${directory}/${TOS_FILE}`)));
 }
 
 /** Throws CniError where the kernel does not offer it. */
 export function writeTos(name: string, tos: number): void {
-	const written = withFolder(name, (folder) => {
-		writeExisting(`${folder}/${TOS_FILE}`, String(tos));
+	const written = withDirectory(name, (directory) => {
+		writeExisting(`${directory}/${TOS_FILE}`, String(tos));
 		return true;
 	});
 	if (!written) throw new CniError(Code.device, `${RDMA_CM} is not there or does not know RDMA device ${name}`);
 }
 
-/** Runs `body` with the device's folder in configfs, which is removed again if it was not there. */
-function withFolder<T>(name: string, body: (folder: string) => T): T | undefined {
-	const folder = `${RDMA_CM}/${name}`;
+/** Runs `body` with the device's directory in configfs, which is removed again if it was not there. */
+function withDirectory<T>(name: string, body: (directory: string) => T): T | undefined {
+	const directory = `${RDMA_CM}/${name}`;
 	let made = true;
 	try {
-		sys.mkdirat(sys.AT_FDCWD, folder, 0o755);
+		sys.mkdirat(sys.AT_FDCWD, directory, 0o755);
 	} catch (error) {
 		if (sys.isSystemError(error, "EEXIST")) made = false;
 		// No configfs, or no rdma_cm; a device that rdma_cm does not know; a container without the right to it.
@@ -72,13 +72,13 @@ function withFolder<T>(name: string, body: (folder: string) => T): T | undefined
 		else throw error;
 	}
 	try {
-		return body(folder);
+		return body(directory);
 	} catch (error) {
-		// The folder is an old one, of a device that has gone.
+		// The directory is an old one, of a device that has gone.
 		if (sys.isSystemError(error, "ENODEV")) return undefined;
 		throw error;
 	} finally {
-		if (made) sys.unlinkat(sys.AT_FDCWD, folder, sys.AT_REMOVEDIR);
+		if (made) sys.unlinkat(sys.AT_FDCWD, directory, sys.AT_REMOVEDIR);
 	}
 }
 
@@ -94,8 +94,8 @@ export function writeTrafficClass(name: string, trafficClass: number): void {
 	writeExisting(trafficClassPath(name), String(trafficClass));
 }
 
-/** Removes the folder of a device in configfs which a process left that was killed while it looked into it. */
-export function removeFolder(name: string): void {
+/** Removes the directory of a device in configfs which a process left that was killed while it looked into it. */
+export function removeDirectory(name: string): void {
 	try {
 		sys.unlinkat(sys.AT_FDCWD, `${RDMA_CM}/${name}`, sys.AT_REMOVEDIR);
 	} catch (error) {

@@ -7,14 +7,14 @@
  */
 import type { JsonObject, JsonValue } from "../../lib/cni/types.ts";
 import { requireLock } from "../../lib/plugin/verb-lock.ts";
-import { partsOf, type RecordFile, RecordFolder } from "../../lib/state/folder.ts";
+import { partsOf, RecordDirectory, type RecordFile } from "../../lib/state/directory.ts";
 import { deviceName, integer, namePart, object, parseObject, parseTruncated, text } from "../../lib/state/json.ts";
 import * as files from "../../lib/sys/files.ts";
 import type { Lock } from "../../lib/sys/lock.ts";
 import { toDeviceId } from "./device.ts";
 
 /** Compiled in, as in the Go plugin. */
-const records = new RecordFolder("/var/lib/cni/rdma");
+const records = new RecordDirectory("/var/lib/cni/rdma");
 const LOCK_PATH = `${records.path}/move.lock`;
 /** Where a record is written before it gets its name: one file, for the holder of the lock. */
 const TEMPORARY = `${records.path}/.record.tmp`;
@@ -55,8 +55,8 @@ export interface RdmaRecord extends RecordKey {
 	readonly qos: QosSettings;
 	/** What ADD set in the pod. */
 	readonly podQos: QosSettings;
-	/** Whether configfs had a folder for the device before ADD; true where that is not known. */
-	readonly qosFolder: boolean;
+	/** Whether configfs had a directory for the device before ADD; true where that is not known. */
+	readonly qosDirectory: boolean;
 }
 
 export const NO_QOS: QosSettings = { tos: undefined, trafficClass: undefined };
@@ -157,7 +157,7 @@ function toJson(record: RdmaRecord): JsonObject {
 			uverbs: record.uverbs ?? null,
 			hostQoS: qosToJson(qos),
 			podQoS: qosToJson(record.podQos),
-			qosFolder: record.qosFolder,
+			qosDirectory: record.qosDirectory,
 		},
 	};
 }
@@ -187,7 +187,7 @@ function parseRecord(json: string, key: RecordKey): RdmaRecord {
 		uverbs: integer(own?.uverbs, 0xffff_ffff),
 		qos: qosOf(own === undefined ? whole?.rdmaQoS : own.hostQoS),
 		podQos: qosOf(own?.podQoS),
-		qosFolder: own?.qosFolder !== false,
+		qosDirectory: own?.qosDirectory !== false,
 	};
 }
 

@@ -12,7 +12,7 @@ import { isOfEarlierBoot, openSandboxOf } from "../../lib/state/liveness.ts";
 import * as sys from "../../lib/sys/sys.ts";
 import { deviceOnHost, namesAnywhere, namesOnHost, nodesAnywhere } from "./device.ts";
 import { move } from "./move.ts";
-import { removeFolder, restoreQos } from "./qos.ts";
+import { removeDirectory, restoreQos } from "./qos.ts";
 import { emptyRecord, listRecords, type RdmaRecord, type RecordKey, removeRecord } from "./record.ts";
 
 /** How long the kernel may take to bring a device home from a namespace that has ended. */
@@ -157,7 +157,7 @@ function putRight(record: RdmaRecord, name: string): string[] {
 	const renamed = hostName === "" || hostName === name || rename(name, record, failures);
 	const now = renamed && hostName !== "" ? hostName : name;
 	failures.push(...restoreQos(now, qos));
-	if (!record.qosFolder) for (const each of new Set([now, podName])) removeFolder(each);
+	if (!record.qosDirectory) for (const each of new Set([now, podName])) removeDirectory(each);
 	return failures;
 }
 

@@ -78,7 +78,7 @@ export function requireFree(request: Request, host: NetlinkSocket, pci: string, 
 /** Releases the addresses of an attachment by its own record, which is another's than this call's. Throws CniError. */
 export function releaseAddressesOf({ containerId, ifName, network, config }: VfRecord, request: Request): void {
 	const ipam = ipamOf(config);
-	// The name of the network is a folder of host-local's; it is lost where a record was cut off before it.
+	// The name of the network is a directory of host-local's; it is lost where a record was cut off before it.
 	if (typeof ipam !== "string" || network === "") return;
 	delegateDel(
 		{ ...withConfig(request, config as JsonObject), containerId, ifName, netns: "", args: "", network },

@@ -15,7 +15,7 @@ import type { SriovConfig } from "./schema.ts";
 /** As the specification's own library writes it: read-only, replaced as a whole. */
 const MODE = 0o444;
 
-/** Any absolute path that stays where it says: runtimes have their own folders for it. */
+/** Any absolute path that stays where it says: runtimes have their own directories for it. */
 const isDeviceInfoPath = (path: string): boolean => path.startsWith("/") && !path.split("/").includes("..");
 
 /** Throws CniError 7. */
@@ -45,8 +45,8 @@ export function writeDeviceInfo(config: SriovConfig, pci: string, undo: UndoStac
 		if (before === undefined) files.removeIfPresent(path);
 		else files.writeAtomic(path, before, MODE);
 	});
-	const folder = path.slice(0, path.lastIndexOf("/"));
-	if (folder !== "") files.makeDirectories(folder, 0o755);
+	const directory = path.slice(0, path.lastIndexOf("/"));
+	if (directory !== "") files.makeDirectories(directory, 0o755);
 	files.writeAtomic(path, JSON.stringify(after), MODE);
 }
 

@@ -9,12 +9,12 @@
  * a VF whose marker is stale is one that some record may still tell how to restore.
  */
 import { isPciAddress } from "../../lib/linux/pci.ts";
-import { partsOf, type RecordFile, RecordFolder, type RecordOwner } from "../../lib/state/folder.ts";
+import { partsOf, RecordDirectory, type RecordFile, type RecordOwner } from "../../lib/state/directory.ts";
 import * as files from "../../lib/sys/files.ts";
 import { formatRecord, parseOwner, parseRecord, pciIn, type VfRecord } from "./record-format.ts";
 
 /** Compiled in, as in the Go plugin. */
-const records = new RecordFolder("/var/lib/cni/sriov");
+const records = new RecordDirectory("/var/lib/cni/sriov");
 const MARKER_DIRECTORY = `${records.path}/pci`;
 const LOCK_DIRECTORY = `${MARKER_DIRECTORY}/vf_lock`;
 
@@ -30,7 +30,7 @@ export function requireWritable(): void {
 	records.requireWritable();
 }
 
-/** Same file as the Go plugin's. Its folder is the deepest: with the lock held, all folders of the state are there. */
+/** Same file as the Go plugin's. Its directory is the deepest: with the lock held, all directories of the state are there. */
 export const lockPath = (pci: string): string => `${LOCK_DIRECTORY}/${pci}.lock`;
 
 /** Sandbox path in the VF's marker, or undefined where it has none: what is no file is no marker. */

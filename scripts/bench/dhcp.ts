@@ -42,7 +42,7 @@ class Side {
 		this.#lab = lab;
 		this.maker = maker;
 		this.program = program;
-		this.socket = join(lab.folder, `${maker}.sock`);
+		this.socket = join(lab.directory, `${maker}.sock`);
 	}
 
 	/** A DEL of what is not there: once it is answered, there is a daemon. */
@@ -97,7 +97,7 @@ async function timeCalls(lab: DhcpLab, sides: readonly Side[], rounds: number): 
 	// The link is up, and has its carrier: no contender waits for it.
 	for (const pod of pods) ip(pod, "link set eth0 up");
 	const capture = await lab.capture("frame.time_epoch", "dhcp.hw.mac_addr");
-	const runs = await runTimer(lab.folder, calls, rounds);
+	const runs = await runTimer(lab.directory, calls, rounds);
 	const wires = await waits(capture, sides.length * (rounds + 1));
 	return pods.map((pod, index) => ({
 		add: runs[2 * index]!.map(({ wallMs }) => wallMs),
@@ -178,7 +178,7 @@ async function measure(rounds: number, leases: number, executable: string): Prom
 	await using lab = new DhcpLab();
 	ip(lab.lan, "address add 10.8.0.1/16 dev br0");
 	await lab.dnsmasq(RANGE, "--dhcp-lease-max=10000");
-	const ours = join(lab.folder, "dhcp");
+	const ours = join(lab.directory, "dhcp");
 	copyFileSync(executable, ours);
 	const sides = [new Side(lab, "ours", ours), new Side(lab, "Go", await peer("dhcp"))];
 	const memories: Memory[] = [];

@@ -51,12 +51,12 @@ interface Card {
 	readonly rdmaIndex: number;
 }
 
-/** A folder with links of all names to a copy of the executable, so that a build meanwhile changes nothing. */
-function install(executable: string, folder: string): string {
-	mkdirSync(folder);
-	copyFileSync(executable, join(folder, "berth"));
-	for (const name of NAMES) linkSync(join(folder, "berth"), join(folder, name));
-	return folder;
+/** A directory with links of all names to a copy of the executable, so that a build meanwhile changes nothing. */
+function install(executable: string, directory: string): string {
+	mkdirSync(directory);
+	copyFileSync(executable, join(directory, "berth"));
+	for (const name of NAMES) linkSync(join(directory, "berth"), join(directory, name));
+	return directory;
 }
 
 /** A card with all of its VFs, each with an RDMA device, and a pod. */
@@ -77,19 +77,19 @@ async function furnish(guest: Guest): Promise<Card> {
 	};
 }
 
-function callOf(folder: string, plugin: "sriov" | "rdma", command: string, configuration: object): Call {
+function callOf(directory: string, plugin: "sriov" | "rdma", command: string, configuration: object): Call {
 	const environment = {
 		PATH: "/usr/sbin:/usr/bin:/sbin:/bin",
 		CNI_COMMAND: command,
 		CNI_CONTAINERID: "c1",
 		CNI_IFNAME: "net1",
 		CNI_NETNS: NETNS,
-		CNI_PATH: folder,
+		CNI_PATH: directory,
 	};
-	return { program: join(folder, plugin), environment, stdin: JSON.stringify(configuration) };
+	return { program: join(directory, plugin), environment, stdin: JSON.stringify(configuration) };
 }
 
-function ours(maker: string, folder: string, { vf }: Card): Contestant[] {
+function ours(maker: string, directory: string, { vf }: Card): Contestant[] {
 	const network = { cniVersion: "1.1.0", name: "sriov-network", deviceID: vf.pci };
 	const ipam = { type: "host-local", subnet: `${SUBNET}.0/24`, routes: [{ dst: "0.0.0.0/0" }] };
 	const sriov = { ...network, type: "sriov", vlan: VLAN, trust: "on", mtu: MTU, ipam };
@@ -98,10 +98,14 @@ function ours(maker: string, folder: string, { vf }: Card): Contestant[] {
 		{
 			workload: "sriov",
 			maker,
-			calls: [callOf(folder, "sriov", "ADD", sriov), callOf(folder, "sriov", "DEL", sriov)],
+			calls: [callOf(directory, "sriov", "ADD", sriov), callOf(directory, "sriov", "DEL", sriov)],
 		},
-		{ workload: "rdma", maker, calls: [callOf(folder, "rdma", "ADD", rdma), callOf(folder, "rdma", "DEL", rdma)] },
-		{ workload: "start", maker, calls: [{ ...callOf(folder, "sriov", "VERSION", {}), stdin: "" }] },
+		{
+			workload: "rdma",
+			maker,
+			calls: [callOf(directory, "rdma", "ADD", rdma), callOf(directory, "rdma", "DEL", rdma)],
+		},
+		{ workload: "start", maker, calls: [{ ...callOf(directory, "sriov", "VERSION", {}), stdin: "" }] },
 	];
 }
 
@@ -211,14 +215,17 @@ function verdict(all: readonly Contestant[], samples: readonly Run[][], workload
 async function measure(rounds: number, other: string | undefined): Promise<string> {
 	mkdirSync(join(ROOT, "build"), { recursive: true });
 	using made = mkdtempDisposableSync(join(ROOT, "build/bench-guest-"));
-	const folder = made.path;
+	const directory = made.path;
 	const builds = [{ maker: "ours", executable: freshExecutable(say) }];
 	if (other !== undefined) builds.push({ maker: "other", executable: resolve(other) });
-	const folders = builds.map(({ maker, executable }) => ({ maker, at: install(executable, join(folder, maker)) }));
-	const [timer, floorProgram] = [compile("timer.c", folder), compile("floor.c", folder)];
+	const directories = builds.map(({ maker, executable }) => ({
+		maker,
+		at: install(executable, join(directory, maker)),
+	}));
+	const [timer, floorProgram] = [compile("timer.c", directory), compile("floor.c", directory)];
 	await using guest = await Guest.boot({ pfs: 1, log: say });
 	const card = await furnish(guest);
-	const all = [...folders.flatMap(({ maker, at }) => ours(maker, at, card)), ...floor(floorProgram, card)];
+	const all = [...directories.flatMap(({ maker, at }) => ours(maker, at, card)), ...floor(floorProgram, card)];
 	say("counting");
 	const counts = await countAll(guest, all);
 	say(`timing ${rounds} rounds`);

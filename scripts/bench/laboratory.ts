@@ -44,9 +44,9 @@ const ENVIRONMENT = {
 };
 
 export class Laboratory implements Disposable {
-	/** Folder with `ours/<plugin>` and `Go/<plugin>`. */
+	/** Directory with `ours/<plugin>` and `Go/<plugin>`. */
 	readonly programs: string;
-	/** Folder on tmpfs, where there is one: a path of the same length in every run. */
+	/** Directory on tmpfs, where there is one: a path of the same length in every run. */
 	readonly state: string;
 	#holder: ChildProcess | undefined;
 
@@ -56,7 +56,7 @@ export class Laboratory implements Disposable {
 	}
 
 	/**
-	 * Copies of `executable` and of the peers, so that a build meanwhile changes nothing. `build`: the folder for it.
+	 * Copies of `executable` and of the peers, so that a build meanwhile changes nothing. `build`: the directory for it.
 	 */
 	static async open(executable: string, build: string): Promise<Laboratory> {
 		mkdirSync(build, { recursive: true });
@@ -87,7 +87,7 @@ export class Laboratory implements Disposable {
 
 	[Symbol.dispose](): void {
 		this.#holder?.kill();
-		for (const folder of [this.programs, this.state]) rmSync(folder, { recursive: true, force: true });
+		for (const directory of [this.programs, this.state]) rmSync(directory, { recursive: true, force: true });
 	}
 
 	/** Forgets every address that is held. */

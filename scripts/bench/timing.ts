@@ -67,25 +67,27 @@ export async function timeAll(
 	});
 }
 
-/** Compiles a C program of this folder, static, into `folder`; returns its path. */
-export function compile(source: string, folder: string): string {
-	const program = join(folder, source.replace(/\.c$/, ""));
-	run("gcc", ["-O2", "-Wall", "-Wextra", "-static", "-o", program, join(import.meta.dirname, source)], { cwd: folder });
+/** Compiles a C program of this directory, static, into `directory`; returns its path. */
+export function compile(source: string, directory: string): string {
+	const program = join(directory, source.replace(/\.c$/, ""));
+	run("gcc", ["-O2", "-Wall", "-Wextra", "-static", "-o", program, join(import.meta.dirname, source)], {
+		cwd: directory,
+	});
 	return program;
 }
 
 /**
  * The runs of each call, which are made in turn, `rounds` times after a first round that is not counted. Programs are
- * looked up in `folder`, where timer.c is compiled. Throws with the answer of a call that fails.
+ * looked up in `directory`, where timer.c is compiled. Throws with the answer of a call that fails.
  */
 export async function runTimer(
-	folder: string,
+	directory: string,
 	calls: readonly Call[],
 	rounds: number,
 	progress: (round: number) => void = () => {},
 ): Promise<Run[][]> {
-	const timer = compile("timer.c", folder);
-	const child = spawn(timer, [String(rounds + 1)], { cwd: folder, stdio: ["pipe", "pipe", "pipe"] });
+	const timer = compile("timer.c", directory);
+	const child = spawn(timer, [String(rounds + 1)], { cwd: directory, stdio: ["pipe", "pipe", "pipe"] });
 	let complaint = "";
 	child.stderr.on("data", (bytes: Buffer) => {
 		complaint += bytes;

@@ -49,7 +49,7 @@ export function hostTarget(root: string): string {
 }
 
 /** Where cargo keeps what it built; shared by all checkouts, and nothing breaks when it is removed. */
-export function cargoFolder(): string {
+export function cargoDirectory(): string {
 	return join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "berth/cargo");
 }
 
@@ -63,7 +63,7 @@ interface HostOptions {
 }
 
 /**
- * Compiles the host around the module in the folder `modules`, puts the image into it, and the executable at `path`.
+ * Compiles the host around the module in the directory `modules`, puts the image into it, and the executable at `path`.
  * Returns whether it has an image: one for another machine, which nothing here can run, has none.
  */
 export function compileHost(
@@ -73,8 +73,8 @@ export function compileHost(
 	path: string,
 	{ features = [], samples = [], bytecode = false }: HostOptions = {},
 ): boolean {
-	const folder = cargoFolder();
-	mkdirSync(folder, { recursive: true });
+	const directory = cargoDirectory();
+	mkdirSync(directory, { recursive: true });
 	const cargo = ["build", "--release", "--locked", "--quiet", "--target", target, ...withoutPaths(target)];
 	if (features.length > 0) cargo.push("--features", features.join(","));
 	// cargo has one place for the result of every build (of other checkouts, or of the tests): it is ours until it is
@@ -83,14 +83,14 @@ export function compileHost(
 	const script = `built=$1 path=$2 stamp=$3 sources=$4; shift 4
 [ "$(cat "$stamp" 2>/dev/null)" = "$sources" ] || { rm -f "$stamp" && touch build.rs src/*.rs arena/src/*.rs || exit; }
 cargo "$@" && cp "$built" "$path" && echo "$sources" >"$stamp"`;
-	const built = join(folder, target, "release/berth");
-	const stamp = join(folder, `.${[target, ...features].join(".")}.sources`);
+	const built = join(directory, target, "release/berth");
+	const stamp = join(directory, `.${[target, ...features].join(".")}.sources`);
 	const linked = `${path}.linked`;
 	const words = [built, linked, stamp, hostFingerprint(root), ...cargo];
-	run("flock", [join(folder, ".berth.lock"), "sh", "-c", script, "sh", ...words], {
-		// cargo reads .cargo/config.toml of the folder that it is started in.
+	run("flock", [join(directory, ".berth.lock"), "sh", "-c", script, "sh", ...words], {
+		// cargo reads .cargo/config.toml of the directory that it is started in.
 		cwd: join(root, "runtime"),
-		environment: { BERTH_MODULES: modules, CARGO_TARGET_DIR: folder, ...compilers(target) },
+		environment: { BERTH_MODULES: modules, CARGO_TARGET_DIR: directory, ...compilers(target) },
 		what: "cargo build",
 	});
 	const emulator = bytecode ? undefined : emulatorOf(target);
@@ -107,7 +107,7 @@ cargo "$@" && cp "$built" "$path" && echo "$sources" >"$stamp"`;
 }
 
 /**
- * Panics name files: those of the registry without this machine's folder, so that every build gives the same bytes.
+ * Panics name files: those of the registry without this machine's directory, so that every build gives the same bytes.
  * Ours are relative.
  */
 function withoutPaths(target: string): string[] {
@@ -159,18 +159,18 @@ export function compilers(target: string): NodeJS.ProcessEnv {
 }
 
 /**
- * Gives the executable `made` in `folder` the name berth and a hard link for each applet; removes what else is there.
+ * Gives the executable `made` in `directory` the name berth and a hard link for each applet; removes what else is there.
  */
-export function install(made: string, folder: string, applets: readonly string[]): void {
+export function install(made: string, directory: string, applets: readonly string[]): void {
 	const names = ["berth", ...applets];
 	for (const name of names) {
 		// A new file under the old name: whoever runs the old one keeps it.
-		const link = join(folder, `.${name}.${process.pid}.link`);
+		const link = join(directory, `.${name}.${process.pid}.link`);
 		linkSync(made, link);
-		renameSync(link, join(folder, name));
+		renameSync(link, join(directory, name));
 	}
 	rmSync(made);
-	for (const name of readdirSync(folder)) {
-		if (!names.includes(name)) rmSync(join(folder, name), { recursive: true });
+	for (const name of readdirSync(directory)) {
+		if (!names.includes(name)) rmSync(join(directory, name), { recursive: true });
 	}
 }

@@ -88,11 +88,11 @@ export function addImage(
 	emulator: readonly string[],
 ): void {
 	using made = mkdtempDisposableSync(join(tmpdir(), "berth-image-"));
-	const folder = made.path;
+	const directory = made.path;
 	const [program = executable, ...first] = [...emulator, executable];
 	const run = (args: readonly string[], { environment, stdin, status }: Omit<Sample, "args" | "rank">) => {
 		const ended = spawnSync(program, [...first, ...args], {
-			cwd: folder,
+			cwd: directory,
 			env: environment,
 			input: stdin,
 			encoding: "utf8",
@@ -103,16 +103,16 @@ export function addImage(
 			`${executable} ${args[0]}: ${ended.signal ?? `exit status ${ended.status}`}: ${ended.stdout}${ended.stderr}`,
 		);
 	};
-	const trace = join(folder, "trace");
+	const trace = join(directory, "trace");
 	const blocks: Block[] = [];
 	const nothing: Sample = { args: [], environment: {}, stdin: "", status: 0, rank: COLD };
 	for (const sample of [nothing, ...samples]) {
 		run(["--image-trace", trace, ...sample.args], sample);
 		readTrace(readFileSync(trace), sample.rank, blocks);
 	}
-	const plan = join(folder, "plan");
+	const plan = join(directory, "plan");
 	writeFileSync(plan, makePlan(blocks));
-	const image = join(folder, "image");
+	const image = join(directory, "image");
 	run(["--image", plan, image], { environment: {}, stdin: "", status: 0 });
 	const content = readFileSync(image);
 	const linked = readFileSync(executable);

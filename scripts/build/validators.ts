@@ -39,7 +39,7 @@ export interface SchemaSource {
 	readonly file: string;
 }
 
-/** The plugins' schemas: `schema.ts` in every folder below plugins/ and ipam/. */
+/** The plugins' schemas: `schema.ts` in every directory below plugins/ and ipam/. */
 export function pluginSchemas(): SchemaSource[] {
 	return ["plugins", "ipam"].flatMap((parent) =>
 		readdirSync(join(ROOT, parent))

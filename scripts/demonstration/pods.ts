@@ -34,8 +34,8 @@ const networkName = "berth-demo";
 export const interfaceName = "net1";
 
 /** Configurations and leases of the demo: gone when it ends. */
-const folder = "/run/berth-demo";
-const leases = `${folder}/leases`;
+const directory = "/run/berth-demo";
+const leases = `${directory}/leases`;
 
 const netns = (pod: Pod) => `/run/netns/${pod.name}`;
 
@@ -60,20 +60,20 @@ export function configuration(pod: Pod): Record<string, unknown> {
 
 export async function createPod(machine: Machine, pod: Pod): Promise<void> {
 	await machine.run(["ip", "netns", "add", pod.name]);
-	await machine.run(["mkdir", "-p", `${folder}/${pod.name}`]);
-	await machine.writeFile(`${folder}/${pod.name}/${networkName}.conflist`, JSON.stringify(configuration(pod)));
+	await machine.run(["mkdir", "-p", `${directory}/${pod.name}`]);
+	await machine.writeFile(`${directory}/${pod.name}/${networkName}.conflist`, JSON.stringify(configuration(pod)));
 }
 
 export async function deletePod(machine: Machine, pod: Pod): Promise<void> {
 	await machine.run(["ip", "netns", "delete", pod.name]);
 }
 
-export async function removeFolder(machine: Machine): Promise<void> {
-	await machine.run(["rm", "-rf", folder]);
+export async function removeDirectory(machine: Machine): Promise<void> {
+	await machine.run(["rm", "-rf", directory]);
 }
 
 async function cnitool(machine: Machine, verb: "add" | "check" | "del", pod: Pod): Promise<string> {
-	const env = { CNI_PATH: binaries, NETCONFPATH: `${folder}/${pod.name}`, CNI_IFNAME: interfaceName };
+	const env = { CNI_PATH: binaries, NETCONFPATH: `${directory}/${pod.name}`, CNI_IFNAME: interfaceName };
 	const argv = [await peer("cnitool"), verb, networkName, netns(pod)];
 	const { status, stdout, stderr } = await machine.run(argv, { env, ok: false });
 	if (status !== 0) {

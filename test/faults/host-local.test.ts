@@ -11,18 +11,18 @@ import { binaries } from "../lab/pods.ts";
 import { type Call, type Outcome, runFaults, type Scenario, type Step } from "./scenario.ts";
 
 const machine = new LocalMachine();
-let folder: string;
+let directory: string;
 
 beforeEach(() => {
-	folder = mkdtempSync(join(tmpdir(), "berth-faults-"));
+	directory = mkdtempSync(join(tmpdir(), "berth-faults-"));
 });
-afterEach(() => rmSync(folder, { recursive: true }));
+afterEach(() => rmSync(directory, { recursive: true }));
 
 async function run(
 	plugins: string,
 	scenario: Pick<Scenario, "mode" | "before" | "target" | "after">,
 ): Promise<Outcome> {
-	const store = join(folder, "store");
+	const store = join(directory, "store");
 	const ipam = { type: "host-local", dataDir: store, subnet: "10.56.217.0/24" };
 	const network = { cniVersion: "1.1.0", name: "faults", type: "sriov", ipam };
 	const outcome = await runFaults(
@@ -35,7 +35,7 @@ async function run(
 			reset: `rm -rf ${store}; mkdir ${store}`,
 			watch: [["files", store]],
 		},
-		folder,
+		directory,
 	);
 	console.log(
 		`faults: ${expect.getState().currentTestName}: ${outcome.points} calls, ${outcome.violations.length} violations`,

@@ -18,16 +18,16 @@ export function tracer(): string {
 	for (const file of files) hash.update(file).update(readFileSync(join(SOURCES, file)));
 	const program = join(BUILT, `tracer-${hash.digest("hex").slice(0, 16)}`);
 	if (existsSync(program)) return program;
-	const folder = `${program}.${process.pid}`;
-	mkdirSync(folder, { recursive: true });
+	const directory = `${program}.${process.pid}`;
+	mkdirSync(directory, { recursive: true });
 	const macros = execFileSync("cc", ["-E", "-dM", "-include", "sys/syscall.h", "-x", "c", "/dev/null"]).toString();
 	const names = [...macros.matchAll(/^#define __NR_(\w+) (\d+)$/gm)].map(
 		([, name, number]) => `[${number}] = "${name}",`,
 	);
-	writeFileSync(join(folder, "names.h"), `${names.join("\n")}\n`);
+	writeFileSync(join(directory, "names.h"), `${names.join("\n")}\n`);
 	const units = files.filter((file) => file.endsWith(".c")).map((file) => join(SOURCES, file));
-	const output = join(folder, "tracer");
-	execFileSync("cc", ["-Wall", "-Wextra", "-Werror", "-O1", "-static", `-I${folder}`, "-o", output, ...units]);
+	const output = join(directory, "tracer");
+	execFileSync("cc", ["-Wall", "-Wextra", "-Werror", "-O1", "-static", `-I${directory}`, "-o", output, ...units]);
 	renameSync(output, program);
 	return program;
 }
@@ -48,7 +48,7 @@ export type Step =
 
 /** What is around the faults. */
 export interface Scene {
-	/** Folder of the plugins, default: ours. */
+	/** Directory of the plugins, default: ours. */
 	readonly plugins?: string;
 	readonly configurations: Readonly<Record<string, Configuration>>;
 	/** Shell script that makes all as it should be. */
@@ -77,8 +77,8 @@ export interface Outcome {
 	readonly unanswered: string[];
 }
 
-/** Runs a scenario on a machine; its files go into `folder`. Throws where the tracer itself fails. */
-export async function runFaults(machine: Machine, scenario: Scenario, folder: string): Promise<Outcome> {
+/** Runs a scenario on a machine; its files go into `directory`. Throws where the tracer itself fails. */
+export async function runFaults(machine: Machine, scenario: Scenario, directory: string): Promise<Outcome> {
 	const plugins = scenario.plugins ?? binaries;
 	const lines = [
 		`mode ${scenario.mode}`,
@@ -86,7 +86,7 @@ export async function runFaults(machine: Machine, scenario: Scenario, folder: st
 		`target ${callWords(scenario.target, plugins)}`,
 		...scenario.after.map((step) => `after ${words(step, plugins)}`),
 	];
-	const { output, violations } = await run(machine, scenario, lines, folder);
+	const { output, violations } = await run(machine, scenario, lines, directory);
 	const counts = /^points (\d+) violations \d+ succeeded (\d+) failed (\d+) unanswered \d+$/m.exec(output);
 	if (counts === null) throw new Error(`the tracer has not come to its end:\n${output}`);
 	return {
@@ -113,14 +113,14 @@ interface Storm extends Scene {
 export async function runStorm(
 	machine: Machine,
 	storm: Storm,
-	folder: string,
+	directory: string,
 ): Promise<{ rounds: number; adds: number; dels: number; refused: number; kills: number; violations: string[] }> {
 	const { rounds, seed, pods, atOnce } = storm;
 	const lines = [
 		`storm ${storm.plugins ?? binaries}/${storm.plugin} ${rounds} ${seed} ${pods} ${atOnce}`,
 		...storm.vfs.map((vf) => `vf ${vf.join(" ")}`),
 	];
-	const { output, violations } = await run(machine, storm, lines, folder);
+	const { output, violations } = await run(machine, storm, lines, directory);
 	const counts = /^rounds (\d+) violations \d+ adds (\d+) dels (\d+) refused (\d+) kills (\d+)$/m.exec(output);
 	if (counts === null) throw new Error(`the storm has not come to its end:\n${output}`);
 	const [played, adds, dels, refused, kills] = counts.slice(1).map(Number) as [number, number, number, number, number];
@@ -131,18 +131,18 @@ async function run(
 	machine: Machine,
 	scene: Scene,
 	lines: readonly string[],
-	folder: string,
+	directory: string,
 ): Promise<{ output: string; violations: string[] }> {
-	const all = [`cni-path ${scene.plugins ?? binaries}`, `reset /bin/sh -e ${folder}/reset`];
-	await machine.run(["mkdir", "-p", folder]);
+	const all = [`cni-path ${scene.plugins ?? binaries}`, `reset /bin/sh -e ${directory}/reset`];
+	await machine.run(["mkdir", "-p", directory]);
 	for (const [name, configuration] of Object.entries(scene.configurations)) {
-		await machine.writeFile(`${folder}/${name}.json`, JSON.stringify(configuration));
-		all.push(`config ${name} ${folder}/${name}.json`);
+		await machine.writeFile(`${directory}/${name}.json`, JSON.stringify(configuration));
+		all.push(`config ${name} ${directory}/${name}.json`);
 	}
-	await machine.writeFile(`${folder}/reset`, scene.reset);
+	await machine.writeFile(`${directory}/reset`, scene.reset);
 	for (const what of scene.watch) all.push(`watch ${what.join(" ")}`);
-	await machine.writeFile(`${folder}/scenario`, `${[...all, ...lines].join("\n")}\n`);
-	const result = await machine.run([tracer(), "run", `${folder}/scenario`], { ok: false, timeoutMs: 1_800_000 });
+	await machine.writeFile(`${directory}/scenario`, `${[...all, ...lines].join("\n")}\n`);
+	const result = await machine.run([tracer(), "run", `${directory}/scenario`], { ok: false, timeoutMs: 1_800_000 });
 	return {
 		output: `${result.stdout}${result.stderr}`,
 		violations: result.stdout.split(/^(?=violation |points |rounds )/m).filter((part) => part.startsWith("violation ")),

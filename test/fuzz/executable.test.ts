@@ -33,7 +33,7 @@ schemas.sriov!.properties!.ipam = {
 };
 
 /**
- * A node, in a folder that no path leads out of: its state goes with the mount namespace. VFs as a virtual machine has them (no PF is to be
+ * A node, in a directory that no path leads out of: its state goes with the mount namespace. VFs as a virtual machine has them (no PF is to be
  * seen) with a userspace driver, a pod's namespace with an interface in it. What an interface makes of odd addresses and routes is
  * test/protocol/netlink-interface.test.ts.
  */
@@ -169,15 +169,15 @@ function complaint({ status, stdout, stderr }: Outcome): string | undefined {
 it(
 	`${CALLS} calls: exit status 0 or 1, one document or none, no bug`,
 	async () => {
-		const folder = mkdtempSync(join(tmpdir(), "berth-fuzz-"));
-		for (const name of ["links", "copies"]) mkdirSync(join(folder, name));
+		const directory = mkdtempSync(join(tmpdir(), "berth-fuzz-"));
+		for (const name of ["links", "copies"]) mkdirSync(join(directory, name));
 		const [first = "", ...others] = [...PLUGINS, "cnv-host-local"];
-		copyFileSync(join(binaries, "berth"), join(folder, "links", first));
-		for (const name of others) linkSync(join(folder, "links", first), join(folder, "links", name));
-		for (const name of [first, ...others]) copyFileSync(join(binaries, "berth"), join(folder, "copies", name));
+		copyFileSync(join(binaries, "berth"), join(directory, "links", first));
+		for (const name of others) linkSync(join(directory, "links", first), join(directory, "links", name));
+		for (const name of [first, ...others]) copyFileSync(join(binaries, "berth"), join(directory, "copies", name));
 		const driver = spawn(
 			"unshare",
-			["-m", "-n", "sh", "-ec", NODE, "sh", folder, compileC("test/fixtures/fuzz/driver.c")],
+			["-m", "-n", "sh", "-ec", NODE, "sh", directory, compileC("test/fixtures/fuzz/driver.c")],
 			{
 				stdio: ["pipe", "pipe", "inherit"],
 			},
@@ -235,7 +235,7 @@ it(
 		const ended = new Promise((resolve) => driver.on("close", resolve));
 		send();
 		const status = await ended;
-		rmSync(folder, { recursive: true, force: true });
+		rmSync(directory, { recursive: true, force: true });
 		console.log(`fuzz: seed ${SEED}: ${JSON.stringify(counts)}`);
 		expect([...found.values()].join("\n\n")).toBe("");
 		expect({ status, calls: counts.succeeded + counts.failed }).toEqual({ status: 0, calls: CALLS });

@@ -1,5 +1,5 @@
 /**
- * "native:sys" by Node's means, for fuzzing in this process: files for real, in a folder that looks like "/" and that no path leads out of.
+ * "native:sys" by Node's means, for fuzzing in this process: files for real, in a directory that looks like "/" and that no path leads out of.
  * One process at a time: a lock is had at once.
  */
 import * as fs from "node:fs";
@@ -9,9 +9,9 @@ import { posix } from "node:path";
 export * from "../lab/native-sys.ts";
 
 let root = "/nonexistent";
-/** Sets the folder that paths are looked up in. */
-export function setRoot(folder: string): void {
-	root = folder;
+/** Sets the directory that paths are looked up in. */
+export function setRoot(directory: string): void {
+	root = directory;
 }
 
 const within = (path: string): string => root + posix.normalize(`/${path}`);

@@ -55,7 +55,7 @@ describe("commands", () => {
 		await expect(guest().run(["/no/such/program"])).rejects.toThrow("could not start: no such file or directory");
 	});
 
-	it("get their input, environment and folder", async () => {
+	it("get their input, environment and directory", async () => {
 		const result = await guest().run(["sh", "-c", 'cat; echo "$BERTH_WORD"; pwd'], {
 			stdin: "in\n",
 			env: { BERTH_WORD: "word" },

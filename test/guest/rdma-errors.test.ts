@@ -70,10 +70,14 @@ describe("ADD refuses", () => {
 	);
 
 	test("a device with two RDMA devices", async () => {
-		const folder = `/sys/bus/pci/devices/${vfs[0]!.pci}/infiniband`;
-		await guest().run(["sh", "-c", `mount -t tmpfs none ${folder} && mkdir ${folder}/mlx5_0 ${folder}/mlx5_9`]);
+		const directory = `/sys/bus/pci/devices/${vfs[0]!.pci}/infiniband`;
+		await guest().run([
+			"sh",
+			"-c",
+			`mount -t tmpfs none ${directory} && mkdir ${directory}/mlx5_0 ${directory}/mlx5_9`,
+		]);
 		const answer = await call("ADD");
-		await guest().run(["umount", folder]);
+		await guest().run(["umount", directory]);
 		expect(answer).toMatchObject({ status: 1, json: { code: 100 } });
 		expect(answer.json.msg).toContain("discovered more than one RDMA device [mlx5_0 mlx5_9]. Unsupported state");
 	});
@@ -148,7 +152,7 @@ describe("ADD refuses", () => {
 		}
 	});
 
-	test("a state folder that cannot be written, with the device still on the host", async () => {
+	test("a state directory that cannot be written, with the device still on the host", async () => {
 		await guest().run(["sh", "-c", "mkdir -p /var/lib/cni/rdma && mount -t tmpfs -o ro none /var/lib/cni/rdma"]);
 		const answer = await call("ADD");
 		await guest().run(["umount", "/var/lib/cni/rdma"]);
@@ -156,7 +160,7 @@ describe("ADD refuses", () => {
 	});
 });
 
-test("STATUS is 50 with a sentence where the state folder cannot be written, and silent otherwise", async () => {
+test("STATUS is 50 with a sentence where the state directory cannot be written, and silent otherwise", async () => {
 	expect(await call("STATUS")).toMatchObject({ status: 0, stdout: "" });
 	await guest().run(["sh", "-c", "mkdir -p /var/lib/cni/rdma && mount -t tmpfs -o ro none /var/lib/cni/rdma"]);
 	const answer = await call("STATUS");

@@ -111,9 +111,9 @@ describe("a name of its own in the pod", () => {
 describe("RoCE quality of service", () => {
 	/** Of a device, wherever it is: as cma_roce_tos reads it. */
 	async function tos(device: string, value?: number): Promise<string> {
-		const folder = `/sys/kernel/config/rdma_cm/${device}`;
-		const write = value === undefined ? "" : `echo ${value} > ${folder}/ports/1/default_roce_tos;`;
-		const script = `mkdir ${folder} && { ${write} cat ${folder}/ports/1/default_roce_tos; rmdir ${folder}; }`;
+		const directory = `/sys/kernel/config/rdma_cm/${device}`;
+		const write = value === undefined ? "" : `echo ${value} > ${directory}/ports/1/default_roce_tos;`;
+		const script = `mkdir ${directory} && { ${write} cat ${directory}/ports/1/default_roce_tos; rmdir ${directory}; }`;
 		return (await guest().run(["sh", "-c", script])).stdout.trim();
 	}
 
@@ -137,7 +137,7 @@ describe("RoCE quality of service", () => {
 		await tos("mlx5_0", 0);
 	});
 
-	test("a folder of the administrator's in configfs stays", async () => {
+	test("a directory of the administrator's in configfs stays", async () => {
 		await guest().run(["mkdir", "/sys/kernel/config/rdma_cm/mlx5_0"]);
 		await using _pod = await pod(guest(), "pod1");
 		succeeded(await call("ADD", { more: { rdmaQoS: { tos: 96 } } }));

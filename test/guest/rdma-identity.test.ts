@@ -1,4 +1,4 @@
-/** Nobody gets another's RDMA device: names that two attachments share, state that makes no sense, folders where records are meant. */
+/** Nobody gets another's RDMA device: names that two attachments share, state that makes no sense, directories where records are meant. */
 import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { useGuest } from "../lab/guest-session.ts";
 import { callPlugin, createPod, succeeded } from "../lab/pods.ts";
@@ -103,7 +103,7 @@ test("a record of another device is there again: DEL brings the present one home
 	await asBefore();
 });
 
-test("what somebody put into the state folder stops no verb", async () => {
+test("what somebody put into the state directory stops no verb", async () => {
 	await sh(`mkdir -p ${STATE}/old-records-2026; mkfifo ${STATE}/a-b-fifo; ln -s l-o-op ${STATE}/l-o-op`);
 	try {
 		succeeded(await call("ADD", one));

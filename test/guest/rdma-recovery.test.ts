@@ -206,11 +206,11 @@ test("DEL of a record of NVIDIA's fork puts name and type of service back", asyn
 	);
 	succeeded(await call("DEL"));
 	await asBefore();
-	const folder = "/sys/kernel/config/rdma_cm/mlx5_0";
-	await guest().run(["mkdir", folder]);
-	expect(await guest().readFile(`${folder}/ports/1/default_roce_tos`)).toBe("32\n");
-	await guest().writeFile(`${folder}/ports/1/default_roce_tos`, "0");
-	await guest().run(["rmdir", folder]);
+	const directory = "/sys/kernel/config/rdma_cm/mlx5_0";
+	await guest().run(["mkdir", directory]);
+	expect(await guest().readFile(`${directory}/ports/1/default_roce_tos`)).toBe("32\n");
+	await guest().writeFile(`${directory}/ports/1/default_roce_tos`, "0");
+	await guest().run(["rmdir", directory]);
 });
 
 test("DEL of a VF that is gone succeeds and forgets it", async () => {

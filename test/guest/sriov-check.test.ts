@@ -277,7 +277,7 @@ describe("STATUS", () => {
 		expect(await hostState(guest())).toEqual(before);
 	});
 
-	test("50 when the state folder is read-only", async () => {
+	test("50 when the state directory is read-only", async () => {
 		await sh(`mkdir -p ${STATE}; mount -t tmpfs -o ro tmpfs ${STATE}`);
 		const answer = await status();
 		await sh(`umount ${STATE}`);

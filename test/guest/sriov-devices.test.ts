@@ -143,7 +143,7 @@ describe("the device-info file", () => {
 		await sh(`rm ${file}`);
 	});
 
-	test("may be in any folder", async () => {
+	test("may be in any directory", async () => {
 		const elsewhere = { runtimeConfig: { CNIDeviceInfoFile: "/srv/infos/net1.json" } };
 		succeeded(await call("ADD", network(vfs[1]!.pci, elsewhere)));
 		expect(JSON.parse(await guest().readFile("/srv/infos/net1.json")).pci).toEqual(pci());

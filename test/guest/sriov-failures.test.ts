@@ -57,7 +57,7 @@ beforeAll(async () => {
 	await sh(`ip link set ${PF} vf 0 vlan 55 qos 1; ip link set ${PF} vf 0 trust on; ip link set ${PF} vf 0 max_tx_rate 100 min_tx_rate 10; ip link set ${PF} vf 0 state disable
 ip link set ${PF} vf 0 mac 02:00:5e:20:00:01; ip link set ${vf.netdev} mtu 1480
 ip link property add dev ${vf.netdev} altname enp1s16`);
-	// The folders and lock files that stay for good.
+	// The directories and lock files that stay for good.
 	await createPod(guest(), "pod0");
 	succeeded(await callPlugin(guest(), "sriov", "ADD", network(), { containerId: "c0", netns: "/run/netns/pod0" }));
 	succeeded(await callPlugin(guest(), "sriov", "DEL", network(), { containerId: "c0", netns: "/run/netns/pod0" }));
@@ -182,7 +182,7 @@ describe("the device", () => {
 	});
 });
 
-describe("the state folder", () => {
+describe("the state directory", () => {
 	test("cannot hold the record", async () => {
 		await sh(`mkdir ${STATE}/c1-net1`);
 		await expectRefusal(network(), { code: 5, msg: /\/var\/lib\/cni\/sriov\/.*\(EISDIR\)/ });

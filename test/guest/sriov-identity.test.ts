@@ -229,7 +229,7 @@ describe("one name", () => {
 	});
 });
 
-describe("what somebody put into the state folder", () => {
+describe("what somebody put into the state directory", () => {
 	const FOREIGN = `mkdir -p ${STATE}/pci/vf_lock ${STATE}/old-records-2026 ${STATE}/pci/0000:ff:00.1 ${STATE}/pci/old
 mkfifo ${STATE}/a-fifo; ln -s loop-1 ${STATE}/loop-1; ln -s /dev/zero ${STATE}/dev-zero; printf 'x-\\377' > "$(printf '${STATE}/n-\\377')"`;
 
@@ -261,8 +261,8 @@ mkfifo ${STATE}/a-fifo; ln -s loop-1 ${STATE}/loop-1; ln -s /dev/zero ${STATE}/d
 	});
 
 	test.each([
-		["leads out of the folder", { deviceID: "../../victim/file", OrigVfState: {} }],
-		["leads out of the folder of locks", { deviceID: "../../../escaped", OrigVfState: {} }],
+		["leads out of the directory", { deviceID: "../../victim/file", OrigVfState: {} }],
+		["leads out of the directory of locks", { deviceID: "../../../escaped", OrigVfState: {} }],
 		["names no container that could be", { OrigVfState: {}, berth: { containerID: "../x", ifname: "../y" } }],
 		["has numbers that are none", { OrigVfState: { HostIFName: "../eth", Vlan: 1e9, MTU: -1 }, VFID: 1e20, ipam: 5 }],
 	])("a record that is whole JSON and %s: DEL and GC get over it", async (_, record) => {
@@ -346,7 +346,7 @@ describe("addresses are released where they are", () => {
 	test.each([
 		["lost its ipam", {}],
 		["has the type alone", { ipam: { type: "host-local" } }],
-		["has another folder by now", { ipam: { ...ipam, dataDir: "/run/other" } }],
+		["has another directory by now", { ipam: { ...ipam, dataDir: "/run/other" } }],
 	])("when DEL %s", async (_, more) => {
 		succeeded(await call("ADD", one, { ipam }));
 		expect(await held()).toMatch(/^10\.56\.218\.\d+\n$/);
@@ -355,7 +355,7 @@ describe("addresses are released where they are", () => {
 		await asBefore();
 	});
 
-	test("when GC has another folder by now", async () => {
+	test("when GC has another directory by now", async () => {
 		succeeded(await call("ADD", one, { ipam }));
 		succeeded(await gc([], { ipam: { ...ipam, dataDir: "/run/other" } }));
 		expect(await held()).toBe("");

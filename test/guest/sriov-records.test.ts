@@ -297,12 +297,12 @@ describe("DEL", () => {
 	});
 
 	test("removes what an ADD that was killed left beside the device-info file", async () => {
-		const folder = "/var/run/k8s.cni.cncf.io/devinfo/cni";
-		const file = `${folder}/net-b_net1`;
+		const directory = "/var/run/k8s.cni.cncf.io/devinfo/cni";
+		const file = `${directory}/net-b_net1`;
 		succeeded(await call("ADD", "b", { runtimeConfig: { CNIDeviceInfoFile: file } }));
-		await sh(`cp ${file} ${folder}/.net-b_net1.tmp`);
+		await sh(`cp ${file} ${directory}/.net-b_net1.tmp`);
 		succeeded(await call("DEL", "b"));
-		const { stdout } = await sh(`ls -A ${folder}; rm -r /run/k8s.cni.cncf.io`);
+		const { stdout } = await sh(`ls -A ${directory}; rm -r /run/k8s.cni.cncf.io`);
 		expect(stdout).toBe("net-b_net1\n");
 	});
 });

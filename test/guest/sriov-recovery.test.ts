@@ -309,7 +309,7 @@ describe("the sandbox", () => {
 
 	test.each([
 		["is an empty file, its mount is gone", "umount -l /run/netns/pod1"],
-		["is a folder", "ip netns delete pod1; mkdir /run/netns/pod1"],
+		["is a directory", "ip netns delete pod1; mkdir /run/netns/pod1"],
 		[
 			"is a namespace of another kind",
 			"ip netns delete pod1; touch /run/netns/pod1; mount --bind /proc/self/ns/uts /run/netns/pod1",

@@ -50,16 +50,16 @@ subnet 10.7.0.0 netmask 255.255.255.0 {
 }
 `,
 		);
-		const leases = join(lab.folder, "dhcpd.leases");
+		const leases = join(lab.directory, "dhcpd.leases");
 		if (!existsSync(leases)) lab.write("dhcpd.leases", "");
-		const files = ["-cf", config, "-lf", leases, "-pf", join(lab.folder, "dhcpd.pid")];
+		const files = ["-cf", config, "-lf", leases, "-pf", join(lab.directory, "dhcpd.pid")];
 		const server = lab.inLan(["dhcpd", "-4", "-f", "-d", ...files, "br0"]);
 		await server.says("Server starting service");
 		return server;
 	},
 	/** The file is a log: the last entry of an address is what holds. */
 	given(lab) {
-		const entries = readFileSync(join(lab.folder, "dhcpd.leases"), "utf8").matchAll(/^lease (\S+) \{(.*?)^\}/gms);
+		const entries = readFileSync(join(lab.directory, "dhcpd.leases"), "utf8").matchAll(/^lease (\S+) \{(.*?)^\}/gms);
 		const states = new Map([...entries].map(([, address, text]) => [address!, text!]));
 		return [...states].filter(([, text]) => text.includes("\n  binding state active;")).map(([address]) => address);
 	},
@@ -73,7 +73,7 @@ export const kea: DhcpServer = {
 		await until("a carrier of br0", () => ipJson(lab.lan, "link show br0")[0].flags.includes("LOWER_UP"));
 		const dhcp4 = {
 			"interfaces-config": { interfaces: ["br0"] },
-			"lease-database": { type: "memfile", persist: true, name: join(lab.folder, "kea.csv") },
+			"lease-database": { type: "memfile", persist: true, name: join(lab.directory, "kea.csv") },
 			"valid-lifetime": lifetime,
 			"renew-timer": renew,
 			"rebind-timer": rebind,
@@ -88,15 +88,15 @@ export const kea: DhcpServer = {
 		};
 		const config = lab.write("kea.json", JSON.stringify({ Dhcp4: dhcp4 }));
 		const server = lab.inLan(["kea-dhcp4", "-c", config], {
-			KEA_PIDFILE_DIR: lab.folder,
-			KEA_LOCKFILE_DIR: lab.folder,
+			KEA_PIDFILE_DIR: lab.directory,
+			KEA_LOCKFILE_DIR: lab.directory,
 		});
 		await server.says("DHCP4_STARTED");
 		return server;
 	},
 	/** A log, too, of comma-separated values: address, MAC, client identifier and lifetime, 0 once released. */
 	given(lab) {
-		const path = join(lab.folder, "kea.csv");
+		const path = join(lab.directory, "kea.csv");
 		if (!existsSync(path)) return [];
 		const rows = readFileSync(path, "utf8").split("\n").slice(1).filter(Boolean);
 		const lifetimes = new Map(rows.map((row) => row.split(",")).map((columns) => [columns[0]!, Number(columns[3])]));

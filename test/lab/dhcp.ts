@@ -76,11 +76,11 @@ export class Background {
 /** `using lab = new DhcpLab()`. */
 export class DhcpLab {
 	readonly netns = new NetnsLab();
-	readonly folder = mkdtempSync(join(tmpdir(), "berth-dhcp-"));
+	readonly directory = mkdtempSync(join(tmpdir(), "berth-dhcp-"));
 	/** The namespace of the servers, with the bridge `br0` that all pods are on: 10.7.0.1/24. */
 	readonly lan: string;
-	readonly socket = join(this.folder, "dhcp.sock");
-	readonly leaseFile = join(this.folder, "dnsmasq.leases");
+	readonly socket = join(this.directory, "dhcp.sock");
+	readonly leaseFile = join(this.directory, "dnsmasq.leases");
 	readonly #background: Background[] = [];
 	readonly #captures = new Set<Background>();
 	#pods = 0;
@@ -224,7 +224,7 @@ export class DhcpLab {
 	}
 
 	write(name: string, text: string): string {
-		const path = join(this.folder, name);
+		const path = join(this.directory, name);
 		writeFileSync(path, text);
 		return path;
 	}
@@ -233,7 +233,7 @@ export class DhcpLab {
 		for (const program of this.#background.reverse())
 			await program.end(this.#captures.has(program) ? "SIGTERM" : "SIGKILL");
 		this.netns[Symbol.dispose]();
-		rmSync(this.folder, { recursive: true, force: true });
+		rmSync(this.directory, { recursive: true, force: true });
 	}
 }
 

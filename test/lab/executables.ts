@@ -4,13 +4,14 @@
  */
 import { fileURLToPath } from "node:url";
 
-/** The folders with `berth` and its links, from the project's root. scripts/test.ts makes that of arm64. */
-const FOLDERS = { image: "dist/bin", bytecode: "dist/bytecode", arm64: "build/arm64" };
+/** The directories with `berth` and its links, from the project's root. scripts/test.ts makes that of arm64. */
+const DIRECTORIES = { image: "dist/bin", bytecode: "dist/bytecode", arm64: "build/arm64" };
 
-type Start = keyof typeof FOLDERS;
+type Start = keyof typeof DIRECTORIES;
 
 const wanted = process.env.BERTH_START ?? "image";
-if (!Object.hasOwn(FOLDERS, wanted)) throw new Error(`BERTH_START=${wanted}: ${Object.keys(FOLDERS).join(", ")}`);
+if (!Object.hasOwn(DIRECTORIES, wanted))
+	throw new Error(`BERTH_START=${wanted}: ${Object.keys(DIRECTORIES).join(", ")}`);
 export const start = wanted as Start;
 
-export const binaries = fileURLToPath(new URL(`../../${FOLDERS[start]}`, import.meta.url));
+export const binaries = fileURLToPath(new URL(`../../${DIRECTORIES[start]}`, import.meta.url));

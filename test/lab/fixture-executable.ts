@@ -17,15 +17,15 @@ const ROOT = join(import.meta.dirname, "../..");
  * ask for the same one at the same time wait for each other.
  */
 export async function fixtureExecutable(name: string): Promise<string> {
-	const folder = join(ROOT, "build/fixtures", start === "image" ? name : `${name}-bytecode`);
-	mkdirSync(folder, { recursive: true });
-	await using _ = await holdLock(join(folder, "lock"));
-	const modules = join(folder, "modules");
+	const directory = join(ROOT, "build/fixtures", start === "image" ? name : `${name}-bytecode`);
+	mkdirSync(directory, { recursive: true });
+	await using _ = await holdLock(join(directory, "lock"));
+	const modules = join(directory, "modules");
 	await bundle(ROOT, `test/fixtures/${name}/main.ts`, modules);
-	const executable = join(folder, `berth-${fingerprint(modules)}`);
+	const executable = join(directory, `berth-${fingerprint(modules)}`);
 	if (existsSync(executable)) return executable;
-	for (const old of globSync("berth-*", { cwd: folder })) rmSync(join(folder, old));
-	const fresh = join(folder, "fresh");
+	for (const old of globSync("berth-*", { cwd: directory })) rmSync(join(directory, old));
+	const fresh = join(directory, "fresh");
 	compileHost(ROOT, hostTarget(ROOT), modules, fresh, { bytecode: start === "bytecode" });
 	renameSync(fresh, executable);
 	return executable;
@@ -56,11 +56,11 @@ function fingerprint(modules: string): string {
 /** A program of one C file, compiled if it has changed: an eye on the kernel that is none of ours. */
 export function compileC(source: string): string {
 	const path = join(ROOT, source);
-	const folder = join(ROOT, "build/fixtures/c");
+	const directory = join(ROOT, "build/fixtures/c");
 	const hash = createHash("sha256").update(readFileSync(path)).digest("hex").slice(0, 16);
-	const program = join(folder, `${hash}`);
+	const program = join(directory, `${hash}`);
 	if (!existsSync(program)) {
-		mkdirSync(folder, { recursive: true });
+		mkdirSync(directory, { recursive: true });
 		execFileSync("cc", ["-Wall", "-Wextra", "-Werror", "-O1", "-o", `${program}.${process.pid}`, path]);
 		renameSync(`${program}.${process.pid}`, program);
 	}

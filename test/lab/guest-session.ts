@@ -23,7 +23,7 @@ export function useGuest(): GuestSession {
 		return guest;
 	};
 	session.reconnect = async () => {
-		guest = await Guest.connect(inject("guestFolder"));
+		guest = await Guest.connect(inject("guestDirectory"));
 	};
 	beforeAll(async () => {
 		await session.reconnect();

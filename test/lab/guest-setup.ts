@@ -1,14 +1,14 @@
 /**
  * vitest's global set-up of the tier `guest`: boots the one guest that its files share.
  *
- * With BERTH_GUEST set to the folder of a guest that runs already (`test/vm/guest boot` prints it), that one is used.
+ * With BERTH_GUEST set to the directory of a guest that runs already (`test/vm/guest boot` prints it), that one is used.
  */
 import type { TestProject } from "vitest/node";
 import { Guest } from "./guest.ts";
 
 declare module "vitest" {
 	export interface ProvidedContext {
-		guestFolder: string;
+		guestDirectory: string;
 	}
 }
 
@@ -24,7 +24,7 @@ export default async function setup(project: TestProject): Promise<(() => Promis
 		const guest = await Guest.connect(running);
 		await guest.refresh();
 		guest.disconnect();
-		project.provide("guestFolder", running);
+		project.provide("guestDirectory", running);
 		return undefined;
 	}
 	const guest = await Guest.boot({
@@ -35,6 +35,6 @@ export default async function setup(project: TestProject): Promise<(() => Promis
 	});
 	// One connection at a time: the test files connect, one after the other.
 	guest.disconnect();
-	project.provide("guestFolder", guest.folder);
+	project.provide("guestDirectory", guest.directory);
 	return () => guest.shutdown();
 }

@@ -1,7 +1,7 @@
 /**
  * The test guest: a virtual machine with real SR-IOV network cards (QEMU's igb), driven from this side.
  *
- * Its root folder is this host's, read-only, below a tmpfs: programs, the checkout and node_modules are there under the
+ * Its root directory is this host's, read-only, below a tmpfs: programs, the checkout and node_modules are there under the
  * same paths, and all that it writes is lost. It keeps what it has read: what was built after the boot is seen after
  * `refresh`. Code runs some 20 times slower in it, so tests run here and only the commands run there.
  */
@@ -36,13 +36,13 @@ const bootTimeoutMs = 240_000;
 export class Guest implements Machine {
 	readonly name = "guest";
 	/** Holds its socket, console and QEMU's log. */
-	readonly folder: string;
+	readonly directory: string;
 	readonly #client: AgentClient;
 	/** Undefined: not ours, only connected to. */
 	readonly #qemu: ChildProcess | undefined;
 
-	private constructor(folder: string, client: AgentClient, qemu: ChildProcess | undefined) {
-		this.folder = folder;
+	private constructor(directory: string, client: AgentClient, qemu: ChildProcess | undefined) {
+		this.directory = directory;
 		this.#client = client;
 		this.#qemu = qemu;
 	}
@@ -65,10 +65,10 @@ export class Guest implements Machine {
 	}
 
 	static async #bootOnce(image: GuestImage, options: GuestOptions): Promise<Guest> {
-		const folder = mkdtempSync(join(tmpdir(), "berth-guest-"));
-		const log = openSync(join(folder, guestFile.log), "w");
+		const directory = mkdtempSync(join(tmpdir(), "berth-guest-"));
+		const log = openSync(join(directory, guestFile.log), "w");
 		// QEMU must not outlive us, however we end.
-		const qemu = spawn("setpriv", ["--pdeathsig", "KILL", ...qemuCommand(image, folder, options)], {
+		const qemu = spawn("setpriv", ["--pdeathsig", "KILL", ...qemuCommand(image, directory, options)], {
 			env: qemuEnvironment(image),
 			stdio: ["ignore", log, log],
 			// Ctrl-C in a terminal goes to its whole process group: what then becomes of the guest, we decide.
@@ -82,13 +82,13 @@ export class Guest implements Machine {
 			qemu.on("exit", () => resolve());
 		});
 		try {
-			const client = await waitForAgent(folder, () => qemu.exitCode !== null || qemu.signalCode !== null);
+			const client = await waitForAgent(directory, () => qemu.exitCode !== null || qemu.signalCode !== null);
 			qemu.unref();
-			return new Guest(folder, client, qemu);
+			return new Guest(directory, client, qemu);
 		} catch (error) {
 			qemu.kill("SIGKILL");
 			await ended;
-			rmSync(folder, { recursive: true, force: true });
+			rmSync(directory, { recursive: true, force: true });
 			throw error;
 		} finally {
 			options.signal?.removeEventListener("abort", abort);
@@ -96,21 +96,21 @@ export class Guest implements Machine {
 	}
 
 	/** Connects to a guest that another process booted. One connection at a time: waits for the other to go. */
-	static async connect(folder: string): Promise<Guest> {
-		if (!existsSync(join(folder, guestFile.socket))) {
-			throw new Error(`there is no guest in ${folder || "the folder that was not named"}`);
+	static async connect(directory: string): Promise<Guest> {
+		if (!existsSync(join(directory, guestFile.socket))) {
+			throw new Error(`there is no guest in ${directory || "the directory that was not named"}`);
 		}
 		const deadline = Date.now() + 30_000;
 		for (;;) {
 			try {
 				return new Guest(
-					folder,
-					await AgentClient.connect(join(folder, guestFile.socket), () => describeDeath(folder)),
+					directory,
+					await AgentClient.connect(join(directory, guestFile.socket), () => describeDeath(directory)),
 					undefined,
 				);
 			} catch (error) {
 				if (Date.now() > deadline) {
-					throw new Error(`cannot connect to the guest in ${folder}: ${(error as Error).message}`);
+					throw new Error(`cannot connect to the guest in ${directory}: ${(error as Error).message}`);
 				}
 				await delay(100);
 			}
@@ -163,7 +163,7 @@ export class Guest implements Machine {
 			qemu.kill("SIGKILL");
 			await ended;
 		}
-		rmSync(this.folder, { recursive: true, force: true });
+		rmSync(this.directory, { recursive: true, force: true });
 	}
 
 	async [Symbol.asyncDispose](): Promise<void> {
@@ -202,15 +202,15 @@ export function prepareGuest(log?: (line: string) => void): Promise<GuestImage> 
 	});
 }
 
-async function waitForAgent(folder: string, isDead: () => boolean): Promise<AgentClient> {
-	const socket = join(folder, guestFile.socket);
-	const console = join(folder, guestFile.console);
+async function waitForAgent(directory: string, isDead: () => boolean): Promise<AgentClient> {
+	const socket = join(directory, guestFile.socket);
+	const console = join(directory, guestFile.console);
 	const deadline = Date.now() + bootTimeoutMs;
 	let size = 0;
 	let lastSign = Date.now();
 	while (Date.now() < deadline) {
 		if (isDead()) {
-			throw new FailedBoot(describeDeath(folder));
+			throw new FailedBoot(describeDeath(directory));
 		}
 		const sizeNow = existsSync(console) ? statSync(console).size : 0;
 		if (sizeNow !== size) {
@@ -223,7 +223,7 @@ async function waitForAgent(folder: string, isDead: () => boolean): Promise<Agen
 		// console first.
 		if (existsSync(socket) && size > 0 && readFileSync(console, "latin1").includes("agent: ready")) {
 			try {
-				return await AgentClient.connect(socket, () => describeDeath(folder));
+				return await AgentClient.connect(socket, () => describeDeath(directory));
 			} catch {
 				// Not yet: the deadline above is the judge.
 			}
@@ -234,9 +234,9 @@ async function waitForAgent(folder: string, isDead: () => boolean): Promise<Agen
 }
 
 /** The last words of QEMU and of the guest's kernel. */
-function describeDeath(folder: string): string {
+function describeDeath(directory: string): string {
 	const tail = (name: string, lines: number) => {
-		const path = join(folder, name);
+		const path = join(directory, name);
 		return existsSync(path)
 			? readFileSync(path, "latin1").replaceAll("\r", "").trimEnd().split("\n").slice(-lines).join("\n")
 			: "";

@@ -1,15 +1,15 @@
 /**
- * host-local for tests: a network of its own in a folder of its own.
+ * host-local for tests: a network of its own in a directory of its own.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "vitest";
-import { type Answer, type Call, call, ours, scratchFolder } from "./ipam.ts";
+import { type Answer, type Call, call, ours, scratchDirectory } from "./ipam.ts";
 
 export const range = (subnet: string, more: object = {}) => ({ subnet, ...more });
 
 export function network(ipam: object = { ranges: [[range("10.1.2.0/24")]] }, more: object = {}) {
-	const dataDir = scratchFolder();
+	const dataDir = scratchDirectory();
 	const config = {
 		cniVersion: "1.1.0",
 		name: "net",

@@ -62,11 +62,11 @@ export async function call(executable: string, verb: string, options: Call): Pro
 	return { status: exitCode, json, stdout, stderr };
 }
 
-/** A folder that goes away with the test. */
-export function scratchFolder(): string {
-	const folder = mkdtempSync(join(tmpdir(), "berth-ipam-"));
-	onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
-	return folder;
+/** A directory that goes away with the test. */
+export function scratchDirectory(): string {
+	const directory = mkdtempSync(join(tmpdir(), "berth-ipam-"));
+	onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
+	return directory;
 }
 
 /** Name and text of every file in a store, sorted; without `lock`, which stays empty. */

@@ -1,6 +1,6 @@
 /**
  * The Go plugins that ours must agree with, and `cnitool`, a client of the real libcni: pinned in test/tools/go.mod,
- * built once into the cache, static, so that they run in the guest and in empty folders too.
+ * built once into the cache, static, so that they run in the guest and in empty directories too.
  */
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -25,7 +25,7 @@ function packageOf(peer: Peer): string {
 	return new RegExp(`^\\s*(\\S+/${peer})$`, "m").exec(goMod)![1]!;
 }
 
-/** Arguments: folder, version, packages. */
+/** Arguments: directory, version, packages. */
 const script = `set -eu
 directory=$1 version=$2
 shift 2
@@ -47,7 +47,7 @@ export function peer(name: Peer): Promise<string> {
 	return path;
 }
 
-/** Folder with all peers, fit for CNI_PATH. */
+/** Directory with all peers, fit for CNI_PATH. */
 export function peersDirectory(): Promise<string> {
 	return build(peers);
 }

@@ -36,7 +36,7 @@ export interface GuestImage {
 	readonly initrd: string;
 }
 
-/** Files of a running guest in its folder. */
+/** Files of a running guest in its directory. */
 export const guestFile = { socket: "agent", console: "console", log: "qemu.log" } as const;
 
 export function qemuEnvironment(image: GuestImage): Record<string, string> {
@@ -48,7 +48,7 @@ export function qemuEnvironment(image: GuestImage): Record<string, string> {
 	};
 }
 
-export function qemuCommand(image: GuestImage, folder: string, options: GuestHardware & GuestDrivers): string[] {
+export function qemuCommand(image: GuestImage, directory: string, options: GuestHardware & GuestDrivers): string[] {
 	const { pfs = 2, iommu = true, memoryMb = 2048, cpus = 2, qemuArguments = [] } = options;
 	const root = join(image.base, "root");
 	return [
@@ -72,12 +72,12 @@ export function qemuCommand(image: GuestImage, folder: string, options: GuestHar
 			"none",
 			"-no-reboot",
 		],
-		...["-serial", `file:${join(folder, guestFile.console)}`],
+		...["-serial", `file:${join(directory, guestFile.console)}`],
 		...["-kernel", join(image.base, "vmlinux"), "-initrd", image.initrd, "-append", kernelArguments(options)],
-		...sharedFolder("hostroot", "/"),
-		...sharedFolder("tools", root),
+		...sharedDirectory("hostroot", "/"),
+		...sharedDirectory("tools", root),
 		...["-device", "virtio-serial-pci"],
-		...["-chardev", `socket,id=agent,path=${join(folder, guestFile.socket)},server=on,wait=off`],
+		...["-chardev", `socket,id=agent,path=${join(directory, guestFile.socket)},server=on,wait=off`],
 		...["-device", "virtserialport,chardev=agent,name=berth.agent"],
 		...(iommu ? ["-device", "intel-iommu,intremap=on"] : []),
 		...Array.from({ length: pfs }, (_, index) => networkCard(index)).flat(),
@@ -104,7 +104,7 @@ function kernelArguments(options: GuestHardware & GuestDrivers): string {
 	].join(" ");
 }
 
-function sharedFolder(tag: string, path: string): string[] {
+function sharedDirectory(tag: string, path: string): string[] {
 	return [
 		...["-fsdev", `local,id=${tag},path=${path},security_model=none,readonly=on,multidevs=remap`],
 		...["-device", `virtio-9p-pci,fsdev=${tag},mount_tag=${tag}`],

@@ -1,6 +1,6 @@
 /**
  * host-local while somebody damages its store, at any moment: lock, index and times, address files removed, cut off and
- * rolled back, the whole folder removed or brought back from a backup. Seeded; BERTH_STORM_CALLS=3000 for the long run.
+ * rolled back, the whole directory removed or brought back from a backup. Seeded; BERTH_STORM_CALLS=3000 for the long run.
  *
  * What holds then. An address is *damaged* while its file is removed, written or brought back by damage, and until the
  * calls have ended that ran meanwhile: they may act on what they saw before. An attachment is *clean* if its address
@@ -114,7 +114,7 @@ function damagesBeside({ directory, dataDir }: Network): ((below: Random) => Pro
 		() =>
 			sh(`[ ! -d ${backup} ] || { rm -rf ${index}; cp -a ${backup} ${index}; touch -r ${backup}.time ${directory}; }`),
 		() => sh(`[ ! -d ${backup} ] || cp -a ${backup}/net/*/c* ${index}/net/*/`),
-		// As if the clock had been an hour off when the folder was changed last.
+		// As if the clock had been an hour off when the directory was changed last.
 		(below) => {
 			const at = new Date(Date.now() + (below(2) * 2 - 1) * 3_600_000);
 			if (existsSync(directory)) utimesSync(directory, at, at);
@@ -202,7 +202,7 @@ it.each([
 		};
 		const any = (below: Random): string => executables[below(executables.length)]!;
 		/**
-		 * A call may fail whose lock, temporary file or folder is taken away: then there is a DEL and another ADD, as a
+		 * A call may fail whose lock, temporary file or directory is taken away: then there is a DEL and another ADD, as a
 		 * runtime does it.
 		 */
 		const run = async (below: Random, verb: string, id: string, executable = any(below)) => {
@@ -285,7 +285,7 @@ it.each([
 	120_000 + 400 * CALLS,
 );
 
-it("the whole folder gone, under an index that knows it: all is free", async () => {
+it("the whole directory gone, under an index that knows it: all is free", async () => {
 	const net = network({ ranges: [[range("10.1.0.0/22")]] });
 	net.put(
 		Object.fromEntries(Array.from({ length: STANDING }, (_, number) => [`10.1.0.${number + 2}`, held(`p${number}`)])),

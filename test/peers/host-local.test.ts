@@ -19,16 +19,16 @@ const SEED = Number(process.env.BERTH_SEED ?? 20_261_122);
 const RUNS = Number(process.env.BERTH_RUNS ?? 320);
 
 let go: string;
-let folder: string;
+let directory: string;
 const counts = { sequences: 0, calls: 0, results: 0, errors: 0, files: 0 };
 const seen = new Map<string, number>();
 
 beforeAll(async () => {
 	go = await peer("host-local");
-	folder = mkdtempSync(join(tmpdir(), "berth-peers-"));
+	directory = mkdtempSync(join(tmpdir(), "berth-peers-"));
 });
 afterAll(() => {
-	rmSync(folder, { recursive: true, force: true });
+	rmSync(directory, { recursive: true, force: true });
 	console.log(
 		`host-local: seed ${SEED}: ${JSON.stringify(counts)}; apart: ${JSON.stringify(Object.fromEntries(seen))}`,
 	);
@@ -223,7 +223,7 @@ function explained(list: readonly Difference[], step: Step, a: Outcome, b: Outco
 }
 
 function compare(one: Sequence): void {
-	const [ofGo, ofOurs] = ["go", "ours"].map((name) => join(folder, name)) as [string, string];
+	const [ofGo, ofOurs] = ["go", "ours"].map((name) => join(directory, name)) as [string, string];
 	for (const dataDir of [ofGo, ofOurs]) rmSync(dataDir, { recursive: true, force: true });
 	counts.sequences++;
 	for (const [index, step] of one.actions.entries()) {

@@ -7,14 +7,14 @@ type PluginName = "host-local" | "static";
 export interface Call {
 	readonly plugin: PluginName;
 	readonly env: Readonly<Record<string, string>>;
-	/** Text as it is, bytes as they are, an object as JSON. `@STORE@` in it stands for a folder of the case's own. */
+	/** Text as it is, bytes as they are, an object as JSON. `@STORE@` in it stands for a directory of the case's own. */
 	readonly stdin: string | Uint8Array | object;
 }
 
 export interface Case {
 	readonly name: string;
 	readonly calls: readonly Call[];
-	/** Files in the case's folder before the first call. */
+	/** Files in the case's directory before the first call. */
 	readonly files?: Readonly<Record<string, string>>;
 }
 

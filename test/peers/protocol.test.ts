@@ -12,36 +12,36 @@ import { type Field, LISTED, type ListedDifference, type Reply, RULES, type Rule
 import { CASES, type Call, type Case } from "./protocol-cases.ts";
 
 let go: string;
-let folder: string;
+let directory: string;
 const used = new Set<Rule | ListedDifference>();
 const counts = { calls: 0, equal: 0, explained: 0, listed: 0 };
 
 beforeAll(async () => {
 	go = await peersDirectory();
-	folder = mkdtempSync(join(tmpdir(), "berth-peers-"));
+	directory = mkdtempSync(join(tmpdir(), "berth-peers-"));
 });
 
 afterAll(() => {
-	rmSync(folder, { recursive: true, force: true });
+	rmSync(directory, { recursive: true, force: true });
 	const { calls, equal, explained, listed } = counts;
 	console.log(
 		`protocol: ${CASES.length} cases, ${calls} calls: ${equal} equal, ${explained} apart by a rule, ${listed} by an entry of the list`,
 	);
 });
 
-/** Runs the calls of a case with the plugins of `directory`, in a folder that no other run sees. */
-function runCase({ calls, files = {} }: Case, directory: string): Reply[] {
-	const store = join(folder, "case");
+/** Runs the calls of a case with the executables in `plugins`, in a directory that no other run sees. */
+function runCase({ calls, files = {} }: Case, plugins: string): Reply[] {
+	const store = join(directory, "case");
 	rmSync(store, { recursive: true, force: true });
 	mkdirSync(store);
 	for (const [name, text] of Object.entries(files)) writeFileSync(join(store, name), text);
-	return calls.map((call) => runCall(call, directory, store));
+	return calls.map((call) => runCall(call, plugins, store));
 }
 
-function runCall({ plugin, env, stdin }: Call, directory: string, store: string): Reply {
+function runCall({ plugin, env, stdin }: Call, plugins: string, store: string): Reply {
 	const text = typeof stdin === "string" ? stdin : JSON.stringify(stdin);
 	const input = stdin instanceof Uint8Array ? stdin : text.replaceAll("@STORE@", store);
-	const { status, stdout, stderr, error } = spawnSync(join(directory, plugin), { input, env, timeout: 30_000 });
+	const { status, stdout, stderr, error } = spawnSync(join(plugins, plugin), { input, env, timeout: 30_000 });
 	// A program that does not read its stdin makes the pipe break.
 	if (error && (error as NodeJS.ErrnoException).code !== "EPIPE") throw error;
 	return readReply(status, stdout.toString(), stderr.toString());

@@ -3,7 +3,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { network, range } from "../lab/host-local.ts";
-import { type Call, call, ours, scratchFolder } from "../lab/ipam.ts";
+import { type Call, call, ours, scratchDirectory } from "../lab/ipam.ts";
 import { peer } from "../lab/peers.ts";
 
 const both = async (plugin: "static", verb: string, options: Call) => {
@@ -14,7 +14,7 @@ const both = async (plugin: "static", verb: string, options: Call) => {
 };
 
 test("resolv.conf", async () => {
-	const path = join(scratchFolder(), "resolv.conf");
+	const path = join(scratchDirectory(), "resolv.conf");
 	writeFileSync(
 		path,
 		[

@@ -168,14 +168,14 @@ describe("standard descriptors that are closed", () => {
 		const add = call("host-local", { input: storeConfig(), redirect });
 		// Without stdin there is no configuration; without stdout the answer cannot be given.
 		expect(add.status).toBe(redirect === "2>&-" ? 0 : 1);
-		const folder = join(store, "net");
-		if (!existsSync(folder)) return;
-		const file = join(folder, "10.1.2.2");
+		const directory = join(store, "net");
+		if (!existsSync(directory)) return;
+		const file = join(directory, "10.1.2.2");
 		// An ADD whose answer cannot be given is undone.
 		if (redirect === ">&-") expect(existsSync(file)).toBe(false);
 		else expect(readFileSync(file, "utf8")).toBe("c1\r\neth0");
-		expect(readFileSync(join(folder, "last_reserved_ip.0"), "utf8")).toBe("10.1.2.2");
-		expect(readFileSync(join(folder, "lock"), "utf8")).toBe("");
+		expect(readFileSync(join(directory, "last_reserved_ip.0"), "utf8")).toBe("10.1.2.2");
+		expect(readFileSync(join(directory, "lock"), "utf8")).toBe("");
 	});
 });
 

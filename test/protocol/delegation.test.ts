@@ -34,7 +34,7 @@ interface Answer {
 }
 
 let executable: string;
-let folder: string;
+let directory: string;
 /** Links to the executable: delegates in here run in process. */
 let same: string;
 /** Copies of it: delegates in here are run. */
@@ -48,10 +48,14 @@ beforeAll(async () => {
 
 beforeEach(() => {
 	// Beside the executable: hard links do not go from one file system to another.
-	folder = mkdtempSync(join(ROOT, "build/fixtures/delegation-"));
+	directory = mkdtempSync(join(ROOT, "build/fixtures/delegation-"));
 	// Some calls are made by another user than root.
-	chmodSync(folder, 0o755);
-	[same, copied, foreign] = ["same", "copied", "foreign"].map((name) => join(folder, name)) as [string, string, string];
+	chmodSync(directory, 0o755);
+	[same, copied, foreign] = ["same", "copied", "foreign"].map((name) => join(directory, name)) as [
+		string,
+		string,
+		string,
+	];
 	for (const directory of [same, copied, foreign]) mkdirSync(directory);
 	for (const name of ["static", "host-local", "no-plugin-of-ours"]) {
 		linkSync(executable, join(same, name));
@@ -59,7 +63,7 @@ beforeEach(() => {
 	}
 });
 
-afterEach(() => rmSync(folder, { recursive: true, force: true }));
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
 function start(verb: string, path: string, config: object, variables: Record<string, string> = {}): ChildProcess {
 	const { wrapper = "", ...more } = variables;
@@ -147,7 +151,7 @@ describe("a delegate that is this executable", () => {
 	it("does for host-local what it does when executed: ADD, CHECK, GC, STATUS, DEL", async () => {
 		const seen = [];
 		for (const path of [same, copied]) {
-			const dataDir = join(folder, `store-${seen.length}`);
+			const dataDir = join(directory, `store-${seen.length}`);
 			const store = config("host-local", { dataDir, ranges: [[{ subnet: "10.1.2.0/24" }]] });
 			const keep = { ...store, "cni.dev/valid-attachments": [] };
 			const answers = [];
@@ -243,7 +247,7 @@ describe("another delegate", () => {
 		expect(json).toMatchObject({ code: 103, msg: expect.stringContaining(message) });
 	});
 
-	it("that is found nowhere fails, directories and the current folder do not count", async () => {
+	it("that is found nowhere fails, directories and the current directory do not count", async () => {
 		mkdirSync(join(foreign, "static"));
 		const { json } = await run("ADD", `:${foreign}:/nowhere`, config("static"));
 		expect(json).toMatchObject({ code: 103, msg: `failed to find plugin "static" in path [ ${foreign} /nowhere]` });
@@ -293,7 +297,7 @@ describe("another delegate", () => {
 		const went = join(foreign, "went-on");
 		script("late", `echo >"${went}"`);
 		// Before its execve the delegate calls dup2 for its stdin, and we never do: it stops there, and we are killed meanwhile.
-		const trace = join(folder, "trace");
+		const trace = join(directory, "trace");
 		const wrapper = `strace -f -qq -o ${trace} -e trace=/^dup[23]$ -e inject=/^dup[23]$:signal=STOP:when=1`;
 		const tracer = start("ADD", foreign, config("late"), { wrapper });
 		await until("the delegate stops", () => readTextOrNothing(trace).includes("stopped by SIGSTOP"));

@@ -29,7 +29,7 @@ function known(lab: DhcpLab): Map<string, { hostname: string; clientId: string }
 it.concurrent("-hostprefix goes before the sandbox and the socket", async () => {
 	await using lab = new DhcpLab();
 	await lab.dnsmasq();
-	const prefix = join(lab.folder, "host");
+	const prefix = join(lab.directory, "host");
 	mkdirSync(join(prefix, "run"), { recursive: true });
 	symlinkSync("/run/netns", join(prefix, "run/netns"));
 	await lab.daemon("-hostprefix", prefix);
@@ -42,7 +42,7 @@ it.concurrent("-hostprefix goes before the sandbox and the socket", async () => 
 
 it.concurrent("-pidfile holds the daemon's number until its end, and must be an absolute path", async () => {
 	await using lab = new DhcpLab();
-	const path = join(lab.folder, "pid");
+	const path = join(lab.directory, "pid");
 	const daemon = await lab.daemon("-pidfile", path);
 	expect(readFileSync(path, "utf8")).toBe(`${daemon.pid}`);
 	await daemon.end();
@@ -291,14 +291,14 @@ it.concurrent("a namespace without its path goes on as long as a process is in i
 it.concurrent("refuses who is not root, whatever the modes of its files say", async () => {
 	await using lab = new DhcpLab();
 	await lab.daemon();
-	chmodSync(lab.folder, 0o755);
+	chmodSync(lab.directory, 0o755);
 	chmodSync(lab.socket, 0o666);
-	copyFileSync(ours("dhcp"), join(lab.folder, "dhcp"));
-	const { status, stdout } = spawnSync(join(lab.folder, "dhcp"), [], {
+	copyFileSync(ours("dhcp"), join(lab.directory, "dhcp"));
+	const { status, stdout } = spawnSync(join(lab.directory, "dhcp"), [], {
 		uid: 65534,
 		gid: 65534,
 		input: JSON.stringify(lab.config()),
-		env: { CNI_COMMAND: "STATUS", CNI_PATH: lab.folder },
+		env: { CNI_COMMAND: "STATUS", CNI_PATH: lab.directory },
 		encoding: "utf8",
 	});
 	expect(status).toBe(1);

@@ -26,9 +26,9 @@ option dhcp-rebinding-time ${times.rebind};
 subnet6 fd00:7::/64 { range6 fd00:7::100 fd00:7::1ff; }
 `,
 	);
-	const leases = join(lab.folder, "dhcpd6.leases");
+	const leases = join(lab.directory, "dhcpd6.leases");
 	writeFileSync(leases, "", { flag: "a" });
-	const files = ["-cf", config, "-lf", leases, "-pf", join(lab.folder, "dhcpd6.pid")];
+	const files = ["-cf", config, "-lf", leases, "-pf", join(lab.directory, "dhcpd6.pid")];
 	const server = lab.inLan(["dhcpd", "-6", "-f", "-d", ...files, "br0"]);
 	await server.says("Server starting service");
 	return server;
@@ -63,11 +63,11 @@ it("gives addresses of both families, renews after a restart, and releases at DE
 
 	// dnsmasq gives no less than two minutes: it is time to renew once the record says so.
 	await daemon.end("SIGKILL");
-	const folder = `${lab.socket}.d/leases`;
-	for (const name of readdirSync(folder)) {
-		const record = JSON.parse(readFileSync(join(folder, name), "utf8"));
+	const directory = `${lab.socket}.d/leases`;
+	for (const name of readdirSync(directory)) {
+		const record = JSON.parse(readFileSync(join(directory, name), "utf8"));
 		if (record.spec.family === 6) record.binding.renewAt = 0;
-		writeFileSync(join(folder, name), JSON.stringify(record));
+		writeFileSync(join(directory, name), JSON.stringify(record));
 	}
 	const next = await lab.daemon();
 	await next.says("renewed");

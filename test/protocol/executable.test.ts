@@ -41,7 +41,7 @@ test("every plugin is a hard link to it", () => {
 	for (const name of ["sriov", "host-local", "static", "rdma"]) expect(statSync(join(binaries, name)).ino).toBe(ino);
 });
 
-test("in an empty folder as its root it answers VERSION, and gives and takes addresses", async () => {
+test("in an empty directory as its root it answers VERSION, and gives and takes addresses", async () => {
 	expect(JSON.parse((await inChroot({ CNI_COMMAND: "VERSION" })).stdout).supportedVersions).toContain("1.1.0");
 	const call = { CNI_CONTAINERID: "c1", CNI_NETNS: "/none", CNI_IFNAME: "eth0", CNI_PATH: "/" };
 	const configuration = JSON.stringify({

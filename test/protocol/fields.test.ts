@@ -4,11 +4,11 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { call, heldAddresses, ours, scratchFolder } from "../lab/ipam.ts";
+import { call, heldAddresses, ours, scratchDirectory } from "../lab/ipam.ts";
 
 describe("a key that stands twice", () => {
 	it("of which both values are objects: they are merged, whatever the spelling, as in Go", async () => {
-		const dataDir = scratchFolder();
+		const dataDir = scratchDirectory();
 		const range = '{"ranges":[[{"subnet":"10.1.2.0/24"}]]}';
 		for (const second of ["ipam", "IPAM", "\\u0069pam"]) {
 			const config = `{"cniVersion":"1.0.0","name":"x","ipam":{"dataDir":"${dataDir}"},"NAME":"y","${second}":${range},"name":"n"}`;
@@ -21,7 +21,7 @@ describe("a key that stands twice", () => {
 	});
 
 	it("of which nobody knows what it means is refused by name; DEL works with what there is", async () => {
-		const dataDir = scratchFolder();
+		const dataDir = scratchDirectory();
 		const rest = `"dataDir":"${dataDir}","ranges":[[{"subnet":"10.1.2.0/24"}]]`;
 		const config = (more: string): string => `{"cniVersion":"1.0.0","name":"n","ipam":{${more}${rest}}}`;
 		const twice = config('"Ranges":[[{"subnet":"10.1.3.0/24"}]],');
@@ -46,7 +46,7 @@ describe("numbers", () => {
 	];
 
 	it.each(bad)("ipam.%s", async (sentence, ipam) => {
-		const dataDir = scratchFolder();
+		const dataDir = scratchDirectory();
 		for (const [plugin, more] of [
 			["host-local", { dataDir, subnet: "10.1.2.0/24" }],
 			["static", { addresses: [{ address: "10.1.2.3/24" }] }],

@@ -120,7 +120,7 @@ describe("a configuration that is not in order changes nothing", () => {
 		["no subnet", { ranges: [[{ rangeStart: "10.1.2.3" }]] }, 7, "ipam.ranges[0][0].subnet is missing"],
 		["a number for a subnet", { ranges: [[{ subnet: 5 }]] }, 6, "ipam.ranges[0][0].subnet must be a string, not 5"],
 		["a set that is no list", { ranges: [range("10.1.2.0/24")] }, 6, "ipam.ranges[0] must be a list"],
-		["a folder that is no text", { dataDir: 5, subnet: "10.1.2.0/24" }, 6, "ipam.dataDir must be a string, not 5"],
+		["a directory that is no text", { dataDir: 5, subnet: "10.1.2.0/24" }, 6, "ipam.dataDir must be a string, not 5"],
 	])("%s", async (_, ipam, code, sentence) => {
 		const { run, dataDir } = network(ipam);
 		const { status, json } = await run("ADD");

@@ -6,7 +6,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, uti
 import { join } from "node:path";
 import { beforeAll, describe, expect, it, test } from "vitest";
 import { addresses, held, network, range } from "../lab/host-local.ts";
-import { heldAddresses, scratchFolder, storeFiles } from "../lab/ipam.ts";
+import { heldAddresses, scratchDirectory, storeFiles } from "../lab/ipam.ts";
 import { peer } from "../lab/peers.ts";
 
 /** A network that holds 10.1.0.2 to 10.1.0.<count + 1>, for containers p2 and so on. */
@@ -28,7 +28,7 @@ beforeAll(async () => {
 describe("with 100 addresses held", () => {
 	/** The store's files that a call opens, and whether it lists the store. */
 	async function looksAt(net: ReturnType<typeof crowded>, verb: string, options: object = {}) {
-		const log = join(scratchFolder(), "trace");
+		const log = join(scratchDirectory(), "trace");
 		const script = `exec strace -f -o ${log} -e trace=open,openat,getdents64 "$@"`;
 		const answer = await net.run(verb, { ...options, script });
 		const lines = readFileSync(log, "utf8").split("\n");
@@ -83,7 +83,7 @@ describe("with 100 addresses held", () => {
 		await net.run("ADD");
 		// As if killed between the store and the index: a file is there or gone, and the index does not know.
 		const index = join(net.index, boot());
-		const saved = join(scratchFolder(), "saved");
+		const saved = join(scratchDirectory(), "saved");
 		execFileSync("cp", ["-a", index, saved]);
 		await net.run("ADD", { id: "c2" });
 		await net.run("DEL", { id: "c1" });
@@ -119,7 +119,7 @@ describe("with 100 addresses held", () => {
 describe("an index that is not as it should be", () => {
 	test.each<[string, (index: string, net: ReturnType<typeof crowded>) => void]>([
 		["removed", (index) => rmSync(index, { recursive: true })],
-		["a file in place of its folder", (index) => execFileSync("sh", ["-c", `rm -r ${index}; touch ${index}`])],
+		["a file in place of its directory", (index) => execFileSync("sh", ["-c", `rm -r ${index}; touch ${index}`])],
 		["without its pages", (index) => remove(index, /^held/)],
 		["with pages of another length", (index) => rewrite(index, /^held/, "x")],
 		["with pages that say all is free", (index) => rewrite(index, /^held/, "\0".repeat(512))],

@@ -9,7 +9,7 @@ import { type Answer, heldAddresses, modeOf, ours, storeFiles } from "../lab/ipa
 import { peer } from "../lab/peers.ts";
 
 describe("a store that cannot be written", () => {
-	// In each of these the folder goes away with the namespace: the script lists it while it is there.
+	// In each of these the directory goes away with the namespace: the script lists it while it is there.
 	const listing = (answer: Answer) => answer.stderr.split("\n").filter((line) => line !== "" && line !== "lock");
 	const andList = (directory: string) => `"$1" && status=0 || status=$?; ls -A ${directory} >&2; exit $status`;
 
@@ -29,7 +29,7 @@ describe("a store that cannot be written", () => {
 
 	it("full after the first of two addresses: that one is released", async () => {
 		const { run, dataDir, directory } = network({ ranges: [[range("10.1.2.0/24")], [range("10.1.3.0/24")]] });
-		// Five inodes: the folder's own, net, lock, 10.1.2.2, last_reserved_ip.0. The next file is one too many.
+		// Five inodes: the directory's own, net, lock, 10.1.2.2, last_reserved_ip.0. The next file is one too many.
 		const script = `mount -t tmpfs -o nr_inodes=5 tmpfs ${dataDir}; ${andList(directory)}`;
 		const answer = await run("ADD", { script });
 		expect(answer).toMatchObject({ status: 1, json: { code: 5 } });
@@ -66,13 +66,13 @@ describe("a store that cannot be written", () => {
 		expect(readFileSync(file, "utf8")).toBe("content");
 	});
 
-	it("a dataDir below which the kernel makes no folder, and says that there is none", async () => {
+	it("a dataDir below which the kernel makes no directory, and says that there is none", async () => {
 		const { run } = network({ ranges: [[range("10.1.2.0/24")]], dataDir: "/proc/self/task" });
 		expect((await run("ADD")).json).toMatchObject({ code: 5, msg: expect.stringContaining("/proc/self/task/net") });
 		expect(await run("DEL")).toMatchObject({ status: 0 });
 	});
 
-	it("another user's folder: EACCES", async () => {
+	it("another user's directory: EACCES", async () => {
 		const { run, dataDir } = network();
 		chmodSync(dataDir, 0o700);
 		// Root without the right to override modes: as root sees it in a restricted container.
@@ -152,7 +152,7 @@ describe("the Go plugin on the same store", () => {
 			await runWith(executable, "ADD", { id: "c2", args: "IP=10.1.2.5" });
 			const files = storeFiles(directory);
 			const modes = ["lock", ...Object.keys(files)].map((name) => `${name} ${modeOf(join(directory, name))}`);
-			stores.push({ files, modes, folder: modeOf(directory) });
+			stores.push({ files, modes, directory: modeOf(directory) });
 		}
 		expect(stores[1]).toEqual(stores[0]);
 	});

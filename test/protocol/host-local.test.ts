@@ -6,11 +6,11 @@ import { existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from "
 import { join } from "node:path";
 import { describe, expect, it, test } from "vitest";
 import { addresses, held, network, range } from "../lab/host-local.ts";
-import { call, heldAddresses, modeOf, ours, scratchFolder, storeFiles } from "../lab/ipam.ts";
+import { call, heldAddresses, modeOf, ours, scratchDirectory, storeFiles } from "../lab/ipam.ts";
 
 describe("ADD", () => {
 	it("gives an address of each range set, with mask and gateway, and what the configuration adds", async () => {
-		const resolvConf = join(scratchFolder(), "resolv.conf");
+		const resolvConf = join(scratchDirectory(), "resolv.conf");
 		writeFileSync(
 			resolvConf,
 			"# by hand\n; so\n\nnameserver 10.1.2.1\n nameserver\t10.1.2.2 extra\ndomain a.example\ndomain b.example\nsearch x.example y.example\nsearch z.example\noptions ndots:2 rotate\nsearch\nunknown 1\n",
@@ -45,15 +45,15 @@ describe("ADD", () => {
 	});
 
 	it("takes .. in dataDir by its text, as Go does, also behind a symbolic link", async () => {
-		const folder = scratchFolder();
-		mkdirSync(join(folder, "elsewhere", "deep"), { recursive: true });
-		symlinkSync("elsewhere/deep", join(folder, "link"));
-		const { run } = network({ ranges: [[range("10.1.2.0/24")]], dataDir: `${folder}/link//../store/` });
+		const directory = scratchDirectory();
+		mkdirSync(join(directory, "elsewhere", "deep"), { recursive: true });
+		symlinkSync("elsewhere/deep", join(directory, "link"));
+		const { run } = network({ ranges: [[range("10.1.2.0/24")]], dataDir: `${directory}/link//../store/` });
 		expect(addresses(await run("ADD"))).toEqual(["10.1.2.2/24"]);
-		expect(heldAddresses(join(folder, "store", "net"))).toEqual(["10.1.2.2"]);
-		expect(existsSync(join(folder, "elsewhere", "store"))).toBe(false);
+		expect(heldAddresses(join(directory, "store", "net"))).toEqual(["10.1.2.2"]);
+		expect(existsSync(join(directory, "elsewhere", "store"))).toBe(false);
 		expect((await run("DEL")).status).toBe(0);
-		expect(heldAddresses(join(folder, "store", "net"))).toEqual([]);
+		expect(heldAddresses(join(directory, "store", "net"))).toEqual([]);
 	});
 
 	it("releases, and waits for no reader, where a FIFO is in place of the file that notes releases", async () => {
@@ -317,7 +317,7 @@ describe("DEL", () => {
 		expect((await run("DEL")).status).toBe(0);
 		expect(heldAddresses(directory)).toEqual(["10.1.2.97"]);
 	});
-	it("makes nothing where there is no store, and no folder for one", async () => {
+	it("makes nothing where there is no store, and no directory for one", async () => {
 		const { run, dataDir, config, directory } = network();
 		expect(await run("DEL")).toMatchObject({ status: 0, stdout: "" });
 		expect(existsSync(directory)).toBe(false);
@@ -325,7 +325,7 @@ describe("DEL", () => {
 		writeFileSync(file, "");
 		expect(await run("DEL", { config: { ...config, ipam: { dataDir: file } } })).toMatchObject({ status: 0 });
 	});
-	it("works with ranges and CNI_ARGS that are no longer valid: it needs a name and a folder", async () => {
+	it("works with ranges and CNI_ARGS that are no longer valid: it needs a name and a directory", async () => {
 		const { run, config, directory, dataDir } = network();
 		await run("ADD");
 		const broken = { ...config, ipam: { dataDir, ranges: [[{ subnet: 7 }]], routes: "none" } };

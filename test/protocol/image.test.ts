@@ -17,17 +17,17 @@ const BYTECODE = join(ROOT, "dist/bytecode");
 /** As many as a test run has time for; `BERTH_STARTS=100000 npm run test:protocol -- image` for more. */
 const STARTS = process.env.BERTH_STARTS ?? "2000";
 
-let folder: string;
+let directory: string;
 
 beforeAll(() => {
-	folder = mkdtempSync(join(tmpdir(), "berth-image-test-"));
+	directory = mkdtempSync(join(tmpdir(), "berth-image-test-"));
 	execFileSync(process.execPath, [join(ROOT, "scripts/build.ts"), "--fast", "--bytecode"], { stdio: "ignore" });
 });
-afterAll(() => rmSync(folder, { recursive: true }));
+afterAll(() => rmSync(directory, { recursive: true }));
 
-/** The image of the linked executable, made in a folder and an environment of its own. */
+/** The image of the linked executable, made in a directory and an environment of its own. */
 function makeImage(name: string, environment: Record<string, string>): Buffer {
-	const temporary = join(folder, name);
+	const temporary = join(directory, name);
 	mkdirSync(temporary);
 	const before = { ...process.env };
 	const path = join(temporary, "berth");
@@ -60,14 +60,14 @@ describe("an image", () => {
 	])(
 		"cannot be made of a module that calls %s while it is evaluated",
 		async (name, expression) => {
-			const entry = join(folder, `${name}.js`);
+			const entry = join(directory, `${name}.js`);
 			writeFileSync(
 				entry,
 				`import * as sys from "native:sys";\nexport const seen = ${expression};\nexport function main() {}\n`,
 			);
-			const modules = join(folder, `modules-${name}`);
+			const modules = join(directory, `modules-${name}`);
 			await bundle("/", entry, modules);
-			const path = join(folder, name);
+			const path = join(directory, name);
 			compileHost(ROOT, hostTarget(ROOT), modules, path, { features: ["fixtures"], bytecode: true });
 			expect(() => addImage(path, `${path}.image`, [], [])).toThrow(
 				`${name} is called while modules are evaluated: it must be in a function`,
@@ -84,11 +84,11 @@ describe("an image", () => {
 test(`${STARTS} starts in random surroundings: environment, limits of stack and memory, closed descriptors: each as without an image`, () => {
 	const starts = compileC("test/fixtures/image/starts.c");
 	const seed = String(process.env.BERTH_SEED ?? 20261126);
-	// In folders whose names are equally long: the name of a program counts where the kernel limits its environment.
-	const folders = ["image", "bytes"].map((name) => join(folder, name));
+	// In directories whose names are equally long: the name of a program counts where the kernel limits its environment.
+	const directories = ["image", "bytes"].map((name) => join(directory, name));
 	for (const [index, source] of [join(ROOT, "dist/bin"), BYTECODE].entries())
-		cpSync(source, folders[index]!, { recursive: true });
-	const ended = spawnSync(starts, [STARTS, seed, ...folders], { encoding: "utf8" });
+		cpSync(source, directories[index]!, { recursive: true });
+	const ended = spawnSync(starts, [STARTS, seed, ...directories], { encoding: "utf8" });
 	console.log(`seed ${seed}: ${ended.stdout.trimEnd()}`);
 	expect(ended.stdout).toMatch(/ 0 different\n$/);
 	expect(ended.status).toBe(0);

@@ -7,7 +7,7 @@ import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { fixtureExecutable } from "../lab/fixture-executable.ts";
 
 let executable: string;
-let folder: string;
+let directory: string;
 let path: string;
 const holders: ChildProcess[] = [];
 
@@ -15,12 +15,12 @@ beforeAll(async () => {
 	executable = await fixtureExecutable("lock");
 });
 beforeEach(() => {
-	folder = mkdtempSync(join(tmpdir(), "berth-lock-"));
-	path = join(folder, "vf.lock");
+	directory = mkdtempSync(join(tmpdir(), "berth-lock-"));
+	path = join(directory, "vf.lock");
 });
 afterEach(() => {
 	for (const holder of holders.splice(0)) holder.kill("SIGKILL");
-	rmSync(folder, { recursive: true });
+	rmSync(directory, { recursive: true });
 });
 
 const tryLock = (): string => execFileSync(executable, ["lock"], { env: { LOCK_PATH: path }, encoding: "utf8" }).trim();

@@ -13,7 +13,7 @@ beforeAll(async () => {
 	fixture = await NetlinkFixture.build();
 });
 
-class Folder {
+class Directory {
 	readonly path = mkdtempSync(join(tmpdir(), "berth-test-"));
 	[Symbol.dispose](): void {
 		rmSync(this.path, { recursive: true });
@@ -39,8 +39,8 @@ test("code runs inside the namespace that is named, also nested, and comes back,
 
 test("what is no network namespace is refused by name, with code 4", () => {
 	using lab = new NetnsLab();
-	using folder = new Folder();
-	const stale = join(folder.path, "stale");
+	using directory = new Directory();
+	const stale = join(directory.path, "stale");
 	writeFileSync(stale, "");
 	const outcomes = fixture.run(lab.add(), [
 		["openNetns", "/run/netns/no-such-pod"],
@@ -107,8 +107,8 @@ function fakeSysfs(root: string): void {
 
 test("a VF's PF, place, interface and driver are found in sysfs", () => {
 	using lab = new NetnsLab();
-	using folder = new Folder();
-	fakeSysfs(folder.path);
+	using directory = new Directory();
+	fakeSysfs(directory.path);
 	const steps: [Step, unknown][] = [
 		[["isVf", VF], true],
 		[["isVf", PF], false],
@@ -145,7 +145,7 @@ test("a VF's PF, place, interface and driver are found in sysfs", () => {
 		[["driver", "0000:3b:02.0"], null],
 		[["driver", "0000:3b:02.2"], "mlx5_vfio_pci"],
 	];
-	const mounted = ["unshare", "-m", "sh", "-c", 'mount --bind "$0" /sys && exec "$@"', folder.path];
+	const mounted = ["unshare", "-m", "sh", "-c", 'mount --bind "$0" /sys && exec "$@"', directory.path];
 	const outcomes = fixture.run(
 		lab.add(),
 		steps.map(([step]) => step),

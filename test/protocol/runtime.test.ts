@@ -25,18 +25,18 @@ import { until } from "../lab/until.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 
-let folder: string;
+let directory: string;
 let executable: string;
 
 beforeAll(async () => {
-	folder = mkdtempSync(join(tmpdir(), "berth-runtime-"));
-	executable = join(folder, "berth");
-	const modules = join(folder, "modules");
+	directory = mkdtempSync(join(tmpdir(), "berth-runtime-"));
+	executable = join(directory, "berth");
+	const modules = join(directory, "modules");
 	await bundle(ROOT, "test/fixtures/runtime/main.js", modules);
 	compileHost(ROOT, hostTarget(ROOT), modules, executable, { features: ["fixtures"], bytecode: start === "bytecode" });
 });
 
-afterAll(() => rmSync(folder, { recursive: true }));
+afterAll(() => rmSync(directory, { recursive: true }));
 
 // biome-ignore lint/suspicious/noExplicitAny: what native functions return, as JSON
 type Result = any;
@@ -93,7 +93,7 @@ describe("the executable", () => {
 	});
 
 	test("a link named after an applet runs that applet", () => {
-		const link = join(folder, "probe");
+		const link = join(directory, "probe");
 		symlinkSync("berth", link);
 		const ended = spawnSync(link, ['[["args"]]'], { encoding: "utf8" });
 		expect(JSON.parse(ended.stdout)).toEqual([[link, '[["args"]]']]);
@@ -279,7 +279,7 @@ describe("netlink attributes", () => {
 
 describe("files", () => {
 	test("are written and read whole, however large", () => {
-		const path = join(folder, "large");
+		const path = join(directory, "large");
 		const size = 5_000_000;
 		const results = probe(
 			["openat", AT_FDCWD, path, O_RDWR_CREAT, 0o640],
@@ -305,7 +305,7 @@ describe("files", () => {
 	});
 
 	test("are read without waiting: what is no file is an error, also where somebody might write", () => {
-		const [silent, open] = [join(folder, "silent"), join(folder, "open")];
+		const [silent, open] = [join(directory, "silent"), join(directory, "open")];
 		for (const path of [silent, open]) execFileSync("mkfifo", [path]);
 		const writer = openSync(open, constants.O_RDWR);
 		try {
@@ -313,7 +313,7 @@ describe("files", () => {
 				["readFile", silent, 10],
 				["readFileIfPresent", silent, 10],
 				["readFile", open, 10],
-				["readFile", folder, 10],
+				["readFile", directory, 10],
 				["readFile", "/dev/zero", 16 << 20],
 				["readFile", "/proc/sys/kernel/random/boot_id", 100],
 			);
@@ -332,7 +332,7 @@ describe("files", () => {
 	});
 
 	test("get a new name that no other has", () => {
-		const at = (name: string) => join(folder, name);
+		const at = (name: string) => join(directory, name);
 		for (const name of ["first", "second"]) writeFileSync(at(name), name);
 		const results = probe(
 			["renameNew", AT_FDCWD, at("first"), AT_FDCWD, at("new")],
@@ -345,13 +345,13 @@ describe("files", () => {
 	});
 
 	test("take the time of change that they are given, to the millisecond, and keep that of access", () => {
-		const path = join(folder, "dated");
+		const path = join(directory, "dated");
 		writeFileSync(path, "");
 		const access = statSync(path).atimeMs;
 		const results = probe(
 			["setModified", AT_FDCWD, path, 1_234_567_890_123],
 			["statat", AT_FDCWD, path, true],
-			["setModified", AT_FDCWD, join(folder, "missing"), 0],
+			["setModified", AT_FDCWD, join(directory, "missing"), 0],
 			["setModified", AT_FDCWD, path, 0.5],
 		);
 		expect(results[1].mtimeMs).toBe(1_234_567_890_123);
@@ -366,7 +366,7 @@ describe("files", () => {
 	});
 
 	test("names are made, moved, linked, listed and removed", () => {
-		const at = (name: string) => join(folder, name);
+		const at = (name: string) => join(directory, name);
 		const results = probe(
 			["mkdirat", AT_FDCWD, at("d"), 0o755],
 			["openat", AT_FDCWD, at("d"), O_RDONLY, 0],
@@ -395,12 +395,12 @@ describe("files", () => {
 	});
 
 	test("links are read, or followed where asked", () => {
-		symlinkSync("/proc/self/ns/net", join(folder, "link"));
+		symlinkSync("/proc/self/ns/net", join(directory, "link"));
 		const results = probe(
-			["readlinkat", AT_FDCWD, join(folder, "link")],
-			["statat", AT_FDCWD, join(folder, "link"), false],
-			["statat", AT_FDCWD, join(folder, "link"), true],
-			["openat", AT_FDCWD, join(folder, "link"), O_RDONLY, 0],
+			["readlinkat", AT_FDCWD, join(directory, "link")],
+			["statat", AT_FDCWD, join(directory, "link"), false],
+			["statat", AT_FDCWD, join(directory, "link"), true],
+			["openat", AT_FDCWD, join(directory, "link"), O_RDONLY, 0],
 			["fileSystemType", result(3)],
 		);
 		expect(results[0]).toBe("/proc/self/ns/net");
@@ -411,9 +411,9 @@ describe("files", () => {
 
 	test("a large directory is listed whole", () => {
 		const names = Array.from({ length: 2000 }, (_, n) => `a-name-that-takes-some-room-${n}`);
-		const directory = mkdtempSync(join(folder, "many-"));
-		for (const name of names) writeFileSync(join(directory, name), "");
-		expect(probe(["readDirectory", directory])[0].sort()).toEqual(names.sort());
+		const many = mkdtempSync(join(directory, "many-"));
+		for (const name of names) writeFileSync(join(many, name), "");
+		expect(probe(["readDirectory", many])[0].sort()).toEqual(names.sort());
 	});
 });
 
@@ -421,7 +421,7 @@ describe("flock", () => {
 	const open = (path: string) => ["openat", AT_FDCWD, path, O_RDWR_CREAT, 0o600];
 
 	test("takes a free lock, shares a shared one, and tries once when the deadline is 0", () => {
-		const path = join(folder, "lock");
+		const path = join(directory, "lock");
 		const results = probe(
 			open(path),
 			open(path),
@@ -437,7 +437,7 @@ describe("flock", () => {
 	});
 
 	test("gives up after the deadline, not before", () => {
-		const path = join(folder, "busy");
+		const path = join(directory, "busy");
 		const results = probe(
 			open(path),
 			open(path),
@@ -455,7 +455,7 @@ describe("flock", () => {
 	});
 
 	test("waits in the kernel's queue and gets the lock when it is free", async () => {
-		const path = join(folder, "queue");
+		const path = join(directory, "queue");
 		const holder = spawn("flock", [path, "cat"], { stdio: ["pipe", "ignore", "inherit"] });
 		const taken = () => probe(open(path), ["flock", result(0), LOCK_EX, 0])[1] === false;
 		await until("the other program holds the lock", taken);
@@ -545,7 +545,7 @@ describe("spawn", () => {
 	});
 
 	test("what cannot be started is an error with the path; a script that is being written is ETXTBSY", () => {
-		const busy = join(folder, "busy-program");
+		const busy = join(directory, "busy-program");
 		copyFileSync("/bin/true", busy);
 		const writer = openSync(busy, "r+");
 		const results = probe(program("/nowhere/x", ["x"]), program("/etc/passwd", ["x"]), program(busy, ["x"]));

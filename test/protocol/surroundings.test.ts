@@ -35,23 +35,23 @@ const ENV = {
 	CNI_PATH: "/nowhere",
 };
 
-let folder: string;
+let directory: string;
 beforeEach(() => {
-	folder = mkdtempSync(join(tmpdir(), "berth-around-"));
+	directory = mkdtempSync(join(tmpdir(), "berth-around-"));
 });
-afterEach(() => rmSync(folder, { recursive: true, force: true }));
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
 const ours = (name: string): string => join(binaries, name);
 const config = (more: object = {}): string =>
 	JSON.stringify({
 		cniVersion: "1.1.0",
 		name: "net",
-		ipam: { type: "host-local", dataDir: folder, subnet: "10.1.2.0/24" },
+		ipam: { type: "host-local", dataDir: directory, subnet: "10.1.2.0/24" },
 		...more,
 	});
 /** The addresses that the store holds. */
 const held = (): string[] => {
-	const files = spawnSync("ls", [join(folder, "net")], { encoding: "utf8" }).stdout.split("\n");
+	const files = spawnSync("ls", [join(directory, "net")], { encoding: "utf8" }).stdout.split("\n");
 	return files.filter((name) => /^[0-9.]+$/.test(name));
 };
 
@@ -71,7 +71,7 @@ const stateOf = (pid: number): string | undefined => /\) (\w)/.exec(readFileSync
 describe("a non-blocking pipe", () => {
 	/** A pipe that is non-blocking for whoever gets `fd`. */
 	function pipe(flags: number): { fd: number; ours: number } {
-		const path = join(folder, `pipe-${flags}`);
+		const path = join(directory, `pipe-${flags}`);
 		spawnSync("mkfifo", [path]);
 		// Open for both, so that neither open waits for the other end.
 		const own = openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
@@ -187,7 +187,7 @@ describe("an ADD whose answer cannot be written", () => {
 	});
 
 	it("in whole, as the file that it goes to may not get longer, fails, and no address stays", () => {
-		const { status, stderr } = shell(`exec prlimit --fsize=60 "$0" >${folder}/answer`);
+		const { status, stderr } = shell(`exec prlimit --fsize=60 "$0" >${directory}/answer`);
 		expect(status).toBe(1);
 		expect(stderr).toContain("(EFBIG)");
 		expect(held()).toEqual([]);
@@ -257,7 +257,7 @@ describe("the executable under another name", () => {
 	it.each(["cnv-host-local", "host-local.prev", "a.static", "rdma.bak-1", "x-static.old", "static-sriov"])(
 		"%s is that plugin",
 		(name) => {
-			const path = join(folder, name);
+			const path = join(directory, name);
 			copyFileSync(ours("berth"), path);
 			const { status, stdout, stderr } = spawnSync(path, { ...VERSION, env: { CNI_COMMAND: "ADD" } });
 			expect({ status, stderr }).toEqual({ status: 1, stderr: "" });
@@ -268,14 +268,16 @@ describe("the executable under another name", () => {
 
 	it("of several the longest is meant", () => {
 		const about = (name: string): string => {
-			const path = join(folder, name);
+			const path = join(directory, name);
 			linkOrCopy(path);
 			return spawnSync(path, { env: {}, encoding: "utf8" }).stderr;
 		};
 		expect(about("cnv-host-local")).toMatch(/^CNI host-local plugin/);
 		expect(about("host-local.static")).toMatch(/^CNI host-local plugin/);
-		symlinkSync(ours("berth"), join(folder, "old-static"));
-		expect(spawnSync(join(folder, "old-static"), { env: {}, encoding: "utf8" }).stderr).toMatch(/^CNI static plugin/);
+		symlinkSync(ours("berth"), join(directory, "old-static"));
+		expect(spawnSync(join(directory, "old-static"), { env: {}, encoding: "utf8" }).stderr).toMatch(
+			/^CNI static plugin/,
+		);
 	});
 
 	function linkOrCopy(path: string): void {
@@ -287,7 +289,7 @@ describe("the executable under another name", () => {
 	}
 
 	it.each(["berth", "mystatic", "static2", "host-local-prev", "plugin"])("%s is told which names there are", (name) => {
-		const path = join(folder, name);
+		const path = join(directory, name);
 		copyFileSync(ours("berth"), path);
 		const { status, stdout, stderr } = spawnSync(path, { env: ENV, encoding: "utf8", input: config() });
 		expect({ status, stderr }).toEqual({ status: 1, stderr: "" });
@@ -298,13 +300,13 @@ describe("the executable under another name", () => {
 });
 
 describe("a main plugin named as IPAM plugin", () => {
-	/** Folders in which sriov finds the delegate as this very executable, as a copy, and as a copy with another name. */
+	/** Directories in which sriov finds the delegate as this very executable, as a copy, and as a copy with another name. */
 	function places(): Record<string, { path: string; type: string }> {
-		for (const name of ["same", "copied"]) mkdirSync(join(folder, name));
+		for (const name of ["same", "copied"]) mkdirSync(join(directory, name));
 		for (const name of ["sriov", "rdma"]) {
-			symlinkSync(ours(name), join(folder, "same", name));
-			copyFileSync(ours(name), join(folder, "copied", name));
-			copyFileSync(ours(name), join(folder, "copied", `cnv-${name}`));
+			symlinkSync(ours(name), join(directory, "same", name));
+			copyFileSync(ours(name), join(directory, "copied", name));
+			copyFileSync(ours(name), join(directory, "copied", `cnv-${name}`));
 		}
 		return {
 			"in process": { path: "same", type: "sriov" },
@@ -320,10 +322,10 @@ describe("a main plugin named as IPAM plugin", () => {
 			for (const verb of ["ADD", "CHECK", "STATUS", "DEL", "GC"]) {
 				const { status, stdout, stderr } = spawnSync(
 					"unshare",
-					// Private state folders.
-					["-m", "sh", "-c", 'mount -t tmpfs none /var/lib; exec "$0"', join(folder, "copied", type)],
+					// Private state directories.
+					["-m", "sh", "-c", 'mount -t tmpfs none /var/lib; exec "$0"', join(directory, "copied", type)],
 					{
-						env: { PATH, ...ENV, CNI_COMMAND: verb, CNI_PATH: join(folder, path) },
+						env: { PATH, ...ENV, CNI_COMMAND: verb, CNI_PATH: join(directory, path) },
 						input: config({
 							ipam: { type },
 							deviceID: "0000:00:00.0",
@@ -351,7 +353,7 @@ describe("an environment of any bytes", () => {
 	const launcher = compileC("test/fixtures/environment/execve.c");
 
 	function run(program: string, entries: readonly string[], input: string) {
-		const file = join(folder, "entries");
+		const file = join(directory, "entries");
 		writeFileSync(file, Buffer.from(entries.map((entry) => `${entry}\0`).join(""), "latin1"));
 		return spawnSync(launcher, [file, ours(program)], { input, encoding: "utf8", timeout: 50_000 });
 	}
@@ -361,21 +363,21 @@ describe("an environment of any bytes", () => {
 	it("of doubled names the first counts, as in Go", () => {
 		const { status } = run("host-local", [...own, "CNI_CONTAINERID=c2", "CNI_COMMAND=DEL", "=X", "Y", ""], config());
 		expect(status).toBe(0);
-		expect(readFileSync(join(folder, "net/10.1.2.2"), "utf8")).toBe("c1\r\neth0");
+		expect(readFileSync(join(directory, "net/10.1.2.2"), "utf8")).toBe("c1\r\neth0");
 	});
 
 	it("goes to an executed delegate to the byte, but for the variables of the call", () => {
-		const delegate = join(folder, "delegate");
-		writeFileSync(delegate, `#!/bin/sh\ncat /proc/$$/environ >${folder}/environ\n`);
+		const delegate = join(directory, "delegate");
+		writeFileSync(delegate, `#!/bin/sh\ncat /proc/$$/environ >${directory}/environ\n`);
 		chmodSync(delegate, 0o755);
 		const odd = ["=X=1", "Y", "", "Z=\xff\xfe\x80", "A=1", "A=2", "\xc3=\xc3"];
-		const entries = [...odd, ...own, `CNI_PATH=${folder}`, "CNI_NETNS="].filter(
+		const entries = [...odd, ...own, `CNI_PATH=${directory}`, "CNI_NETNS="].filter(
 			(entry) => !/^CNI_(COMMAND=A|PATH=\/no|NETNS=\/no)/.test(entry),
 		);
 		const config = JSON.stringify({ cniVersion: "1.0.0", name: "net", ipam: { type: "delegate" } });
 		const { status, stdout } = run("sriov", [...entries, "CNI_COMMAND=DEL", "CNI_COMMAND=ADD"], config);
 		expect({ status, stdout }).toEqual({ status: 0, stdout: "" });
-		const got = readFileSync(join(folder, "environ"), "latin1").split("\0").slice(0, -1);
+		const got = readFileSync(join(directory, "environ"), "latin1").split("\0").slice(0, -1);
 		expect(got).toEqual([...entries, "CNI_COMMAND=DEL", "CNI_COMMAND=ADD"]);
 	});
 });

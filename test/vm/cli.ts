@@ -53,7 +53,7 @@ async function runHere(guest: Guest, argv: readonly string[]): Promise<void> {
 
 async function keep(guest: Guest): Promise<void> {
 	guest.disconnect();
-	console.log(guest.folder);
+	console.log(guest.directory);
 	console.error("guest: running until Ctrl-C");
 	await new Promise((resolve) => {
 		process.once("SIGINT", resolve);
@@ -66,8 +66,8 @@ async function keep(guest: Guest): Promise<void> {
 async function main(): Promise<void> {
 	const [verb, ...rest] = positionals;
 	if (verb === "exec") {
-		const [folder = "", ...argv] = rest;
-		await using guest = await Guest.connect(folder);
+		const [directory = "", ...argv] = rest;
+		await using guest = await Guest.connect(directory);
 		await guest.refresh();
 		await runHere(guest, argv);
 		return;

@@ -54,15 +54,15 @@ export interface LeaseRecord {
 }
 
 export class Journal {
-	readonly #folder: string;
+	readonly #directory: string;
 	readonly #bootId: string;
 	#last = 0;
 
-	/** Makes the folder, for root alone. Throws SystemError. */
-	constructor(folder: string, bootId: string) {
-		this.#folder = folder;
+	/** Makes the directory, for root alone. Throws SystemError. */
+	constructor(directory: string, bootId: string) {
+		this.#directory = directory;
 		this.#bootId = bootId;
-		makeDirectories(folder, 0o700);
+		makeDirectories(directory, 0o700);
 	}
 
 	/**
@@ -70,11 +70,11 @@ export class Journal {
 	 * record is none of ours.
 	 */
 	load(use: (file: number, record: LeaseRecord) => void, dropped: (name: string, why: string) => void): void {
-		for (const name of listIfPresent(this.#folder) ?? []) {
+		for (const name of listIfPresent(this.#directory) ?? []) {
 			const file = /^[0-9]+\.json$/.test(name) ? Number.parseInt(name, 10) : 0;
 			// What a write that was killed left: its record is the one beside it, or was never acted upon.
 			if (file === 0) {
-				removeIfPresent(`${this.#folder}/${name}`);
+				removeIfPresent(`${this.#directory}/${name}`);
 				continue;
 			}
 			this.#last = Math.max(this.#last, file);
@@ -101,7 +101,7 @@ export class Journal {
 	}
 
 	#path(file: number): string {
-		return `${this.#folder}/${file}.json`;
+		return `${this.#directory}/${file}.json`;
 	}
 }
 
@@ -116,9 +116,9 @@ function parseRecord(text: string): LeaseRecord | undefined {
 }
 
 /** The attachments whose DEL no daemon heard; their files are removed once `use` has returned. */
-export function takeReleased(folder: string, use: (attachment: Attachment) => void): void {
-	for (const name of listIfPresent(folder) ?? []) {
-		const path = `${folder}/${name}`;
+export function takeReleased(directory: string, use: (attachment: Attachment) => void): void {
+	for (const name of listIfPresent(directory) ?? []) {
+		const path = `${directory}/${name}`;
 		try {
 			const attachment: unknown = JSON.parse(readTextIfPresent(path) ?? "");
 			if (isObject(attachment)) use(attachment as unknown as Attachment);

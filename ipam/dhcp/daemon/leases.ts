@@ -41,7 +41,7 @@ export class Leases implements Surroundings {
 		this.log = log;
 	}
 
-	/** Goes on with the leases of the daemon before us. `released`: the folder of DELs that it did not hear. */
+	/** Goes on with the leases of the daemon before us. `released`: the directory of DELs that it did not hear. */
 	load(released: string): void {
 		this.journal.load(
 			(file, record) => this.#keep(newLease(this, file, record)),

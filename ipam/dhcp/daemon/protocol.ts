@@ -10,10 +10,10 @@ export const PROTOCOL = 1;
 /** Go's, so that nobody has to change anything. */
 export const DEFAULT_SOCKET = "/run/cni/dhcp.sock";
 
-/** The folder of the daemon's state, beside its socket: what is in it does not outlive the boot, as `/run` does not. */
-export const stateFolder = (socketPath: string): string => `${socketPath}.d`;
+/** The directory of the daemon's state, beside its socket: what is in it does not outlive the boot, as `/run` does not. */
+export const stateDirectory = (socketPath: string): string => `${socketPath}.d`;
 /** Attachments whose DEL came while no daemon was there: a file for each. */
-export const releasedFolder = (socketPath: string): string => `${stateFolder(socketPath)}/released`;
+export const releasedDirectory = (socketPath: string): string => `${stateDirectory(socketPath)}/released`;
 
 export interface Attachment {
 	readonly containerId: string;

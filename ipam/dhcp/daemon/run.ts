@@ -14,7 +14,7 @@ import { unixAddress } from "../../../lib/sys/unix-socket.ts";
 import { FlagError, parseFlags } from "./flags.ts";
 import { Journal } from "./journal.ts";
 import { Leases } from "./leases.ts";
-import { DEFAULT_SOCKET, releasedFolder, stateFolder } from "./protocol.ts";
+import { DEFAULT_SOCKET, releasedDirectory, stateDirectory } from "./protocol.ts";
 import { Server } from "./server.ts";
 
 const BACKLOG = 4096;
@@ -51,8 +51,8 @@ function daemon(args: readonly string[]): number {
 	const log = new Log({ level: undefined, file: undefined, fields: { cniName: "dhcp" } });
 	const socketPath = flags.hostprefix + flags.socketpath;
 	makeDirectories(socketPath.slice(0, socketPath.lastIndexOf("/")) || "/", 0o700);
-	makeDirectories(stateFolder(socketPath), 0o700);
-	const lock = Lock.acquire(`${stateFolder(socketPath)}/lock`, { deadlineMs: LOCK_DEADLINE_MS, mode: 0o600 });
+	makeDirectories(stateDirectory(socketPath), 0o700);
+	const lock = Lock.acquire(`${stateDirectory(socketPath)}/lock`, { deadlineMs: LOCK_DEADLINE_MS, mode: 0o600 });
 	if (lock === undefined) throw new Error(`another DHCP daemon has ${socketPath}`);
 	// Before anything that could be left half done.
 	const signals = sys.signalFd([sys.SIGINT, sys.SIGTERM]);
@@ -70,9 +70,9 @@ function daemon(args: readonly string[]): number {
 		resendMaxMs: flags.resendmax,
 		resendTimeoutMs: flags.resendtimeout,
 	};
-	const leases = new Leases(settings, loop, new Journal(`${stateFolder(socketPath)}/leases`, bootId()), log);
+	const leases = new Leases(settings, loop, new Journal(`${stateDirectory(socketPath)}/leases`, bootId()), log);
 	watchForEnds(loop, leases);
-	leases.load(releasedFolder(socketPath));
+	leases.load(releasedDirectory(socketPath));
 
 	const passed = passedSocket();
 	new Server(passed ?? listen(socketPath), loop, leases);

@@ -5,10 +5,10 @@ mod attributes;
 mod call;
 mod deadline;
 mod descriptors;
+mod directories;
 mod environment;
 mod errors;
 mod files;
-mod folders;
 mod locks;
 mod namespaces;
 mod processes;
@@ -78,14 +78,14 @@ static NATIVES: &[Native] = natives![
     c"statat" 3 files::statat,
     c"setModified" 3 files::set_modified,
     c"fileSystemType" 1 files::file_system_type,
-    c"renameat" 4 folders::renameat,
-    c"renameNew" 4 folders::rename_new,
-    c"linkat" 4 folders::linkat,
-    c"linkFd" 3 folders::link_fd,
-    c"unlinkat" 3 folders::unlinkat,
-    c"mkdirat" 3 folders::mkdirat,
-    c"readlinkat" 2 folders::readlinkat,
-    c"readDirectory" 1 folders::read_directory,
+    c"renameat" 4 directories::renameat,
+    c"renameNew" 4 directories::rename_new,
+    c"linkat" 4 directories::linkat,
+    c"linkFd" 3 directories::link_fd,
+    c"unlinkat" 3 directories::unlinkat,
+    c"mkdirat" 3 directories::mkdirat,
+    c"readlinkat" 2 directories::readlinkat,
+    c"readDirectory" 1 directories::read_directory,
     c"flock" 3 locks::flock,
     c"setns" 2 namespaces::setns,
     c"unshare" 1 namespaces::unshare,

@@ -25,7 +25,7 @@ function failure(run: () => unknown): CniError {
 }
 
 describe("where a delegate may be", () => {
-	it("is every folder of CNI_PATH in order, but never the current one", () => {
+	it("is every directory of CNI_PATH in order, but never the current one", () => {
 		expect(delegateCandidates("x", "/opt/cni/bin:/a/::/b")).toEqual(["/opt/cni/bin/x", "/a/x", "/b/x"]);
 	});
 

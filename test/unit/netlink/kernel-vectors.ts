@@ -8,9 +8,9 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 export function compileVectors(file = "vectors.c"): Map<string, Uint8Array> {
-	const folder = mkdtempSync(join(tmpdir(), "berth-vectors-"));
+	const directory = mkdtempSync(join(tmpdir(), "berth-vectors-"));
 	try {
-		const program = join(folder, "vectors");
+		const program = join(directory, "vectors");
 		const source = fileURLToPath(new URL(file, import.meta.url));
 		execFileSync("cc", ["-Wall", "-Wextra", "-Werror", "-o", program, source]);
 		const lines = execFileSync(program, { encoding: "utf8" }).trimEnd().split("\n");
@@ -21,6 +21,6 @@ export function compileVectors(file = "vectors.c"): Map<string, Uint8Array> {
 			}),
 		);
 	} finally {
-		rmSync(folder, { recursive: true });
+		rmSync(directory, { recursive: true });
 	}
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { cycles, fileCycles, findImports, folderCycles, violations } from "../../../scripts/rooms.ts";
+import { cycles, directoryCycles, fileCycles, findImports, violations } from "../../../scripts/rooms.ts";
 
 const file = (from: string, to: string) => ({ from, to, isFile: true });
 const outside = (from: string, to: string) => ({ from, to, isFile: false });
@@ -9,10 +9,10 @@ describe("the floor plan", () => {
 		const imports = findImports(".");
 		expect(imports).toContainEqual(file("lib/ip/cidr.ts", "lib/ip/address.ts"));
 		expect(imports).toContainEqual(outside("lib/sys/sys.ts", "native:sys"));
-		expect([violations(imports), folderCycles(imports), fileCycles(imports)]).toEqual([[], [], []]);
+		expect([violations(imports), directoryCycles(imports), fileCycles(imports)]).toEqual([[], [], []]);
 	});
 
-	it("allows what is on a lower storey, in the same folder, and no more", () => {
+	it("allows what is on a lower storey, in the same directory, and no more", () => {
 		expect(
 			violations([
 				file("plugins/sriov/add.ts", "lib/cni/error.ts"),

@@ -14,7 +14,7 @@
  *
  *   host to agent                                                    id
  *     R  run: time limit in ms (0: none), list argv, list            chosen by the host, unused at the time
- *        environment (whole), string folder, string stdin
+ *        environment (whole), string directory, string stdin
  *     G  get: string path                                            the same
  *     P  put: string path, string data (one write: sysfs)            the same
  *     K  kill: signal, sent to the process group                     that of a command; unknown ones are ignored
@@ -202,9 +202,9 @@ static void fail_child(int failure)
 static void child_run(struct reader *reader, int failure)
 {
 	char **argv = read_list(reader), **environment = read_list(reader);
-	char *folder = read_string(reader);
+	char *directory = read_string(reader);
 
-	if (chdir(folder) < 0)
+	if (chdir(directory) < 0)
 		fail_child(failure);
 	environ = environment;
 	execvp(argv[0], argv);
@@ -305,7 +305,7 @@ static bool is_whole(char type, struct reader reader, uint32_t *limit, const uin
 				read_bytes(&reader, &length);
 		}
 	}
-	read_bytes(&reader, &length); /* folder or path */
+	read_bytes(&reader, &length); /* directory or path */
 	if (type == 'R' || type == 'P') {
 		*input = read_bytes(&reader, &length);
 		if (type == 'R')
@@ -439,10 +439,10 @@ static void open_port(void)
 {
 	char path[300], name[64];
 	struct dirent *entry;
-	DIR *folder = opendir("/sys/class/virtio-ports");
+	DIR *directory = opendir("/sys/class/virtio-ports");
 	FILE *file;
 
-	while (folder && port < 0 && (entry = readdir(folder))) {
+	while (directory && port < 0 && (entry = readdir(directory))) {
 		snprintf(path, sizeof(path), "/sys/class/virtio-ports/%s/name", entry->d_name);
 		file = fopen(path, "re");
 		if (!file)
@@ -455,7 +455,7 @@ static void open_port(void)
 	}
 	if (port < 0)
 		die("no port " PORT_NAME);
-	closedir(folder);
+	closedir(directory);
 }
 
 static void forget_host(void)

@@ -1,5 +1,5 @@
 /**
- * A folder of records: one file for each attachment, written before the first change to a device and removed after the last.
+ * A directory of records: one file for each attachment, written before the first change to a device and removed after the last.
  *
  * A record's name is the one that the Go plugin gives it: the attachment's parts, joined by dashes. Parts may hold dashes, too, so two
  * attachments can have one name: whoever comes second gets a name with "@" between the parts, which no container's or network's name
@@ -25,7 +25,7 @@ export interface RecordFile {
 /** Whose a file is that has the name of an attachment. "other": of an attachment that has the same name. */
 export type RecordOwner = "own" | "taken" | "other";
 
-export class RecordFolder {
+export class RecordDirectory {
 	readonly path: string;
 	#hasWarned = false;
 
@@ -87,7 +87,7 @@ export class RecordFolder {
 		return entries.filter((name) => /^[^.].*[-@]/s.test(name));
 	}
 
-	/** Every file that has a record's name. What is none, a folder or whatever somebody put there, is passed over, with one line on stderr in all. Throws SystemError. */
+	/** Every file that has a record's name. What is none, a directory or whatever somebody put there, is passed over, with one line on stderr in all. Throws SystemError. */
 	readAll(): RecordFile[] {
 		const found: RecordFile[] = [];
 		const passedOver: string[] = [];

@@ -1,5 +1,5 @@
 /**
- * The state folder of a main plugin, looked at by STATUS: on file systems of all kinds, which need no device.
+ * The state directory of a main plugin, looked at by STATUS: on file systems of all kinds, which need no device.
  */
 import { describe, expect, test } from "vitest";
 import { type Answer, call, ours } from "../lab/ipam.ts";
@@ -7,7 +7,7 @@ import { type Answer, call, ours } from "../lab/ipam.ts";
 const STATE = "/var/lib/cni/sriov";
 const FILLER = `${STATE}/fill.lock`;
 
-/** STATUS of sriov with a tmpfs of one page as its state folder, after `prepare`; and what is in the folder then. */
+/** STATUS of sriov with a tmpfs of one page as its state directory, after `prepare`; and what is in the directory then. */
 async function status(prepare: string): Promise<Answer & { files: string[] }> {
 	const script = `mount -t tmpfs tmpfs /var/lib; mkdir -p ${STATE}; mount -t tmpfs -o size=4k tmpfs ${STATE}; ${prepare}
 "$1" && status=0 || status=$?; find ${STATE} -type f >&2; exit $status`;
@@ -27,7 +27,7 @@ describe("STATUS of sriov", () => {
 		],
 		["read-only", `mkdir -p ${STATE}/pci/vf_lock; mount -o remount,ro ${STATE}`, "EROFS", []],
 	])(
-		"50 with path and errno where the state folder is %s, and nothing is left behind",
+		"50 with path and errno where the state directory is %s, and nothing is left behind",
 		async (_, prepare, code, files) => {
 			const answer = await status(prepare);
 			expect(answer).toMatchObject({ status: 1, json: { code: 50 }, files });
