@@ -36,8 +36,8 @@ export class NotNetnsError extends Error implements sys.SystemError {
 
 /** An open network namespace; it lives at least as long as this. */
 export class Netns {
-	/** The namespace that the process started in; opened once, for the ways back. */
-	static #home: Netns | undefined;
+	/** The host's: the one that the process started in. Opened once, for the ways back. */
+	static #host: Netns | undefined;
 	/** Where this thread (the only one) is, while `run` has taken it elsewhere. */
 	static #entered: Netns | undefined;
 
@@ -74,10 +74,10 @@ export class Netns {
 		}
 	}
 
-	/** The namespace that the process started in, opened once: not to be closed. */
-	static home(): Netns {
-		Netns.#home ??= Netns.current();
-		return Netns.#home;
+	/** The host's: the namespace that the process started in, opened once. Not to be closed. */
+	static host(): Netns {
+		Netns.#host ??= Netns.current();
+		return Netns.#host;
 	}
 
 	/** The namespace that this thread is in. */
@@ -109,7 +109,7 @@ export class Netns {
 	 */
 	run<T>(body: () => T): T {
 		const outer = Netns.#entered;
-		const back = outer ?? Netns.home();
+		const back = outer ?? Netns.host();
 		this.#enter();
 		Netns.#entered = this;
 		try {

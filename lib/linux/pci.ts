@@ -45,7 +45,7 @@ export function physicalFunction(vf: string): string | undefined {
 }
 
 /**
- * Name of the interface of VF `vf`'s PF (`pf`, for those who know it). In switchdev mode the representors of the VFs are there beside it (kernel 5.8 and later), and the
+ * Name of the interface of VF `vf`'s PF (`pf`, for those who know it). In switchdev mode the representors of the VFs are there, too (kernel 5.8 and later), and the
  * first in sort order, which Go's sriov-cni takes, may be one of those; then it is the one whose port name is that of a physical port.
  */
 export function pfNetdev(vf: string, pf = physicalFunction(vf)): string | undefined {

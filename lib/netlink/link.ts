@@ -70,9 +70,9 @@ export interface Link {
 	readonly type: number;
 	/** What kind of software interface it is: "veth", "bridge"; hardware has none. */
 	readonly kind?: string;
-	/** The administrator's remark. */
+	/** ifalias. */
 	readonly alias?: string;
-	/** Longest queue of frames to send. */
+	/** txqueuelen. */
 	readonly txQueueLength: number;
 	/** Group of interfaces, 0 if the administrator made none. */
 	readonly group: number;

@@ -26,7 +26,7 @@ declare module "native:sys" {
 	/** The engine's version, such as "0.16.2", and whether this process started from a heap image. */
 	export function engine(): { readonly version: string; readonly image: boolean };
 
-	// --- time and chance
+	// --- time and random numbers
 	export function monotonicMs(): number;
 	/** CLOCK_BOOTTIME: as `monotonicMs`, and goes on while the machine sleeps. */
 	export function boottimeMs(): number;

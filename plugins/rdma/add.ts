@@ -37,7 +37,7 @@ export function add(request: Request): CniResult {
 	using undo = new UndoStack((what, error) => log.error(`could not ${what} after a failed ADD: ${sentence(error)}`));
 	const claimed = claim(request, attachment, deviceId, hostName, sandbox, host);
 	let { record } = claimed;
-	undo.push(`bring RDMA device ${record.hostName} home`, () => release(record, request.netns, log));
+	undo.push(`return RDMA device ${record.hostName} to the host`, () => release(record, request.netns, log));
 	record = claimQos(record, attachment, log);
 	enterPod(host, sandbox, claimed.device, record, log);
 	undo.commit();

@@ -29,7 +29,7 @@ export function checkDevice(sandbox: Sandbox, record: RdmaRecord): void {
 }
 
 function whereElse({ deviceId }: RdmaRecord): string {
-	const [home] = namesOnHost(deviceId);
-	if (home !== undefined) return `it is on the host, as ${home}`;
+	const [name] = namesOnHost(deviceId);
+	if (name !== undefined) return `it is on the host, as ${name}`;
 	return namesAnywhere(deviceId).length > 0 ? "it is in another network namespace" : "it does not exist any more";
 }

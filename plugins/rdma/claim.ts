@@ -22,10 +22,10 @@ import { release } from "./release.ts";
  */
 export function requireFree(key: RecordKey, deviceId: string, sandbox: Sandbox, previous: CniResult, log: Log): string {
 	const records = listRecords().filter((record) => record.deviceId === deviceId);
-	const [holder] = records;
+	const [owner] = records;
 	const names = namesOnHost(deviceId);
 	if (names.length === 0) refuseSoftwareInterface(sandbox, previous);
-	const name = requireOne(names, deviceId, holder && describe(holder));
+	const name = requireOne(names, deviceId, owner && describe(owner));
 	for (const record of records) {
 		// Its own record, with the device on the host, is that of an ADD that was killed. Go's tell no sandbox: with the device on the host there is none.
 		if (!isRecordOf(record, key) && isAlive(record)) {
@@ -34,7 +34,7 @@ export function requireFree(key: RecordKey, deviceId: string, sandbox: Sandbox, 
 				`the RDMA device of ${deviceId} is already allocated to sandbox ${record.netns} (${describe(record)})`,
 			);
 		}
-		log.info(`the RDMA device of ${deviceId} came home from container ${record.containerId} without a DEL`);
+		log.info(`the RDMA device of ${deviceId} is back from container ${record.containerId} without a DEL`);
 		release(record, "", log);
 	}
 	return records.length === 0 ? name : requireOne(namesOnHost(deviceId), deviceId, undefined);

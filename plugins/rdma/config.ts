@@ -82,7 +82,7 @@ export function fillName(pattern: string, ifName: string, index: number): string
 	);
 }
 
-/** The kernel makes a sysfs directory of the name; what is in a pattern beside placeholders must fit one. */
+/** The kernel makes a sysfs directory of the name; what is in a pattern apart from placeholders must fit one. */
 function requireName(pattern: string): void {
 	const rest = pattern.replaceAll("{ifname}", "").replaceAll("{index}", "");
 	if (/^[A-Za-z0-9_.-]*$/.test(rest) && pattern !== "." && pattern !== ".." && rest.length <= RDMA_NAME_MAX) return;

@@ -10,7 +10,7 @@ import { openLog } from "./log.ts";
 import { isRecordOf, listRecords, type RdmaRecord, readRecord, removeTemporary, takeLock } from "./record.ts";
 import { release } from "./release.ts";
 
-/** Brings home every device of this network whose attachment is not valid. Goes on after errors, and tells of all of them. */
+/** Reclaims every device of this network whose attachment is not valid. Goes on after errors, and tells of all of them. */
 export function gc(request: Request, valid: readonly ValidAttachment[] | undefined): void {
 	if (valid === undefined) return;
 	const { network } = request;
@@ -27,7 +27,7 @@ export function gc(request: Request, valid: readonly ValidAttachment[] | undefin
 }
 
 /**
- * The file name of a record does not tell where the network's name ends. Ours says it inside; one of Go's, or one that was cut off,
+ * The file name of a record does not tell where the network's name ends. Ours says it inside; one of Go's, or one that was truncated,
  * may be another network's, so it counts only where its pod has no device any more.
  */
 function isOfNetwork(record: RdmaRecord, network: string): boolean {
@@ -45,8 +45,6 @@ function collectGarbage(record: RdmaRecord, log: Log): void {
 	using _lock = takeLock();
 	const now = readRecord(record);
 	if (now === undefined) return;
-	log.info(
-		`the RDMA device of ${now.deviceId} comes home from container ${now.containerId}, which is not valid any more`,
-	);
+	log.info(`the RDMA device of ${now.deviceId} returns from container ${now.containerId}, which is not valid any more`);
 	release(now, now.netns, log);
 }

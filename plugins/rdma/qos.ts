@@ -103,7 +103,7 @@ export function removeDirectory(name: string): void {
 	}
 }
 
-/** Puts the host's settings back on a device that is home under the name `name`. Returns what could not be put back. */
+/** Puts the host's settings back on a device that is on the host under the name `name`. Returns what could not be put back. */
 export function restoreQos(name: string, host: QosSettings): string[] {
 	const failures: string[] = [];
 	const restore = (what: string, put: () => void): void => {
@@ -115,7 +115,7 @@ export function restoreQos(name: string, host: QosSettings): string[] {
 		}
 	};
 	const { tos, trafficClass } = host;
-	// The move home has made it 0.
+	// The move to the host has made it 0.
 	if (tos) restore("type of service", () => writeTos(name, tos));
 	if (trafficClass !== undefined && readTrafficClass(name) !== trafficClass) {
 		restore("traffic class", () => writeTrafficClass(name, trafficClass));

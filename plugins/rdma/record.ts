@@ -33,7 +33,7 @@ export interface RecordKey {
 	readonly ifName: string;
 }
 
-/** What can be known of an attachment. A record that was cut off, or Go's, lacks some of it: "" then. */
+/** What can be known of an attachment. A record that was truncated, or Go's, lacks some of it: "" then. */
 export interface RdmaRecord extends RecordKey {
 	/** Written by this plugin, and whole: it tells what its file name cannot. */
 	readonly own: boolean;
@@ -157,7 +157,7 @@ function toJson(record: RdmaRecord): JsonObject {
 			uverbs: record.uverbs ?? null,
 			hostQoS: qosToJson(qos),
 			podQoS: qosToJson(record.podQos),
-			qosDirectory: record.qosDirectory,
+			qosFolder: record.qosDirectory,
 		},
 	};
 }
@@ -187,7 +187,7 @@ function parseRecord(json: string, key: RecordKey): RdmaRecord {
 		uverbs: integer(own?.uverbs, 0xffff_ffff),
 		qos: qosOf(own === undefined ? whole?.rdmaQoS : own.hostQoS),
 		podQos: qosOf(own?.podQoS),
-		qosDirectory: own?.qosDirectory !== false,
+		qosDirectory: own?.qosFolder !== false,
 	};
 }
 

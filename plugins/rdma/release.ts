@@ -15,45 +15,45 @@ import { move } from "./move.ts";
 import { removeDirectory, restoreQos } from "./qos.ts";
 import { emptyRecord, listRecords, type RdmaRecord, type RecordKey, removeRecord } from "./record.ts";
 
-/** How long the kernel may take to bring a device home from a namespace that has ended. */
-const HOME_DEADLINE_MS = 5000;
+/** How long the kernel may take to return a device from a namespace that has ended. */
+const RETURN_DEADLINE_MS = 5000;
 /** A device that is nowhere may be on its way for so long. */
 const TRANSIT_MS = 1000;
-const HOME_POLL_MS = 10;
+const RETURN_POLL_MS = 10;
 
 /**
- * Brings the device home from wherever it is, under its old name and with its old settings, then forgets the attachment. `netns` is
+ * Returns the device to the host from wherever it is, under its old name and with its old settings, then forgets the attachment. `netns` is
  * CNI_NETNS of this call. A device that another attachment has by now is not touched. The caller holds the lock.
  * What cannot be put back is a warning in the log: it must not keep a pod from ending. Throws (the record stays, so that it can be tried
  * again) where the device could not leave the pod.
  */
 export function release(record: RdmaRecord, netns: string, log: Log): void {
 	const { deviceId } = record;
-	const other = deviceId === "" ? undefined : ownerBeside(record, netns);
+	const other = deviceId === "" ? undefined : otherOwner(record, netns);
 	if (other !== undefined) {
 		log.warning(
 			`the RDMA device of ${deviceId} belongs to container ${other.containerId}, interface ${other.ifName} by now and is left alone`,
 		);
-	} else if (deviceId !== "" && !bringHome(record, netns, log)) {
+	} else if (deviceId !== "" && !reclaim(record, netns, log)) {
 		return;
 	}
 	removeRecord(record);
 }
 
 /**
- * Brings the device home if it is in the pod, though the attachment's record is of another device: an old one that
+ * Returns the device to the host if it is in the pod, though the attachment's record is of another device: an old one that
  * somebody brought back.
  */
 export function releaseLost(key: RecordKey, deviceId: string, netns: string, log: Log): void {
 	const record = { ...emptyRecord(key), deviceId };
-	if (isInPod(record, netns) && ownerBeside(record, netns) === undefined) bringHome(record, netns, log);
+	if (isInPod(record, netns) && otherOwner(record, netns) === undefined) reclaim(record, netns, log);
 }
 
 /**
  * The record of another attachment that has the device. One of another sandbox says nothing against what is in the pod:
  * it may have been brought back from a backup.
  */
-function ownerBeside(record: RdmaRecord, netns: string): RdmaRecord | undefined {
+function otherOwner(record: RdmaRecord, netns: string): RdmaRecord | undefined {
 	const others = listRecords(record).filter(({ deviceId }) => deviceId === record.deviceId);
 	const path = netns || record.netns;
 	if (others.length === 0) return undefined;
@@ -61,24 +61,24 @@ function ownerBeside(record: RdmaRecord, netns: string): RdmaRecord | undefined 
 }
 
 function isInPod(record: RdmaRecord, netns: string): boolean {
-	if (nameAtHome(record) !== undefined) return false;
+	if (nameOnHost(record) !== undefined) return false;
 	using sandbox = openPod(record, netns || record.netns);
 	return sandbox !== undefined && deviceInPod(sandbox, record) !== undefined;
 }
 
-/** False: it is where we cannot get at it, and has to be put right once it comes home. */
-function bringHome(record: RdmaRecord, netns: string, log: Log): boolean {
-	let name = nameAtHome(record);
-	const wasAtHome = name !== undefined;
+/** False: it is where we cannot get at it, and has to be put right once it is back. */
+function reclaim(record: RdmaRecord, netns: string, log: Log): boolean {
+	let name = nameOnHost(record);
+	const wasOnHost = name !== undefined;
 	if (name === undefined) {
 		using sandbox = openPod(record, netns || record.netns);
-		name = sandbox && takeHome(sandbox, record, log);
-		// Nothing is known that would have to be put back: then it may come home by itself.
-		name ??= sandbox === undefined && record.hostName !== "" ? awaitHome(record) : nameAtHome(record);
+		name = sandbox && returnToHost(sandbox, record, log);
+		// Nothing is known that would have to be put back: then it may return by itself.
+		name ??= sandbox === undefined && record.hostName !== "" ? awaitReturn(record) : nameOnHost(record);
 	}
 	if (name !== undefined) {
 		// The devices of this boot are others, even if they have the same names.
-		if (wasAtHome && isOfEarlierBoot(record)) return true;
+		if (wasOnHost && isOfEarlierBoot(record)) return true;
 		for (const failure of putRight(record, name)) log.warning(failure);
 		return true;
 	}
@@ -89,7 +89,7 @@ function bringHome(record: RdmaRecord, netns: string, log: Log): boolean {
 }
 
 /** The name under which the device is on the host. Of several, one that we know: others have come since. */
-function nameAtHome({ deviceId, hostName, podName }: RdmaRecord): string | undefined {
+function nameOnHost({ deviceId, hostName, podName }: RdmaRecord): string | undefined {
 	const names = namesOnHost(deviceId);
 	return names.find((name) => name === podName) ?? names.find((name) => name === hostName) ?? names[0];
 }
@@ -105,11 +105,11 @@ function openPod(record: RdmaRecord, netns: string): Sandbox | undefined {
 }
 
 /** Returns the name that it has on the host; undefined where it was not in the pod. */
-function takeHome(sandbox: Sandbox, record: RdmaRecord, log: Log): string | undefined {
+function returnToHost(sandbox: Sandbox, record: RdmaRecord, log: Log): string | undefined {
 	const found = deviceInPod(sandbox, record);
 	if (found === undefined) return undefined;
 	const { device, uverbs } = found;
-	sandbox.netns.run(() => move(sandbox.rdma, device, record.deviceId, uverbs, Netns.home(), log));
+	sandbox.netns.run(() => move(sandbox.rdma, device, record.deviceId, uverbs, Netns.host(), log));
 	return device.name;
 }
 
@@ -137,20 +137,20 @@ export function deviceInPod(
  * The kernel takes a device out of a namespace that ends in its own time, on a thread of its own; on its way it is nowhere for a moment, which
  * may come long after we have begun to wait.
  */
-function awaitHome(record: RdmaRecord): string | undefined {
+function awaitReturn(record: RdmaRecord): string | undefined {
 	const start = sys.monotonicMs();
 	let lastSeen = start;
 	for (;;) {
-		const name = nameAtHome(record);
+		const name = nameOnHost(record);
 		if (name !== undefined) return name;
 		const now = sys.monotonicMs();
 		if (namesAnywhere(record.deviceId).length > 0) lastSeen = now;
-		if (now - start > HOME_DEADLINE_MS || now - lastSeen > TRANSIT_MS) return undefined;
-		sys.sleepMs(HOME_POLL_MS);
+		if (now - start > RETURN_DEADLINE_MS || now - lastSeen > TRANSIT_MS) return undefined;
+		sys.sleepMs(RETURN_POLL_MS);
 	}
 }
 
-/** Name and settings of a device that is home. Returns what could not be put back. */
+/** Name and settings of a device that is on the host. Returns what could not be put back. */
 function putRight(record: RdmaRecord, name: string): string[] {
 	const { hostName, podName, qos } = record;
 	const failures: string[] = [];

@@ -31,8 +31,8 @@ import {
 	writeRecord,
 } from "./record.ts";
 import type { VfRecord } from "./record-format.ts";
+import { recoverAll } from "./recover.ts";
 import { release } from "./release.ts";
-import { salvageAll } from "./salvage.ts";
 import { readSettings } from "./settings.ts";
 
 /** Takes the VF's lock, which lasts until the end of the process at the latest. Throws CniError 11 after a minute. */
@@ -60,7 +60,7 @@ export function requireFree(request: Request, host: NetlinkSocket, pci: string, 
 		const who = owner === undefined ? "" : ` (container ${owner.containerId}, interface ${owner.ifName})`;
 		throw new CniError(Code.tryAgain, `pci address ${pci} is already allocated to sandbox ${sandbox}${who}`);
 	}
-	for (const record of [...records, ...salvageAll(host, pci)]) {
+	for (const record of [...records, ...recoverAll(host, pci)]) {
 		const gone = `sandbox ${marker ?? record.netns} is gone`;
 		log.info(`VF ${pci} comes back from container ${record.containerId}, whose ${gone}`);
 		if (release(host, record, marker ?? "", log)) {
@@ -78,7 +78,7 @@ export function requireFree(request: Request, host: NetlinkSocket, pci: string, 
 /** Releases the addresses of an attachment by its own record, which is another's than this call's. Throws CniError. */
 export function releaseAddressesOf({ containerId, ifName, network, config }: VfRecord, request: Request): void {
 	const ipam = ipamOf(config);
-	// The name of the network is a directory of host-local's; it is lost where a record was cut off before it.
+	// The name of the network is a directory of host-local's; it is lost where a record was truncated before it.
 	if (typeof ipam !== "string" || network === "") return;
 	delegateDel(
 		{ ...withConfig(request, config as JsonObject), containerId, ifName, netns: "", args: "", network },

@@ -25,12 +25,12 @@ import {
 	removeTemporary,
 } from "./record.ts";
 import { pciIn, type VfRecord } from "./record-format.ts";
+import { recover } from "./recover.ts";
 import { release } from "./release.ts";
-import { salvage } from "./salvage.ts";
 import type { SriovConfig } from "./schema.ts";
 
 /**
- * Never sticks: what is missing is not needed, and the addresses are released whatever happens to the device. Works from
+ * Idempotent: what is missing is not needed, and the addresses are released whatever happens to the device. Works from
  * the record; the configuration may have lost fields on its way (Multus 4.3.0 and older).
  */
 export function del(request: Request): void {
@@ -99,9 +99,9 @@ function releaseVf(request: Request, config: SriovConfig, pci: string, log: Log)
 	if (record === undefined) {
 		removeTemporary(pci);
 		if (isLost(request, pci)) {
-			log.warning(`VF ${pci} is in the sandbox, but its record is gone: what it was before is guessed`);
+			log.warning(`VF ${pci} is in the sandbox, but its record is gone: using defaults`);
 			using host = NetlinkSocket.open(NETLINK_ROUTE);
-			release(host, salvage(host, request, config, pci), request.netns, log);
+			release(host, recover(host, request, config, pci), request.netns, log);
 			return true;
 		}
 		// What an ADD that was killed at its beginning left, or a DEL at its end. A VF that some record knows belongs to that one.
@@ -109,8 +109,9 @@ function releaseVf(request: Request, config: SriovConfig, pci: string, log: Log)
 		return true;
 	}
 	using host = NetlinkSocket.open(NETLINK_ROUTE);
-	if (record === "damaged") log.warning(`the record of ${containerId} ${ifName} is damaged: what is lost is guessed`);
-	release(host, record === "damaged" ? salvage(host, request, config, pci) : record, request.netns, log);
+	if (record === "damaged")
+		log.warning(`the record of ${containerId} ${ifName} is damaged or truncated: using defaults for what is lost`);
+	release(host, record === "damaged" ? recover(host, request, config, pci) : record, request.netns, log);
 	return true;
 }
 

@@ -50,7 +50,7 @@ export function writeDeviceInfo(config: SriovConfig, pci: string, undo: UndoStac
 	files.writeAtomic(path, JSON.stringify(after), MODE);
 }
 
-/** Removes what an ADD that was killed while it wrote the file left beside it. The file itself is the runtime's. */
+/** Removes what an ADD that was killed while it wrote the file left in its directory. The file itself is the runtime's. */
 export function removeDeviceInfoTemporary({ runtimeConfig }: SriovConfig): void {
 	// From a record: it may be anything.
 	const path: unknown = isObject(runtimeConfig) ? runtimeConfig.CNIDeviceInfoFile : undefined;

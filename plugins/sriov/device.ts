@@ -11,7 +11,7 @@ import type { Attachment } from "./config.ts";
 import type { VfPort } from "./settings.ts";
 import { FIELDS, nameOf, SETTINGS } from "./vf-settings.ts";
 
-const COMING_HOME_DEADLINE_MS = 5000;
+const RETURN_DEADLINE_MS = 5000;
 
 /** Where a VF is: its PF's netdev, and its number on the PF. */
 interface VfPlace {
@@ -125,7 +125,7 @@ export function makesNetdev(address: string): boolean {
 export function awaitNetdevOnHost(host: NetlinkSocket, address: string): Link | undefined {
 	if (!makesNetdev(address)) return undefined;
 	let netdev: Link | undefined;
-	waitForLinks(COMING_HOME_DEADLINE_MS, () => {
+	waitForLinks(RETURN_DEADLINE_MS, () => {
 		netdev = netdevOnHost(host, address);
 		return netdev !== undefined;
 	});

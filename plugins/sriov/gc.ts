@@ -26,8 +26,8 @@ import {
 	removeRecord,
 } from "./record.ts";
 import { pciIn, type VfRecord } from "./record-format.ts";
+import { networkIn, recover } from "./recover.ts";
 import { release } from "./release.ts";
-import { networkIn, salvage } from "./salvage.ts";
 import type { SriovConfig } from "./schema.ts";
 
 /** Gives back every VF of this network whose attachment is not valid. Goes on after errors, and tells of all of them. */
@@ -91,7 +91,7 @@ function collectDamaged(
 ): void {
 	const pci = pciIn(text);
 	log.warning(
-		`the record of ${containerId} ${ifName}, which is not valid any more, is damaged: what is lost is guessed`,
+		`the record of ${containerId} ${ifName}, which is not valid any more, is damaged or truncated: using defaults for what is lost`,
 	);
 	if (pci === undefined) {
 		removeRecord({ containerId, ifName }, undefined);
@@ -100,7 +100,7 @@ function collectDamaged(
 	using _lock = takeLock(pci);
 	if (readRecord(containerId, ifName) !== "damaged") return;
 	using host = NetlinkSocket.open(NETLINK_ROUTE);
-	release(host, salvage(host, { containerId, ifName, network }, config, pci), "", log);
+	release(host, recover(host, { containerId, ifName, network }, config, pci), "", log);
 }
 
 /**

@@ -1,5 +1,5 @@
 /**
- * The VF's netdev on its way into the pod and home.
+ * The VF's netdev on its way into the pod and back.
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
 import { Netns } from "../../lib/linux/netns.ts";
@@ -167,16 +167,16 @@ function isOurs(link: Link, parentDevice: string): boolean {
 }
 
 /**
- * Brings the netdev home from the pod, in one message under the name and with the MTU that it had. Returns what could not be put back; throws
+ * Returns the netdev from the pod to the host, in one message under the name and with the MTU that it had. Returns what could not be put back; throws
  * only where the netdev stays in the pod.
  */
-export function takeHome(host: NetlinkSocket, sandbox: Sandbox, inPod: Link, original: OriginalNetdev): string[] {
+export function returnToHost(host: NetlinkSocket, sandbox: Sandbox, inPod: Link, original: OriginalNetdev): string[] {
 	// The pod may have given it any, even one that is a name on the host and would keep it here.
 	for (const altName of inPod.altNames) removeAltName(sandbox.route, inPod.index, altName);
 	const taken = !clearName(host, original.name, undefined);
 	const mtu = original.mtu === 0 || original.mtu === inPod.mtu ? {} : { mtu: original.mtu };
 	try {
-		moveLink(sandbox.route, inPod.index, { netnsFd: Netns.home().fd, name: taken ? SOME_NAME : original.name, ...mtu });
+		moveLink(sandbox.route, inPod.index, { netnsFd: Netns.host().fd, name: taken ? SOME_NAME : original.name, ...mtu });
 	} catch (error) {
 		// Refused after the move, which comes first: what is not put back is seen on the host.
 		if (!(error instanceof NetlinkError) || isInPod(sandbox, inPod)) throw error;
@@ -190,37 +190,37 @@ function isInPod(sandbox: Sandbox, { index, parentDevice }: Link): boolean {
 }
 
 /** The netdev on the host under its old name, where the kernel tells whose device it is. */
-export function netdevAtHome(host: NetlinkSocket, { name, parentDevice }: OriginalNetdev): Link | undefined {
+export function namedNetdevOnHost(host: NetlinkSocket, { name, parentDevice }: OriginalNetdev): Link | undefined {
 	const link = parentDevice === "" ? undefined : getLinkByName(host, name);
 	return link?.name === name && link.parentDevice === parentDevice ? link : undefined;
 }
 
 /** The old name for a netdev that is on the host already: the kernel brought it back when its namespace died, or somebody did. */
-export function correctName(host: NetlinkSocket, atHome: Link, original: OriginalNetdev): string[] {
-	if (atHome.name === original.name) return [];
+export function correctName(host: NetlinkSocket, onHost: Link, original: OriginalNetdev): string[] {
+	if (onHost.name === original.name) return [];
 	return collect(() => {
-		if (!clearName(host, original.name, atHome.index)) {
+		if (!clearName(host, original.name, onHost.index)) {
 			throw new CniError(Code.device, nameIsTaken(original));
 		}
-		const holder = getLinkByName(host, original.name);
+		const owner = getLinkByName(host, original.name);
 		// One of its own alternative names may be the one that it shall have.
-		if (holder !== undefined) removeAltName(host, atHome.index, original.name);
-		if (atHome.up) setLinkDown(host, atHome.index);
-		setLinkName(host, atHome.index, original.name);
+		if (owner !== undefined) removeAltName(host, onHost.index, original.name);
+		if (onHost.up) setLinkDown(host, onHost.index);
+		setLinkName(host, onHost.index, original.name);
 	});
 }
 
 /**
- * Whether no other interface than `own` has the name. A VF that came home under the name that its pod had given it, and still has
+ * Whether no other interface than `own` has the name. A VF that returned under the name that its pod had given it, and still has
  * its own DEL before it, goes out of the way: else two VFs could keep each other's names for ever.
  */
 function clearName(host: NetlinkSocket, name: string, own: LinkIndex | undefined): boolean {
-	const holder = getLinkByName(host, name);
-	if (holder === undefined || holder.index === own) return true;
-	if (holder.name !== name || !isAstray(holder)) return false;
+	const owner = getLinkByName(host, name);
+	if (owner === undefined || owner.index === own) return true;
+	if (owner.name !== name || !isAstray(owner)) return false;
 	const failures = collect(() => {
-		if (holder.up) setLinkDown(host, holder.index);
-		setLinkName(host, holder.index, SOME_NAME);
+		if (owner.up) setLinkDown(host, owner.index);
+		setLinkName(host, owner.index, SOME_NAME);
 	});
 	return failures.length === 0;
 }
@@ -233,7 +233,7 @@ const nameIsTaken = (original: OriginalNetdev): string =>
 	`the name ${original.name} is taken on the host by another interface`;
 
 /**
- * MTU, flags, labels, alternative names, MAC and up or down of a netdev that is home. `freeMac` makes the PF forget the VF's administrative
+ * MTU, flags, labels, alternative names, MAC and up or down of a netdev that is on the host. `freeMac` makes the PF forget the VF's administrative
  * MAC. Returns what could not be put back.
  */
 export function restoreRest(host: NetlinkSocket, link: Link, original: OriginalNetdev, freeMac: () => void): string[] {
@@ -275,7 +275,7 @@ function restoreFlags(host: NetlinkSocket, link: Link, { promiscuous, allMultica
 	setLinkFlags(host, link.index, { promiscuous, allMulticast });
 }
 
-/** Remark, queue length and group. */
+/** ifalias, txqueuelen and group. */
 function restoreLabels(host: NetlinkSocket, link: Link, { alias, txQueueLength, group }: OriginalNetdev): void {
 	const change = {
 		...(alias !== undefined && alias !== (link.alias ?? "") && { alias }),

@@ -24,13 +24,13 @@ export interface OriginalNetdev {
 	readonly mac: string;
 	/** 0 in a record of Go's that has none. */
 	readonly mtu: number;
-	/** Undefined in a record of Go's, which leaves them on the interface (or of one that was cut off). */
+	/** Undefined in a record of Go's, which leaves them on the interface (or of one that was truncated). */
 	readonly altNames: readonly string[] | undefined;
 	readonly up: boolean;
 	/** The administrator's wish for all frames, of all destinations and of all multicast ones. */
 	readonly promiscuous: boolean;
 	readonly allMulticast: boolean;
-	/** Remark, queue length and group, which a pod may change; undefined in a record of Go's. */
+	/** ifalias, txqueuelen and group, which a pod may change; undefined in a record of Go's. */
 	readonly alias: string | undefined;
 	readonly txQueueLength: number | undefined;
 	readonly group: number | undefined;
@@ -64,7 +64,7 @@ export function formatRecord(record: VfRecord): string {
 	const { config } = record;
 	const original = formatOriginal(record);
 	return JSON.stringify({
-		// First, so that it is the last to go where a file is cut off.
+		// First, so that it is the last to go where a file is truncated.
 		...original,
 		...withoutOwnKeys(config as JsonObject),
 		vlan: config.vlan ?? null,
@@ -97,7 +97,7 @@ function formatOriginal(record: VfRecord): JsonObject {
 			MTU: netdev?.mtu ?? 0,
 		},
 		berth: {
-			// Once more: where a file was cut off, this has to be left.
+			// Once more: where a file was truncated, this has to be left.
 			deviceID: record.pci,
 			containerID: record.containerId,
 			ifname: record.ifName,
@@ -186,7 +186,7 @@ export function parseNetdev(go: JsonObject, own: JsonObject | undefined, pci: st
 		alias: typeof netdev?.alias === "string" ? netdev.alias : undefined,
 		txQueueLength: integer(netdev?.txQueueLength, 0xffff_ffff),
 		group: integer(netdev?.group, 0xffff_ffff),
-		// Go knows no VF whose netdev hangs on anything but the PCI device. (A record that was cut off may have lost it, too.)
+		// Go knows no VF whose netdev hangs on anything but the PCI device. (A record that was truncated may have lost it, too.)
 		parentDevice: typeof netdev?.parentDevice === "string" ? netdev.parentDevice : pci,
 	};
 }

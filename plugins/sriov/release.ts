@@ -10,7 +10,7 @@ import { Sandbox } from "../../lib/plugin/sandbox.ts";
 import { isOfEarlierBoot, openSandboxOf } from "../../lib/state/liveness.ts";
 import { awaitNetdevOnHost, findPortIfAny, makesNetdev, netdevOnHost } from "./device.ts";
 import { removeDeviceInfoTemporary } from "./device-info.ts";
-import { addAltNames, correctName, netdevAtHome, netdevInPod, restoreRest, takeHome } from "./netdev.ts";
+import { addAltNames, correctName, namedNetdevOnHost, netdevInPod, restoreRest, returnToHost } from "./netdev.ts";
 import { readMarker, recordsOf, removeMarker, removeRecord } from "./record.ts";
 import type { OriginalNetdev, VfRecord } from "./record-format.ts";
 import { clearMac, restoreSettings } from "./settings.ts";
@@ -25,11 +25,11 @@ import { FIELDS, settingsOf } from "./vf-settings.ts";
  * Throws (they stay, too) where the netdev could not leave the pod.
  */
 export function release(host: NetlinkSocket, record: VfRecord, netns: string, log: Log): boolean {
-	const holder = readMarker(record.pci);
-	using found = locate(host, record, netns || record.netns || holder || "", holder);
+	const marker = readMarker(record.pci);
+	using found = locate(host, record, netns || record.netns || marker || "", marker);
 	const owner = found.place === "elsewhere" ? othersOf(record).find(hasNetdev)?.netns : undefined;
-	if (owner !== undefined || (holder !== undefined && isOfAnother(holder, record, netns, found.place))) {
-		log.warning(`VF ${record.pci} belongs to sandbox ${owner ?? holder} by now and is left alone`);
+	if (owner !== undefined || (marker !== undefined && isOfAnother(marker, record, netns, found.place))) {
+		log.warning(`VF ${record.pci} belongs to sandbox ${owner ?? marker} by now and is left alone`);
 		removeRecord(record, record.pci);
 		return true;
 	}
@@ -43,7 +43,7 @@ export function release(host: NetlinkSocket, record: VfRecord, netns: string, lo
 	}
 	removeDeviceInfoTemporary(record.config);
 	removeRecord(record, record.pci);
-	if (holder !== undefined) removeMarker(record.pci);
+	if (marker !== undefined) removeMarker(record.pci);
 	return true;
 }
 
@@ -51,7 +51,7 @@ export function release(host: NetlinkSocket, record: VfRecord, netns: string, lo
 interface Found {
 	/** "unknown": it has none, or none that a driver of the kernel's has made. */
 	readonly place: "host" | "pod" | "elsewhere" | "unknown";
-	readonly atHome?: Link | undefined;
+	readonly onHost?: Link | undefined;
 	/** The record's own, if it is there. */
 	readonly sandbox?: Sandbox | undefined;
 	readonly inPod?: Link | undefined;
@@ -62,25 +62,25 @@ interface Found {
  * Looks before anything is changed: marker and record may be old ones that somebody brought back, and the VF another's.
  * `path`: where its sandbox should be. One whose sandbox is gone is waited for.
  */
-function locate(host: NetlinkSocket, record: VfRecord, path: string, holder: string | undefined): Found {
+function locate(host: NetlinkSocket, record: VfRecord, path: string, marker: string | undefined): Found {
 	const { netdev } = record.original;
-	const atHome = netdevOnHost(host, record.pci);
-	const sandbox = netdev === undefined || atHome !== undefined ? undefined : openSandboxOf(record, path);
+	const onHost = netdevOnHost(host, record.pci);
+	const sandbox = netdev === undefined || onHost !== undefined ? undefined : openSandboxOf(record, path);
 	const found = (place: Found["place"], more: Partial<Found> = {}): Found => ({
 		place,
 		sandbox,
 		...more,
 		[Symbol.dispose]: () => sandbox?.[Symbol.dispose](),
 	});
-	if (netdev === undefined) return found("unknown", { atHome });
-	if (atHome !== undefined) return found("host", { atHome });
+	if (netdev === undefined) return found("unknown", { onHost });
+	if (onHost !== undefined) return found("host", { onHost });
 	const inPod = sandbox && netdevInPod(sandbox, netdev.parentDevice, record.ifName);
 	if (inPod !== undefined) return found("pod", { inPod });
 	if (!makesNetdev(record.pci)) return found("unknown");
 	if (sandbox !== undefined || isOfEarlierBoot(record)) return found("elsewhere");
-	using other = holder === path ? undefined : Sandbox.openIfAlive(holder ?? "");
+	using other = marker === path ? undefined : Sandbox.openIfAlive(marker ?? "");
 	const late = isIn(other, record) ? undefined : awaitNetdevOnHost(host, record.pci);
-	return late === undefined ? found("elsewhere") : found("host", { atHome: late });
+	return late === undefined ? found("elsewhere") : found("host", { onHost: late });
 }
 
 /** Whether the VF is in the record's own sandbox. */
@@ -101,22 +101,22 @@ const othersOf = (record: VfRecord): VfRecord[] =>
 	);
 
 /**
- * Whether the VF that `holder`, its marker, names a sandbox for is another attachment's than the record's. Where neither the record
+ * Whether the VF, whose marker names the sandbox `marker`, is another attachment's than the record's. Where neither the record
  * (Go's) nor the call names a sandbox, and several records are of the VF, the newest is that of a living one.
  */
-function isOfAnother(holder: string, record: VfRecord, netns: string, place: Found["place"]): boolean {
+function isOfAnother(marker: string, record: VfRecord, netns: string, place: Found["place"]): boolean {
 	const path = record.netns || netns;
-	if (path === holder || (path !== "" && place === "pod")) return false;
+	if (path === marker || (path !== "" && place === "pod")) return false;
 	const others = othersOf(record);
 	// With its netdev on the host no sandbox has it, unless an ADD was killed at its beginning.
-	if (path !== "" && place === "host") return others.some((other) => other.netns === holder || other.netns === "");
-	using sandbox = Sandbox.openIfAlive(holder);
+	if (path !== "" && place === "host") return others.some((other) => other.netns === marker || other.netns === "");
+	using sandbox = Sandbox.openIfAlive(marker);
 	if (path !== "") {
 		using own = Sandbox.openIfAlive(path);
 		if (own !== undefined && sandbox?.netns.same(own.netns)) return false;
 		return sandbox !== undefined || others.length > 0;
 	}
-	return others.some((other) => other.netns === holder) || (sandbox !== undefined && others.length > 0);
+	return others.some((other) => other.netns === marker) || (sandbox !== undefined && others.length > 0);
 }
 
 /**
@@ -167,41 +167,41 @@ function giveBack(host: NetlinkSocket, record: VfRecord, found: Found): Failures
 		);
 	}
 	if (netdev === undefined) return failures;
-	const home = bringHome(host, record, netdev, found, failures);
-	if (home === undefined) return failures;
+	const link = reclaim(host, record, netdev, found, failures);
+	if (link === undefined) return failures;
 	const freeMac = (): void => {
 		if (port !== undefined) clearMac(host, port);
 	};
-	failures.minor.push(...restoreRest(host, home, netdev, freeMac));
-	if (home.mac !== netdev.mac) putSettingsBack();
+	failures.minor.push(...restoreRest(host, link, netdev, freeMac));
+	if (link.mac !== netdev.mac) putSettingsBack();
 	return failures;
 }
 
 /** The netdev on the host, under its old name; undefined where it is gone, bound to another driver, or nowhere to be seen. */
-function bringHome(
+function reclaim(
 	host: NetlinkSocket,
 	record: VfRecord,
 	original: OriginalNetdev,
-	{ atHome: found, sandbox, inPod }: Found,
+	{ onHost: found, sandbox, inPod }: Found,
 	failures: Failures,
 ): Link | undefined {
-	let atHome = found;
+	let onHost = found;
 	if (sandbox !== undefined && inPod !== undefined) {
-		const notPutBack = takeHome(host, sandbox, inPod, original);
+		const notPutBack = returnToHost(host, sandbox, inPod, original);
 		failures.minor.push(...notPutBack);
-		atHome = netdevAtHome(host, original) ?? netdevOnHost(host, record.pci);
-		if (atHome !== undefined && original.altNames === undefined) {
-			failures.minor.push(...addAltNames(host, atHome, inPod.altNames));
+		onHost = namedNetdevOnHost(host, original) ?? netdevOnHost(host, record.pci);
+		if (onHost !== undefined && original.altNames === undefined) {
+			failures.minor.push(...addAltNames(host, onHost, inPod.altNames));
 		}
-		if (atHome?.name === original.name || notPutBack.length > 0) return atHome;
+		if (onHost?.name === original.name || notPutBack.length > 0) return onHost;
 	}
-	if (atHome === undefined) {
+	if (onHost === undefined) {
 		const missing = `VF ${record.pci} has no network interface on this host or in its sandbox`;
 		// Without a kernel driver it cannot have one; with one it is in a namespace that something still holds.
 		(makesNetdev(record.pci) ? failures.retry : failures.minor).push(missing);
 		return undefined;
 	}
-	if (atHome.name === original.name) return atHome;
-	failures.minor.push(...correctName(host, atHome, original));
+	if (onHost.name === original.name) return onHost;
+	failures.minor.push(...correctName(host, onHost, original));
 	return netdevOnHost(host, record.pci);
 }

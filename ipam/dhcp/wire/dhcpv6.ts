@@ -107,7 +107,7 @@ export interface Reply6 {
 	readonly dns: Uint8Array;
 }
 
-/** A server's message for the association of `mac`; undefined for what is none: no identifiers, an option that is cut off. */
+/** A server's message for the association of `mac`; undefined for what is none: no identifiers, an option that is truncated. */
 export function decodeReply6(bytes: Uint8Array, mac: Uint8Array): Reply6 | undefined {
 	const type = bytes[0];
 	if (bytes.length < HEADER || (type !== MESSAGE6.advertise && type !== MESSAGE6.reply)) return undefined;

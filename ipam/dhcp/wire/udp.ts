@@ -34,7 +34,7 @@ export function udpPacket(source: string, destination: string, payload: Uint8Arr
 }
 
 /**
- * The payload of a packet from a server to a client; undefined where it is none, or is cut off. The UDP checksum is not looked at: between
+ * The payload of a packet from a server to a client; undefined where it is none, or is truncated. The UDP checksum is not looked at: between
  * interfaces of one machine it is not filled in, and nothing here tells that from a wrong one.
  */
 export function udpPayload(packet: Uint8Array): Uint8Array | undefined {

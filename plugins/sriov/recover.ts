@@ -1,5 +1,5 @@
 /**
- * What a damaged record still says. Go writes its records in place, so a full disk or a power failure can cut one off anywhere.
+ * What a damaged record still says. Go writes its records in place, so a full disk or a power failure can truncate one anywhere.
  */
 import { driver, isUserspaceDriver } from "../../lib/linux/pci.ts";
 import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
@@ -19,11 +19,11 @@ interface Owner {
 }
 
 /**
- * A record of VF `pci` made of what the damaged one says up to where it was cut off, what the configuration of DEL says and what can be
+ * A record of VF `pci` made of what the damaged one says up to where it was truncated, what the configuration of DEL says and what can be
  * seen. A setting whose old value is lost goes back to the driver's default where the configuration had set it, and else stays. A lost
  * name becomes "dev<N>", unless the netdev is on the host and has another than the pod's.
  */
-export function salvage(host: NetlinkSocket, owner: Owner, given: Partial<SriovConfig>, pci: string): VfRecord {
+export function recover(host: NetlinkSocket, owner: Owner, given: Partial<SriovConfig>, pci: string): VfRecord {
 	const { containerId, ifName, network } = owner;
 	const damaged = readDamagedRecord(containerId, ifName);
 	// Whole, and damaged all the same: some value of it makes no sense.
@@ -58,10 +58,10 @@ export function salvage(host: NetlinkSocket, owner: Owner, given: Partial<SriovC
 export const networkIn = (json: string): string => text((parseObject(json) ?? parseTruncated(json)).name);
 
 /** What all damaged records that are of VF `pci` still say of it. */
-export function salvageAll(host: NetlinkSocket, pci: string): VfRecord[] {
+export function recoverAll(host: NetlinkSocket, pci: string): VfRecord[] {
 	const ofVf = listDamaged().filter((each) => pciIn(each.text) === pci);
 	return ofVf.map(({ containerId, ifName, text: json }) =>
-		salvage(host, { containerId, ifName, network: networkIn(json) }, {}, pci),
+		recover(host, { containerId, ifName, network: networkIn(json) }, {}, pci),
 	);
 }
 
