@@ -1,5 +1,5 @@
 /**
- * Measures the executable beside the Go plugins: see docs/bench.md.
+ * Measures the executable against the Go plugins: see docs/bench.md.
  *
  *   npm run bench -- [--rounds N] [--times | --counts] [--executable PATH] [--json] [--update]
  *

@@ -77,7 +77,7 @@ function build(): Promise<void> {
 	});
 }
 
-/** Tells of something that goes on beside others, at its end. */
+/** Tells of something that goes on while others do, at its end. */
 async function timed(progress: Progress, what: string, work: Promise<unknown>): Promise<void> {
 	await work;
 	progress.note(`ready: ${what}`);

@@ -27,7 +27,7 @@ export function add(request: Request): CniResult {
 	return { ips, routes: config.routes, ...(dns && { dns }) };
 }
 
-/** What containers held before the last reboot: they are gone. */
+/** What containers had before the last reboot: they are gone. */
 function reclaim(request: Request, store: Store): void {
 	const released = store.releaseEarlier();
 	if (released.length === 0) return;

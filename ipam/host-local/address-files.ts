@@ -5,10 +5,10 @@ import { CniError, Code } from "../../lib/cni/error.ts";
 import { parseIp } from "../../lib/ip/address.ts";
 import { isNoFile, readTextIfPresent, removeIfPresent, statIfPresent } from "../../lib/sys/files.ts";
 import * as sys from "../../lib/sys/sys.ts";
-import { type Content, type FileContent, parseHolder } from "./holder.ts";
+import { type Content, type FileContent, parseOwner } from "./owner.ts";
 
 /**
- * Where an address file is written before it gets its name. One is enough, since only the holder of the lock writes; what a
+ * Where an address file is written before it gets its name. One is enough, since only the owner of the lock writes; what a
  * killed process left is removed. Go hands out no address for it, and removes it with those of its container.
  */
 const TEMPORARY = ".berth.tmp";
@@ -18,16 +18,16 @@ const TRIAL = ".berth.status";
 /** What the address files say. */
 export interface Contents {
 	/** By name of the file. */
-	readonly holders: Map<string, FileContent>;
+	readonly owners: Map<string, FileContent>;
 	/** Names of the files that could not be read, with the reason: they hold an address, but nobody knows whose. */
 	readonly unreadable: Map<string, string>;
 }
 
 /** What the file of an address says; "foreign" where it cannot be read: a name that is taken is an address that is. */
-export function readHolder(directory: string, name: string): Content {
+export function readOwner(directory: string, name: string): Content {
 	try {
 		const text = readTextIfPresent(`${directory}/${name}`);
-		return text === undefined ? undefined : parseHolder(text);
+		return text === undefined ? undefined : parseOwner(text);
 	} catch (error) {
 		sentenceOf(error);
 		return "foreign";
@@ -36,14 +36,14 @@ export function readHolder(directory: string, name: string): Content {
 
 /** Reads every address file. Throws SystemError when the directory cannot be listed. */
 export function readContents(directory: string): Contents {
-	const contents: Contents = { holders: new Map(), unreadable: new Map() };
+	const contents: Contents = { owners: new Map(), unreadable: new Map() };
 	for (const name of sys.readDirectory(directory).filter(isAddressName)) {
 		try {
 			const text = readTextIfPresent(`${directory}/${name}`);
-			if (text !== undefined) contents.holders.set(name, parseHolder(text));
+			if (text !== undefined) contents.owners.set(name, parseOwner(text));
 		} catch (error) {
-			// What is no file, such as a directory, holds nobody's address, but its name is taken.
-			if (isNoFile(error)) contents.holders.set(name, "foreign");
+			// What is no file, such as a directory, is nobody's address, but its name is taken.
+			if (isNoFile(error)) contents.owners.set(name, "foreign");
 			else contents.unreadable.set(name, sentenceOf(error));
 		}
 	}
@@ -85,7 +85,7 @@ function fillBlank(path: string, text: string): boolean {
 	const fd = sys.openat(sys.AT_FDCWD, path, sys.O_RDONLY | sys.O_NONBLOCK, 0);
 	try {
 		if (!sys.flock(fd, sys.LOCK_EX, 0) || sys.fstat(fd).ino !== statIfPresent(path)?.ino) return false;
-		if (parseHolder(readTextIfPresent(path) ?? "?") !== "blank") return false;
+		if (parseOwner(readTextIfPresent(path) ?? "?") !== "blank") return false;
 		writeInPlace(path, text);
 		return true;
 	} finally {

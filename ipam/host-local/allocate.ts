@@ -16,12 +16,12 @@ import {
 } from "../../lib/ip/range.ts";
 import type { UndoStack } from "../../lib/plugin/undo-stack.ts";
 import type { Released } from "./cooldown.ts";
-import { type Attachment, isHeld } from "./holder.ts";
+import { type Attachment, isAllocated } from "./owner.ts";
 import type { Store } from "./store.ts";
 
 /**
- * Holds one address of each range set for `attachment`. Throws code 11 where a set has none left, 101 where the attachment
- * cannot have what it asks for, 5 where the store cannot be written; `undo` then releases what this call held, no more.
+ * Allocates one address of each range set for `attachment`. Throws code 11 where a set has none left, 101 where the attachment
+ * cannot have what it asks for, 5 where the store cannot be written; `undo` then releases what this call allocated, no more.
  */
 export function allocate(
 	store: Store,
@@ -84,10 +84,9 @@ function chooseRequested(store: Store, cooldown: Released, set: RangeSet, ip: Ip
 	}
 	const refusal = `requested IP address ${text} is not available in range set ${formatRangeSet(set)}`;
 	if (exclusionOf(range, ip)) return new CniError(Code.allocation, refusal, "`exclude` of the range has it");
-	const holder = store.holderOf(ip);
-	if (isHeld(holder)) {
-		const whom =
-			typeof holder === "object" ? `for container ${holder.containerId}` : "by a file that names no container";
+	const owner = store.ownerOf(ip);
+	if (isAllocated(owner)) {
+		const whom = typeof owner === "object" ? `for container ${owner.containerId}` : "by a file that names no container";
 		return new CniError(Code.allocation, refusal, `held ${whom}, in ${store.directory}/${text}`);
 	}
 	const remaining = cooldown.remaining(ip);
@@ -190,20 +189,20 @@ export function exhaustion(set: RangeSet): string {
 	return `no IP addresses available in range set: ${formatRangeSet(set)}`;
 }
 
-/** Why the set has no address to give: how many are held and for how many containers, and when the first of those that wait is free. */
+/** Why the set has no address to give: how many are allocated and for how many containers, and when the first of those that wait is free. */
 export function shortage(store: Store, cooldown: Released, set: RangeSet): string {
-	const { addresses, containers, nameless } = store.countHeld((ip) => isUsable(set, ip));
+	const { addresses, containers, nameless } = store.countAllocated((ip) => isUsable(set, ip));
 	const capacity = capacityOf(set);
 	if (capacity === 0n) return "it has none to give: each is a gateway or excluded";
 	const by = nameless === 0 ? "" : ` and ${nameless} by files that name none`;
-	const held = `${addresses} of ${capacity} addresses are held, for ${containers} containers${by}, in ${store.directory}`;
+	const full = `${addresses} of ${capacity} addresses are held, for ${containers} containers${by}, in ${store.directory}`;
 	const next = cooldown.first((name) => {
 		const ip = parseIp(name);
-		return ip !== undefined && isUsable(set, ip) && !isHeld(store.holderOf(ip));
+		return ip !== undefined && isUsable(set, ip) && !isAllocated(store.ownerOf(ip));
 	});
-	if (next === undefined) return held;
+	if (next === undefined) return full;
 	const { count, name, inMs } = next;
-	return `${held}; ${count} more wait for reuseDelaySeconds, the first, ${name}, is free in ${seconds(inMs)} s`;
+	return `${full}; ${count} more wait for reuseDelaySeconds, the first, ${name}, is free in ${seconds(inMs)} s`;
 }
 
 /** Whether the set could hand it out. */

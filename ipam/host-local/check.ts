@@ -1,5 +1,5 @@
 /**
- * CHECK: the addresses of prevResult are held for the attachment.
+ * CHECK: the addresses of prevResult are allocated to the attachment.
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
 import { previousAddresses } from "../../lib/cni/result.ts";
@@ -16,7 +16,7 @@ export function check(request: Request): void {
 	const { directory, reclaimAfterReboot } = storeSettings(request);
 	using store = Store.openIfPresent(directory, reclaimAfterReboot);
 	const ours = ownAddresses(request, sets);
-	const missing = ours.filter((ip) => !isHolder(store, ip, request));
+	const missing = ours.filter((ip) => !isOwner(store, ip, request));
 	// Ranges may have changed since ADD: then, as in Go, any address will do.
 	const found = ours.length > 0 ? missing.length < ours.length : (store?.addressesOf(request).length ?? 0) > 0;
 	if (!found) {
@@ -41,7 +41,7 @@ function ownAddresses(request: Request, sets: readonly RangeSet[]): Ip[] {
 	return addresses.filter((ip) => sets.some((set) => rangeOf(set, ip) !== undefined));
 }
 
-function isHolder(store: Store | undefined, ip: Ip, { containerId, ifName }: Request): boolean {
-	const holder = store?.holderOf(ip);
-	return typeof holder === "object" && holder.containerId === containerId && (holder.ifName ?? ifName) === ifName;
+function isOwner(store: Store | undefined, ip: Ip, { containerId, ifName }: Request): boolean {
+	const owner = store?.ownerOf(ip);
+	return typeof owner === "object" && owner.containerId === containerId && (owner.ifName ?? ifName) === ifName;
 }

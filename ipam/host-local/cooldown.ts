@@ -47,9 +47,9 @@ class Cooldown {
 	/** The address of those that `within` accepts that is free first, and in how many milliseconds that is. Throws SystemError. */
 	first(within: (name: string) => boolean): { name: string; inMs: number; count: number } | undefined {
 		this.#freeAt ??= this.#read();
-		const waiting = [...this.#freeAt].filter(([name, at]) => at > this.#now && within(name));
-		const [name, at] = waiting.reduce((a, b) => (b[1] < a[1] ? b : a), waiting[0] ?? ["", 0]);
-		return waiting.length === 0 ? undefined : { name, inMs: at - this.#now, count: waiting.length };
+		const cooling = [...this.#freeAt].filter(([name, at]) => at > this.#now && within(name));
+		const [name, at] = cooling.reduce((a, b) => (b[1] < a[1] ? b : a), cooling[0] ?? ["", 0]);
+		return cooling.length === 0 ? undefined : { name, inMs: at - this.#now, count: cooling.length };
 	}
 
 	/** Notes that these are released now. To be called before they are: who is killed in between has only delayed them. Throws SystemError. */

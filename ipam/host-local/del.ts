@@ -1,12 +1,12 @@
 /**
- * DEL: releases what the attachment holds.
+ * DEL: releases what the attachment has.
  */
 import type { Request } from "../../lib/cni/types.ts";
 import { recordRelease } from "./release.ts";
 import { storeSettings } from "./settings.ts";
 import { Store } from "./store.ts";
 
-/** Needs no valid ranges, and no store: what is not held is released. */
+/** Needs no valid ranges, and no store: what is not allocated is released. */
 export function del(request: Request): void {
 	const settings = storeSettings(request);
 	using store = Store.openIfPresent(settings.directory, settings.reclaimAfterReboot);

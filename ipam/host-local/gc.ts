@@ -1,8 +1,8 @@
 /**
- * GC: releases what no valid attachment holds.
+ * GC: releases what no valid attachment has.
  */
 import type { Request, ValidAttachment } from "../../lib/cni/types.ts";
-import type { Holder } from "./holder.ts";
+import type { Owner } from "./owner.ts";
 import { recordRelease } from "./release.ts";
 import { storeSettings } from "./settings.ts";
 import { Store } from "./store.ts";
@@ -18,7 +18,7 @@ export function gc(request: Request, valid: readonly ValidAttachment[] | undefin
 	}
 	const settings = storeSettings(request);
 	using store = Store.openIfPresent(settings.directory, settings.reclaimAfterReboot);
-	const isValid = ({ containerId, ifName }: Holder): boolean => {
+	const isValid = ({ containerId, ifName }: Owner): boolean => {
 		const names = interfaces.get(containerId);
 		return names !== undefined && (ifName === undefined || names.has(ifName));
 	};

@@ -1,6 +1,6 @@
 /**
- * The index beside a store: what the address files say, arranged so that ADD and DEL need to look at a few small files however many
- * addresses are held. The store stays the truth and does not know of it: the Go plugin walks the store, so the index lies outside,
+ * The index of a store: what the address files say, arranged so that ADD and DEL need to look at a few small files however many
+ * addresses are allocated. The store stays the truth and does not know of it: the Go plugin walks the store, so the index lies outside,
  * in `<dataDir>/.berth/<network>/<boot>/`. Everything in it may be removed at any time.
  *
  * It is valid while the store's directory is as we left it: it has the time of change (mtime) that we gave it, a random one of the past, and
@@ -9,10 +9,10 @@
  * tick of the clock as ours, and when we are killed half-way; and a directory that comes back from a backup with its mtime has another ctime. Address
  * files do not change while they are there. The directory of the boot, because after a power failure files may be older than times.
  *
- * - `c<n>`, 1024 of them: lines "address container interface" of the containers whose name's hash is n. What is not in one is not held, so
+ * - `c<n>`, 1024 of them: lines "address container interface" of the containers whose name's hash is n. What is not in one is not allocated, so
  *   each must be the very file that we wrote: `token` has a mark of each, made of its inode, size and ctime.
- * - `held.*`: which addresses are held (occupancy.ts). A hint: the address file itself is looked at before it is made.
- * - `earlier`: lines as in `c<n>` of what is held since an earlier boot; only where there is such.
+ * - `held.*`: which addresses are allocated (occupancy.ts). A hint: the address file itself is looked at before it is made.
+ * - `earlier`: lines as in `c<n>` of what is allocated since an earlier boot; only where there is such.
  */
 import { parseIp } from "../../lib/ip/address.ts";
 import { bootId } from "../../lib/sys/boot.ts";
@@ -25,8 +25,8 @@ import {
 	writeAtomic,
 } from "../../lib/sys/files.ts";
 import * as sys from "../../lib/sys/sys.ts";
-import type { Holder } from "./holder.ts";
 import { Occupancy } from "./occupancy.ts";
+import type { Owner } from "./owner.ts";
 import { privateDirectory } from "./private-directory.ts";
 
 const BUCKETS = 1024;
@@ -37,7 +37,7 @@ const MARKS_BYTES = 4 * (BUCKETS + 1);
 /** A file of the index is not the one that the index knows. */
 export class StaleError extends Error {}
 
-export interface Holding extends Holder {
+export interface Allocation extends Owner {
 	/** Name of the address file. */
 	readonly name: string;
 }
@@ -84,8 +84,8 @@ export class Index {
 		return new Index(store, directory, new Uint32Array(token.buffer, token.byteOffset + TIMES_BYTES, BUCKETS + 1));
 	}
 
-	/** A new index of these holdings, in place of any other; `commit` makes it valid. `earlier`: those of earlier boots. */
-	static build(store: string, holdings: Iterable<Holding>, earlier: readonly Holding[]): Index {
+	/** A new index of these allocations, in place of any other; `commit` makes it valid. `earlier`: those of earlier boots. */
+	static build(store: string, allocations: Iterable<Allocation>, earlier: readonly Allocation[]): Index {
 		const parent = privateDirectory(store);
 		const directory = `${parent}/${bootId()}`;
 		removeIfPresent(`${directory}/token`);
@@ -95,7 +95,7 @@ export class Index {
 		index.setEarlier(earlier);
 		// What they knew has been carried over.
 		for (const other of bootDirectories(store)) if (other !== directory) removeDirectory(other);
-		for (const holding of holdings) index.add(holding);
+		for (const allocation of allocations) index.add(allocation);
 		return index;
 	}
 
@@ -111,66 +111,66 @@ export class Index {
 		for (const directory of bootDirectories(store)) removeDirectory(directory);
 	}
 
-	/** What indexes on disk, valid or not, say was held in an earlier boot than this one. It may be held no more. */
-	static earlierHoldings(store: string): Holding[] {
-		const holdings: Holding[] = [];
+	/** What indexes on disk, valid or not, say was allocated in an earlier boot than this one. It may be allocated no more. */
+	static earlierAllocations(store: string): Allocation[] {
+		const allocations: Allocation[] = [];
 		const directories = bootDirectories(store);
 		const boot = directories.length === 0 ? "" : bootId();
 		for (const directory of directories) {
 			const isOfNow = directory.endsWith(`/${boot}`);
 			for (const name of listIfPresent(directory) ?? []) {
 				if (name !== "earlier" && (isOfNow || !isBucketName(name))) continue;
-				holdings.push(...holdingsIn(readTextIfPresent(`${directory}/${name}`)));
+				allocations.push(...allocationsIn(readTextIfPresent(`${directory}/${name}`)));
 			}
 		}
-		return holdings;
+		return allocations;
 	}
 
-	/** What is held since an earlier boot. */
-	earlier(): Holding[] {
-		return holdingsIn(this.#readMarked("earlier", BUCKETS));
+	/** What is allocated since an earlier boot. */
+	earlier(): Allocation[] {
+		return allocationsIn(this.#readMarked("earlier", BUCKETS));
 	}
 
-	/** From now on nothing is held since an earlier boot but `holdings`. */
-	setEarlier(holdings: readonly Holding[]): void {
+	/** From now on nothing is allocated since an earlier boot but `allocations`. */
+	setEarlier(allocations: readonly Allocation[]): void {
 		const path = `${this.#directory}/earlier`;
-		if (holdings.length === 0) removeIfPresent(path);
-		else writeAtomic(path, holdings.map(lineOf).join(""), 0o600);
+		if (allocations.length === 0) removeIfPresent(path);
+		else writeAtomic(path, allocations.map(lineOf).join(""), 0o600);
 		this.#marks[BUCKETS] = markOf(statIfPresent(path));
 	}
 
-	/** What is held for the container, for any of its interfaces or for none in particular. */
-	holdingsOf(containerId: string): Holding[] {
+	/** What is allocated to the container, for any of its interfaces or for none in particular. */
+	allocationsOf(containerId: string): Allocation[] {
 		const { lines } = this.#bucket(containerId);
-		const holdings: Holding[] = [];
+		const allocations: Allocation[] = [];
 		// Of the three columns the container's is the one between two spaces.
 		const needle = ` ${containerId} `;
 		for (let at = lines.indexOf(needle); at >= 0; at = lines.indexOf(needle, at + 1)) {
-			const holding = holdingOf(lines.slice(lines.lastIndexOf("\n", at) + 1, lines.indexOf("\n", at)));
-			if (holding !== undefined) holdings.push(holding);
+			const allocation = allocationOf(lines.slice(lines.lastIndexOf("\n", at) + 1, lines.indexOf("\n", at)));
+			if (allocation !== undefined) allocations.push(allocation);
 		}
-		return holdings;
+		return allocations;
 	}
 
 	nextFree: Occupancy["nextFree"] = (from, to) => this.#occupancy.nextFree(from, to);
 
-	add(holding: Holding): void {
-		const ip = parseIp(holding.name);
-		if (ip !== undefined) this.#occupancy.hold(ip);
-		const bucket = this.#bucket(holding.containerId);
-		const line = lineOf(holding);
+	add(allocation: Allocation): void {
+		const ip = parseIp(allocation.name);
+		if (ip !== undefined) this.#occupancy.take(ip);
+		const bucket = this.#bucket(allocation.containerId);
+		const line = lineOf(allocation);
 		bucket.lines += line;
 		if (bucket.added !== undefined) bucket.added += line;
 	}
 
-	remove(holding: Holding): void {
-		const ip = parseIp(holding.name);
+	remove(allocation: Allocation): void {
+		const ip = parseIp(allocation.name);
 		if (ip !== undefined) this.#occupancy.free(ip);
-		const bucket = this.#bucket(holding.containerId);
+		const bucket = this.#bucket(allocation.containerId);
 		const all = `\n${bucket.lines}`;
-		const at = all.indexOf(`\n${lineOf(holding)}`);
+		const at = all.indexOf(`\n${lineOf(allocation)}`);
 		if (at < 0) return;
-		bucket.lines = bucket.lines.slice(0, at) + bucket.lines.slice(at + lineOf(holding).length);
+		bucket.lines = bucket.lines.slice(0, at) + bucket.lines.slice(at + lineOf(allocation).length);
 		bucket.added = undefined;
 	}
 
@@ -252,15 +252,15 @@ function hash(text: string): number {
 	return hash >>> 0;
 }
 
-function lineOf({ name, containerId, ifName = "" }: Holding): string {
+function lineOf({ name, containerId, ifName = "" }: Allocation): string {
 	return `${name} ${containerId} ${ifName}\n`;
 }
 
-function holdingsIn(text = ""): Holding[] {
-	return text.split("\n").flatMap((line) => holdingOf(line) ?? []);
+function allocationsIn(text = ""): Allocation[] {
+	return text.split("\n").flatMap((line) => allocationOf(line) ?? []);
 }
 
-function holdingOf(line: string): Holding | undefined {
+function allocationOf(line: string): Allocation | undefined {
 	const [name, containerId, ifName] = line.split(" ");
 	if (!name || !containerId || ifName === undefined) return undefined;
 	return { name, containerId, ifName: ifName === "" ? undefined : ifName };

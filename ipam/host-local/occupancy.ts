@@ -1,8 +1,8 @@
 /**
- * Which addresses are held, as bits in pages that lie in files: the next free one is found without a walk over those that are not.
+ * Which addresses are allocated, as bits in pages that lie in files: the next free one is found without a walk over those that are not.
  *
  * Page `key` of level 0 has a bit for each address from key * 4096; a page of level n + 1 has a bit for each page of level n, set when
- * that is full. A page that is not there is empty. So a million held addresses in a row are passed in three steps.
+ * that is full. A page that is not there is empty. So a million allocated addresses in a row are passed in three steps.
  */
 import type { Family, Ip } from "../../lib/ip/address.ts";
 
@@ -26,13 +26,13 @@ export class Occupancy {
 		this.#files = files;
 	}
 
-	/** The first address from `from` to `to`, both included and of one family, that is not held. */
+	/** The first address from `from` to `to`, both included and of one family, that is not allocated. */
 	nextFree(from: Ip, to: Ip): Ip | undefined {
 		const value = this.#nextClear(from.family, 0, from.value, to.value);
 		return value === undefined ? undefined : { family: from.family, value };
 	}
 
-	hold(ip: Ip): void {
+	take(ip: Ip): void {
 		this.#set(ip.family, 0, ip.value);
 	}
 

@@ -7,7 +7,7 @@ import { cooldownOf } from "./cooldown.ts";
 import { logOf } from "./log.ts";
 import type { StoreSettings } from "./settings.ts";
 
-/** A release must not fail because its time cannot be noted: the address would stay held. */
+/** A release must not fail because its time cannot be noted: the address would stay allocated. */
 export function recordRelease(request: Request, settings: StoreSettings, names: readonly string[]): void {
 	try {
 		cooldownOf(settings).note(names);

@@ -21,7 +21,7 @@ export function status(request: Request): void {
 		store.requireWritable();
 		const cooldown = cooldownOf(settings);
 		// ADD would release these first.
-		const reclaimable = reclaimAfterReboot ? store.heldEarlier() : [];
+		const reclaimable = reclaimAfterReboot ? store.allocatedEarlier() : [];
 		for (const set of sets) {
 			if (reclaimable.some((ip) => rangeOf(set, ip) !== undefined)) continue;
 			if (chooseFree(store, cooldown, set, undefined) !== undefined) continue;

@@ -1,7 +1,7 @@
 /**
- * The store of the Go plugin on disk, shared with it: a directory for each network, a file for each address that is held.
+ * The store of the Go plugin on disk, shared with it: a directory for each network, a file for each address that is allocated.
  *
- * - `<address>`, mode 0600: whom it is held for (holder.ts).
+ * - `<address>`, mode 0600: whom it is allocated to (owner.ts).
  * - `last_reserved_ip.<N>`, mode 0600: the address that range set N handed out last.
  * - `lock`, mode 0750: flock(2), held while any of the others is read or written.
  *
@@ -17,15 +17,15 @@ import { Lock } from "../../lib/sys/lock.ts";
 import * as sys from "../../lib/sys/sys.ts";
 import {
 	makeAddressFile,
-	readHolder,
+	readOwner,
 	removeTemporary,
 	sentenceOf,
 	tryToWrite,
 	writeStoreFile,
 } from "./address-files.ts";
-import { Held } from "./held.ts";
-import { type Attachment, type Content, formatHolder, type Holder, isHeld } from "./holder.ts";
-import { type Holding, Index } from "./index.ts";
+import { Allocations } from "./allocations.ts";
+import { type Allocation, Index } from "./index.ts";
+import { type Attachment, type Content, formatOwner, isAllocated, type Owner } from "./owner.ts";
 
 const LOCK_DEADLINE_MS = 60_000;
 
@@ -33,16 +33,16 @@ const LOCK_DEADLINE_MS = 60_000;
 export class Store {
 	readonly directory: string;
 	readonly #lock: Lock;
-	readonly #held: Held;
+	readonly #allocations: Allocations;
 
 	private constructor(directory: string, lock: Lock, keepIndex: boolean) {
 		this.directory = directory;
 		this.#lock = lock;
-		this.#held = new Held(directory, keepIndex, () => isLocked(lock));
+		this.#allocations = new Allocations(directory, keepIndex, () => isLocked(lock));
 	}
 
 	/**
-	 * Locks the store in `directory`, which is made if missing. With `keepIndex` there is an index however few addresses are held, since it
+	 * Locks the store in `directory`, which is made if missing. With `keepIndex` there is an index however few addresses are allocated, since it
 	 * tells in which boot they were. Throws code 5, or 11 when the lock is not to be had.
 	 */
 	static open(directory: string, keepIndex = false): Store {
@@ -55,7 +55,7 @@ export class Store {
 		}
 	}
 
-	/** As `open`, but makes no directory: undefined where there is none, and so nothing held. */
+	/** As `open`, but makes no directory: undefined where there is none, and so nothing allocated. */
 	static openIfPresent(directory: string, keepIndex = false): Store | undefined {
 		try {
 			return new Store(directory, acquire(`${directory}/lock`), keepIndex);
@@ -66,43 +66,43 @@ export class Store {
 	}
 
 	[Symbol.dispose](): void {
-		this.#held.commit();
-		const isMisleading = this.#held.isChanged && !isLocked(this.#lock);
+		this.#allocations.commit();
+		const isMisleading = this.#allocations.isChanged && !isLocked(this.#lock);
 		this.#lock.release();
 		if (isMisleading) invalidateIndex(this.directory);
 	}
 
 	/** What the file of the address says; "foreign" where it could not be had. Reads one file. */
-	holderOf(ip: Ip): Content {
+	ownerOf(ip: Ip): Content {
 		const name = formatIp(ip);
-		const content = readHolder(this.directory, name);
-		return !isHeld(content) && this.#held.isRefused(name) ? "foreign" : content;
+		const content = readOwner(this.directory, name);
+		return !isAllocated(content) && this.#allocations.isRefused(name) ? "foreign" : content;
 	}
 
 	/**
-	 * The first free address from `from` to `to`, both included. A file that cannot be read holds its address. With
+	 * The first free address from `from` to `to`, both included. A file that cannot be read keeps its address. With
 	 * `mayBeBlank` it may have a file that says nothing: Go may be about to write it, where somebody has removed the
 	 * lock.
 	 */
 	nextFree(from: Ip, to: Ip, mayBeBlank: boolean): Ip | undefined {
-		return this.#held.nextFree(from, to, mayBeBlank);
+		return this.#allocations.nextFree(from, to, mayBeBlank);
 	}
 
 	/**
-	 * The addresses that are held for `attachment`, or for its container and no interface in particular; in the order of their files, in
+	 * The addresses that are allocated to `attachment`, or for its container and no interface in particular; in the order of their files, in
 	 * which Go looks at them and names the first.
 	 */
 	addressesOf(attachment: Attachment): Ip[] {
-		const { exact, legacy } = this.#holdingsOf(attachment);
+		const { exact, legacy } = this.#allocationsOf(attachment);
 		const names = [...exact, ...legacy].map(({ name }) => name).sort();
 		return names.map(parseIp).filter((ip) => ip !== undefined);
 	}
 
 	/**
-	 * How many addresses that `within` accepts are held, for how many containers, and how many of them by files that name none. Reads every file.
+	 * How many addresses that `within` accepts are allocated, for how many containers, and how many of them by files that name none. Reads every file.
 	 */
-	countHeld(within: (ip: Ip) => boolean): { addresses: number; containers: number; nameless: number } {
-		const { holders, unreadable } = this.#held.contents();
+	countAllocated(within: (ip: Ip) => boolean): { addresses: number; containers: number; nameless: number } {
+		const { owners, unreadable } = this.#allocations.contents();
 		const isWithin = (name: string): boolean => {
 			const ip = parseIp(name);
 			return ip !== undefined && within(ip);
@@ -111,12 +111,12 @@ export class Store {
 		let nameless = 0;
 		let addresses = 0;
 		for (const name of unreadable.keys()) if (isWithin(name)) nameless++;
-		for (const [name, holder] of holders) {
-			if (holder === "blank" || !isWithin(name)) continue;
-			if (holder === "foreign") nameless++;
+		for (const [name, owner] of owners) {
+			if (owner === "blank" || !isWithin(name)) continue;
+			if (owner === "foreign") nameless++;
 			else {
 				addresses++;
-				containers.add(holder.containerId);
+				containers.add(owner.containerId);
 			}
 		}
 		return { addresses: addresses + nameless, containers: containers.size, nameless };
@@ -124,24 +124,24 @@ export class Store {
 
 	/** Reads every file anew if only the index has been asked so far; false where what is known came from the files. */
 	readAgain(): boolean {
-		return this.#held.readAgain();
+		return this.#allocations.readAgain();
 	}
 
 	/**
-	 * Holds a free address for `attachment`; false where it is free no more, or its file is blank without `mayBeBlank`.
+	 * Allocates a free address to `attachment`; false where it is free no more, or its file is blank without `mayBeBlank`.
 	 * Throws code 5.
 	 */
 	reserve(ip: Ip, attachment: Attachment, mayBeBlank: boolean): boolean {
-		const holding = { name: formatIp(ip), ...attachmentOf(attachment) };
-		this.#held.forgetEarlierBoot([holding.name]);
-		const text = formatHolder(attachment);
-		return this.#held.add(holding, () => makeAddressFile(this.directory, holding.name, text, mayBeBlank));
+		const allocation = { name: formatIp(ip), ...attachmentOf(attachment) };
+		this.#allocations.forgetEarlierBoot([allocation.name]);
+		const text = formatOwner(attachment);
+		return this.#allocations.add(allocation, () => makeAddressFile(this.directory, allocation.name, text, mayBeBlank));
 	}
 
-	/** Gives back an address, if it is held for `attachment`. Throws code 5. */
+	/** Gives back an address, if it is allocated to `attachment`. Throws code 5. */
 	release(ip: Ip, attachment: Attachment): void {
-		const holder = this.holderOf(ip);
-		if (typeof holder !== "object" || formatHolder(attachment) !== `${holder.containerId}\r\n${holder.ifName}`) return;
+		const owner = this.ownerOf(ip);
+		if (typeof owner !== "object" || formatOwner(attachment) !== `${owner.containerId}\r\n${owner.ifName}`) return;
 		this.#remove({ name: formatIp(ip), ...attachmentOf(attachment) });
 	}
 
@@ -151,36 +151,36 @@ export class Store {
 	 * still hold an address.
 	 */
 	releaseAll(attachment: Attachment, before: (names: readonly string[]) => void = () => {}): void {
-		const { exact, legacy } = this.#holdingsOf(attachment);
+		const { exact, legacy } = this.#allocationsOf(attachment);
 		this.#removeAll(exact.length > 0 ? exact : legacy, before);
 	}
 
 	/** Releases every address that `keep` refuses, and removes the files that hold nothing. As `releaseAll`. */
-	releaseUnless(keep: (holder: Holder) => boolean, before: (names: readonly string[]) => void = () => {}): void {
-		const holdings: Holding[] = [];
+	releaseUnless(keep: (owner: Owner) => boolean, before: (names: readonly string[]) => void = () => {}): void {
+		const allocations: Allocation[] = [];
 		const blank: string[] = [];
-		for (const [name, holder] of this.#held.contents().holders) {
-			if (holder === "blank") blank.push(name);
-			else if (holder !== "foreign" && !keep(holder)) holdings.push({ name, ...holder });
+		for (const [name, owner] of this.#allocations.contents().owners) {
+			if (owner === "blank") blank.push(name);
+			else if (owner !== "foreign" && !keep(owner)) allocations.push({ name, ...owner });
 		}
-		this.#removeAll(holdings, before, blank);
+		this.#removeAll(allocations, before, blank);
 	}
 
-	/** The addresses that have been held since an earlier boot, as far as there is a record of that. */
-	heldEarlier(): Ip[] {
-		return this.#held
+	/** The addresses that have been allocated since an earlier boot, as far as there is a record of that. */
+	allocatedEarlier(): Ip[] {
+		return this.#allocations
 			.sinceEarlierBoot()
 			.map(({ name }) => parseIp(name))
 			.filter((ip) => ip !== undefined);
 	}
 
-	/** Releases what has been held since an earlier boot, and tells what. As `releaseAll`. */
+	/** Releases what has been allocated since an earlier boot, and tells what. As `releaseAll`. */
 	releaseEarlier(): string[] {
-		const held = this.#held.sinceEarlierBoot();
-		if (held.length === 0) return [];
-		this.#removeAll(held, () => {});
-		this.#held.forgetEarlierBoot();
-		return held.map(({ name }) => name);
+		const earlier = this.#allocations.sinceEarlierBoot();
+		if (earlier.length === 0) return [];
+		this.#removeAll(earlier, () => {});
+		this.#allocations.forgetEarlierBoot();
+		return earlier.map(({ name }) => name);
 	}
 
 	/** The address that range set `index` handed out last; undefined where none or nonsense is on record, as in Go. */
@@ -196,38 +196,38 @@ export class Store {
 
 	/** Throws code 5. */
 	setLastReserved(index: number, ip: Ip): void {
-		this.#held.change(() => writeStoreFile(this.directory, `last_reserved_ip.${index}`, formatIp(ip)));
+		this.#allocations.change(() => writeStoreFile(this.directory, `last_reserved_ip.${index}`, formatIp(ip)));
 	}
 
 	/** Throws code 5 when no file can be written here. */
 	requireWritable(): void {
-		this.#held.change(() => tryToWrite(this.directory));
+		this.#allocations.change(() => tryToWrite(this.directory));
 	}
 
 	#path(name: string): string {
 		return `${this.directory}/${name}`;
 	}
 
-	#holdingsOf(attachment: Attachment): { exact: Holding[]; legacy: Holding[] } {
-		return split(this.#held.holdingsOf(attachment.containerId), attachment);
+	#allocationsOf(attachment: Attachment): { exact: Allocation[]; legacy: Allocation[] } {
+		return split(this.#allocations.allocationsOf(attachment.containerId), attachment);
 	}
 
-	#remove(holding: Holding): void {
-		this.#held.remove(holding, () => removeIfPresent(this.#path(holding.name)));
+	#remove(allocation: Allocation): void {
+		this.#allocations.remove(allocation, () => removeIfPresent(this.#path(allocation.name)));
 	}
 
 	/** Somebody may have filled it meanwhile, where the lock has been removed. */
 	#removeBlank(name: string): void {
-		if (readHolder(this.directory, name) === "blank") removeIfPresent(this.#path(name));
+		if (readOwner(this.directory, name) === "blank") removeIfPresent(this.#path(name));
 	}
 
 	/** Removes these files and what a killed process left. Throws code 5 for what could not be removed or read. */
 	#removeAll(
-		holdings: readonly Holding[],
+		allocations: readonly Allocation[],
 		before: (names: readonly string[]) => void,
 		blank: readonly string[] = [],
 	): void {
-		const failures = this.#held.unreadable();
+		const failures = this.#allocations.unreadable();
 		const attempt = (remove: () => void): void => {
 			try {
 				remove();
@@ -235,10 +235,10 @@ export class Store {
 				failures.push(sentenceOf(error));
 			}
 		};
-		if (holdings.length > 0) before(holdings.map(({ name }) => name));
-		for (const holding of holdings) attempt(() => this.#remove(holding));
-		for (const name of blank) attempt(() => this.#held.change(() => this.#removeBlank(name)));
-		attempt(() => this.#held.change(() => removeTemporary(this.directory)));
+		if (allocations.length > 0) before(allocations.map(({ name }) => name));
+		for (const allocation of allocations) attempt(() => this.#remove(allocation));
+		for (const name of blank) attempt(() => this.#allocations.change(() => this.#removeBlank(name)));
+		attempt(() => this.#allocations.change(() => removeTemporary(this.directory)));
 		if (failures.length === 0) return;
 		throw new CniError(Code.io, `addresses in ${this.directory} may still be held: ${failures.join("; ")}`);
 	}
@@ -248,10 +248,13 @@ function attachmentOf({ containerId, ifName }: Attachment): Attachment {
 	return { containerId, ifName };
 }
 
-function split(holdings: readonly Holding[], { ifName }: Attachment): { exact: Holding[]; legacy: Holding[] } {
+function split(
+	allocations: readonly Allocation[],
+	{ ifName }: Attachment,
+): { exact: Allocation[]; legacy: Allocation[] } {
 	return {
-		exact: holdings.filter((holding) => holding.ifName === ifName),
-		legacy: holdings.filter((holding) => holding.ifName === undefined),
+		exact: allocations.filter((allocation) => allocation.ifName === ifName),
+		legacy: allocations.filter((allocation) => allocation.ifName === undefined),
 	};
 }
 

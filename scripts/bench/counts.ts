@@ -11,7 +11,7 @@ export interface Trace {
 	/** By name; the execve(2) that starts the program is one of them. */
 	readonly systemCalls: Readonly<Record<string, number>>;
 	readonly total: number;
-	/** Started by the program, beside the one that it is. */
+	/** Started by the program, apart from the one that it is. */
 	readonly threads: number;
 	readonly processes: number;
 }

@@ -1,5 +1,5 @@
 /**
- * dhcp beside the Go plugin on the same server: the time of an ADD, and the memory of a daemon for each lease.
+ * dhcp and the Go plugin on the same server: the time of an ADD, and the memory of a daemon for each lease.
  *
  *   npm run bench:dhcp [-- --rounds N --leases N --executable PATH]
  *

@@ -99,7 +99,7 @@ export class Laboratory implements Disposable {
 		return { program: `./${maker}/${plugin}`, environment: { ...ENVIRONMENT, CNI_COMMAND: "VERSION" }, stdin: "" };
 	}
 
-	/** `more` goes into the configuration beside what every network has. */
+	/** `more` goes into the configuration, with what every network has. */
 	call(command: "ADD" | "DEL" | "CHECK" | "STATUS", maker: Maker, plugin: Plugin, more: object = {}): Call {
 		const config = {
 			cniVersion: command === "STATUS" ? "1.1.0" : "1.0.0",

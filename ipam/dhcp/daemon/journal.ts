@@ -72,7 +72,7 @@ export class Journal {
 	load(use: (file: number, record: LeaseRecord) => void, dropped: (name: string, why: string) => void): void {
 		for (const name of listIfPresent(this.#directory) ?? []) {
 			const file = /^[0-9]+\.json$/.test(name) ? Number.parseInt(name, 10) : 0;
-			// What a write that was killed left: its record is the one beside it, or was never acted upon.
+			// What a write that was killed left: its record has the same name, or was never acted upon.
 			if (file === 0) {
 				removeIfPresent(`${this.#directory}/${name}`);
 				continue;

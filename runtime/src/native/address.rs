@@ -153,7 +153,7 @@ fn is_canonical_ipv6(text: &[u8]) -> bool {
     at == text.len()
         && match gap {
             None => count == 8 && run(0, 8) < 2,
-            // A group that is 0 beside it would belong to it.
+            // A group that is 0 next to it would belong to it.
             Some(gap) => {
                 let hidden = 8 - count;
                 let is_apart = !zeros[..gap].ends_with(&[true]) && !zeros[gap..count].starts_with(&[true]);

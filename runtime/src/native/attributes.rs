@@ -12,7 +12,7 @@ const HEADER: usize = 4;
 /// Without NLA_F_NESTED and NLA_F_NET_BYTEORDER.
 const TYPE_MASK: u16 = 0x3fff;
 
-/// What may be wanted beside the place: the kinds of lib/netlink/message.ts.
+/// What may be wanted apart from the place: the kinds of lib/netlink/message.ts.
 const NUMBER: u8 = 0;
 const ADDRESS: u8 = 1;
 

@@ -41,7 +41,7 @@ describe("the next free address", () => {
 					for (let value = start; value < start + length; value++) {
 						if (hold) {
 							held.add(value);
-							occupancy.hold(v6(BigInt(value)));
+							occupancy.take(v6(BigInt(value)));
 						} else {
 							held.delete(value);
 							occupancy.free(v6(BigInt(value)));
@@ -66,7 +66,7 @@ describe("the next free address", () => {
 		const { open, reads } = onFiles();
 		const network = parseIp("2001:db8::")!.value;
 		const writer = open();
-		for (let i = 0n; i < 1_000_000n; i++) writer.hold(v6(network + i));
+		for (let i = 0n; i < 1_000_000n; i++) writer.take(v6(network + i));
 		writer.flush();
 		const before = reads();
 		const free = open().nextFree(v6(network + 1n), v6(network + (1n << 64n) - 1n));
@@ -83,7 +83,7 @@ describe("the next free address", () => {
 	it("does not mix up families, nor take a damaged page for one", () => {
 		const { open, files } = onFiles();
 		const occupancy = open();
-		occupancy.hold({ family: 4, value: 5n });
+		occupancy.take({ family: 4, value: 5n });
 		occupancy.flush();
 		expect(open().nextFree(v6(5n), v6(9n))).toEqual(v6(5n));
 		expect(open().nextFree({ family: 4, value: 5n }, { family: 4, value: 9n })).toEqual({ family: 4, value: 6n });

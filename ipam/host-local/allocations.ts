@@ -1,18 +1,18 @@
 /**
- * What the files of a store say: from the index beside it (index.ts) where there is a valid one, so that not all of them are read each
+ * What the files of a store say: from the index (index.ts) where there is a valid one, so that not all of them are read each
  * time, and else from the files themselves, once.
  */
 import { formatIp, type Ip, nextIp } from "../../lib/ip/address.ts";
-import { type Contents, readContents, readHolder, sentenceOf } from "./address-files.ts";
-import { type Content, type Holder, isHeld } from "./holder.ts";
-import { type Holding, Index, StaleError } from "./index.ts";
+import { type Contents, readContents, readOwner, sentenceOf } from "./address-files.ts";
+import { type Allocation, Index, StaleError } from "./index.ts";
+import { type Content, isAllocated, type Owner } from "./owner.ts";
 import { hasPrivateDirectory } from "./private-directory.ts";
 
 /** To read so many files costs no more than an index does. */
 const MANY = 16;
 
 /** To be used while the store is locked. What is not said of errors: code 5 where the directory cannot be read. */
-export class Held {
+export class Allocations {
 	readonly #directory: string;
 	readonly #keepIndex: boolean;
 	/** What all address files say; undefined until somebody must read them. */
@@ -28,7 +28,7 @@ export class Held {
 	readonly #refused = new Set<string>();
 
 	/**
-	 * With `keepIndex` there is an index however few addresses are held, since it tells in which boot they were.
+	 * With `keepIndex` there is an index however few addresses are allocated, since it tells in which boot they were.
 	 * `isLocked`: whether the store's lock still keeps others out.
 	 */
 	constructor(directory: string, keepIndex: boolean, isLocked: () => boolean) {
@@ -49,7 +49,7 @@ export class Held {
 
 	/**
 	 * The first free address from `from` to `to`, both included; with `mayBeBlank` it may have a file that says
-	 * nothing. A file that cannot be read holds its address.
+	 * nothing. A file that cannot be read keeps its address.
 	 */
 	nextFree(from: Ip, to: Ip, mayBeBlank: boolean): Ip | undefined {
 		this.#look();
@@ -61,16 +61,16 @@ export class Held {
 			if (found === undefined) break;
 			if (found.ip === undefined) return undefined;
 			const name = formatIp(found.ip);
-			const content = this.#holderIn(name);
+			const content = this.#ownerIn(name);
 			if (accepts(name, content)) return found.ip;
-			// Of one that is held the index should know: what else does it not know?
-			if (isHeld(content)) break;
+			// Of one that is allocated the index should know: what else does it not know?
+			if (isAllocated(content)) break;
 			at = nextIp(found.ip);
 		}
-		const { holders, unreadable } = this.contents();
+		const { owners, unreadable } = this.contents();
 		for (let ip: Ip | undefined = from; ip !== undefined && ip.value <= to.value; ip = nextIp(ip)) {
 			const name = formatIp(ip);
-			if (accepts(name, holders.get(name)) && !unreadable.has(name)) return ip;
+			if (accepts(name, owners.get(name)) && !unreadable.has(name)) return ip;
 		}
 		return undefined;
 	}
@@ -80,24 +80,24 @@ export class Held {
 		return this.#refused.has(name);
 	}
 
-	/** What is held for the container. */
-	holdingsOf(containerId: string): Holding[] {
+	/** What is allocated to the container. */
+	allocationsOf(containerId: string): Allocation[] {
 		this.#look();
-		const indexed = this.#withIndex((index) => index.holdingsOf(containerId));
+		const indexed = this.#withIndex((index) => index.allocationsOf(containerId));
 		// The index is right unless somebody has edited a file.
-		if (indexed?.every((holding) => isSameHolder(this.#holderIn(holding.name), holding))) return indexed;
-		const holdings: Holding[] = [];
-		for (const [name, holder] of this.contents().holders) {
-			if (typeof holder === "object" && holder.containerId === containerId) holdings.push({ name, ...holder });
+		if (indexed?.every((allocation) => isSameOwner(this.#ownerIn(allocation.name), allocation))) return indexed;
+		const allocations: Allocation[] = [];
+		for (const [name, owner] of this.contents().owners) {
+			if (typeof owner === "object" && owner.containerId === containerId) allocations.push({ name, ...owner });
 		}
-		return holdings;
+		return allocations;
 	}
 
-	/** What has been held since an earlier boot, as far as there is a record of that. */
-	sinceEarlierBoot(): Holding[] {
+	/** What has been allocated since an earlier boot, as far as there is a record of that. */
+	sinceEarlierBoot(): Allocation[] {
 		this.#look();
 		const recorded = this.#withIndex((index) => index.earlier()) ?? this.#earlier();
-		return recorded.filter((holding) => isSameHolder(this.#holderIn(holding.name), holding));
+		return recorded.filter((allocation) => isSameOwner(this.#ownerIn(allocation.name), allocation));
 	}
 
 	/** Forgets what `sinceEarlierBoot` tells of these addresses; of all without `names`. */
@@ -131,20 +131,20 @@ export class Held {
 		return [...(this.#contents?.unreadable.values() ?? [])];
 	}
 
-	/** Makes the file of `holding` by `work`, which says whether it could: then somebody else had it. Throws what `work` throws. */
-	add(holding: Holding, work: () => boolean): boolean {
-		if (!this.change(work, (index) => index.add(holding))) {
-			this.#refused.add(holding.name);
+	/** Makes the file of `allocation` by `work`, which says whether it could: then somebody else had it. Throws what `work` throws. */
+	add(allocation: Allocation, work: () => boolean): boolean {
+		if (!this.change(work, (index) => index.add(allocation))) {
+			this.#refused.add(allocation.name);
 			return false;
 		}
-		this.#contents?.holders.set(holding.name, holding);
+		this.#contents?.owners.set(allocation.name, allocation);
 		return true;
 	}
 
-	/** Removes the file of `holding` by `work`. Throws what `work` throws. */
-	remove(holding: Holding, work: () => void): void {
-		this.change(work, (index) => index.remove(holding));
-		this.#contents?.holders.delete(holding.name);
+	/** Removes the file of `allocation` by `work`. Throws what `work` throws. */
+	remove(allocation: Allocation, work: () => void): void {
+		this.change(work, (index) => index.remove(allocation));
+		this.#contents?.owners.delete(allocation.name);
 	}
 
 	/**
@@ -164,11 +164,11 @@ export class Held {
 		return done;
 	}
 
-	#holderIn(name: string): Content {
-		return readHolder(this.#directory, name);
+	#ownerIn(name: string): Content {
+		return readOwner(this.#directory, name);
 	}
 
-	/** Finds out what is held: from the index, or from the files. */
+	/** Finds out what is allocated: from the index, or from the files. */
 	#look(): void {
 		if (this.#openIndex() === null) this.contents();
 	}
@@ -196,8 +196,8 @@ export class Held {
 		this.#uncommitted = false;
 	}
 
-	#makeIndex({ holders, unreadable }: Contents): void {
-		const isSmall = holders.size <= MANY && !this.#keepIndex;
+	#makeIndex({ owners, unreadable }: Contents): void {
+		const isSmall = owners.size <= MANY && !this.#keepIndex;
 		if (isSmall && !this.#mayHaveIndex) return;
 		const earlier = this.#earlier();
 		const isWorthIt = !isSmall || earlier.length > 0;
@@ -205,26 +205,26 @@ export class Held {
 			Index.remove(this.#directory);
 			return;
 		}
-		const holdings: Holding[] = [];
-		for (const [name, holder] of holders) if (typeof holder === "object") holdings.push({ name, ...holder });
-		const index = Index.build(this.#directory, holdings, earlier);
+		const allocations: Allocation[] = [];
+		for (const [name, owner] of owners) if (typeof owner === "object") allocations.push({ name, ...owner });
+		const index = Index.build(this.#directory, allocations, earlier);
 		index.commit(this.#isLocked);
 		this.#index = index;
 	}
 
-	/** What has been held since an earlier boot, as far as indexes on disk say and the files still do. */
-	#earlier(): Holding[] {
-		const { holders } = this.contents();
-		const earlier = new Map<string, Holding>();
-		for (const holding of Index.earlierHoldings(this.#directory)) {
-			if (isSameHolder(holders.get(holding.name), holding)) earlier.set(holding.name, holding);
+	/** What has been allocated since an earlier boot, as far as indexes on disk say and the files still do. */
+	#earlier(): Allocation[] {
+		const { owners } = this.contents();
+		const earlier = new Map<string, Allocation>();
+		for (const allocation of Index.earlierAllocations(this.#directory)) {
+			if (isSameOwner(owners.get(allocation.name), allocation)) earlier.set(allocation.name, allocation);
 		}
 		return [...earlier.values()];
 	}
 }
 
-function isSameHolder(holder: Content, { containerId, ifName }: Holder): boolean {
-	return typeof holder === "object" && holder.containerId === containerId && holder.ifName === ifName;
+function isSameOwner(owner: Content, { containerId, ifName }: Owner): boolean {
+	return typeof owner === "object" && owner.containerId === containerId && owner.ifName === ifName;
 }
 
 /** What `work` returns; undefined where a system call of it failed, or the index is not what it was. */

@@ -1,5 +1,5 @@
 /**
- * Text of an address file: whom the address is held for.
+ * Text of an address file: whom the address is allocated to.
  */
 import { SPACE } from "../../lib/cni/space.ts";
 
@@ -10,38 +10,38 @@ export interface Attachment {
 }
 
 /** Files of very old Go versions do not tell the interface. */
-export interface Holder {
+export interface Owner {
 	readonly containerId: string;
 	readonly ifName: string | undefined;
 }
 
 /** Container ID, CR LF, interface name: as Go writes it, and compares it, to the byte. */
-export function formatHolder({ containerId, ifName }: Attachment): string {
+export function formatOwner({ containerId, ifName }: Attachment): string {
 	return `${containerId}\r\n${ifName}`;
 }
 
-/** What an address file says: for whom the address is held, that it is held for somebody we know nothing of, or nothing. */
-export type FileContent = Holder | "foreign" | "blank";
+/** What an address file says: to whom the address is allocated, that it is allocated to somebody we know nothing of, or nothing. */
+export type FileContent = Owner | "foreign" | "blank";
 /** Undefined where there is no file. */
 export type Content = FileContent | undefined;
 
 /**
- * "blank" for what a crash leaves of a file, nothing or NULs: nobody holds the address, though to Go such a file is
+ * "blank" for what a crash leaves of a file, nothing or NULs: nobody has the address, though to Go such a file is
  * held for ever. Any other text that names no container is somebody's reservation. White space around is ignored, as in
  * Go; a bare LF is accepted too.
  */
-export function parseHolder(text: string): FileContent {
-	const match = HOLDER.exec(text);
+export function parseOwner(text: string): FileContent {
+	const match = OWNER.exec(text);
 	if (match !== null) return { containerId: match[1]!, ifName: match[2] };
 	return BLANK.test(text) ? "blank" : "foreign";
 }
 
-/** Whether an address is held by what its file says. */
-export const isHeld = (content: Content): boolean => content !== undefined && content !== "blank";
+/** Whether an address is allocated by what its file says. */
+export const isAllocated = (content: Content): boolean => content !== undefined && content !== "blank";
 
 /**
  * The characters of a container ID are those of lib/cni/environment.ts. White space is Unicode's, as Go's strings.TrimSpace takes it, of which no
  * interface's name has any; JavaScript's would be U+FEFF, too.
  */
-const HOLDER = new RegExp(`^[${SPACE}]*([a-zA-Z0-9][a-zA-Z0-9_.-]*)(?:\\r?\\n([^${SPACE}]+))?[${SPACE}]*$`);
+const OWNER = new RegExp(`^[${SPACE}]*([a-zA-Z0-9][a-zA-Z0-9_.-]*)(?:\\r?\\n([^${SPACE}]+))?[${SPACE}]*$`);
 const BLANK = new RegExp(`^[\\0${SPACE}]*$`);

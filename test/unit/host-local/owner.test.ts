@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { formatHolder, parseHolder } from "../../../ipam/host-local/holder.ts";
+import { formatOwner, parseOwner } from "../../../ipam/host-local/owner.ts";
 
 describe("text of an address file", () => {
 	test.each<[string, string | undefined, string | undefined]>([
@@ -16,7 +16,7 @@ describe("text of an address file", () => {
 		["\r\neth0", "eth0", undefined],
 		["\0\0\0\0", undefined, undefined],
 	])("%j", (text, containerId, ifName) => {
-		expect(parseHolder(text)).toEqual(containerId === undefined ? "blank" : { containerId, ifName });
+		expect(parseOwner(text)).toEqual(containerId === undefined ? "blank" : { containerId, ifName });
 	});
 	test.each([
 		"-dummy\r\neth0",
@@ -26,9 +26,9 @@ describe("text of an address file", () => {
 		"\ufeff",
 		"dummy\r\n \u00a0x\ufeff y",
 	])("%j is somebody's, of whom nothing is known", (text) => {
-		expect(parseHolder(text)).toBe("foreign");
+		expect(parseOwner(text)).toBe("foreign");
 	});
 	test("is Go's to the byte", () => {
-		expect(formatHolder({ containerId: "dummy", ifName: "eth0" })).toBe("dummy\r\neth0");
+		expect(formatOwner({ containerId: "dummy", ifName: "eth0" })).toBe("dummy\r\neth0");
 	});
 });
