@@ -14,4 +14,12 @@ if (!Object.hasOwn(DIRECTORIES, wanted))
 	throw new Error(`BERTH_START=${wanted}: ${Object.keys(DIRECTORIES).join(", ")}`);
 export const start = wanted as Start;
 
-export const binaries = fileURLToPath(new URL(`../../${DIRECTORIES[start]}`, import.meta.url));
+const fromRoot = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
+
+export const binaries = fromRoot(DIRECTORIES[start]);
+
+/** Where the build has put them: for arm64, `binaries` are scripts, which run these in `emulator`. */
+export const builtBinaries = start === "arm64" ? fromRoot("dist/aarch64-unknown-linux-gnu/bin") : binaries;
+
+/** Debian's, statically linked. */
+export const emulator = start === "arm64" ? "/usr/bin/qemu-aarch64-static" : undefined;

@@ -4,19 +4,24 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execa } from "execa";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { binaries } from "../lab/pods.ts";
+import { builtBinaries, emulator } from "../lab/executables.ts";
 
-const berth = join(binaries, "berth");
+const berth = join(builtBinaries, "berth");
 let root: string;
 
 beforeAll(() => {
 	root = mkdtempSync(join(tmpdir(), "berth-chroot-"));
 	copyFileSync(berth, join(root, "host-local"));
+	if (emulator !== undefined) copyFileSync(emulator, join(root, "emulator"));
 });
 afterAll(() => rmSync(root, { recursive: true }));
 
 const inChroot = (env: Record<string, string>, input = "") =>
-	execa("/usr/sbin/chroot", [root, "/host-local"], { env, extendEnv: false, input });
+	execa("/usr/sbin/chroot", [root, ...(emulator === undefined ? [] : ["/emulator"]), "/host-local"], {
+		env,
+		extendEnv: false,
+		input,
+	});
 
 test("it is at most 4 MB", () => {
 	expect(statSync(berth).size).toBeLessThanOrEqual(4_000_000);
@@ -38,7 +43,8 @@ test("it has no interpreter and no dynamic section: statically linked", () => {
 
 test("every plugin is a hard link to it", () => {
 	const { ino } = statSync(berth);
-	for (const name of ["sriov", "host-local", "static", "rdma"]) expect(statSync(join(binaries, name)).ino).toBe(ino);
+	for (const name of ["sriov", "host-local", "static", "rdma"])
+		expect(statSync(join(builtBinaries, name)).ino).toBe(ino);
 });
 
 test("in an empty directory as its root it answers VERSION, and gives and takes addresses", async () => {
