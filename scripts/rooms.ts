@@ -1,6 +1,6 @@
 /**
- * The floor plan: which directory may import which. `node scripts/rooms.ts` fails with a list of imports that it does not
- * allow, and of cycles between directories and between files. docs/architecture.md shows it.
+ * The floor plan: which directory may import which. `node scripts/rooms.ts` fails with a list of imports that it does
+ * not allow, and of cycles between directories and between files. docs/architecture.md shows it.
  *
  * Imports of types count: a type says who knows whom.
  */
@@ -12,7 +12,10 @@ interface Room {
 	/** Path from the root; `*` stands for one name. */
 	readonly directory: string;
 	readonly what: string;
-	/** Directories, and modules from outside ("zod"; `node:*` for those that begin so). Its own directory needs no mention. */
+	/**
+	 * Directories, and modules from outside ("zod"; `node:*` for those that begin so). Its own directory needs no
+	 * mention.
+	 */
 	readonly uses: readonly string[];
 }
 

@@ -13,10 +13,6 @@ const NSFS_MAGIC = 0x6e736673;
 const PROC_SUPER_MAGIC = 0x9fa0;
 const OWN_NETNS = "/proc/self/ns/net";
 
-/** Errors of asm-generic/errno-base.h. */
-const MISSING = { errno: 2, code: "ENOENT" } as const;
-const INVALID = { errno: 22, code: "EINVAL" } as const;
-
 /** A path that leads to no network namespace: the message says why. It has the fields of the system call that found out. */
 export class NotNetnsError extends Error implements sys.SystemError {
 	readonly errno: number;
@@ -24,11 +20,11 @@ export class NotNetnsError extends Error implements sys.SystemError {
 	readonly call: string;
 	readonly path: string;
 
-	constructor({ errno, code }: { errno: number; code: string }, call: string, path: string, message: string) {
+	constructor(errno: number, call: string, path: string, message: string) {
 		super(message);
 		this.name = "NotNetnsError";
 		this.errno = errno;
-		this.code = code;
+		[this.code] = sys.describeErrno(errno);
 		this.call = call;
 		this.path = path;
 	}
@@ -62,7 +58,7 @@ export class Netns {
 			fd = sys.openat(sys.AT_FDCWD, path, sys.O_RDONLY | sys.O_NONBLOCK, 0);
 		} catch (error) {
 			if (!sys.isSystemError(error, "ENOENT", "ENOTDIR")) throw error;
-			throw new NotNetnsError(MISSING, "openat", path, `network namespace "${path}" does not exist`);
+			throw new NotNetnsError(sys.ENOENT, "openat", path, `network namespace "${path}" does not exist`);
 		}
 		const netns = new Netns(fd, path);
 		try {
@@ -125,7 +121,7 @@ export class Netns {
 			sys.setns(this.fd, CLONE_NEWNET);
 		} catch (error) {
 			if (!sys.isSystemError(error, "EINVAL")) throw error;
-			throw new NotNetnsError(INVALID, "setns", this.path, `"${this.path}" is ${this.#whatElse()}`);
+			throw new NotNetnsError(sys.EINVAL, "setns", this.path, `"${this.path}" is ${this.#whatElse()}`);
 		}
 	}
 

@@ -18,7 +18,7 @@ import {
 	NLMSGERR_ATTR_MSG,
 	SOL_NETLINK,
 } from "./constants.ts";
-import { EMSGSIZE, ETIMEDOUT, NetlinkError } from "./error.ts";
+import { NetlinkError } from "./error.ts";
 import { type Attributes, Message, type MessageWriter } from "./message.ts";
 
 /**
@@ -248,7 +248,7 @@ export class NetlinkSocket {
 			throw new NetlinkError(
 				name.request,
 				name.subject,
-				EMSGSIZE,
+				sys.EMSGSIZE,
 				"",
 				`the answer has ${length} bytes, our buffer ${data.length}`,
 			);
@@ -271,7 +271,7 @@ export class NetlinkSocket {
 			if (deadline === 0) deadline = now + DEADLINE_MS;
 			if (now >= deadline) {
 				const text = `no answer from the kernel within ${DEADLINE_MS / 1000} s`;
-				throw new NetlinkError(name.request, name.subject, ETIMEDOUT, "", text);
+				throw new NetlinkError(name.request, name.subject, sys.ETIMEDOUT, "", text);
 			}
 			sys.poll([{ fd: this.fd, events: sys.POLLIN }], Math.ceil(deadline - now));
 		}

@@ -15,6 +15,9 @@ declare module "native:sys" {
 		readonly path?: string;
 	}
 
+	/** "ENOENT" and "no such file or directory"; for a number without a name "E250" and "error 250". Pure. */
+	export function describeErrno(errno: number): [code: string, text: string];
+
 	// --- this process
 	/** argv, argv[0] included. */
 	export function args(): string[];

@@ -42,6 +42,12 @@ export const SO_NETNS_COOKIE = 71;
 export const SIGINT = 2;
 export const SIGTERM = 15;
 
+/** asm-generic/errno-base.h and errno.h: what we say ourselves. `describeErrno` has the names. */
+export const ENOENT = 2;
+export const EINVAL = 22;
+export const EMSGSIZE = 90;
+export const ETIMEDOUT = 110;
+
 const S_IFMT = 0o170000;
 const S_IFDIR = 0o040000;
 const S_IFREG = 0o100000;

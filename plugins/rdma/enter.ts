@@ -2,11 +2,11 @@
  * The RDMA device on its way into the pod.
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
-import { EEXIST, NetlinkError } from "../../lib/netlink/error.ts";
 import { type RdmaDevice, renameRdmaDevice } from "../../lib/netlink/rdma.ts";
 import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import type { Log } from "../../lib/plugin/log.ts";
 import type { Sandbox } from "../../lib/plugin/sandbox.ts";
+import { isSystemError } from "../../lib/sys/sys.ts";
 import { move } from "./move.ts";
 import { writeTos, writeTrafficClass } from "./qos.ts";
 import type { RdmaRecord } from "./record.ts";
@@ -30,7 +30,7 @@ function rename(host: NetlinkSocket, device: RdmaDevice, name: string): void {
 	try {
 		renameRdmaDevice(host, device, name);
 	} catch (error) {
-		if (!(error instanceof NetlinkError) || error.errno !== EEXIST) throw error;
+		if (!isSystemError(error, "EEXIST")) throw error;
 		throw new CniError(
 			Code.device,
 			`RDMA device ${device.name} cannot be called ${name}: another RDMA device of this node has that name, here or in a pod`,

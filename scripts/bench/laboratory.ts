@@ -56,7 +56,8 @@ export class Laboratory implements Disposable {
 	}
 
 	/**
-	 * Copies of `executable` and of the peers, so that a build meanwhile changes nothing. `build`: the directory for it.
+	 * Copies of `executable` and of the peers, so that a build meanwhile changes nothing. `build`: the directory for
+	 * it.
 	 */
 	static async open(executable: string, build: string): Promise<Laboratory> {
 		mkdirSync(build, { recursive: true });

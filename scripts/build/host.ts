@@ -159,7 +159,8 @@ export function compilers(target: string): NodeJS.ProcessEnv {
 }
 
 /**
- * Gives the executable `made` in `directory` the name berth and a hard link for each applet; removes what else is there.
+ * Gives the executable `made` in `directory` the name berth and a hard link for each applet; removes what else is
+ * there.
  */
 export function install(made: string, directory: string, applets: readonly string[]): void {
 	const names = ["berth", ...applets];

@@ -1,7 +1,8 @@
 /**
  * vitest's global set-up of the tier `guest`: boots the one guest that its files share.
  *
- * With BERTH_GUEST set to the directory of a guest that runs already (`test/vm/guest boot` prints it), that one is used.
+ * With BERTH_GUEST set to the directory of a guest that runs already (`test/vm/guest boot` prints it), that one is
+ * used.
  */
 import type { TestProject } from "vitest/node";
 import { Guest } from "./guest.ts";

@@ -15,6 +15,21 @@ export const mayRepeatKeys = (): boolean => true;
 export const isCanonicalIp = (): boolean => false;
 export const isCanonicalCidr = (): boolean => false;
 export const areCanonical = (): boolean => false;
+/** Those that unit tests meet, as strerror(3) of glibc says them, in lower case. */
+const ERRORS: Readonly<Record<number, [code: string, text: string]>> = {
+	1: ["EPERM", "operation not permitted"],
+	11: ["EAGAIN", "resource temporarily unavailable"],
+	16: ["EBUSY", "device or resource busy"],
+	17: ["EEXIST", "file exists"],
+	19: ["ENODEV", "no such device"],
+	22: ["EINVAL", "invalid argument"],
+	90: ["EMSGSIZE", "message too long"],
+	95: ["EOPNOTSUPP", "operation not supported"],
+	105: ["ENOBUFS", "no buffer space available"],
+	110: ["ETIMEDOUT", "connection timed out"],
+};
+export const describeErrno = (errno: number): [code: string, text: string] =>
+	ERRORS[errno] ?? [`E${errno}`, `error ${errno}`];
 export const random = (length: number): Uint8Array => randomBytes(length);
 export const monotonicMs = (): number => performance.now();
 export const realtimeMs = (): number => Date.now();

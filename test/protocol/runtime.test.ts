@@ -138,6 +138,14 @@ describe("the executable", () => {
 });
 
 describe("errors", () => {
+	test("that come by netlink have the same names", () => {
+		expect(probe(["describeErrno", 2], ["describeErrno", 250], ["describeErrno", "2"])).toMatchObject([
+			["ENOENT", "no such file or directory"],
+			["E250", "error 250"],
+			{ error: { name: "TypeError" } },
+		]);
+	});
+
 	test("carry errno, code, call and path", () => {
 		expect(probe(["openat", AT_FDCWD, "/nowhere/x", O_RDONLY, 0])).toEqual([
 			{

@@ -1,5 +1,6 @@
 //! What a native function throws: a system error with errno, code, call and path, or a TypeError.
 
+use super::call::{Answer, Call};
 use rquickjs::{Ctx, Error, Exception, Object, qjs};
 use rustix::io::Errno;
 use std::borrow::Cow;
@@ -57,6 +58,12 @@ fn throw_system(ctx: &Ctx<'_>, errno: Errno, call: &'static str, path: Option<St
         error.set("path", path)?;
     }
     Err(ctx.throw(error.into_value()))
+}
+
+/// Name and meaning of an errno that came another way than by a failed system call: in a netlink message.
+pub fn describe_errno<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
+    let (code, text) = describe(Errno::from_raw_os_error(call.i32(0)?));
+    call.answer(vec![code.into_owned(), text.into_owned()])
 }
 
 macro_rules! errors {

@@ -65,6 +65,7 @@ static NATIVES: &[Native] = natives![
     c"formatAddress" 3 address::format_address; pure,
     c"attributeValues" 5 attributes::attribute_values; pure,
     c"attributeRows" 4 attributes::attribute_rows; pure,
+    c"describeErrno" 1 errors::describe_errno; pure,
     c"openat" 4 files::openat,
     c"close" 1 files::close,
     c"read" 2 files::read,
