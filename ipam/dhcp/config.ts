@@ -2,7 +2,7 @@
  * What dhcp is told: the configuration and CNI_ARGS as a question for the daemon.
  */
 import validator from "validator:dhcp";
-import { loadConfig } from "../../lib/cni/config.ts";
+import { loadConfig, usableConfig } from "../../lib/cni/config.ts";
 import { CniError, Code } from "../../lib/cni/error.ts";
 import { isObject } from "../../lib/cni/json.ts";
 import { foldKeys } from "../../lib/cni/keys.ts";
@@ -31,9 +31,7 @@ const MAX_CLIENT_ID = 254;
 
 /** Where the daemon listens. DEL and GC need no more, and must not fail for more. */
 export function socketPathOf(request: Request): string {
-	const { ipam } = foldKeys(request.config, { members: { ipam: { members: { daemonSocketPath: {} } } } }) as JsonObject;
-	const path = isObject(ipam) ? ipam.daemonSocketPath : undefined;
-	return typeof path === "string" && path !== "" ? path : DEFAULT_SOCKET;
+	return usableConfig<DhcpConfig>(request.config, validator).ipam?.daemonSocketPath || DEFAULT_SOCKET;
 }
 
 /** What an ADD is to come to. */

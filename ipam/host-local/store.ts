@@ -12,8 +12,9 @@
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
 import { formatIp, type Ip, parseIp } from "../../lib/ip/address.ts";
+import { takeLock } from "../../lib/plugin/verb-lock.ts";
 import { makeDirectories, readTextIfPresent, removeIfPresent } from "../../lib/sys/files.ts";
-import { Lock } from "../../lib/sys/lock.ts";
+import type { Lock } from "../../lib/sys/lock.ts";
 import * as sys from "../../lib/sys/sys.ts";
 import {
 	makeAddressFile,
@@ -26,8 +27,6 @@ import {
 import { Allocations } from "./allocations.ts";
 import { type Allocation, Index } from "./index.ts";
 import { type Attachment, type Content, formatOwner, isAllocated, type Owner } from "./owner.ts";
-
-const LOCK_DEADLINE_MS = 60_000;
 
 /** The store of one network, locked until it is disposed of. What it says of addresses is read once, when first asked for. */
 export class Store {
@@ -47,18 +46,18 @@ export class Store {
 	 */
 	static open(directory: string, keepIndex = false): Store {
 		try {
-			return new Store(directory, acquire(`${directory}/lock`), keepIndex);
+			return new Store(directory, lockStore(directory), keepIndex);
 		} catch (error) {
 			if (!sys.isSystemError(error, "ENOENT")) throw error;
 			makeDirectories(directory, 0o755);
-			return new Store(directory, acquire(`${directory}/lock`), keepIndex);
+			return new Store(directory, lockStore(directory), keepIndex);
 		}
 	}
 
 	/** As `open`, but makes no directory: undefined where there is none, and so nothing allocated. */
 	static openIfPresent(directory: string, keepIndex = false): Store | undefined {
 		try {
-			return new Store(directory, acquire(`${directory}/lock`), keepIndex);
+			return new Store(directory, lockStore(directory), keepIndex);
 		} catch (error) {
 			if (sys.isSystemError(error, "ENOENT", "ENOTDIR")) return undefined;
 			throw error;
@@ -275,21 +274,12 @@ function isLocked(lock: Lock): boolean {
  */
 function invalidateIndex(directory: string): void {
 	try {
-		using _lock = acquire(`${directory}/lock`);
+		using _lock = lockStore(directory);
 		Index.invalidate(directory);
 	} catch (error) {
 		if (!(error instanceof CniError)) sentenceOf(error);
 	}
 }
 
-/** Takes the lock on `path`. Throws SystemError, or code 11. */
-function acquire(path: string): Lock {
-	const lock = Lock.acquire(path, { deadlineMs: LOCK_DEADLINE_MS, mode: 0o750 });
-	if (lock !== undefined) return lock;
-	const seconds = LOCK_DEADLINE_MS / 1000;
-	throw new CniError(
-		Code.tryAgain,
-		`cannot lock ${path} within ${seconds} s: another process holds it`,
-		"`fuser -v` with that path lists the processes that have it open",
-	);
-}
+/** Throws SystemError, or code 11. */
+const lockStore = (directory: string): Lock => takeLock(`${directory}/lock`, `the addresses in ${directory}`, 0o750);

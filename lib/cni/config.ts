@@ -5,7 +5,7 @@
  */
 import { CniError, Code } from "./error.ts";
 import { isObject } from "./json.ts";
-import { foldKeys } from "./keys.ts";
+import { define, foldKeys } from "./keys.ts";
 import { excerpt } from "./quote.ts";
 import type { JsonObject, JsonValue } from "./types.ts";
 
@@ -39,6 +39,27 @@ export function loadConfig<T>(config: JsonObject, validator: Validator): T {
 	const rule = findViolation(folded, validator, path);
 	if (rule !== undefined) throw violationError(folded, path, rule);
 	return folded as T;
+}
+
+/**
+ * What is usable of a configuration, for verbs that must work with what is left of it: without the values that break a
+ * rule of its schema. For schemas that require no member below the first level.
+ */
+export function usableConfig<T>(config: JsonObject, validator: Validator): Partial<T> {
+	if (validator.quick?.(config)) return config as Partial<T>;
+	return (usablePart(foldKeys(config, validator), validator) ?? {}) as Partial<T>;
+}
+
+function usablePart(value: JsonValue, validator: Validator): JsonValue | undefined {
+	if (findViolation(value, validator, []) === undefined) return value;
+	if (validator.type !== "object" || !isObject(value)) return undefined;
+	const part: JsonObject = {};
+	for (const key in value) {
+		const below = validator.members?.[key] ?? validator.items;
+		const each = below === undefined ? value[key] : usablePart(value[key]!, below);
+		if (each !== undefined) define(part, key, each);
+	}
+	return part;
 }
 
 /** Where in a configuration. */

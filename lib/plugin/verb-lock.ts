@@ -11,27 +11,27 @@ import { isSystemError } from "../sys/sys.ts";
 const DEADLINE_MS = 60_000;
 
 /**
- * Takes the exclusive lock on `path`, whose directory is made where it is missing, for root alone. `what` is what it protects: "VF 0000:3b:02.1".
- * Throws CniError 11, with the holder's name in it, when the lock is still held after a minute.
+ * Takes the exclusive lock on `path`, a file that is made with `mode` where it is missing. `what` is what it protects:
+ * "VF 0000:3b:02.1". Throws CniError 11, with the owner's name in it, when the lock is another's after a minute;
+ * SystemError (ENOENT: there is no such directory).
  */
-export function requireLock(path: string, what: string, deadlineMs = DEADLINE_MS): Lock {
-	const lock = acquire(path, deadlineMs);
+export function takeLock(path: string, what: string, mode: number, deadlineMs = DEADLINE_MS): Lock {
+	const lock = Lock.acquire(path, { deadlineMs, mode });
 	if (lock !== undefined) return lock;
-	const holder = describeHolder(path) ?? "another process";
+	const owner = describeHolder(path) ?? "another process";
 	throw new CniError(
 		Code.tryAgain,
-		`time out while waiting to acquire exclusive lock on ${what}: ${holder} has held ${path} for ${deadlineMs / 1000} s`,
+		`time out while waiting to acquire exclusive lock on ${what}: ${owner} has held ${path} for ${deadlineMs / 1000} s`,
 	);
 }
 
-/** On a node that is running the directory is there: looking first would cost a call each time. */
-function acquire(path: string, deadlineMs: number): Lock | undefined {
-	const options = { deadlineMs, mode: 0o600 };
+/** The same, for root alone. Its directory is made where it is missing: on a node that is running it is there. */
+export function requireLock(path: string, what: string, deadlineMs?: number): Lock {
 	try {
-		return Lock.acquire(path, options);
+		return takeLock(path, what, 0o600, deadlineMs);
 	} catch (error) {
 		if (!isSystemError(error, "ENOENT")) throw error;
 		makeDirectories(path.slice(0, path.lastIndexOf("/")), 0o700);
-		return Lock.acquire(path, options);
+		return takeLock(path, what, 0o600, deadlineMs);
 	}
 }

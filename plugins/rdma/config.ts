@@ -3,7 +3,7 @@
  */
 import validator from "validator:rdma";
 import { parseCniArgs } from "../../lib/cni/args.ts";
-import { loadConfig } from "../../lib/cni/config.ts";
+import { loadConfig, usableConfig } from "../../lib/cni/config.ts";
 import { CniError, Code } from "../../lib/cni/error.ts";
 import type { Request } from "../../lib/cni/types.ts";
 import { RDMA_NAME_MAX } from "../../lib/netlink/constants.ts";
@@ -54,23 +54,16 @@ export function strictConfig(request: Request): RdmaConfig {
 }
 
 /** The configuration of a verb that must work with what is left of it. */
-export function looseConfig(request: Request): RdmaConfig {
-	try {
-		return loadConfig<RdmaConfig>(request.config, validator);
-	} catch (error) {
-		if (!(error instanceof CniError)) throw error;
-		return request.config as RdmaConfig;
-	}
-}
+export const looseConfig = (request: Request): RdmaConfig => ({
+	...usableConfig<RdmaConfig>(request.config, validator),
+	name: request.network,
+});
 
-const givenDeviceId = (config: RdmaConfig): unknown =>
-	config.deviceID || config.runtimeConfig?.deviceID || config.pciBusID;
+const givenDeviceId = (config: RdmaConfig): string =>
+	config.deviceID || config.runtimeConfig?.deviceID || config.pciBusID || "";
 
-/** The device of a configuration that may have lost fields or their types (DEL), or undefined where it names none. */
-export function deviceIdIfAny(config: RdmaConfig): string | undefined {
-	const given = givenDeviceId(config);
-	return typeof given === "string" ? toDeviceId(given) : undefined;
-}
+/** The device of a configuration that may have lost other fields (DEL), or undefined where it names none. */
+export const deviceIdIfAny = (config: RdmaConfig): string | undefined => toDeviceId(givenDeviceId(config));
 
 /** The name with its placeholders filled in. Throws CniError 7 where it got too long. */
 export function fillName(pattern: string, ifName: string, index: number): string {

@@ -3,11 +3,9 @@
  */
 import validator from "validator:sriov";
 import { parseCniArgs } from "../../lib/cni/args.ts";
-import { loadConfig } from "../../lib/cni/config.ts";
+import { loadConfig, usableConfig } from "../../lib/cni/config.ts";
 import { CniError, Code } from "../../lib/cni/error.ts";
-import { isObject } from "../../lib/cni/json.ts";
-import { foldKeys } from "../../lib/cni/keys.ts";
-import type { JsonObject, Request } from "../../lib/cni/types.ts";
+import type { Request } from "../../lib/cni/types.ts";
 import { formatMac, isMulticastMac, isZeroMac, parseMac } from "../../lib/ip/mac.ts";
 import { isPciAddress } from "../../lib/linux/pci.ts";
 import type { VfSettings } from "../../lib/netlink/vf.ts";
@@ -61,23 +59,11 @@ export function strictConfig(request: Request): SriovConfig {
 	return config;
 }
 
-const LOOSE_KEYS = { members: { ipam: { members: { type: {} } }, deviceID: {}, pciBusID: {} } };
-
-/** The configuration of a verb that must work with what is left of it: where it is not as it should be, what is usable in it. */
-export function looseConfig(request: Request): SriovConfig {
-	try {
-		return loadConfig<SriovConfig>(request.config, validator);
-	} catch (error) {
-		if (!(error instanceof CniError)) throw error;
-	}
-	const { ipam, deviceID, pciBusID } = foldKeys(request.config, LOOSE_KEYS) as JsonObject;
-	return {
-		name: request.network,
-		...(isObject(ipam) && typeof ipam.type === "string" && { ipam: { type: ipam.type } }),
-		...(typeof deviceID === "string" && { deviceID }),
-		...(typeof pciBusID === "string" && { pciBusID }),
-	};
-}
+/** The configuration of a verb that must work with what is left of it. */
+export const looseConfig = (request: Request): SriovConfig => ({
+	...usableConfig<SriovConfig>(request.config, validator),
+	name: request.network,
+});
 
 /** The VF of a configuration that may have lost other fields (DEL), or undefined where it names none. */
 export function pciAddressIfAny(config: SriovConfig): string | undefined {

@@ -2,7 +2,7 @@ import validator from "validator:cni-result";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { loadConfig, type Validator } from "../../../lib/cni/config.ts";
+import { loadConfig, usableConfig, type Validator } from "../../../lib/cni/config.ts";
 import { CniError } from "../../../lib/cni/error.ts";
 import { foldKeys } from "../../../lib/cni/keys.ts";
 import type { JsonObject, JsonValue } from "../../../lib/cni/types.ts";
@@ -208,5 +208,36 @@ describe("every validator of the build", () => {
 			{ numRuns: 1000 },
 		);
 		expect(Math.min(...Object.values(counts)), JSON.stringify(counts)).toBeGreaterThan(0);
+	});
+});
+
+describe("a configuration that is partly wrong", () => {
+	const schema: Validator = {
+		type: "object",
+		members: {
+			name: { type: "string" },
+			ipam: {
+				type: "object",
+				members: { type: { type: "string" }, ranges: { type: "list", items: { type: "list" } } },
+			},
+			mtu: { type: "integer", minimum: 0 },
+		},
+		required: ["name"],
+	};
+
+	it.each([
+		[
+			{ MTU: 9000, name: "net" },
+			{ mtu: 9000, name: "net" },
+		],
+		[
+			{ mtu: -1, name: "net", more: [null] },
+			{ name: "net", more: [null] },
+		],
+		[{ ipam: "host-local", mtu: 1 }, { mtu: 1 }],
+		[{ ipam: { Type: "host-local", ranges: [[], {}], other: 1 } }, { ipam: { type: "host-local", other: 1 } }],
+		[{ ipam: { type: 4 }, name: 7 }, { ipam: {} }],
+	] as [JsonObject, JsonObject][])("%j: what is usable of it stays", (config, usable) => {
+		expect(usableConfig(config, schema)).toEqual(usable);
 	});
 });

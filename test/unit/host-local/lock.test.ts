@@ -7,6 +7,9 @@ vi.mock("../../../lib/sys/sys.ts", async (original) => ({
 	...(await original<typeof import("../../../lib/sys/sys.ts")>()),
 	openat: () => 9,
 	discard: () => {},
+	// Nobody tells who has it.
+	statat: () => undefined,
+	readFileIfPresent: () => undefined,
 	// Someone else holds the lock until the deadline.
 	flock: (_fd: number, _operation: number, deadlineMs: number) => {
 		deadlines.push(deadlineMs);
@@ -26,7 +29,8 @@ it("gives up on a lock that another process keeps, names the file and says to tr
 		expect(error).toBeInstanceOf(CniError);
 		expect(error).toMatchObject({
 			code: Code.tryAgain,
-			message: "cannot lock /data/net/lock within 60 s: another process holds it",
+			message:
+				"time out while waiting to acquire exclusive lock on the addresses in /data/net: another process has held /data/net/lock for 60 s",
 		});
 	}
 	expect(deadlines).toEqual([60_000, 60_000]);
