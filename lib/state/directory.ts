@@ -9,6 +9,7 @@
 import * as files from "../sys/files.ts";
 import { writeStderr } from "../sys/stderr.ts";
 import * as sys from "../sys/sys.ts";
+import { readTold, type Told } from "./json.ts";
 
 /** What the kernel says of a file that is too large, or not for us to read. Other errors are of files that may be records. */
 const NO_RECORD = ["EFBIG", "EACCES", "EPERM"];
@@ -16,10 +17,10 @@ const NO_RECORD = ["EFBIG", "EACCES", "EPERM"];
 /** Parts of a name, the interface last. */
 export type RecordParts = readonly string[];
 
-/** A file, and what is in it. */
+/** A file, and what it says. */
 export interface RecordFile {
 	readonly name: string;
-	readonly text: string;
+	readonly told: Told;
 }
 
 /** Whose a file is that has the name of an attachment. "other": of an attachment that has the same name. */
@@ -44,12 +45,13 @@ export class RecordDirectory {
 		files.requireWritable(this.path);
 	}
 
-	/** The record of an attachment, or undefined where there is none. `ownerOf` judges a file by its text. */
-	find(parts: RecordParts, ownerOf: (text: string) => RecordOwner): RecordFile | undefined {
+	/** The record of an attachment, or undefined where there is none. `ownerOf` judges a file by what it says. */
+	find(parts: RecordParts, ownerOf: (told: Told) => RecordOwner): RecordFile | undefined {
 		for (const name of namesFor(parts)) {
 			// What is no file is no record.
 			const text = files.readTextIfFile(this.#path(name));
-			if (text !== undefined && ownerOf(text) !== "other") return { name, text };
+			const told = text === undefined ? undefined : readTold(text);
+			if (told !== undefined && ownerOf(told) !== "other") return { name, told };
 		}
 		return undefined;
 	}
@@ -58,12 +60,12 @@ export class RecordDirectory {
 	 * Writes a record whole or not at all, by way of `temporary`, which the caller alone writes. Only a file of the record's own is
 	 * replaced; false, and nothing is written, where the attachment has one that is "taken". Throws SystemError.
 	 */
-	write(parts: RecordParts, text: string, temporary: string, ownerOf: (text: string) => RecordOwner): boolean {
+	write(parts: RecordParts, text: string, temporary: string, ownerOf: (told: Told) => RecordOwner): boolean {
 		for (const name of namesFor(parts)) {
 			if (files.writeNew(this.#path(name), text, 0o600, temporary)) return true;
 			// What is no file has the name, too: then this says so.
 			const there = files.readTextIfPresent(this.#path(name));
-			const owner = there === undefined ? "taken" : ownerOf(there);
+			const owner = there === undefined ? "taken" : ownerOf(readTold(there));
 			if (owner === "taken") return false;
 			if (owner === "other") continue;
 			files.writeAtomic(this.#path(name), text, 0o600, temporary);
@@ -94,7 +96,7 @@ export class RecordDirectory {
 		for (const name of this.names()) {
 			try {
 				const text = files.readTextIfPresent(this.#path(name));
-				if (text !== undefined) found.push({ name, text });
+				if (text !== undefined) found.push({ name, told: readTold(text) });
 			} catch (error) {
 				if (!files.isNoFile(error) && !sys.isSystemError(error, ...NO_RECORD)) throw error;
 				passedOver.push(error.message);

@@ -5,8 +5,20 @@
 import { isObject } from "../cni/json.ts";
 import type { JsonObject, JsonValue } from "../cni/types.ts";
 
+/** What the text of a record says. */
+export interface Told {
+	readonly json: JsonObject;
+	/** False: of a text that was truncated, or is no JSON object, this is what is left. */
+	readonly isWhole: boolean;
+}
+
+export function readTold(text: string): Told {
+	const whole = parseObject(text);
+	return { json: whole ?? parseTruncated(text), isWhole: whole !== undefined };
+}
+
 /** A JSON object; undefined for anything else. */
-export function parseObject(json: string): JsonObject | undefined {
+function parseObject(json: string): JsonObject | undefined {
 	try {
 		return object(JSON.parse(json));
 	} catch {

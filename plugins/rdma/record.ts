@@ -8,7 +8,7 @@
 import type { JsonObject, JsonValue } from "../../lib/cni/types.ts";
 import { requireLock } from "../../lib/plugin/verb-lock.ts";
 import { partsOf, RecordDirectory, type RecordFile } from "../../lib/state/directory.ts";
-import { deviceName, integer, namePart, object, parseObject, parseTruncated, text } from "../../lib/state/json.ts";
+import { deviceName, integer, namePart, object, type Told, text } from "../../lib/state/json.ts";
 import * as files from "../../lib/sys/files.ts";
 import type { Lock } from "../../lib/sys/lock.ts";
 import { toDeviceId } from "./device.ts";
@@ -93,8 +93,8 @@ export function requireWritable(): void {
 
 /** False where the attachment has a record of another device, which must not be lost. The caller holds the lock. */
 export function writeRecord(record: RdmaRecord): boolean {
-	return records.write(partsFor(record), JSON.stringify(toJson(record)), TEMPORARY, (text) => {
-		const there = parseRecord(text, record);
+	return records.write(partsFor(record), JSON.stringify(toJson(record)), TEMPORARY, (told) => {
+		const there = parseRecord(told, record);
 		if (!isRecordOf(there, record)) return "other";
 		return there.deviceId === "" || there.deviceId === record.deviceId ? "own" : "taken";
 	});
@@ -113,26 +113,26 @@ export function removeTemporary(): void {
 }
 
 const find = (key: RecordKey): RecordFile | undefined =>
-	records.find(partsFor(key), (text) => (isRecordOf(parseRecord(text, key), key) ? "own" : "other"));
+	records.find(partsFor(key), (told) => (isRecordOf(parseRecord(told, key), key) ? "own" : "other"));
 
 /** The record of an attachment, with what is left of it; undefined where there is none. */
 export function readRecord(key: RecordKey): RdmaRecord | undefined {
 	const file = find(key);
-	return file && parseRecord(file.text, key);
+	return file && parseRecord(file.told, key);
 }
 
 /** An attachment without a record, as far as the call tells of it. */
 export function emptyRecord(key: RecordKey): RdmaRecord {
-	return parseRecord("{}", key);
+	return parseRecord({ json: {}, isWhole: true }, key);
 }
 
 /** All records, of any network, but that of `except`; damaged ones with what is left of them. */
 export function listRecords(except?: RecordKey): RdmaRecord[] {
-	return records.readAll().flatMap(({ name, text }) => {
+	return records.readAll().flatMap(({ name, told }) => {
 		// Ours says inside what the parts are; elsewhere a network's name without a dash and an interface's without one are the best guess.
 		const [network, containerId, ifName] = partsOf(name, 3) ?? [];
 		if (network === undefined || containerId === undefined || ifName === undefined) return [];
-		const record = parseRecord(text, { network, containerId, ifName });
+		const record = parseRecord(told, { network, containerId, ifName });
 		return except !== undefined && isRecordOf(record, except) ? [] : [record];
 	});
 }
@@ -168,10 +168,8 @@ const qosToJson = ({ tos, trafficClass }: QosSettings): JsonObject => ({ tos: to
  * Reads what is there: the Go plugin does not write its files in one step, so that they may be truncated anywhere. What becomes a path is checked like
  * a user's, and is as good as lost where it makes no sense.
  */
-function parseRecord(json: string, key: RecordKey): RdmaRecord {
-	const whole = parseObject(json);
-	const told = whole ?? parseTruncated(json);
-	const own = object(whole?.berth);
+function parseRecord({ json: told, isWhole }: Told, key: RecordKey): RdmaRecord {
+	const own = isWhole ? object(told.berth) : undefined;
 	return {
 		network: namePart(own?.network) || key.network,
 		containerId: namePart(own?.containerID) || key.containerId,
@@ -185,7 +183,7 @@ function parseRecord(json: string, key: RecordKey): RdmaRecord {
 		bootId: text(own?.bootId),
 		index: integer(own?.index, 0xffff_ffff),
 		uverbs: integer(own?.uverbs, 0xffff_ffff),
-		qos: qosOf(own === undefined ? whole?.rdmaQoS : own.hostQoS),
+		qos: qosOf(own === undefined ? isWhole && told.rdmaQoS : own.hostQoS),
 		podQos: qosOf(own?.podQoS),
 		qosDirectory: own?.qosFolder !== false,
 	};

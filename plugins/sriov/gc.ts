@@ -62,7 +62,7 @@ function collectInvalid(
 			attempt(failures, () => collect(record, request, log));
 	}
 	for (const damaged of listDamaged()) {
-		if (networkIn(damaged.text) !== network || !isInvalid(damaged)) continue;
+		if (networkIn(damaged.told) !== network || !isInvalid(damaged)) continue;
 		attempt(failures, () => collectDamaged(damaged, network, config, log));
 	}
 	const known = new Set(listRecords().map(({ pci }) => pci));
@@ -84,12 +84,12 @@ function collect(record: VfRecord, request: Request, log: Log): void {
 }
 
 function collectDamaged(
-	{ containerId, ifName, text }: DamagedRecord,
+	{ containerId, ifName, told }: DamagedRecord,
 	network: string,
 	config: SriovConfig,
 	log: Log,
 ): void {
-	const pci = pciIn(text);
+	const pci = pciIn(told);
 	log.warning(
 		`the record of ${containerId} ${ifName}, which is not valid any more, is damaged or truncated: using defaults for what is lost`,
 	);
@@ -114,6 +114,6 @@ function collectOrphan(pci: string): void {
 	if (recordsOf(pci).length > 0) return;
 	using sandbox = vfNetdev(pci) === undefined ? Sandbox.openIfAlive(readMarker(pci) ?? "") : undefined;
 	if (sandbox !== undefined) return;
-	const mayBeIts = ({ text }: DamagedRecord): boolean => (pciIn(text) ?? pci) === pci;
+	const mayBeIts = ({ told }: DamagedRecord): boolean => (pciIn(told) ?? pci) === pci;
 	if (!listDamaged().some(mayBeIts)) removeMarker(pci);
 }

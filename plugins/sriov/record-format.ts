@@ -6,7 +6,7 @@ import { fold } from "../../lib/cni/keys.ts";
 import type { JsonObject } from "../../lib/cni/types.ts";
 import { isPciAddress } from "../../lib/linux/pci.ts";
 import type { VfSettings } from "../../lib/netlink/vf.ts";
-import { deviceName, integer, namePart, object, parseObject, parseTruncated, text } from "../../lib/state/json.ts";
+import { deviceName, integer, namePart, object, type Told, text } from "../../lib/state/json.ts";
 import type { SriovConfig } from "./schema.ts";
 import { macOrNone, settingsFromRecord, settingsToGo, settingsToOwn } from "./vf-settings.ts";
 
@@ -123,29 +123,32 @@ function formatOriginal(record: VfRecord): JsonObject {
 }
 
 /** The attachment that a record of ours says it is of, damaged or not; undefined where it does not say. */
-export function parseOwner(json: string): { containerId: string; ifName: string } | undefined {
-	const own = object((parseObject(json) ?? parseTruncated(json)).berth);
+export function ownerIn({ json }: Told): { containerId: string; ifName: string } | undefined {
+	const own = object(json.berth);
 	const [containerId, ifName] = [namePart(own?.containerID), namePart(own?.ifname)];
 	return containerId === "" || ifName === "" ? undefined : { containerId, ifName };
 }
 
 /** PCI address of the VF that a record is of, damaged or not, if that is left of it. */
-export function pciIn(json: string): string | undefined {
-	const told = parseObject(json) ?? parseTruncated(json);
-	const own = object(told.berth);
-	const known = [told.deviceID, own?.deviceID, object(own?.netdev)?.parentDevice];
+export function pciIn({ json }: Told): string | undefined {
+	const own = object(json.berth);
+	const known = [json.deviceID, own?.deviceID, object(own?.netdev)?.parentDevice];
 	return known.map((each) => text(each).toLowerCase()).find(isPciAddress);
 }
 
 /**
- * Undefined for anything that is not a whole record: state files may be truncated (Go does not write them atomically), and what is in them
- * may make no sense. What becomes a path or a name is checked like a user's; a number that cannot be is as good as none.
+ * Undefined for anything that is not a whole record: state files may be truncated (Go does not write them atomically),
+ * and what is in them may make no sense. What becomes a path or a name is checked like a user's; a number that cannot be
+ * is as good as none.
  */
-export function parseRecord(json: string, containerId: string, ifName: string): VfRecord | undefined {
-	const record = parseObject(json);
-	const go = object(record?.OrigVfState);
-	const pci = text(record?.deviceID).toLowerCase();
-	if (record === undefined || go === undefined || !isPciAddress(pci)) return undefined;
+export function parseRecord(
+	{ json: record, isWhole }: Told,
+	containerId: string,
+	ifName: string,
+): VfRecord | undefined {
+	const go = object(record.OrigVfState);
+	const pci = text(record.deviceID).toLowerCase();
+	if (!isWhole || go === undefined || !isPciAddress(pci)) return undefined;
 	if (text(go.HostIFName) !== deviceName(go.HostIFName)) return undefined;
 	const own = object(record.berth);
 	return {

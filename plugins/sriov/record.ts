@@ -10,8 +10,9 @@
  */
 import { isPciAddress } from "../../lib/linux/pci.ts";
 import { partsOf, RecordDirectory, type RecordFile, type RecordOwner } from "../../lib/state/directory.ts";
+import type { Told } from "../../lib/state/json.ts";
 import * as files from "../../lib/sys/files.ts";
-import { formatRecord, parseOwner, parseRecord, pciIn, type VfRecord } from "./record-format.ts";
+import { formatRecord, ownerIn, parseRecord, pciIn, type VfRecord } from "./record-format.ts";
 
 /** Compiled in, as in the Go plugin. */
 const records = new RecordDirectory("/var/lib/cni/sriov");
@@ -65,8 +66,8 @@ export interface RecordKey {
 const partsFor = ({ containerId, ifName }: RecordKey): [string, string] => [containerId, ifName];
 
 /** By what the file says inside; a damaged one of which that is not left, and Go's, is the attachment's that has its name. */
-function ownerOf(text: string, key: RecordKey): RecordOwner {
-	const own = parseOwner(text);
+function ownerOf(told: Told, key: RecordKey): RecordOwner {
+	const own = ownerIn(told);
 	return own !== undefined && (own.containerId !== key.containerId || own.ifName !== key.ifName) ? "other" : "own";
 }
 
@@ -75,9 +76,9 @@ function ownerOf(text: string, key: RecordKey): RecordOwner {
  * which: that must not be lost. The caller holds the lock of the VF: only its holder makes, replaces or removes a record of a VF.
  */
 export function writeRecord(record: VfRecord): boolean {
-	const judge = (text: string): RecordOwner => {
-		const owner = ownerOf(text, record);
-		return owner === "own" && pciIn(text) !== record.pci ? "taken" : owner;
+	const judge = (told: Told): RecordOwner => {
+		const owner = ownerOf(told, record);
+		return owner === "own" && pciIn(told) !== record.pci ? "taken" : owner;
 	};
 	return records.write(partsFor(record), formatRecord(record), temporaryPath(record.pci), judge);
 }
@@ -85,20 +86,20 @@ export function writeRecord(record: VfRecord): boolean {
 /** Removes the record of an attachment, if it is of VF `pci` (undefined: if nobody can tell of which). The caller holds that VF's lock. */
 export function removeRecord(key: RecordKey, pci: string | undefined): void {
 	const file = find(key);
-	if (file !== undefined && (pciIn(file.text) ?? pci) === pci) records.remove(file);
+	if (file !== undefined && (pciIn(file.told) ?? pci) === pci) records.remove(file);
 }
 
-const find = (key: RecordKey): RecordFile | undefined => records.find(partsFor(key), (text) => ownerOf(text, key));
+const find = (key: RecordKey): RecordFile | undefined => records.find(partsFor(key), (told) => ownerOf(told, key));
 
 /** The record of an attachment: undefined where there is none, "damaged" where its file cannot be understood. */
 export function readRecord(containerId: string, ifName: string): VfRecord | "damaged" | undefined {
 	const file = find({ containerId, ifName });
-	return file && (parseRecord(file.text, containerId, ifName) ?? "damaged");
+	return file && (parseRecord(file.told, containerId, ifName) ?? "damaged");
 }
 
-/** The text of a damaged record, as far as it goes; "" for none. */
-export function readDamagedRecord(containerId: string, ifName: string): string {
-	return find({ containerId, ifName })?.text ?? "";
+/** What is left of a damaged record; nothing where there is none. */
+export function readDamagedRecord(containerId: string, ifName: string): Told {
+	return find({ containerId, ifName })?.told ?? { json: {}, isWhole: false };
 }
 
 /** All records that can be read, of any network. */
@@ -108,7 +109,7 @@ export function listRecords(): VfRecord[] {
 
 /** What cannot be understood, with the attachment that its file name tells: exact but for dashes. */
 export interface DamagedRecord extends RecordKey {
-	readonly text: string;
+	readonly told: Told;
 }
 export function listDamaged(): DamagedRecord[] {
 	return readAll().filter(({ record }) => record === undefined);
@@ -116,12 +117,12 @@ export function listDamaged(): DamagedRecord[] {
 
 function readAll(): (DamagedRecord & { file: RecordFile; record: VfRecord | undefined })[] {
 	return records.readAll().flatMap((file) => {
-		const { text } = file;
+		const { told } = file;
 		// Ours says inside which container and interface it is; for Go's the last dash is the best guess.
 		const [containerId, ifName] = partsOf(file.name, 2) ?? [];
 		if (containerId === undefined || ifName === undefined) return [];
 		return [
-			{ ...(parseOwner(text) ?? { containerId, ifName }), text, file, record: parseRecord(text, containerId, ifName) },
+			{ ...(ownerIn(told) ?? { containerId, ifName }), told, file, record: parseRecord(told, containerId, ifName) },
 		];
 	});
 }

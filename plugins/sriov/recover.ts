@@ -3,7 +3,7 @@
  */
 import { driver, isUserspaceDriver } from "../../lib/linux/pci.ts";
 import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
-import { deviceName, object, parseObject, parseTruncated, text } from "../../lib/state/json.ts";
+import { deviceName, object, type Told, text } from "../../lib/state/json.ts";
 import { findPortIfAny, netdevOnHost } from "./device.ts";
 import { SOME_NAME } from "./netdev.ts";
 import { listDamaged, readDamagedRecord } from "./record.ts";
@@ -25,9 +25,8 @@ interface Owner {
  */
 export function recover(host: NetlinkSocket, owner: Owner, given: Partial<SriovConfig>, pci: string): VfRecord {
 	const { containerId, ifName, network } = owner;
-	const damaged = readDamagedRecord(containerId, ifName);
-	// Whole, and damaged all the same: some value of it makes no sense.
-	const told = parseObject(damaged) ?? parseTruncated(damaged);
+	// It may be whole, and damaged all the same: some value of it makes no sense.
+	const { json: told } = readDamagedRecord(containerId, ifName);
 	const config = { name: network, ...given, ...(told as Partial<SriovConfig>) };
 	const go = object(told.OrigVfState) ?? {};
 	const own = object(told.berth);
@@ -55,13 +54,13 @@ export function recover(host: NetlinkSocket, owner: Owner, given: Partial<SriovC
 }
 
 /** The network of a damaged record, as far as that is left. */
-export const networkIn = (json: string): string => text((parseObject(json) ?? parseTruncated(json)).name);
+export const networkIn = ({ json }: Told): string => text(json.name);
 
 /** What all damaged records that are of VF `pci` still say of it. */
 export function recoverAll(host: NetlinkSocket, pci: string): VfRecord[] {
-	const ofVf = listDamaged().filter((each) => pciIn(each.text) === pci);
-	return ofVf.map(({ containerId, ifName, text: json }) =>
-		recover(host, { containerId, ifName, network: networkIn(json) }, {}, pci),
+	const ofVf = listDamaged().filter((each) => pciIn(each.told) === pci);
+	return ofVf.map(({ containerId, ifName, told }) =>
+		recover(host, { containerId, ifName, network: networkIn(told) }, {}, pci),
 	);
 }
 

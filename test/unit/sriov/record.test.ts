@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { VfIndex, VfSettings } from "../../../lib/netlink/vf.ts";
-import { parseTruncated } from "../../../lib/state/json.ts";
+import { parseTruncated, readTold } from "../../../lib/state/json.ts";
 import { formatRecord, parseRecord, type VfRecord } from "../../../plugins/sriov/record-format.ts";
 
 const record: VfRecord = {
@@ -51,7 +51,7 @@ const record: VfRecord = {
 };
 
 test("a record is read as it was written", () => {
-	const { config: _, ...rest } = parseRecord(formatRecord(record), "other", "other")!;
+	const { config: _, ...rest } = parseRecord(readTold(formatRecord(record)), "other", "other")!;
 	const { config: __, ...expected } = record;
 	expect(rest).toEqual(expected);
 });
@@ -59,7 +59,7 @@ test("a record is read as it was written", () => {
 test("a name of the kernel's with a character that JavaScript takes for white space makes no damaged record", () => {
 	const netdev = { ...record.original.netdev!, name: "\ufeffeth", altNames: ["alt\u2003name"] };
 	const read = parseRecord(
-		formatRecord({ ...record, pfName: "\ufeffpf", original: { ...record.original, netdev } }),
+		readTold(formatRecord({ ...record, pfName: "\ufeffpf", original: { ...record.original, netdev } })),
 		"",
 		"",
 	);
@@ -94,7 +94,7 @@ describe("a record that was cut off", () => {
 		for (let length = 0; length < text.length; length++) {
 			const part = parseTruncated(text.slice(0, length));
 			expect(isPart(part, whole), `${length}: ${JSON.stringify(part)}`).toBe(true);
-			expect(parseRecord(text.slice(0, length), "c1", "net1"), `${length}`).toBeUndefined();
+			expect(parseRecord(readTold(text.slice(0, length)), "c1", "net1"), `${length}`).toBeUndefined();
 		}
 		expect(parseTruncated(text)).toEqual(whole);
 	});
