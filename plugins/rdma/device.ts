@@ -10,11 +10,11 @@ import { isPciAddress } from "../../lib/linux/pci.ts";
 import { findRdmaDevice, type RdmaDevice } from "../../lib/netlink/rdma.ts";
 import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import { listIfPresent, readLineIfPresent, readLinkIfPresent, statIfPresent } from "../../lib/sys/files.ts";
-import * as sys from "../../lib/sys/sys.ts";
+import { poll } from "../../lib/sys/poll.ts";
+import { isSystemError } from "../../lib/sys/sys.ts";
 
 /** How long a device may take from its place in sysfs to being ready. */
-const READY_DEADLINE_MS = 2000;
-const READY_POLL_MS = 10;
+const READY = { deadlineMs: 2000, everyMs: 10 };
 
 const VERBS_CLASS = "/sys/class/infiniband_verbs";
 
@@ -73,15 +73,15 @@ function readName(path: string): string {
 	try {
 		return readLineIfPresent(path) ?? "";
 	} catch (error) {
-		if (sys.isSystemError(error, "ENODEV")) return "";
+		if (isSystemError(error, "ENODEV")) return "";
 		throw error;
 	}
 }
 
-/** The one RDMA device that ADD moves, of those on the host. Throws CniError where there is none, or more than one; `holder` is who may have it. */
-export function requireOne(names: readonly string[], deviceId: string, holder: string | undefined): string {
+/** The one RDMA device that ADD moves, of those on the host. Throws CniError where there is none, or more than one; `owner` is who may have it. */
+export function requireOne(names: readonly string[], deviceId: string, owner: string | undefined): string {
 	const [name, ...others] = names;
-	if (name === undefined) throw noneOnHost(deviceId, holder);
+	if (name === undefined) throw noneOnHost(deviceId, owner);
 	if (others.length === 0) return name;
 	throw new CniError(
 		Code.device,
@@ -89,13 +89,13 @@ export function requireOne(names: readonly string[], deviceId: string, holder: s
 	);
 }
 
-function noneOnHost(deviceId: string, holder: string | undefined): CniError {
+function noneOnHost(deviceId: string, owner: string | undefined): CniError {
 	const what = `failed to get RDMA device for device ID ${deviceId}`;
 	const [elsewhere] = namesAnywhere(deviceId);
 	if (elsewhere !== undefined) {
 		return new CniError(
 			Code.tryAgain,
-			`${what}: RDMA device ${elsewhere} is busy in another network namespace${holder === undefined ? "" : ` (${holder})`}`,
+			`${what}: RDMA device ${elsewhere} is busy in another network namespace${owner === undefined ? "" : ` (${owner})`}`,
 			"another pod has it, or the kernel is still taking it back from one that has ended",
 		);
 	}
@@ -110,12 +110,11 @@ function noneOnHost(deviceId: string, holder: string | undefined): CniError {
  * device ready that changed its namespace, and tells of it by netlink. Undefined where that does not come: it has left again.
  */
 export function deviceOnHost(host: NetlinkSocket, name: string, likely: number | undefined): RdmaDevice | undefined {
-	const deadline = sys.monotonicMs() + READY_DEADLINE_MS;
-	for (;;) {
-		const device = findRdmaDevice(host, [name], likely);
-		if (device !== undefined || sys.monotonicMs() >= deadline) return device;
-		sys.sleepMs(READY_POLL_MS);
-	}
+	return poll(
+		READY,
+		() => findRdmaDevice(host, [name], likely),
+		(device) => device !== undefined,
+	);
 }
 
 /** The device on its bus that has the node /dev/infiniband/uverbsN; undefined for none, and for a software device. */

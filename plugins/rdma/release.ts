@@ -9,6 +9,7 @@ import { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import type { Log } from "../../lib/plugin/log.ts";
 import type { Sandbox } from "../../lib/plugin/sandbox.ts";
 import { isOfEarlierBoot, openSandboxOf } from "../../lib/state/liveness.ts";
+import { poll } from "../../lib/sys/poll.ts";
 import * as sys from "../../lib/sys/sys.ts";
 import { deviceOnHost, namesAnywhere, namesOnHost, nodesAnywhere } from "./device.ts";
 import { move } from "./move.ts";
@@ -16,10 +17,9 @@ import { removeDirectory, restoreQos } from "./qos.ts";
 import { emptyRecord, listRecords, type RdmaRecord, type RecordKey, removeRecord } from "./record.ts";
 
 /** How long the kernel may take to return a device from a namespace that has ended. */
-const RETURN_DEADLINE_MS = 5000;
+const RETURN = { deadlineMs: 5000, everyMs: 10 };
 /** A device that is nowhere may be on its way for so long. */
 const TRANSIT_MS = 1000;
-const RETURN_POLL_MS = 10;
 
 /**
  * Returns the device to the host from wherever it is, under its old name and with its old settings, then forgets the attachment. `netns` is
@@ -138,16 +138,17 @@ export function deviceInPod(
  * may come long after we have begun to wait.
  */
 function awaitReturn(record: RdmaRecord): string | undefined {
-	const start = sys.monotonicMs();
-	let lastSeen = start;
-	for (;;) {
-		const name = nameOnHost(record);
-		if (name !== undefined) return name;
+	let lastSeen = sys.monotonicMs();
+	const isLost = (): boolean => {
 		const now = sys.monotonicMs();
 		if (namesAnywhere(record.deviceId).length > 0) lastSeen = now;
-		if (now - start > RETURN_DEADLINE_MS || now - lastSeen > TRANSIT_MS) return undefined;
-		sys.sleepMs(RETURN_POLL_MS);
-	}
+		return now - lastSeen > TRANSIT_MS;
+	};
+	return poll(
+		RETURN,
+		() => nameOnHost(record),
+		(name) => name !== undefined || isLost(),
+	);
 }
 
 /** Name and settings of a device that is on the host. Returns what could not be put back. */

@@ -25,6 +25,7 @@ import {
 } from "../../lib/netlink/link.ts";
 import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import type { Sandbox } from "../../lib/plugin/sandbox.ts";
+import { poll } from "../../lib/sys/poll.ts";
 import * as sys from "../../lib/sys/sys.ts";
 import { writeSysctl } from "../../lib/sys/sysctl.ts";
 import { recordsOf } from "./record.ts";
@@ -33,13 +34,11 @@ import type { OriginalNetdev } from "./record-format.ts";
 /** The kernel puts the first free number in place of "%d", as for a netdev whose name is taken when its namespace ends. */
 export const SOME_NAME = "dev%d";
 /** How long a driver may take until its netdev shows a MAC that was set through the PF. */
-const MAC_DEADLINE_MS = 2000;
-const MAC_POLL_MS = 20;
+const MAC_TAKEN = { deadlineMs: 2000, everyMs: 20 };
 /** linux/if_arp.h */
 const ARPHRD_LOOPBACK = 772;
 /** How long a VF may be in its reset. */
-const READY_DEADLINE_MS = 5000;
-const READY_POLL_MS = 50;
+const RESET = { deadlineMs: 5000, everyMs: 50 };
 
 /** An interface of the pod's own is never touched: look before anything is changed. Alternative names count. */
 export function requireNameFree(sandbox: Sandbox, name: string): void {
@@ -115,15 +114,17 @@ function bringUp(route: NetlinkSocket, name: string, macNow: string, mac: string
 
 /** A VF that its PF just changed may be in a reset: i40e's and ice's say EBUSY meanwhile (sriov-cni issue 213). */
 function upOnceReady(route: NetlinkSocket, name: string): Link {
-	const deadline = sys.monotonicMs() + READY_DEADLINE_MS;
-	for (;;) {
+	const attempt = (): Link | sys.SystemError => {
 		try {
 			return requireLink(setLinkUpAndGet(route, name), name);
 		} catch (error) {
-			if (!sys.isSystemError(error, "EBUSY", "EAGAIN") || sys.monotonicMs() >= deadline) throw error;
-			sys.sleepMs(READY_POLL_MS);
+			if (!sys.isSystemError(error, "EBUSY", "EAGAIN")) throw error;
+			return error;
 		}
-	}
+	};
+	const end = poll(RESET, attempt, (each) => !(each instanceof Error));
+	if (end instanceof Error) throw end;
+	return end;
 }
 
 function requireLink(link: Link | undefined, name: string): Link {
@@ -141,13 +142,9 @@ function setMacIfAllowed(route: NetlinkSocket, link: LinkTarget, mac: string): v
 
 /** The link once it has `mac`, or as it is when the driver has had its time. */
 function linkOnceMac(route: NetlinkSocket, link: Link, mac: string): Link {
-	const deadline = sys.monotonicMs() + MAC_DEADLINE_MS;
-	let now = link;
-	while (now.mac !== mac && sys.monotonicMs() < deadline) {
-		sys.sleepMs(MAC_POLL_MS);
-		now = requireLink(getLinkByIndex(route, link.index), link.name);
-	}
-	return now;
+	if (link.mac === mac) return link;
+	const ask = (): Link => requireLink(getLinkByIndex(route, link.index), link.name);
+	return poll(MAC_TAKEN, ask, (now) => now.mac === mac);
 }
 
 /**

@@ -6,7 +6,8 @@ import { NetlinkError } from "../../lib/netlink/error.ts";
 import type { LinkIndex } from "../../lib/netlink/link.ts";
 import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import { getVf, setVf, type VfIndex, type VfSettings } from "../../lib/netlink/vf.ts";
-import * as sys from "../../lib/sys/sys.ts";
+import { poll } from "../../lib/sys/poll.ts";
+import { isSystemError } from "../../lib/sys/sys.ts";
 import { FIELDS, groupOf, LEADERS, nameOf, shown, type VfField } from "./vf-settings.ts";
 
 /** A VF as its PF sees it. */
@@ -18,8 +19,7 @@ export interface VfPort {
 }
 
 /** How long a driver may take over what it said yes to, or be busy with what came before. The Go plugin waits as long for MACs. */
-const DRIVER_DEADLINE_MS = 2000;
-const DRIVER_POLL_MS = 20;
+const DRIVER = { deadlineMs: 2000, everyMs: 20 };
 
 /**
  * Makes the VF's settings those of `wanted`; what is not in it stays. `before` is what the VF has now (undefined: its PF
@@ -119,7 +119,7 @@ function trySetVf(route: NetlinkSocket, port: VfPort, settings: Partial<VfSettin
 			throw error;
 		}
 	};
-	return poll(attempt, (refusal) => !sys.isSystemError(refusal, "EBUSY", "EAGAIN"));
+	return poll(DRIVER, attempt, (refusal) => !isSystemError(refusal, "EBUSY", "EAGAIN"));
 }
 
 /**
@@ -128,6 +128,7 @@ function trySetVf(route: NetlinkSocket, port: VfPort, settings: Partial<VfSettin
  */
 export function readSettings(route: NetlinkSocket, port: VfPort): VfSettings {
 	const settings = poll(
+		DRIVER,
 		() => getVf(route, port.pfIndex, port.vf),
 		(each) => each !== undefined,
 	);
@@ -153,17 +154,8 @@ function pick(settings: Partial<VfSettings>, fields: readonly VfField[]): Partia
 
 function awaitMac(route: NetlinkSocket, port: VfPort, mac: string | undefined): VfSettings {
 	return poll(
+		DRIVER,
 		() => readSettings(route, port),
 		(settings) => settings.mac === mac,
 	);
-}
-
-/** Asks until `done` or the deadline; the last answer. */
-function poll<T>(ask: () => T, done: (answer: T) => boolean): T {
-	const deadline = sys.monotonicMs() + DRIVER_DEADLINE_MS;
-	for (;;) {
-		const answer = ask();
-		if (done(answer) || sys.monotonicMs() >= deadline) return answer;
-		sys.sleepMs(DRIVER_POLL_MS);
-	}
 }
