@@ -10,7 +10,7 @@ import { peer } from "../test/lab/peers.ts";
 import { until } from "../test/lab/sriov.ts";
 import { describeCard, examineHostCard, prepareGuestCard, prepareHostCard, Refusal } from "./demonstration/card.ts";
 import * as pods from "./demonstration/pods.ts";
-import { Cleanup, Interrupted, Progress } from "./demonstration/progress.ts";
+import { atEnd, Interrupted, Progress, putBack } from "./demonstration/progress.ts";
 import { differences, isRdmaExclusive, type Snapshot, takeSnapshot, type VfState } from "./demonstration/state.ts";
 import { vfTable } from "./demonstration/table.ts";
 
@@ -87,7 +87,7 @@ async function timed(progress: Progress, what: string, work: Promise<unknown>): 
 async function provide(
 	options: Options,
 	progress: Progress,
-	cleanup: Cleanup,
+	cleanup: AsyncDisposableStack,
 ): Promise<{ machine: Machine; pf: string }> {
 	// Before the long work: it may be all in vain.
 	const card = options.pf === undefined ? undefined : await examineHostCard(options.pf);
@@ -108,7 +108,7 @@ async function provide(
 	}
 	progress.step("booting a virtual machine with an SR-IOV card (QEMU, igb)");
 	const guest = await Guest.boot({ pfs: 1, log: (line) => progress.note(line), signal: progress.signal });
-	cleanup.push("end the virtual machine", () => guest.shutdown());
+	atEnd(cleanup, "end the virtual machine", () => guest.shutdown());
 	return { machine: guest, pf: await prepareGuestCard(guest, progress) };
 }
 
@@ -130,20 +130,20 @@ async function attachPods(
 	machine: Machine,
 	both: pods.Pod[],
 	progress: Progress,
-	cleanup: Cleanup,
+	cleanup: AsyncDisposableStack,
 ): Promise<pods.Attachment[]> {
 	const results: pods.Attachment[] = [];
 	if (machine instanceof Guest) {
 		// Nothing in it outlives it.
-		cleanup = new Cleanup();
+		cleanup = new AsyncDisposableStack();
 	}
-	cleanup.push("remove /run/berth-demo", () => pods.removeDirectory(machine));
+	atEnd(cleanup, "remove /run/berth-demo", () => pods.removeDirectory(machine));
 	for (const pod of both) {
 		progress.step(`pod ${pod.name}: network namespace, then ADD through cnitool with VF ${pod.vf.pci}`);
 		await pods.createPod(machine, pod);
-		cleanup.push(`delete pod ${pod.name}`, () => pods.deletePod(machine, pod));
+		atEnd(cleanup, `delete pod ${pod.name}`, () => pods.deletePod(machine, pod));
 		// DEL may come any number of times, and after a failed ADD, as runtimes do it.
-		cleanup.push(`detach pod ${pod.name}`, () => pods.detach(machine, pod));
+		atEnd(cleanup, `detach pod ${pod.name}`, () => pods.detach(machine, pod));
 		results.push(await pods.attach(machine, pod));
 		await pods.check(machine, pod);
 	}
@@ -186,7 +186,12 @@ function describePings(pings: readonly pods.Ping[]): string {
 		.join("\n");
 }
 
-async function demonstrate(options: Options, progress: Progress, cleanup: Cleanup, report: Report): Promise<void> {
+async function demonstrate(
+	options: Options,
+	progress: Progress,
+	cleanup: AsyncDisposableStack,
+	report: Report,
+): Promise<void> {
 	const { machine, pf } = await provide(options, progress, cleanup);
 	const card = await describeCard(machine, pf);
 	Object.assign(report, { machine: machine.name, pf, card });
@@ -255,7 +260,7 @@ async function main(): Promise<number> {
 	const report: Report = { ok: false };
 	const json = process.argv.includes("--json");
 	const progress = new Progress((line) => (json ? process.stderr : process.stdout).write(`${line}\n`));
-	const cleanup = new Cleanup();
+	const cleanup = new AsyncDisposableStack();
 	const interrupt = () => {
 		progress.note("interrupted: putting everything back");
 		progress.interrupt();
@@ -270,7 +275,7 @@ async function main(): Promise<number> {
 		failure = progress.interrupted ? new Interrupted().message : (error as Error).message;
 		status = progress.interrupted ? 130 : 1;
 	}
-	const leftBehind = await cleanup.run();
+	const leftBehind = await putBack(cleanup);
 	if (failure !== undefined || leftBehind.length > 0) {
 		report.error = [...(failure === undefined ? [] : [failure]), ...leftBehind].join("; ");
 		console.error(`demo: ${report.error}`);

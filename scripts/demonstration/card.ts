@@ -7,7 +7,7 @@ import { basename } from "node:path";
 import type { Guest } from "../../test/lab/guest.ts";
 import { LocalMachine, type Machine } from "../../test/lab/machine.ts";
 import { createRdmaDevices, createVfs, listVfs, removeVfs, until, type Vf } from "../../test/lab/sriov.ts";
-import type { Cleanup, Progress } from "./progress.ts";
+import { atEnd, type Progress } from "./progress.ts";
 
 /** The demo declines to touch what it was pointed at. */
 export class Refusal extends Error {}
@@ -70,17 +70,17 @@ export async function prepareHostCard(
 	pf: string,
 	vfs: Vf[],
 	progress: Progress,
-	cleanup: Cleanup,
+	cleanup: AsyncDisposableStack,
 ): Promise<void> {
 	const [link] = await machine.json(["ip", "-j", "link", "show", pf]);
 	if (!link.flags.includes("UP")) {
 		progress.step(`setting ${pf} up, without which its VFs have no carrier`);
-		cleanup.push(`set ${pf} down again`, () => machine.run(["ip", "link", "set", pf, "down"]));
+		atEnd(cleanup, `set ${pf} down again`, () => machine.run(["ip", "link", "set", pf, "down"]));
 		await machine.run(["ip", "link", "set", pf, "up"]);
 	}
 	if (vfs.length === 0) {
 		progress.step(`making 2 VFs on ${pf}`);
-		cleanup.push(`remove the VFs of ${pf}`, () => removeVfs(machine, pf));
+		atEnd(cleanup, `remove the VFs of ${pf}`, () => removeVfs(machine, pf));
 		await createVfs(machine, pf, 2);
 	}
 }

@@ -48,24 +48,28 @@ export class Progress {
 	}
 }
 
-/** What has to be put back, in reverse order. */
-export class Cleanup {
-	readonly #steps: { readonly what: string; readonly run: () => Promise<unknown> }[] = [];
-
-	push(what: string, run: () => Promise<unknown>): void {
-		this.#steps.push({ what, run });
-	}
-
-	/** Goes on after a failure. Returns a sentence for each. */
-	async run(): Promise<string[]> {
-		const failures: string[] = [];
-		for (let step = this.#steps.pop(); step !== undefined; step = this.#steps.pop()) {
-			try {
-				await step.run();
-			} catch (error) {
-				failures.push(`could not ${step.what}: ${(error as Error).message}`);
-			}
+/** At the end, in reverse order, `run` puts something back; `what` says what. The others are not kept from it by a failure. */
+export function atEnd(cleanup: AsyncDisposableStack, what: string, run: () => Promise<unknown>): void {
+	cleanup.defer(async () => {
+		try {
+			await run();
+		} catch (error) {
+			throw new Error(`could not ${what}: ${(error as Error).message}`);
 		}
-		return failures;
+	});
+}
+
+/** Puts everything back. Returns a sentence for each failure. */
+export async function putBack(cleanup: AsyncDisposableStack): Promise<string[]> {
+	try {
+		await cleanup.disposeAsync();
+		return [];
+	} catch (error) {
+		return sentencesOf(error);
 	}
 }
+
+const sentencesOf = (error: unknown): string[] =>
+	error instanceof SuppressedError
+		? [...sentencesOf(error.suppressed), ...sentencesOf(error.error)]
+		: [(error as Error).message];
