@@ -27,12 +27,4 @@ function answerFlags(args: readonly string[]): string | undefined {
 	}
 }
 
-export const plugin: Plugin = {
-	about: `CNI dhcp plugin v${version}`,
-	add,
-	del,
-	check,
-	gc,
-	status,
-	answerFlags,
-};
+export const plugin: Plugin = { about: `CNI dhcp plugin v${version}`, add, del, check, gc, status, answerFlags };

@@ -23,9 +23,10 @@ import {
 	RTM_GETADDR,
 	RTM_NEWADDR,
 } from "./constants.ts";
+import type { RequestName } from "./error.ts";
 import type { LinkIndex } from "./link.ts";
 import { type Message, MessageWriter, WantedAttributes } from "./message.ts";
-import type { Change, NetlinkSocket, RequestName } from "./socket.ts";
+import type { Change, NetlinkSocket } from "./socket.ts";
 
 interface LinkAddress {
 	readonly linkIndex: LinkIndex;

@@ -3,6 +3,14 @@
  */
 import { describeErrno, type SystemError } from "../sys/sys.ts";
 
+/** A request: what it is called and what it is about. */
+export interface RequestName {
+	/** "RTM_SETLINK". */
+	readonly request: string;
+	/** `"eth0"`, `10.0.0.0/8 via 10.1.1.1`; "" for nothing. */
+	readonly subject: string;
+}
+
 /**
  * A refused request: `RTM_SETLINK on "eth0": operation not permitted (EPERM): <the kernel's own text>`.
  * It has the fields of a SystemError, so that `isSystemError(error, "EEXIST")` holds for both.
@@ -16,8 +24,8 @@ export class NetlinkError extends Error implements SystemError {
 	/** The kernel's extended acknowledgement, "" where it gave none. */
 	readonly kernelMessage: string;
 
-	/** `subject` says on what: `"eth0"`, `10.0.0.0/8 via 10.1.1.1`; "" for nothing. `text` replaces the words for the errno. */
-	constructor(request: string, subject: string, errno: number, kernelMessage: string, text?: string) {
+	/** `text` replaces the words for the errno. */
+	constructor({ request, subject }: RequestName, errno: number, kernelMessage: string, text?: string) {
 		const [code, words] = describeErrno(errno);
 		const where = subject === "" ? request : `${request} on ${subject}`;
 		super(`${where}: ${text ?? words} (${code})${kernelMessage === "" ? "" : `: ${kernelMessage}`}`);

@@ -40,8 +40,9 @@ import {
 	RTM_NEWLINKPROP,
 	RTM_SETLINK,
 } from "./constants.ts";
+import type { RequestName } from "./error.ts";
 import { type Attributes, type Message, MessageWriter } from "./message.ts";
-import type { Change, NetlinkSocket, RequestName } from "./socket.ts";
+import type { Change, NetlinkSocket } from "./socket.ts";
 
 /** Number of an interface within its network namespace, from 1; it may change when the interface moves to another. */
 export type LinkIndex = number & { readonly brand: "LinkIndex" };

@@ -32,9 +32,10 @@ import {
 	RTNEXTHOP_BYTES,
 	RTPROT_BOOT,
 } from "./constants.ts";
+import type { RequestName } from "./error.ts";
 import type { LinkIndex } from "./link.ts";
 import { type Attributes, type Message, MessageWriter, WantedAttributes } from "./message.ts";
-import type { Change, NetlinkSocket, RequestName } from "./socket.ts";
+import type { Change, NetlinkSocket } from "./socket.ts";
 
 /** A route over one interface. */
 interface RouteSpec {

@@ -18,7 +18,7 @@ import {
 	NLMSGERR_ATTR_MSG,
 	SOL_NETLINK,
 } from "./constants.ts";
-import { NetlinkError } from "./error.ts";
+import { NetlinkError, type RequestName } from "./error.ts";
 import { type Attributes, Message, type MessageWriter } from "./message.ts";
 
 /**
@@ -30,14 +30,6 @@ const DEADLINE_MS = 5000;
 /** How often a dump is started that the kernel calls inconsistent because something changed meanwhile. */
 const DUMP_TRIES = 5;
 const EVENTS_AT_ONCE = 100;
-
-/** A request on its way: what it is called and what it is about, for errors. */
-export interface RequestName {
-	/** "RTM_SETLINK". */
-	readonly request: string;
-	/** `"eth0"`; "" for nothing. */
-	readonly subject: string;
-}
 
 /** A change that is still to be sent: see `NetlinkSocket.changeAll`. */
 export interface Change {
@@ -178,13 +170,7 @@ export class NetlinkSocket {
 			if (attempt > 0) again?.();
 			if (this.#dumpOnce(message, name, parse, found)) return found;
 		}
-		throw new NetlinkError(
-			name.request,
-			name.subject,
-			11,
-			"",
-			`the list kept changing while it was read, ${DUMP_TRIES} times`,
-		);
+		throw new NetlinkError(name, sys.EAGAIN, "", `the list kept changing while it was read, ${DUMP_TRIES} times`);
 	}
 
 	/** False: interrupted. Reads to the end in any case, so that the next request starts with an empty queue. */
@@ -245,13 +231,7 @@ export class NetlinkSocket {
 	#receive(name: RequestName): Message {
 		const { data, length } = this.#receiveDatagram(name);
 		if (length > data.length) {
-			throw new NetlinkError(
-				name.request,
-				name.subject,
-				sys.EMSGSIZE,
-				"",
-				`the answer has ${length} bytes, our buffer ${data.length}`,
-			);
+			throw new NetlinkError(name, sys.EMSGSIZE, "", `the answer has ${length} bytes, our buffer ${data.length}`);
 		}
 		return new Message(data);
 	}
@@ -271,7 +251,7 @@ export class NetlinkSocket {
 			if (deadline === 0) deadline = now + DEADLINE_MS;
 			if (now >= deadline) {
 				const text = `no answer from the kernel within ${DEADLINE_MS / 1000} s`;
-				throw new NetlinkError(name.request, name.subject, sys.ETIMEDOUT, "", text);
+				throw new NetlinkError(name, sys.ETIMEDOUT, "", text);
 			}
 			sys.poll([{ fd: this.fd, events: sys.POLLIN }], Math.ceil(deadline - now));
 		}
@@ -286,7 +266,7 @@ function isFromKernel(address: Uint8Array): boolean {
 /** What an NLMSG_ERROR or NLMSG_DONE message says, if it is an error; errno 0 is an acknowledgement. */
 function refusalOf(answer: Message, name: RequestName): NetlinkError | undefined {
 	const errno = -answer.i32(0);
-	return errno === 0 ? undefined : new NetlinkError(name.request, name.subject, errno, kernelMessage(answer));
+	return errno === 0 ? undefined : new NetlinkError(name, errno, kernelMessage(answer));
 }
 
 function throwRefusal(answer: Message, name: RequestName): void {

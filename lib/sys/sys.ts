@@ -44,6 +44,7 @@ export const SIGTERM = 15;
 
 /** asm-generic/errno-base.h and errno.h: what we say ourselves. `describeErrno` has the names. */
 export const ENOENT = 2;
+export const EAGAIN = 11;
 export const EINVAL = 22;
 export const EMSGSIZE = 90;
 export const ETIMEDOUT = 110;

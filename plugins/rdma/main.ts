@@ -19,13 +19,4 @@ function answerFlags(args: readonly string[]): string | undefined {
 }
 
 // No about text, as in the Go plugin: without CNI_COMMAND it answers with error code 4.
-export const plugin: Plugin = withDeviceErrors({
-	about: "",
-	isMain: true,
-	add,
-	del,
-	check,
-	gc,
-	status,
-	answerFlags,
-});
+export const plugin: Plugin = withDeviceErrors({ about: "", isMain: true, add, del, check, gc, status, answerFlags });
