@@ -1,8 +1,8 @@
-//! Compiles the JavaScript module `berth.js` in the directory `BERTH_MODULES` (default: ../build/modules) to QuickJS bytecode, which
-//! `src/engine.rs` includes.
+//! Compiles the JavaScript module `berth.js` in the directory `BERTH_MODULES` (default: ../build/modules) to QuickJS
+//! bytecode, which `src/engine.rs` includes.
 //!
-//! The bytecode is made by the machine that builds. It does not depend on the processor beyond byte order, and both of our
-//! targets are little-endian.
+//! The bytecode is made by the machine that builds. It does not depend on the processor beyond byte order, and both of
+//! our targets are little-endian.
 
 use rquickjs::loader::{ImportAttributes, Loader, Resolver};
 use rquickjs::module::{Declared, ModuleDef};
@@ -10,7 +10,8 @@ use rquickjs::{CatchResultExt, Context, Ctx, Module, Runtime, WriteOptions, Writ
 use std::path::PathBuf;
 use std::{env, fs};
 
-/// Compiling a module asks for what it imports: the native module, which is linked in the executable, so here anything will do.
+/// Compiling a module asks for what it imports: the native module, which is linked in the executable, so here anything
+/// will do.
 struct Anything;
 
 impl ModuleDef for Anything {}

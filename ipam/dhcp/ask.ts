@@ -14,10 +14,16 @@ export const ADD_MS = 240_000;
 const CHUNK = 64 * 1024;
 const NEWLINE = 10;
 
-/** There is no daemon that could do it: none at all, one that does not answer or ended before it did (Go's words where it has any), another's. */
+/**
+ * There is no daemon that could do it: none at all, one that does not answer or ended before it did (Go's words where
+ * it has any), another's.
+ */
 export class NoDaemonError extends CniError {}
 
-/** The daemon's answer. Throws what it says against the question, and NoDaemonError: code 11, or 1 where what listens is not of this release. */
+/**
+ * The daemon's answer. Throws what it says against the question, and NoDaemonError: code 11, or 1 where what listens is
+ * not of this release.
+ */
 export function ask(socketPath: string, question: Question, deadlineMs: number): unknown {
 	const line = exchange(socketPath, `${JSON.stringify({ protocol: PROTOCOL, ...question })}\n`, deadlineMs);
 	if (line.startsWith("HTTP/")) {

@@ -130,7 +130,10 @@ function requireOption(text: string, path: string): number {
 	);
 }
 
-/** Go's: a byte 0 (no hardware address) and what names the attachment. A text of the user's gets the same byte before it. */
+/**
+ * Go's: a byte 0 (no hardware address) and what names the attachment. A text of the user's gets the same byte before
+ * it.
+ */
 function clientIdOf({ clientId }: Ipam, attachment: string): string {
 	if (clientId === "mac") return "mac";
 	if (clientId?.startsWith("0x")) {
@@ -148,7 +151,9 @@ function clientIdOf({ clientId }: Ipam, attachment: string): string {
 	return toHex(encodeUtf8(`\0${attachment.slice(0, MAX_CLIENT_ID)}`));
 }
 
-/** Sentences about keys of `ipam` that are nearly those of the schema: Go takes no notice of them, and neither do we. */
+/**
+ * Sentences about keys of `ipam` that are nearly those of the schema: Go takes no notice of them, and neither do we.
+ */
 export function nearMisses({ config }: Request): string[] {
 	const folded = foldKeys(config, validator) as JsonObject;
 	const members = validator.members?.ipam?.members ?? {};

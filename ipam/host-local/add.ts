@@ -34,7 +34,10 @@ function reclaim(request: Request, store: Store): void {
 	logOf(request).warning(`released what was held since before the last reboot: ${released.join(", ")}`);
 }
 
-/** Go takes any gateway. One that is out of reach is most often a slip, but need not be: a route of link scope may lead to it. */
+/**
+ * Go takes any gateway. One that is out of reach is most often a slip, but need not be: a route of link scope may lead
+ * to it.
+ */
 function warnOfGateways(request: Request, sets: readonly RangeSet[]): void {
 	for (const { gateway, subnet } of sets.flat()) {
 		if (gateway === undefined || contains(subnet, gateway)) continue;

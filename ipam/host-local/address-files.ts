@@ -1,5 +1,6 @@
 /**
- * The files of a store: what they are called, how they are read, and how they are written so that each is there whole or not at all.
+ * The files of a store: what they are called, how they are read, and how they are written so that each is there whole
+ * or not at all.
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
 import { parseIp } from "../../lib/ip/address.ts";
@@ -8,8 +9,8 @@ import * as sys from "../../lib/sys/sys.ts";
 import { type Content, type FileContent, parseOwner } from "./owner.ts";
 
 /**
- * Where an address file is written before it gets its name. One is enough, since only the owner of the lock writes; what a
- * killed process left is removed. Go hands out no address for it, and removes it with those of its container.
+ * Where an address file is written before it gets its name. One is enough, since only the owner of the lock writes;
+ * what a killed process left is removed. Go hands out no address for it, and removes it with those of its container.
  */
 const TEMPORARY = ".berth.tmp";
 /** What STATUS makes to see whether it can. */
@@ -51,8 +52,9 @@ export function readContents(directory: string): Contents {
 }
 
 /**
- * Makes the file of an address: it is there whole, or not at all. Never replaces one: false where the address is taken. (The lock should keep
- * others out; but people remove lock files.) With `mayFill` one that is blank is filled. Throws code 5.
+ * Makes the file of an address: it is there whole, or not at all. Never replaces one: false where the address is taken.
+ * (The lock should keep others out; but people remove lock files.) With `mayFill` one that is blank is filled. Throws
+ * code 5.
  */
 export function makeAddressFile(directory: string, name: string, text: string, mayFill: boolean): boolean {
 	const path = `${directory}/${name}`;
@@ -132,7 +134,10 @@ function attempt<T>(directory: string, path: string, work: () => T): T {
 	}
 }
 
-/** Makes a file and opens it for writing; one that is there is removed first, and not written into: whose it is nobody knows. */
+/**
+ * Makes a file and opens it for writing; one that is there is removed first, and not written into: whose it is nobody
+ * knows.
+ */
 function createAnew(path: string): number {
 	const flags = sys.O_WRONLY | sys.O_CREAT | sys.O_EXCL;
 	try {

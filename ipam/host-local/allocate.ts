@@ -20,8 +20,9 @@ import { type Attachment, isAllocated } from "./owner.ts";
 import type { Store } from "./store.ts";
 
 /**
- * Allocates one address of each range set for `attachment`. Throws code 11 where a set has none left, 101 where the attachment
- * cannot have what it asks for, 5 where the store cannot be written; `undo` then releases what this call allocated, no more.
+ * Allocates one address of each range set for `attachment`. Throws code 11 where a set has none left, 101 where the
+ * attachment cannot have what it asks for, 5 where the store cannot be written; `undo` then releases what this call
+ * allocated, no more.
  */
 export function allocate(
 	store: Store,
@@ -139,9 +140,9 @@ export function chooseFree(store: Store, cooldown: Released, set: RangeSet, last
 }
 
 /**
- * The first free address after `last`, through all ranges of the set and round again; `last` itself comes at the very end.
- * Where `last` is unknown or in no range, the first free address from the start. A range's own gateway and what it excludes are left out,
- * and what `accepts` refuses. `nextFree` is the first free one of those from `from` to `to`.
+ * The first free address after `last`, through all ranges of the set and round again; `last` itself comes at the very
+ * end. Where `last` is unknown or in no range, the first free address from the start. A range's own gateway and what it
+ * excludes are left out, and what `accepts` refuses. `nextFree` is the first free one of those from `from` to `to`.
  */
 function nextInTurn(
 	set: RangeSet,
@@ -189,7 +190,10 @@ export function exhaustion(set: RangeSet): string {
 	return `no IP addresses available in range set: ${formatRangeSet(set)}`;
 }
 
-/** Why the set has no address to give: how many are allocated and for how many containers, and when the first of those that wait is free. */
+/**
+ * Why the set has no address to give: how many are allocated and for how many containers, and when the first of those
+ * that wait is free.
+ */
 export function shortage(store: Store, cooldown: Released, set: RangeSet): string {
 	const { addresses, containers, nameless } = store.countAllocated((ip) => isUsable(set, ip));
 	const capacity = capacityOf(set);

@@ -1,6 +1,6 @@
 /**
- * What the files of a store say: from the index (index.ts) where there is a valid one, so that not all of them are read each
- * time, and else from the files themselves, once.
+ * What the files of a store say: from the index (index.ts) where there is a valid one, so that not all of them are read
+ * each time, and else from the files themselves, once.
  */
 import { formatIp, type Ip, nextIp } from "../../lib/ip/address.ts";
 import { type Contents, readContents, readOwner, sentenceOf } from "./address-files.ts";
@@ -17,7 +17,9 @@ export class Allocations {
 	readonly #keepIndex: boolean;
 	/** What all address files say; undefined until somebody must read them. */
 	#contents: Contents | undefined;
-	/** The index, where it is valid but for our own changes; null where there is none; undefined until somebody asks. */
+	/**
+	 * The index, where it is valid but for our own changes; null where there is none; undefined until somebody asks.
+	 */
 	#index: Index | null | undefined;
 	#mayHaveIndex = true;
 	/** The store has been changed, the index does not say so yet. */
@@ -109,7 +111,9 @@ export class Allocations {
 		});
 	}
 
-	/** What every file says. Makes an index where it is worth it, and says nothing if it cannot: the store does without. */
+	/**
+	 * What every file says. Makes an index where it is worth it, and says nothing if it cannot: the store does without.
+	 */
 	contents(): Contents {
 		if (this.#contents !== undefined) return this.#contents;
 		this.#dropIndex();
@@ -131,7 +135,10 @@ export class Allocations {
 		return [...(this.#contents?.unreadable.values() ?? [])];
 	}
 
-	/** Makes the file of `allocation` by `work`, which says whether it could: then somebody else had it. Throws what `work` throws. */
+	/**
+	 * Makes the file of `allocation` by `work`, which says whether it could: then somebody else had it. Throws what
+	 * `work` throws.
+	 */
 	add(allocation: Allocation, work: () => boolean): boolean {
 		if (!this.change(work, (index) => index.add(allocation))) {
 			this.#refused.add(allocation.name);
@@ -148,8 +155,8 @@ export class Allocations {
 	}
 
 	/**
-	 * Changes the store by `work`, then the index by `record`. Where `work` fails, or says false, nobody knows what the store is like: the index is
-	 * no more, and the files are to be read again.
+	 * Changes the store by `work`, then the index by `record`. Where `work` fails, or says false, nobody knows what the
+	 * store is like: the index is no more, and the files are to be read again.
 	 */
 	change<T>(work: () => T, record: (index: Index) => void = () => {}): T {
 		const index = this.#openIndex();
@@ -182,7 +189,10 @@ export class Allocations {
 		return this.#index;
 	}
 
-	/** Runs `work` with the index, if there is one. If that fails there is none from here on, and the next call makes a new one. */
+	/**
+	 * Runs `work` with the index, if there is one. If that fails there is none from here on, and the next call makes a
+	 * new one.
+	 */
 	#withIndex<T>(work: (index: Index) => T): T | undefined {
 		const index = this.#openIndex();
 		if (index === null) return undefined;

@@ -46,7 +46,9 @@ export function loadHostLocal(request: Request): HostLocal {
 	return { sets, requested, routes, resolvConf: ipam.resolvConf ?? "" };
 }
 
-/** The short form: fields of a range next to `ranges`. Without a subnet they mean nothing, but must still be addresses. */
+/**
+ * The short form: fields of a range next to `ranges`. Without a subnet they mean nothing, but must still be addresses.
+ */
 function readLegacyRange(ipam: HostLocalConfig["ipam"]): ReadRange | undefined {
 	if (ipam.subnet !== undefined) return readRange(ipam as RangeConfig, "ipam");
 	for (const key of ["rangeStart", "rangeEnd", "gateway"] as const) optionalAddress(ipam[key], `ipam.${key}`);

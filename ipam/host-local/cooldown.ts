@@ -19,7 +19,9 @@ export type Released = Pick<Cooldown, "remaining" | "first" | "note">;
 
 const NOTHING: Released = { remaining: () => 0, first: () => undefined, note: () => {} };
 
-/** The cooldown of a network; without `reuseDelaySeconds` there is none. The store's lock must be held while it is used. */
+/**
+ * The cooldown of a network; without `reuseDelaySeconds` there is none. The store's lock must be held while it is used.
+ */
 export function cooldownOf({ directory, reuseDelayMs }: StoreSettings): Released {
 	return reuseDelayMs === 0 ? NOTHING : new Cooldown(directory, reuseDelayMs);
 }
@@ -44,7 +46,10 @@ class Cooldown {
 		return Math.max(0, (this.#freeAt.get(formatIp(ip)) ?? 0) - this.#now);
 	}
 
-	/** The address of those that `within` accepts that is free first, and in how many milliseconds that is. Throws SystemError. */
+	/**
+	 * The address of those that `within` accepts that is free first, and in how many milliseconds that is. Throws
+	 * SystemError.
+	 */
 	first(within: (name: string) => boolean): { name: string; inMs: number; count: number } | undefined {
 		this.#freeAt ??= this.#read();
 		const cooling = [...this.#freeAt].filter(([name, at]) => at > this.#now && within(name));
@@ -52,7 +57,10 @@ class Cooldown {
 		return cooling.length === 0 ? undefined : { name, inMs: at - this.#now, count: cooling.length };
 	}
 
-	/** Notes that these are released now. To be called before they are: who is killed in between has only delayed them. Throws SystemError. */
+	/**
+	 * Notes that these are released now. To be called before they are: who is killed in between has only delayed them.
+	 * Throws SystemError.
+	 */
 	note(names: readonly string[]): void {
 		makeDirectories(this.#directory, 0o700);
 		const flags = sys.O_WRONLY | sys.O_CREAT | sys.O_APPEND | sys.O_NONBLOCK;

@@ -1,17 +1,21 @@
 /**
- * The index of a store: what the address files say, arranged so that ADD and DEL need to look at a few small files however many
- * addresses are allocated. The store stays the truth and does not know of it: the Go plugin walks the store, so the index lies outside,
- * in `<dataDir>/.berth/<network>/<boot>/`. Everything in it may be removed at any time.
+ * The index of a store: what the address files say, arranged so that ADD and DEL need to look at a few small files
+ * however many addresses are allocated. The store stays the truth and does not know of it: the Go plugin walks the
+ * store, so the index lies outside, in `<dataDir>/.berth/<network>/<boot>/`. Everything in it may be removed at any
+ * time.
  *
- * It is valid while the store's directory is as we left it: it has the time of change (mtime) that we gave it, a random one of the past, and
- * the time of status change (ctime) that the kernel gave it then, which nobody can set. Both are in the file `token` of the index, written
- * last of all. Any change of the directory by anyone (an address file made or removed) gives it the time of now, also when it comes in the same
- * tick of the clock as ours, and when we are killed half-way; and a directory that comes back from a backup with its mtime has another ctime. Address
- * files do not change while they are there. The directory of the boot, because after a power failure files may be older than times.
+ * It is valid while the store's directory is as we left it: it has the time of change (mtime) that we gave it, a random
+ * one of the past, and the time of status change (ctime) that the kernel gave it then, which nobody can set. Both are
+ * in the file `token` of the index, written last of all. Any change of the directory by anyone (an address file made or
+ * removed) gives it the time of now, also when it comes in the same tick of the clock as ours, and when we are killed
+ * half-way; and a directory that comes back from a backup with its mtime has another ctime. Address files do not change
+ * while they are there. The directory of the boot, because after a power failure files may be older than times.
  *
- * - `c<n>`, 1024 of them: lines "address container interface" of the containers whose name's hash is n. What is not in one is not allocated, so
- *   each must be the very file that we wrote: `token` has a mark of each, made of its inode, size and ctime.
- * - `held.*`: which addresses are allocated (occupancy.ts). A hint: the address file itself is looked at before it is made.
+ * - `c<n>`, 1024 of them: lines "address container interface" of the containers whose name's hash is n. What is not in
+ *   one is not allocated, so each must be the very file that we wrote: `token` has a mark of each, made of its inode,
+ *   size and ctime.
+ * - `held.*`: which addresses are allocated (occupancy.ts). A hint: the address file itself is looked at before it is
+ *   made.
  * - `earlier`: lines as in `c<n>` of what is allocated since an earlier boot; only where there is such.
  */
 import { parseIp } from "../../lib/ip/address.ts";
@@ -30,7 +34,10 @@ import type { Owner } from "./owner.ts";
 import { privateDirectory } from "./private-directory.ts";
 
 const BUCKETS = 1024;
-/** The token: mtime and ctime of the store's directory in milliseconds, then the marks. In the byte order of the machine. */
+/**
+ * The token: mtime and ctime of the store's directory in milliseconds, then the marks. In the byte order of the
+ * machine.
+ */
 const TIMES_BYTES = 2 * 8;
 const MARKS_BYTES = 4 * (BUCKETS + 1);
 
@@ -49,7 +56,10 @@ interface Bucket {
 	added: string | undefined;
 }
 
-/** Every method may throw SystemError or StaleError: then the index is to be left alone, and is invalid for the next call. */
+/**
+ * Every method may throw SystemError or StaleError: then the index is to be left alone, and is invalid for the next
+ * call.
+ */
 export class Index {
 	readonly #store: string;
 	readonly #directory: string;
@@ -84,7 +94,10 @@ export class Index {
 		return new Index(store, directory, new Uint32Array(token.buffer, token.byteOffset + TIMES_BYTES, BUCKETS + 1));
 	}
 
-	/** A new index of these allocations, in place of any other; `commit` makes it valid. `earlier`: those of earlier boots. */
+	/**
+	 * A new index of these allocations, in place of any other; `commit` makes it valid. `earlier`: those of earlier
+	 * boots.
+	 */
 	static build(store: string, allocations: Iterable<Allocation>, earlier: readonly Allocation[]): Index {
 		const parent = privateDirectory(store);
 		const directory = `${parent}/${bootId()}`;
@@ -99,7 +112,10 @@ export class Index {
 		return index;
 	}
 
-	/** No index of the store counts any more. Returns the time that the store has now, in milliseconds. Throws SystemError. */
+	/**
+	 * No index of the store counts any more. Returns the time that the store has now, in milliseconds. Throws
+	 * SystemError.
+	 */
 	static invalidate(store: string): number {
 		const time = pastTime();
 		sys.setModified(sys.AT_FDCWD, store, time);
@@ -111,7 +127,10 @@ export class Index {
 		for (const directory of bootDirectories(store)) removeDirectory(directory);
 	}
 
-	/** What indexes on disk, valid or not, say was allocated in an earlier boot than this one. It may be allocated no more. */
+	/**
+	 * What indexes on disk, valid or not, say was allocated in an earlier boot than this one. It may be allocated no
+	 * more.
+	 */
 	static earlierAllocations(store: string): Allocation[] {
 		const allocations: Allocation[] = [];
 		const directories = bootDirectories(store);
@@ -231,8 +250,8 @@ const isBootId = (name: string): boolean => /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a
 const isBucketName = (name: string): boolean => /^c[0-9]+$/.test(name);
 
 /**
- * A time that the kernel does not give: between ten minutes and twelve days ago. Whole milliseconds, which every file system that has
- * fractions of a second keeps.
+ * A time that the kernel does not give: between ten minutes and twelve days ago. Whole milliseconds, which every file
+ * system that has fractions of a second keeps.
  */
 function pastTime(): number {
 	const [a = 0, b = 0, c = 0, d = 0] = sys.random(4);

@@ -1,8 +1,10 @@
 /**
- * Which addresses are allocated, as bits in pages that lie in files: the next free one is found without a walk over those that are not.
+ * Which addresses are allocated, as bits in pages that lie in files: the next free one is found without a walk over
+ * those that are not.
  *
- * Page `key` of level 0 has a bit for each address from key * 4096; a page of level n + 1 has a bit for each page of level n, set when
- * that is full. A page that is not there is empty. So a million allocated addresses in a row are passed in three steps.
+ * Page `key` of level 0 has a bit for each address from key * 4096; a page of level n + 1 has a bit for each page of
+ * level n, set when that is full. A page that is not there is empty. So a million allocated addresses in a row are
+ * passed in three steps.
  */
 import type { Family, Ip } from "../../lib/ip/address.ts";
 

@@ -20,7 +20,10 @@ export function formatOwner({ containerId, ifName }: Attachment): string {
 	return `${containerId}\r\n${ifName}`;
 }
 
-/** What an address file says: to whom the address is allocated, that it is allocated to somebody we know nothing of, or nothing. */
+/**
+ * What an address file says: to whom the address is allocated, that it is allocated to somebody we know nothing of, or
+ * nothing.
+ */
 export type FileContent = Owner | "foreign" | "blank";
 /** Undefined where there is no file. */
 export type Content = FileContent | undefined;
@@ -40,8 +43,8 @@ export function parseOwner(text: string): FileContent {
 export const isAllocated = (content: Content): boolean => content !== undefined && content !== "blank";
 
 /**
- * The characters of a container ID are those of lib/cni/environment.ts. White space is Unicode's, as Go's strings.TrimSpace takes it, of which no
- * interface's name has any; JavaScript's would be U+FEFF, too.
+ * The characters of a container ID are those of lib/cni/environment.ts. White space is Unicode's, as Go's
+ * strings.TrimSpace takes it, of which no interface's name has any; JavaScript's would be U+FEFF, too.
  */
 const OWNER = new RegExp(`^[${SPACE}]*([a-zA-Z0-9][a-zA-Z0-9_.-]*)(?:\\r?\\n([^${SPACE}]+))?[${SPACE}]*$`);
 const BLANK = new RegExp(`^[\\0${SPACE}]*$`);

@@ -9,7 +9,10 @@ export function privateDirectory(store: string): string {
 	return `${store.slice(0, name)}.berth/${store.slice(name)}`;
 }
 
-/** Whether the store has a private state directory: most are small, and have none. One system call, which may throw SystemError. */
+/**
+ * Whether the store has a private state directory: most are small, and have none. One system call, which may throw
+ * SystemError.
+ */
 export function hasPrivateDirectory(store: string): boolean {
 	return statIfPresent(privateDirectory(store)) !== undefined;
 }

@@ -8,8 +8,8 @@ import { readText, statIfPresent } from "../../lib/sys/files.ts";
 import * as sys from "../../lib/sys/sys.ts";
 
 /**
- * Comments, empty lines and keywords without a value are skipped, like unknown keywords. Name servers, search domains and
- * options add up over lines; the last domain wins.
+ * Comments, empty lines and keywords without a value are skipped, like unknown keywords. Name servers, search domains
+ * and options add up over lines; the last domain wins.
  */
 function parseResolvConf(text: string): CniDns {
 	const nameservers: string[] = [];

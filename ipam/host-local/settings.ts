@@ -19,8 +19,8 @@ export interface StoreSettings {
 }
 
 /**
- * What concerns the network's store. It needs nothing else of the configuration: what was handed out can be released though the ranges
- * are no longer valid (Go's DEL fails there). Throws code 6 or 7.
+ * What concerns the network's store. It needs nothing else of the configuration: what was handed out can be released
+ * though the ranges are no longer valid (Go's DEL fails there). Throws code 6 or 7.
  */
 export function storeSettings(request: Request): StoreSettings {
 	const { dataDir = "", reuseDelaySeconds, reclaimAfterReboot } = ipamOf(request);

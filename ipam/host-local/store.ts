@@ -1,5 +1,6 @@
 /**
- * The store of the Go plugin on disk, shared with it: a directory for each network, a file for each address that is allocated.
+ * The store of the Go plugin on disk, shared with it: a directory for each network, a file for each address that is
+ * allocated.
  *
  * - `<address>`, mode 0600: whom it is allocated to (owner.ts).
  * - `last_reserved_ip.<N>`, mode 0600: the address that range set N handed out last.
@@ -28,7 +29,10 @@ import { Allocations } from "./allocations.ts";
 import { type Allocation, Index } from "./index.ts";
 import { type Attachment, type Content, formatOwner, isAllocated, type Owner } from "./owner.ts";
 
-/** The store of one network, locked until it is disposed of. What it says of addresses is read once, when first asked for. */
+/**
+ * The store of one network, locked until it is disposed of. What it says of addresses is read once, when first asked
+ * for.
+ */
 export class Store {
 	readonly directory: string;
 	readonly #lock: Lock;
@@ -41,8 +45,9 @@ export class Store {
 	}
 
 	/**
-	 * Locks the store in `directory`, which is made if missing. With `keepIndex` there is an index however few addresses are allocated, since it
-	 * tells in which boot they were. Throws code 5, or 11 when the lock is not to be had.
+	 * Locks the store in `directory`, which is made if missing. With `keepIndex` there is an index however few
+	 * addresses are allocated, since it tells in which boot they were. Throws code 5, or 11 when the lock is not to be
+	 * had.
 	 */
 	static open(directory: string, keepIndex = false): Store {
 		try {
@@ -88,8 +93,8 @@ export class Store {
 	}
 
 	/**
-	 * The addresses that are allocated to `attachment`, or for its container and no interface in particular; in the order of their files, in
-	 * which Go looks at them and names the first.
+	 * The addresses that are allocated to `attachment`, or for its container and no interface in particular; in the
+	 * order of their files, in which Go looks at them and names the first.
 	 */
 	addressesOf(attachment: Attachment): Ip[] {
 		const { exact, legacy } = this.#allocationsOf(attachment);
@@ -98,7 +103,8 @@ export class Store {
 	}
 
 	/**
-	 * How many addresses that `within` accepts are allocated, for how many containers, and how many of them by files that name none. Reads every file.
+	 * How many addresses that `within` accepts are allocated, for how many containers, and how many of them by files
+	 * that name none. Reads every file.
 	 */
 	countAllocated(within: (ip: Ip) => boolean): { addresses: number; containers: number; nameless: number } {
 		const { owners, unreadable } = this.#allocations.contents();
@@ -127,8 +133,8 @@ export class Store {
 	}
 
 	/**
-	 * Allocates a free address to `attachment`; false where it is free no more, or its file is blank without `mayBeBlank`.
-	 * Throws code 5.
+	 * Allocates a free address to `attachment`; false where it is free no more, or its file is blank without
+	 * `mayBeBlank`. Throws code 5.
 	 */
 	reserve(ip: Ip, attachment: Attachment, mayBeBlank: boolean): boolean {
 		const allocation = { name: formatIp(ip), ...attachmentOf(attachment) };
@@ -145,9 +151,9 @@ export class Store {
 	}
 
 	/**
-	 * Releases all addresses of `attachment`; where there are none, those of its container and no interface in particular.
-	 * `before` is told of them first. Releases what it can; throws code 5 if any file could not be read or removed, since it may
-	 * still hold an address.
+	 * Releases all addresses of `attachment`; where there are none, those of its container and no interface in
+	 * particular. `before` is told of them first. Releases what it can; throws code 5 if any file could not be read or
+	 * removed, since it may still hold an address.
 	 */
 	releaseAll(attachment: Attachment, before: (names: readonly string[]) => void = () => {}): void {
 		const { exact, legacy } = this.#allocationsOf(attachment);

@@ -7,7 +7,10 @@ import type { CniIp, Request } from "../../lib/cni/types.ts";
 import { loadStatic } from "./config.ts";
 import { checkInterface } from "./interface.ts";
 
-/** Every configured address must be in prevResult as ADD put it there (Go lets a missing one pass), and on the interface. */
+/**
+ * Every configured address must be in prevResult as ADD put it there (Go lets a missing one pass), and on the
+ * interface.
+ */
 export function check(request: Request): void {
 	const { addresses, routes } = loadStatic(request);
 	const previous = previousAddresses(request);

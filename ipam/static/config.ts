@@ -46,8 +46,8 @@ export function loadStatic(request: Request): Static {
 }
 
 /**
- * CNI_ARGS `IP` (CIDRs) and `GATEWAY` (addresses), each a list with commas. A gateway belongs to every one of these addresses
- * whose network it is in; those of the configuration keep their own.
+ * CNI_ARGS `IP` (CIDRs) and `GATEWAY` (addresses), each a list with commas. A gateway belongs to every one of these
+ * addresses whose network it is in; those of the configuration keep their own.
  */
 function readEnvironmentAddresses(args: string): CniIp[] {
 	const { IP = "", GATEWAY = "" } = parseCniArgs(args, ["IP", "GATEWAY"]);

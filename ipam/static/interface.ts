@@ -8,9 +8,9 @@ import { checkAddresses, checkRoutes } from "../../lib/plugin/attached.ts";
 import { Sandbox } from "../../lib/plugin/sandbox.ts";
 
 /**
- * Throws CniError 102 where the interface lacks an address or a route. An interface or a sandbox that is not there is the main
- * plugin's matter: a device with a userspace driver has none, and its addresses are only reported. Our own namespace
- * (CNI_NETNS_OVERRIDE) is the host's, with interfaces of others.
+ * Throws CniError 102 where the interface lacks an address or a route. An interface or a sandbox that is not there is
+ * the main plugin's matter: a device with a userspace driver has none, and its addresses are only reported. Our own
+ * namespace (CNI_NETNS_OVERRIDE) is the host's, with interfaces of others.
  */
 export function checkInterface(request: Request, ips: readonly CniIp[], routes: readonly CniRoute[]): void {
 	using sandbox = Sandbox.openIfAlive(request.netns);

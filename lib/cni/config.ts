@@ -13,7 +13,9 @@ import type { JsonObject, JsonValue } from "./types.ts";
 export interface Validator {
 	/** Undefined: any value goes. */
 	readonly type?: "string" | "integer" | "number" | "boolean" | "object" | "list";
-	/** The members of an object, spelled as the schema spells them; without a prototype. Others are allowed, as in Go. */
+	/**
+	 * The members of an object, spelled as the schema spells them; without a prototype. Others are allowed, as in Go.
+	 */
 	readonly members?: { readonly [key: string]: Validator };
 	readonly required?: readonly string[];
 	/** The items of a list, or what an object holds under the keys that `members` does not name. */
@@ -24,13 +26,16 @@ export interface Validator {
 	readonly maximum?: number;
 	/** A union: the value must fit one of these. */
 	readonly anyOf?: readonly Validator[];
-	/** Of the whole: true where `value` needs no folding and breaks no rule, told by code that the build has made of the above. */
+	/**
+	 * Of the whole: true where `value` needs no folding and breaks no rule, told by code that the build has made of the
+	 * above.
+	 */
 	readonly quick?: (value: JsonValue) => boolean;
 }
 
 /**
- * The configuration as the type of its schema. Known keys in any case are accepted, null is "not set", unknown keys stay.
- * Throws for the first violation: code 6 for a value of a wrong type, 7 for a missing or a forbidden one.
+ * The configuration as the type of its schema. Known keys in any case are accepted, null is "not set", unknown keys
+ * stay. Throws for the first violation: code 6 for a value of a wrong type, 7 for a missing or a forbidden one.
  */
 export function loadConfig<T>(config: JsonObject, validator: Validator): T {
 	if (validator.quick?.(config)) return config as T;
@@ -73,7 +78,10 @@ interface Rule {
 	readonly missing?: true;
 }
 
-/** The rule that `value` breaks first; `path`, which is empty, then leads from it to the place. Undefined where there is none. */
+/**
+ * The rule that `value` breaks first; `path`, which is empty, then leads from it to the place. Undefined where there is
+ * none.
+ */
 function findViolation(value: JsonValue, validator: Validator, path: Path): Rule | undefined {
 	if (validator.anyOf !== undefined) return findUnionViolation(value, validator.anyOf, path);
 	const { type } = validator;

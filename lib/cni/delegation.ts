@@ -20,8 +20,8 @@ export interface DelegateEnd {
 }
 
 /**
- * The files that could be the plugin `type`, in the order of `path` (CNI_PATH). Empty entries are left out: Go would take
- * them for the current directory, which is not a place to run programs from. Throws code 103, with Go's sentences.
+ * The files that could be the plugin `type`, in the order of `path` (CNI_PATH). Empty entries are left out: Go would
+ * take them for the current directory, which is not a place to run programs from. Throws code 103, with Go's sentences.
  */
 export function delegateCandidates(type: string, path: string): string[] {
 	if (type === "") throw new CniError(Code.delegation, "no plugin name provided");
@@ -49,8 +49,8 @@ export function delegateNotFound(type: string, path: string): CniError {
 }
 
 /**
- * The result that a delegate's ADD printed. Throws its error, with its code, message and details; code 103 where it gave none
- * or something else.
+ * The result that a delegate's ADD printed. Throws its error, with its code, message and details; code 103 where it
+ * gave none or something else.
  */
 export function readDelegateResult(
 	type: string,

@@ -1,9 +1,9 @@
 /**
  * One call of a plugin, from its variables to its exit status: what Go's skel does, in its order.
  *
- * Source: containernetworking/cni v1.3.0, pkg/skel. Two differences, both on purpose: the sandbox is compared with our own
- * network namespace before the work (Go: after it, with the result already printed; DEL takes it for gone), and whatever happens, stdout gets one
- * document, written once, at the end.
+ * Source: containernetworking/cni v1.3.0, pkg/skel. Two differences, both on purpose: the sandbox is compared with our
+ * own network namespace before the work (Go: after it, with the result already printed; DEL takes it for gone), and
+ * whatever happens, stdout gets one document, written once, at the end.
  */
 import { performCall } from "./call.ts";
 import { CniError, Code } from "./error.ts";
@@ -12,7 +12,10 @@ import { AnswerLostError, type PluginIo, writeAnswer } from "./io.ts";
 import { SUPPORTED_VERSIONS, VERSION_ANSWER } from "./supported.ts";
 import type { Plugin, Plugins } from "./types.ts";
 
-/** Runs the verb of `plugin`, which is called `name`, that the variables name. Answers on stdout; returns the exit status, 0 or 1. */
+/**
+ * Runs the verb of `plugin`, which is called `name`, that the variables name. Answers on stdout; returns the exit
+ * status, 0 or 1.
+ */
 export function runPlugin(io: PluginIo, name: string, plugin: Plugin, plugins: Plugins): number {
 	try {
 		try {
@@ -34,7 +37,10 @@ export function renderError({ code, message, details }: CniError): string {
 	return JSON.stringify(details === "" ? { code, msg: message } : { code, msg: message, details }, null, 4);
 }
 
-/** What was thrown, as an error of the protocol. A failed system call is code 5; anything else is a bug: 999, stack on stderr. */
+/**
+ * What was thrown, as an error of the protocol. A failed system call is code 5; anything else is a bug: 999, stack on
+ * stderr.
+ */
 function toCniError(error: unknown, io: PluginIo): CniError {
 	if (error instanceof CniError) return error;
 	if (error instanceof Error && "errno" in error) return new CniError(Code.io, error.message, processLimit(error));

@@ -14,8 +14,8 @@ const ATTACHMENT = { members: { containerID: {}, ifname: {} } };
 const TREE = { members: { [KEYS[0]!]: { items: ATTACHMENT }, [KEYS[1]!]: { items: ATTACHMENT } } };
 
 /**
- * The list, or undefined where the runtime sent none (or null): `cnitool gc` does so. Go plugins would take that for "none
- * is valid" and release everything that every pod holds. Throws code 6 for a list of another shape.
+ * The list, or undefined where the runtime sent none (or null): `cnitool gc` does so. Go plugins would take that for
+ * "none is valid" and release everything that every pod holds. Throws code 6 for a list of another shape.
  */
 export function validAttachments(config: JsonObject): ValidAttachment[] | undefined {
 	const folded = foldKeys(config, TREE) as JsonObject;

@@ -3,7 +3,9 @@
  */
 import { sentence } from "./failures.ts";
 
-/** The process, as far as the protocol needs it. Failing functions throw what the host throws (an Error with `errno`). */
+/**
+ * The process, as far as the protocol needs it. Failing functions throw what the host throws (an Error with `errno`).
+ */
 export interface PluginIo {
 	readonly variables: Readonly<Record<string, string>>;
 	/** The file name that the process was called by. */

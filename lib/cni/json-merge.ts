@@ -1,6 +1,7 @@
 /**
- * JSON in which a key stands twice in an object, as Go's encoding/json reads it into a struct: what comes later is read into what is there, so that
- * objects are merged and other values replaced. Keys are the same whatever the case of their letters (keys.ts).
+ * JSON in which a key stands twice in an object, as Go's encoding/json reads it into a struct: what comes later is read
+ * into what is there, so that objects are merged and other values replaced. Keys are the same whatever the case of
+ * their letters (keys.ts).
  */
 import { isObject } from "./json.ts";
 import { define, fold } from "./keys.ts";
@@ -9,8 +10,8 @@ import type { JsonObject, JsonValue } from "./types.ts";
 export interface Merged {
 	readonly value: JsonValue;
 	/**
-	 * A key that stands twice and of which Go makes what its types say: a later list is read into the items of the earlier one, null
-	 * leaves some numbers and objects alone, and what is in prevResult is read into maps.
+	 * A key that stands twice and of which Go makes what its types say: a later list is read into the items of the
+	 * earlier one, null leaves some numbers and objects alone, and what is in prevResult is read into maps.
 	 */
 	readonly unclear: string | undefined;
 }

@@ -23,7 +23,10 @@ export function explainSyntaxError(bytes: Uint8Array): string | undefined {
 
 class Mismatch extends Error {}
 
-/** Bytes as numbers, and few calls: the text may have 16 MB. What lies behind its end is undefined, and no byte of any grammar. */
+/**
+ * Bytes as numbers, and few calls: the text may have 16 MB. What lies behind its end is undefined, and no byte of any
+ * grammar.
+ */
 function scanDocument(bytes: Uint8Array): void {
 	// The open brackets: a stack of our own, since the engine's ends long before the nesting that Go reads.
 	const open: number[] = [];

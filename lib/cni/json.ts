@@ -13,7 +13,8 @@ export function parseJson(bytes: Uint8Array, decode: (bytes: Uint8Array) => stri
 	try {
 		return JSON.parse(decode(bytes)) as JsonValue;
 	} catch (error) {
-		// It may be valid, and yet be refused: nested deeper than the engine's stack allows, or more than its memory holds.
+		// It may be valid, and yet be refused: nested deeper than the engine's stack allows, or more than its memory
+		// holds.
 		const isReadable = error instanceof SyntaxError || error instanceof RangeError;
 		const explained = isReadable ? explainSyntaxError(bytes) : undefined;
 		throw new JsonError(explained ?? `it cannot be read: ${sentence(error)}`);

@@ -1,12 +1,15 @@
 /**
- * Go's case-insensitive keys: `{"IPAM":{"Subnet":...}}` works with every Go plugin, so it works here, in this one place.
+ * Go's case-insensitive keys: `{"IPAM":{"Subnet":...}}` works with every Go plugin, so it works here, in this one
+ * place.
  */
 import { isObject } from "./json.ts";
 import type { JsonObject, JsonValue } from "./types.ts";
 
 /** The keys of a schema, as far as there are any below. */
 interface KeyTree {
-	/** The members of an object, spelled as the schema spells them. Without a prototype, where its keys may be anything. */
+	/**
+	 * The members of an object, spelled as the schema spells them. Without a prototype, where its keys may be anything.
+	 */
 	readonly members?: { readonly [key: string]: KeyTree };
 	/** The members that the schema does not name (a map), or the items of a list. */
 	readonly items?: KeyTree;

@@ -14,7 +14,10 @@ const SHORT: Record<string, string> = {
 	"\v": "\\v",
 };
 
-/** `strconv.Quote`, but for the characters above U+009F that Go does not print (unassigned ones): these stay as they are. */
+/**
+ * `strconv.Quote`, but for the characters above U+009F that Go does not print (unassigned ones): these stay as they
+ * are.
+ */
 export function quote(text: string): string {
 	let quoted = '"';
 	for (const character of text) quoted += quoteCharacter(character);

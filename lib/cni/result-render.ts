@@ -1,8 +1,8 @@
 /**
  * Results of ADD as each version of the specification has them, with the order of keys and the omissions of Go.
  *
- * Source: containernetworking/cni v1.3.0, pkg/types/020, /040, /100. What is empty or 0 is left out as in Go; `interface`,
- * `table` and `scope` are pointers there, so their 0 stays.
+ * Source: containernetworking/cni v1.3.0, pkg/types/020, /040, /100. What is empty or 0 is left out as in Go;
+ * `interface`, `table` and `scope` are pointers there, so their 0 stays.
  */
 
 import { type Family, familyOf } from "../ip/address.ts";
@@ -10,7 +10,10 @@ import { CniError, Code } from "./error.ts";
 import type { CniDns, CniInterface, CniIp, CniResult, CniRoute, JsonObject, JsonValue } from "./types.ts";
 import { requireSupported } from "./version.ts";
 
-/** `result` in the shape of `cniVersion`. Throws code 7 where that version cannot hold it: 0.1.0 and 0.2.0 need an address. */
+/**
+ * `result` in the shape of `cniVersion`. Throws code 7 where that version cannot hold it: 0.1.0 and 0.2.0 need an
+ * address.
+ */
 export function resultAsVersion(result: CniResult, cniVersion: string): JsonObject {
 	requireSupported(cniVersion);
 	switch (cniVersion) {

@@ -1,6 +1,6 @@
 /**
- * The shape of results as they come in, from a delegate or as prevResult, in any version of the specification. The source of
- * `validator:cni-result`; what the executable runs imports only the types.
+ * The shape of results as they come in, from a delegate or as prevResult, in any version of the specification. The
+ * source of `validator:cni-result`; what the executable runs imports only the types.
  */
 import { z } from "zod";
 import { routeNumbers } from "./schema.ts";

@@ -1,6 +1,6 @@
 /**
- * Results as they come in: a delegate's answer, the prevResult of a chain. Any version of the specification, made into the
- * newest form.
+ * Results as they come in: a delegate's answer, the prevResult of a chain. Any version of the specification, made into
+ * the newest form.
  *
  * Source: containernetworking/cni v1.3.0, pkg/types (up-conversions), pkg/version ParsePrevResult, pkg/invoke
  * fixupResultVersion.
@@ -25,8 +25,8 @@ const FAMILIES = [
 ] as const;
 
 /**
- * A result of any version. Without a `cniVersion` of its own it is taken for one of `configVersion`; null is an empty one.
- * Throws code 6 for wrong types and unknown versions, 7 for what is no address.
+ * A result of any version. Without a `cniVersion` of its own it is taken for one of `configVersion`; null is an empty
+ * one. Throws code 6 for wrong types and unknown versions, 7 for what is no address.
  */
 export function parseResult(json: JsonValue, configVersion: string): CniResult {
 	return fromRaw(readRaw(json), configVersion);
@@ -41,8 +41,8 @@ function fromRaw(raw: RawResult, configVersion: string): CniResult {
 }
 
 /**
- * The result that the plugins before this one made, or undefined where there is none. It must be of the configuration's own
- * version, or of one with the same shape. Throws code 6 or 7.
+ * The result that the plugins before this one made, or undefined where there is none. It must be of the configuration's
+ * own version, or of one with the same shape. Throws code 6 or 7.
  */
 export function parsePrevResult(request: Request): CniResult | undefined {
 	return parsePrevious(request, (prevResult) => prevResult);

@@ -5,7 +5,10 @@ import { validAttachments } from "./gc.ts";
 import { resultAsVersion } from "./result-render.ts";
 import type { JsonObject, Plugin, Request } from "./types.ts";
 
-/** Runs the verb that `request` names. Returns the answer of ADD; the other verbs have none. What should be known and is no answer goes to `report`. */
+/**
+ * Runs the verb that `request` names. Returns the answer of ADD; the other verbs have none. What should be known and is
+ * no answer goes to `report`.
+ */
 export function runVerb(plugin: Plugin, request: Request, report: (sentence: string) => void): JsonObject | undefined {
 	switch (request.verb) {
 		case "ADD":
@@ -34,13 +37,19 @@ function unknownVerb(verb: never): never {
 	throw new Error(`there is no verb ${verb}`);
 }
 
-/** Runs ADD and gives the result the shape of `request.cniVersion`, which may not be able to hold it (0.2.0 needs an address). */
+/**
+ * Runs ADD and gives the result the shape of `request.cniVersion`, which may not be able to hold it (0.2.0 needs an
+ * address).
+ */
 function addAsVersion(plugin: Plugin, request: Request, report: (sentence: string) => void): JsonObject {
 	const result = plugin.add(request);
 	return orUndo(plugin, request, report, () => resultAsVersion(result, request.cniVersion));
 }
 
-/** Takes `step` with the result of ADD. Where it fails, the work of the ADD is undone: by DEL, whose own failure is reported. */
+/**
+ * Takes `step` with the result of ADD. Where it fails, the work of the ADD is undone: by DEL, whose own failure is
+ * reported.
+ */
 export function orUndo<T>(plugin: Plugin, request: Request, report: (sentence: string) => void, step: () => T): T {
 	try {
 		return step();

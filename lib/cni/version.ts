@@ -26,7 +26,9 @@ export function requireSupported(version: string): asserts version is SpecVersio
 	);
 }
 
-/** Whether `version` is `other` or later. Either may have less than three parts. Throws code 6 for what is no version. */
+/**
+ * Whether `version` is `other` or later. Either may have less than three parts. Throws code 6 for what is no version.
+ */
 export function isAtLeast(version: string, other: string): boolean {
 	const left = parseVersion(version);
 	const right = parseVersion(other);

@@ -109,7 +109,9 @@ function parseIpv6(text: string): Ip | undefined {
 	return { family: 6, value };
 }
 
-/** The canonical text of the address that `text` is; undefined where it is none. Quick where it is canonical already. */
+/**
+ * The canonical text of the address that `text` is; undefined where it is none. Quick where it is canonical already.
+ */
 export function canonicalIp(text: string): string | undefined {
 	if (sys.isCanonicalIp(text)) return text;
 	const ip = parseIp(text);
@@ -121,7 +123,10 @@ export function familyOf(canonical: string): Family {
 	return canonical.includes(":") ? 6 : 4;
 }
 
-/** Canonical text: dotted decimal, or RFC 5952 as Go prints it. An address that is IPv4-mapped by its bytes keeps 128 bits: "::ffff:10.0.0.1". */
+/**
+ * Canonical text: dotted decimal, or RFC 5952 as Go prints it. An address that is IPv4-mapped by its bytes keeps 128
+ * bits: "::ffff:10.0.0.1".
+ */
 export function formatIp(ip: Ip): string {
 	if (ip.family === 4) return formatIpv4(Number(ip.value));
 	if (ip.value >> 32n === 0xffffn) return `::ffff:${formatIpv4(Number(ip.value & 0xffffffffn))}`;
@@ -157,7 +162,10 @@ function longestZeroRun(groups: readonly number[]): { start: number; end: number
 	return longest;
 }
 
-/** 4 or 16 bytes in network order. The family is that of the length: bytes are never collapsed to IPv4. Throws RangeError for another length. */
+/**
+ * 4 or 16 bytes in network order. The family is that of the length: bytes are never collapsed to IPv4. Throws
+ * RangeError for another length.
+ */
 export function ipFromBytes(bytes: Uint8Array): Ip {
 	if (bytes.length !== 4 && bytes.length !== 16) throw new RangeError(`an address of ${bytes.length} bytes`);
 	let value = 0n;

@@ -24,7 +24,10 @@ export function parseCidr(text: string): Cidr | undefined {
 	return { ip, prefix };
 }
 
-/** The canonical text of the CIDR that `text` is, host bits kept; undefined where it is none. Quick where it is canonical already. */
+/**
+ * The canonical text of the CIDR that `text` is, host bits kept; undefined where it is none. Quick where it is
+ * canonical already.
+ */
 export function canonicalCidr(text: string): string | undefined {
 	if (sys.isCanonicalCidr(text)) return text;
 	const cidr = parseCidr(text);

@@ -9,7 +9,10 @@ export type Range = {
 	readonly subnet: Cidr;
 	readonly start: Ip;
 	readonly end: Ip;
-	/** Never handed out where it lies between start and end. It may lie outside of the subnet. A /31 or /32 may have none. */
+	/**
+	 * Never handed out where it lies between start and end. It may lie outside of the subnet. A /31 or /32 may have
+	 * none.
+	 */
 	readonly gateway: Ip | undefined;
 	/** Blocks that are never handed out: between start and end, in order, with no address in common. */
 	readonly exclude: readonly Block[];

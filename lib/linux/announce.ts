@@ -1,7 +1,8 @@
 /**
  * Tells the neighbours of an interface which addresses are now at which MAC, so that they forget who had them before.
  *
- * IPv4: a gratuitous ARP request (RFC 5227, section 3; RFC 826). IPv6: an unsolicited neighbour advertisement (RFC 4861, section 7.2.6).
+ * IPv4: a gratuitous ARP request (RFC 5227, section 3; RFC 826). IPv6: an unsolicited neighbour advertisement (RFC
+ * 4861, section 7.2.6).
  */
 import { type Ip, ipToBytes } from "../ip/address.ts";
 import { isZeroMac, type Mac, parseMac } from "../ip/mac.ts";
@@ -23,9 +24,10 @@ interface Announcer {
 }
 
 /**
- * Announces each address ("10.1.2.3/24") once, in the current network namespace, out of this interface only (Go's sriov-cni leaves the interface of
- * IPv6 to the routing table, so that in a pod with several it may be another). Returns what went wrong: an announcement is a courtesy, and a
- * failed one must not hold up the others. Nothing is sent for a MAC that is not 6 bytes, all zero or the broadcast address.
+ * Announces each address ("10.1.2.3/24") once, in the current network namespace, out of this interface only (Go's
+ * sriov-cni leaves the interface of IPv6 to the routing table, so that in a pod with several it may be another).
+ * Returns what went wrong: an announcement is a courtesy, and a failed one must not hold up the others. Nothing is sent
+ * for a MAC that is not 6 bytes, all zero or the broadcast address.
  */
 export function announce(
 	link: Pick<Link, "index" | "name" | "mac">,

@@ -1,5 +1,6 @@
 /**
- * Neighbour discovery by hand: who has an IPv6 address on the link of an interface? Wire format: RFC 4861, sections 4.3 and 4.4.
+ * Neighbour discovery by hand: who has an IPv6 address on the link of an interface? Wire format: RFC 4861, sections 4.3
+ * and 4.4.
  */
 import { type Ip, ipToBytes } from "../ip/address.ts";
 import type { Mac } from "../ip/mac.ts";
@@ -16,7 +17,10 @@ const ND_OPT_SOURCE_LINKADDR = 1;
 export const ND_OPT_TARGET_LINKADDR = 2;
 const MESSAGE_BYTES = 24;
 
-/** A socket for ICMPv6 of the interface `name` in the current network namespace. Source address and checksum are the kernel's. */
+/**
+ * A socket for ICMPv6 of the interface `name` in the current network namespace. Source address and checksum are the
+ * kernel's.
+ */
 export function openNeighborSocket(name: string): number {
 	const fd = sys.socket(sys.AF_INET6, sys.SOCK_RAW, IPPROTO_ICMPV6);
 	try {
@@ -58,7 +62,10 @@ export function readNeighborAdvertisement(
 	return { target: packet.slice(8, MESSAGE_BYTES), mac };
 }
 
-/** `struct sockaddr_in6` of an address on the link `index` (0: any): family, port in network order, flow, address, scope. */
+/**
+ * `struct sockaddr_in6` of an address on the link `index` (0: any): family, port in network order, flow, address,
+ * scope.
+ */
 export function linkAddress(address: Uint8Array, index: LinkIndex | 0, port = 0): Uint8Array {
 	const bytes = new Uint8Array(28);
 	new Uint16Array(bytes.buffer)[0] = sys.AF_INET6;

@@ -1,8 +1,9 @@
 /**
  * Network namespaces: opening them by path, and running code inside.
  *
- * Note on sysfs: /sys/class/net and .../net of a PCI device show the namespace in which that sysfs was *mounted*, whatever namespace the
- * reader is in. /proc/sys/net shows the reader's. So look at sysfs for the host, and at netlink and sysctls for the pod.
+ * Note on sysfs: /sys/class/net and .../net of a PCI device show the namespace in which that sysfs was *mounted*,
+ * whatever namespace the reader is in. /proc/sys/net shows the reader's. So look at sysfs for the host, and at netlink
+ * and sysctls for the pod.
  */
 import { writeStderr } from "../sys/stderr.ts";
 import * as sys from "../sys/sys.ts";
@@ -13,7 +14,9 @@ const NSFS_MAGIC = 0x6e736673;
 const PROC_SUPER_MAGIC = 0x9fa0;
 const OWN_NETNS = "/proc/self/ns/net";
 
-/** A path that leads to no network namespace: the message says why. It has the fields of the system call that found out. */
+/**
+ * A path that leads to no network namespace: the message says why. It has the fields of the system call that found out.
+ */
 export class NotNetnsError extends Error implements sys.SystemError {
 	readonly errno: number;
 	readonly code: string;
@@ -47,9 +50,9 @@ export class Netns {
 	}
 
 	/**
-	 * Opens the namespace at `path` (a bind mount of a namespace file, or /proc/PID/ns/net) and runs `inside` in it: only entering tells a
-	 * network namespace from another file. Throws NotNetnsError where there is nothing, or no network namespace; another SystemError for other
-	 * reasons.
+	 * Opens the namespace at `path` (a bind mount of a namespace file, or /proc/PID/ns/net) and runs `inside` in it:
+	 * only entering tells a network namespace from another file. Throws NotNetnsError where there is nothing, or no
+	 * network namespace; another SystemError for other reasons.
 	 */
 	static open(path: string, inside: () => void = () => undefined): Netns {
 		let fd: number;
@@ -100,8 +103,8 @@ export class Netns {
 	}
 
 	/**
-	 * Runs `body` inside this namespace. Sockets opened there stay there. If there is no way back the process ends at once: what follows
-	 * would change the wrong namespace.
+	 * Runs `body` inside this namespace. Sockets opened there stay there. If there is no way back the process ends at
+	 * once: what follows would change the wrong namespace.
 	 */
 	run<T>(body: () => T): T {
 		const outer = Netns.#entered;

@@ -32,8 +32,8 @@ export function senderOf(address: Uint8Array): Mac {
 }
 
 /**
- * A socket that gets what the interface receives of one protocol, from now on; `filter`: instructions of classic BPF, `[code, jt, jf, k]`, of
- * which the first byte of a packet is that of its network header.
+ * A socket that gets what the interface receives of one protocol, from now on; `filter`: instructions of classic BPF,
+ * `[code, jt, jf, k]`, of which the first byte of a packet is that of its network header.
  */
 export function openPacketSocket(index: LinkIndex, protocol: number, filter?: readonly Instruction[]): number {
 	// Protocol 0: nothing comes in before the filter is there.
@@ -63,7 +63,10 @@ function program(filter: readonly Instruction[]): Uint8Array {
 	return bytes;
 }
 
-/** Asks everyone on the link who has `target`. A `sender` of 0.0.0.0 asks without claiming anything (a probe, RFC 5227, section 2.1.1). */
+/**
+ * Asks everyone on the link who has `target`. A `sender` of 0.0.0.0 asks without claiming anything (a probe, RFC 5227,
+ * section 2.1.1).
+ */
 export function sendArpRequest(
 	fd: number,
 	link: { readonly index: LinkIndex; readonly mac: Mac },

@@ -1,8 +1,8 @@
 /**
  * PCI devices and their virtual functions, from sysfs.
  *
- * Source: Documentation/ABI/testing/sysfs-bus-pci. `net/` directories list only interfaces in the network namespace of the sysfs mount, which
- * is the host's: a VF whose interface is in a pod has none here.
+ * Source: Documentation/ABI/testing/sysfs-bus-pci. `net/` directories list only interfaces in the network namespace of
+ * the sysfs mount, which is the host's: a VF whose interface is in a pod has none here.
  */
 import {
 	listIfPresent,
@@ -19,7 +19,9 @@ const PCI_DEVICES = "/sys/bus/pci/devices";
 /** Domain (4 to 8 digits), bus, device, function: the spelling of sysfs. */
 const PCI_ADDRESS = /^[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]$/;
 
-/** Whether `text` is a PCI address as sysfs spells it ("0000:3b:02.1"): anything else must not become part of a path. */
+/**
+ * Whether `text` is a PCI address as sysfs spells it ("0000:3b:02.1"): anything else must not become part of a path.
+ */
 export function isPciAddress(text: string): boolean {
 	return PCI_ADDRESS.test(text);
 }
@@ -45,8 +47,9 @@ export function physicalFunction(vf: string): string | undefined {
 }
 
 /**
- * Name of the interface of VF `vf`'s PF (`pf`, for those who know it). In switchdev mode the representors of the VFs are there, too (kernel 5.8 and later), and the
- * first in sort order, which Go's sriov-cni takes, may be one of those; then it is the one whose port name is that of a physical port.
+ * Name of the interface of VF `vf`'s PF (`pf`, for those who know it). In switchdev mode the representors of the VFs
+ * are there, too (kernel 5.8 and later), and the first in sort order, which Go's sriov-cni takes, may be one of those;
+ * then it is the one whose port name is that of a physical port.
  */
 export function pfNetdev(vf: string, pf = physicalFunction(vf)): string | undefined {
 	if (pf === undefined) return undefined;
@@ -77,8 +80,8 @@ function attribute(pf: string, netdev: string, name: string): string {
 const FEW_VFS = 8;
 
 /**
- * Number of VF `vf` on its PF (`pf`, for those who know it): N of the link virtfnN that leads to it. The links are numbered without gaps up to sriov_numvfs, so that
- * a missing one ends the search. Undefined where none leads there.
+ * Number of VF `vf` on its PF (`pf`, for those who know it): N of the link virtfnN that leads to it. The links are
+ * numbered without gaps up to sriov_numvfs, so that a missing one ends the search. Undefined where none leads there.
  */
 export function vfIndex(vf: string, pf = physicalFunction(vf)): number | undefined {
 	if (pf === undefined) return undefined;
@@ -100,7 +103,10 @@ export function isVfOf(vf: string, pfName: string, index: number): boolean {
 /** Names come from files, and become part of a path. The kernel knows the white space of ASCII. */
 const isInterfaceName = (name: string): boolean => /^(?!\.{1,2}$)[^/:\t-\r \0]{1,15}$/.test(name);
 
-/** Bus, device and function as one number: VF N has that of its PF plus offset plus N times stride (PCIe base specification, SR-IOV). */
+/**
+ * Bus, device and function as one number: VF N has that of its PF plus offset plus N times stride (PCIe base
+ * specification, SR-IOV).
+ */
 function routingId(pci: string): number {
 	const [, bus = "", device = "", fn = ""] = /([0-9a-f]{2}):([0-9a-f]{2})\.([0-7])$/.exec(pci) ?? [];
 	return (Number.parseInt(bus, 16) << 8) | (Number.parseInt(device, 16) << 3) | Number(fn);
@@ -135,8 +141,8 @@ export function vfNetdev(vf: string): string | undefined {
 }
 
 /**
- * Names of the interfaces of a device, sorted; those of a virtio device are one level down, under virtio<N>/net. A device whose interface is in
- * a pod has the directory, with nothing in it.
+ * Names of the interfaces of a device, sorted; those of a virtio device are one level down, under virtio<N>/net. A
+ * device whose interface is in a pod has the directory, with nothing in it.
  */
 export function netdevs(pci: string): string[] {
 	if (!isPciAddress(pci)) return [];
@@ -153,8 +159,8 @@ export function driver(pci: string): string | undefined {
 }
 
 /**
- * Whether a driver hands the device to a program in user space: vfio-pci and its variants for one kind of hardware (mlx5_vfio_pci,
- * hisi_acc_vfio_pci, ...), and the two UIO drivers of DPDK.
+ * Whether a driver hands the device to a program in user space: vfio-pci and its variants for one kind of hardware
+ * (mlx5_vfio_pci, hisi_acc_vfio_pci, ...), and the two UIO drivers of DPDK.
  */
 export function isUserspaceDriver(name: string): boolean {
 	return name.replaceAll("-", "_").endsWith("vfio_pci") || name === "uio_pci_generic" || name === "igb_uio";

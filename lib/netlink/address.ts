@@ -48,7 +48,10 @@ interface LinkAddress {
 interface AddAddressOptions {
 	/** IPv6: without duplicate address detection. */
 	readonly noDad?: boolean;
-	/** IPv6: of use while duplicates are looked for (RFC 4429); the sysctl optimistic_dad of the interface must be on, else it is ignored. */
+	/**
+	 * IPv6: of use while duplicates are looked for (RFC 4429); the sysctl optimistic_dad of the interface must be on,
+	 * else it is ignored.
+	 */
 	readonly optimistic?: boolean;
 }
 
@@ -88,7 +91,8 @@ export function addAddress(
 }
 
 /**
- * The change that adds an address, with the broadcast address of its network for IPv4 up to /30. EEXIST if the interface has it already.
+ * The change that adds an address, with the broadcast address of its network for IPv4 up to /30. EEXIST if the
+ * interface has it already.
  */
 export function newAddress(
 	socket: NetlinkSocket,
@@ -118,7 +122,8 @@ export function deleteAddress(socket: NetlinkSocket, index: LinkIndex, cidrText:
 export function listAddresses(socket: NetlinkSocket, index?: LinkIndex, family?: Family): LinkAddress[] {
 	const wanted = family === undefined ? 0 : addressFamily(family);
 	return socket.dump(dumpMessage(wanted, index ?? 0), DUMP_NAME, (answer) => {
-		// Kernels before 4.20 ignore the filters. Without IPv6 in the kernel, a question for it is answered with every family.
+		// Kernels before 4.20 ignore the filters. Without IPv6 in the kernel, a question for it is answered with every
+		// family.
 		if (answer.type !== RTM_NEWADDR || (index !== undefined && answer.u32(4) !== index)) return undefined;
 		const family = answer.u8(0);
 		return (family === AF_INET || family === AF_INET6) && (wanted === 0 || family === wanted)
@@ -127,7 +132,9 @@ export function listAddresses(socket: NetlinkSocket, index?: LinkIndex, family?:
 	});
 }
 
-/** The addresses of an interface with the prefix of their network: `listAddresses` where no more is asked, and quicker. */
+/**
+ * The addresses of an interface with the prefix of their network: `listAddresses` where no more is asked, and quicker.
+ */
 export function listCidrs(socket: NetlinkSocket, index: LinkIndex): ReadonlySet<string> {
 	const cidrs = new Set<string>();
 	const parse = (answer: Message): undefined => {

@@ -83,7 +83,9 @@ export const RTAX_MTU = 2;
 export const RTAX_ADVMSS = 8;
 
 export const RTEXT_FILTER_VF = 1;
-/** Without it the answer holds 8 counters for each VF; with many VFs it is then too long for its 16-bit length field. */
+/**
+ * Without it the answer holds 8 counters for each VF; with many VFs it is then too long for its 16-bit length field.
+ */
 export const RTEXT_FILTER_SKIP_STATS = 8;
 
 // linux/if.h, linux/if_link.h
@@ -152,6 +154,9 @@ export const RDMA_NLDEV_NET_NS_FD = 68;
 /** IB_DEVICE_NAME_MAX - 1: the longest name of a device in bytes, without its NUL. */
 export const RDMA_NAME_MAX = 63;
 
-/** Of the IPv4 part of IFLA_AF_SPEC: an attribute for each setting of /proc/sys/net/ipv4/conf, IPV4_DEVCONF_* of linux/ip.h. */
+/**
+ * Of the IPv4 part of IFLA_AF_SPEC: an attribute for each setting of /proc/sys/net/ipv4/conf, IPV4_DEVCONF_* of
+ * linux/ip.h.
+ */
 export const IFLA_INET_CONF = 1;
 export const IPV4_DEVCONF_ARP_NOTIFY = 22;

@@ -1,8 +1,8 @@
 /**
  * Network interfaces: what they are, and changes to them.
  *
- * Wire format: linux/rtnetlink.h and linux/if_link.h, RTM_*LINK with `struct ifinfomsg`. VF settings are in vf.ts: nothing here asks
- * for them, because the answer grows with the number of VFs.
+ * Wire format: linux/rtnetlink.h and linux/if_link.h, RTM_*LINK with `struct ifinfomsg`. VF settings are in vf.ts:
+ * nothing here asks for them, because the answer grows with the number of VFs.
  */
 import { formatMac, parseMac } from "../ip/mac.ts";
 import { AF_INET, isSystemError } from "../sys/sys.ts";
@@ -81,7 +81,10 @@ export interface Link {
 	readonly parentDevice?: string;
 }
 
-/** Changes that go into one request, made in the kernel's order: netns, MAC, MTU, name, alias, flags, queue length, group. */
+/**
+ * Changes that go into one request, made in the kernel's order: netns, MAC, MTU, name, alias, flags, queue length,
+ * group.
+ */
 interface LinkChange {
 	readonly netnsFd?: number;
 	readonly mac?: string;
@@ -95,7 +98,9 @@ interface LinkChange {
 	readonly up?: boolean;
 	readonly promiscuous?: boolean;
 	readonly allMulticast?: boolean;
-	/** Sysctl net/ipv4/conf/NAME/arp_notify, after all others: neighbours hear when the MAC changes or the link goes up. */
+	/**
+	 * Sysctl net/ipv4/conf/NAME/arp_notify, after all others: neighbours hear when the MAC changes or the link goes up.
+	 */
 	readonly arpNotify?: boolean;
 }
 
@@ -130,8 +135,8 @@ export function linkRequest(socket: NetlinkSocket, request: string, target: Link
 }
 
 /**
- * The interface with this name, or undefined. Kernels from 5.5 on find alternative names, too: compare with `link.name` where that
- * matters. Equivalent: `ip link show dev NAME`.
+ * The interface with this name, or undefined. Kernels from 5.5 on find alternative names, too: compare with `link.name`
+ * where that matters. Equivalent: `ip link show dev NAME`.
  */
 export function getLinkByName(socket: NetlinkSocket, name: string): Link | undefined {
 	return getLink(socket, name);
@@ -235,8 +240,9 @@ function parseAltNames(attribute: Attributes, into: string[]): void {
 }
 
 /**
- * Makes all of `change` in one RTM_SETLINK, under one hold of the kernel's RTNL lock. The kernel stops at the first refusal and keeps
- * what it has done until then. No new name for an interface that is meant by its name. Throws NetlinkError.
+ * Makes all of `change` in one RTM_SETLINK, under one hold of the kernel's RTNL lock. The kernel stops at the first
+ * refusal and keeps what it has done until then. No new name for an interface that is meant by its name. Throws
+ * NetlinkError.
  */
 export function setLink(socket: NetlinkSocket, target: LinkTarget, change: LinkChange): void {
 	const { message, name } = linkChange(socket, target, change);
@@ -311,14 +317,17 @@ export function setLinkMtu(socket: NetlinkSocket, index: LinkIndex, mtu: number)
 }
 
 /**
- * Renames an interface. Before Linux 6.2 it must be down (EBUSY); a taken name is EEXIST, also as someone's alternative name.
- * Equivalent: `ip link set dev NAME name NEW`.
+ * Renames an interface. Before Linux 6.2 it must be down (EBUSY); a taken name is EEXIST, also as someone's alternative
+ * name. Equivalent: `ip link set dev NAME name NEW`.
  */
 export function setLinkName(socket: NetlinkSocket, index: LinkIndex, name: string): void {
 	setLink(socket, index, { name });
 }
 
-/** Takes or gives back this administrator's wish for all frames. Equivalent: `ip link set dev NAME promisc on|off allmulticast on|off`. */
+/**
+ * Takes or gives back this administrator's wish for all frames. Equivalent: `ip link set dev NAME promisc on|off
+ * allmulticast on|off`.
+ */
 export function setLinkFlags(
 	socket: NetlinkSocket,
 	index: LinkIndex,
@@ -328,11 +337,13 @@ export function setLinkFlags(
 }
 
 /**
- * Moves an interface to another network namespace, renamed and changed on the way, in one request. The kernel sets it down first.
+ * Moves an interface to another network namespace, renamed and changed on the way, in one request. The kernel sets it
+ * down first.
  *
- * Two answers are EEXIST. The present name is taken there and no other is given (or `name` equals it): nothing has happened. `name` is taken
- * there but the present name is free: **the interface is there already, under its present name**; the caller looks for the name
- * beforehand and moves the interface back on an error. A present name that is taken there does no harm when `name` is given and free.
+ * Two answers are EEXIST. The present name is taken there and no other is given (or `name` equals it): nothing has
+ * happened. `name` is taken there but the present name is free: **the interface is there already, under its present
+ * name**; the caller looks for the name beforehand and moves the interface back on an error. A present name that is
+ * taken there does no harm when `name` is given and free.
  *
  * Equivalent: `ip link set dev NAME netns NS name NEW mtu BYTES address MAC up`.
  */

@@ -1,8 +1,9 @@
 /**
- * Netlink messages: a writer and a reader of headers and attributes. Nothing here knows what the numbers mean to a family.
+ * Netlink messages: a writer and a reader of headers and attributes. Nothing here knows what the numbers mean to a
+ * family.
  *
- * Wire format: linux/netlink.h. Integers are in the byte order of the host unless a function says otherwise; every header and
- * attribute starts at a multiple of 4 bytes.
+ * Wire format: linux/netlink.h. Integers are in the byte order of the host unless a function says otherwise; every
+ * header and attribute starts at a multiple of 4 bytes.
  */
 import { attributeRows, attributeValues, decodeUtf8, encodeUtf8, formatAddress } from "../sys/sys.ts";
 import { NLA_HDRLEN, NLA_TYPE_MASK, NLM_F_ACK, NLM_F_REQUEST, NLMSG_HDRLEN } from "./constants.ts";
@@ -113,8 +114,8 @@ export class MessageWriter {
 	}
 
 	/**
-	 * The finished message. Port number 0: the kernel puts in the socket's own. `unacknowledged`: it is only answered where it is
-	 * refused, whatever its flags were.
+	 * The finished message. Port number 0: the kernel puts in the socket's own. `unacknowledged`: it is only answered
+	 * where it is refused, whatever its flags were.
 	 */
 	finish(sequence: number, unacknowledged = false): Uint8Array {
 		if (unacknowledged) this.#view.setUint16(6, this.#view.getUint16(6, LITTLE_ENDIAN) & ~NLM_F_ACK, LITTLE_ENDIAN);
@@ -158,8 +159,8 @@ class Datagram {
 }
 
 /**
- * A cursor over the messages of a received datagram: `while (message.next()) switch (message.type) ...`. The readers count from the end of the
- * current one's header; past the datagram they throw RangeError.
+ * A cursor over the messages of a received datagram: `while (message.next()) switch (message.type) ...`. The readers
+ * count from the end of the current one's header; past the datagram they throw RangeError.
  */
 export class Message {
 	type: number;
@@ -168,8 +169,8 @@ export class Message {
 	/** Bytes after the header. */
 	length: number;
 	/**
-	 * Where the fixed struct of the current message begins in `bytes`, the whole datagram (or in its `words`). To be read
-	 * directly where there are thousands of messages.
+	 * Where the fixed struct of the current message begins in `bytes`, the whole datagram (or in its `words`). To be
+	 * read directly where there are thousands of messages.
 	 */
 	start: number;
 	readonly bytes: Uint8Array;
@@ -222,8 +223,9 @@ export class Message {
 	}
 
 	/**
-	 * The values of the attributes of these types after a fixed struct of `skip` bytes (a multiple of 4), in the order of `wanted`: for messages of which
-	 * there are thousands. Of a type that comes twice the last. Throws SystemError EINVAL for one of a wrong length.
+	 * The values of the attributes of these types after a fixed struct of `skip` bytes (a multiple of 4), in the order
+	 * of `wanted`: for messages of which there are thousands. Of a type that comes twice the last. Throws SystemError
+	 * EINVAL for one of a wrong length.
 	 */
 	values(skip: number, wanted: WantedAttributes): readonly (number | string | undefined)[] {
 		return attributeValues(this.bytes, this.start, skip, this.length, wanted.pairs);
@@ -246,7 +248,10 @@ export class Message {
 	}
 }
 
-/** What `Message.values` is to give of an attribute: a number (u32), an address in canonical text, or where its payload begins, as the readers count. */
+/**
+ * What `Message.values` is to give of an attribute: a number (u32), an address in canonical text, or where its payload
+ * begins, as the readers count.
+ */
 type Kind = "number" | "address" | "place";
 
 /** Types of attributes, below 256, and what is wanted of each. */

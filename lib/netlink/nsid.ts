@@ -1,5 +1,6 @@
 /**
- * Numbers of other namespaces in our own, and the events of all of them on one socket. A number keeps no namespace alive.
+ * Numbers of other namespaces in our own, and the events of all of them on one socket. A number keeps no namespace
+ * alive.
  *
  * Wire format: linux/net_namespace.h, RTM_NEWNSID with `struct rtgenmsg`.
  */
@@ -26,7 +27,10 @@ const NOT_ASSIGNED = -1;
 /** A datagram of events: the kernel's largest is a page, or what one interface takes. */
 const MAX_EVENT = 64 * 1024;
 
-/** Gives the namespace of `fd` a number in the current one, where it has none. Equivalent: `ip netns set NAME auto`. Throws NetlinkError. */
+/**
+ * Gives the namespace of `fd` a number in the current one, where it has none. Equivalent: `ip netns set NAME auto`.
+ * Throws NetlinkError.
+ */
 export function assignNumber(socket: NetlinkSocket, fd: number): void {
 	const message = new MessageWriter(RTM_NEWNSID, NLM_F_ACK).u8(0).zeros(3);
 	message.attributeU32(NETNSA_NSID, NOT_ASSIGNED).attributeU32(NETNSA_FD, fd);
@@ -49,7 +53,10 @@ export function watchNamespaces(): NetlinkSocket {
 	}
 }
 
-/** What has gone: interfaces by their numbers (whose namespace is not told), or anything: a namespace has ended, or events were lost. */
+/**
+ * What has gone: interfaces by their numbers (whose namespace is not told), or anything: a namespace has ended, or
+ * events were lost.
+ */
 export function readGone(socket: NetlinkSocket): { readonly links: number[]; readonly anything: boolean } {
 	const links: number[] = [];
 	let anything = false;

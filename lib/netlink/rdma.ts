@@ -1,8 +1,9 @@
 /**
  * RDMA devices: in which network namespace they are, and under which name.
  *
- * Wire format: rdma/rdma_netlink.h, client RDMA_NL_NLDEV. Messages have no fixed struct, attributes follow the header at once. The kernel
- * tells and changes only devices of the namespace that the socket was opened in (in exclusive mode; in shared mode all are in all).
+ * Wire format: rdma/rdma_netlink.h, client RDMA_NL_NLDEV. Messages have no fixed struct, attributes follow the header
+ * at once. The kernel tells and changes only devices of the namespace that the socket was opened in (in exclusive mode;
+ * in shared mode all are in all).
  */
 import { isSystemError } from "../sys/sys.ts";
 import {
@@ -60,9 +61,9 @@ function getRdmaDevice(socket: NetlinkSocket, index: RdmaIndex): RdmaDevice | un
 }
 
 /**
- * The device in the socket's namespace that has one of these names. The kernel finds devices by their index alone, and lists them one to a
- * datagram. `likely` is where to look first: its last known index, or the number of its node uverbsN, since both count devices in the order in
- * which they came, until some have gone.
+ * The device in the socket's namespace that has one of these names. The kernel finds devices by their index alone, and
+ * lists them one to a datagram. `likely` is where to look first: its last known index, or the number of its node
+ * uverbsN, since both count devices in the order in which they came, until some have gone.
  */
 export function findRdmaDevice(
 	socket: NetlinkSocket,
@@ -85,16 +86,18 @@ function parseDevice(answer: Message): RdmaDevice | undefined {
 	return index < 0 || name === "" ? undefined : { index: index as RdmaIndex, name };
 }
 
-/** Equivalent: `rdma dev set DEV name NAME`. Throws NetlinkError (EEXIST: the name is taken, in whichever namespace). */
+/**
+ * Equivalent: `rdma dev set DEV name NAME`. Throws NetlinkError (EEXIST: the name is taken, in whichever namespace).
+ */
 export function renameRdmaDevice(socket: NetlinkSocket, device: RdmaDevice, name: string): void {
 	change(socket, device, (message) => message.attributeText(RDMA_NLDEV_ATTR_DEV_NAME, name));
 }
 
 /**
- * Moves a device of the socket's namespace to that of `netnsFd`. This thread must be in the socket's namespace, too: the kernel looks at
- * both (rdma_dev_change_netns). Not together with a rename, of which the kernel would do only that. What programs do with
- * the device ends. Equivalent: `rdma dev set DEV netns NS`.
- * Throws NetlinkError (EOPNOTSUPP: shared mode, or a driver that cannot; ENODEV: it, or this thread, is not in the namespace).
+ * Moves a device of the socket's namespace to that of `netnsFd`. This thread must be in the socket's namespace, too:
+ * the kernel looks at both (rdma_dev_change_netns). Not together with a rename, of which the kernel would do only that.
+ * What programs do with the device ends. Equivalent: `rdma dev set DEV netns NS`. Throws NetlinkError (EOPNOTSUPP:
+ * shared mode, or a driver that cannot; ENODEV: it, or this thread, is not in the namespace).
  */
 export function moveRdmaDevice(socket: NetlinkSocket, device: RdmaDevice, netnsFd: number): void {
 	change(socket, device, (message) => message.attributeU32(RDMA_NLDEV_NET_NS_FD, netnsFd));

@@ -76,9 +76,10 @@ export function addRoute(socket: NetlinkSocket, route: RouteSpec): void {
 }
 
 /**
- * The change that adds a route as the Go plugins do (vishvananda/netlink's RouteAddEcmp: NLM_F_CREATE and neither EXCL nor APPEND), with `mtu` and `advmss` in
- * addition. A second gateway for the same destination and metric: IPv6 makes one route with two next hops of them; IPv4 puts the new route
- * before the old one. The very same route again: EEXIST. Equivalent: `ip route prepend DST via GW dev NAME` (IPv4), `ip -6 route append ...` (IPv6).
+ * The change that adds a route as the Go plugins do (vishvananda/netlink's RouteAddEcmp: NLM_F_CREATE and neither EXCL
+ * nor APPEND), with `mtu` and `advmss` in addition. A second gateway for the same destination and metric: IPv6 makes
+ * one route with two next hops of them; IPv4 puts the new route before the old one. The very same route again: EEXIST.
+ * Equivalent: `ip route prepend DST via GW dev NAME` (IPv4), `ip -6 route append ...` (IPv6).
  */
 export function newRoute(socket: NetlinkSocket, route: RouteSpec): Change {
 	const message = routeMessage(RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE, route, route.scope ?? 0);
@@ -91,7 +92,10 @@ export function newRoute(socket: NetlinkSocket, route: RouteSpec): Change {
 	return { message, name: routeRequest(socket, "RTM_NEWROUTE", route) };
 }
 
-/** Removes a route that has this destination, gateway, interface and (where given) metric, scope and table; ESRCH if there is none. */
+/**
+ * Removes a route that has this destination, gateway, interface and (where given) metric, scope and table; ESRCH if
+ * there is none.
+ */
 export function deleteRoute(socket: NetlinkSocket, route: Omit<RouteSpec, "mtu" | "advmss">): void {
 	const message = routeMessage(RTM_DELROUTE, NLM_F_ACK, route, route.scope ?? RT_SCOPE_NOWHERE);
 	socket.change(message, routeRequest(socket, "RTM_DELROUTE", route));
@@ -102,7 +106,8 @@ function routeMessage(type: number, flags: number, route: RouteSpec, scope: numb
 	const table = route.table || RT_TABLE_MAIN;
 	const deleting = type === RTM_DELROUTE;
 	const message = new MessageWriter(type, flags);
-	// struct rtmsg: family, lengths of destination and source, TOS, table, protocol, scope, type, flags. 0 matches all in a removal.
+	// struct rtmsg: family, lengths of destination and source, TOS, table, protocol, scope, type, flags. 0 matches all
+	// in a removal.
 	message.u8(addressFamily(dst.ip.family)).u8(dst.prefix).u8(0).u8(0);
 	message.u8(table < 256 ? table : 0).u8(deleting ? 0 : RTPROT_BOOT);
 	message
@@ -130,8 +135,8 @@ function routeRequest(socket: NetlinkSocket, request: string, route: RouteSpec):
 }
 
 /**
- * The routes of a family (undefined: both), of one table (undefined: all, the kernel's "local" included), over one interface
- * (undefined: all). Equivalent: `ip [-4|-6] route show table T|all [dev NAME]`.
+ * The routes of a family (undefined: both), of one table (undefined: all, the kernel's "local" included), over one
+ * interface (undefined: all). Equivalent: `ip [-4|-6] route show table T|all [dev NAME]`.
  */
 export function listRoutes(
 	socket: NetlinkSocket,
@@ -173,8 +178,8 @@ function dumpMessage(family: Family, table: number | undefined, link: number | u
 }
 
 /**
- * The gateway of each destination over an interface, in any table, local and broadcast addresses included. A third of the
- * work of `listRoutes`. Of several routes to one destination it has the last; none with several next hops.
+ * The gateway of each destination over an interface, in any table, local and broadcast addresses included. A third of
+ * the work of `listRoutes`. Of several routes to one destination it has the last; none with several next hops.
  */
 export function nextHops(socket: NetlinkSocket, link: LinkIndex): ReadonlyMap<string, string | undefined> {
 	const hops = new Map<string, string | undefined>();

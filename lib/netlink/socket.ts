@@ -1,8 +1,9 @@
 /**
  * Netlink sockets: one request, one answer. Serves every family (route, RDMA).
  *
- * System calls: one to open, one before the first request (NETLINK_EXT_ACK), two per request (send, receive). There is no bind(2): the
- * kernel binds an unbound socket at its first send. NETLINK_CAP_ACK is not asked for: a refused request comes back in full, and it is small.
+ * System calls: one to open, one before the first request (NETLINK_EXT_ACK), two per request (send, receive). There is
+ * no bind(2): the kernel binds an unbound socket at its first send. NETLINK_CAP_ACK is not asked for: a refused request
+ * comes back in full, and it is small.
  */
 import * as sys from "../sys/sys.ts";
 import {
@@ -22,8 +23,8 @@ import { NetlinkError, type RequestName } from "./error.ts";
 import { type Attributes, Message, type MessageWriter } from "./message.ts";
 
 /**
- * Room for one datagram. A dump comes in pieces of at most 32 KiB; the one big answer is RTM_GETLINK of a PF with all its VFs, and
- * there the list of VFs is one attribute, which cannot exceed 64 KiB.
+ * Room for one datagram. A dump comes in pieces of at most 32 KiB; the one big answer is RTM_GETLINK of a PF with all
+ * its VFs, and there the list of VFs is one attribute, which cannot exceed 64 KiB.
  */
 const RECEIVE_BYTES = 128 * 1024;
 const DEADLINE_MS = 5000;
@@ -59,7 +60,9 @@ export class NetlinkSocket {
 		return new NetlinkSocket(sys.socket(sys.AF_NETLINK, sys.SOCK_RAW, protocol));
 	}
 
-	/** Opens a socket that hears of changes: `groups` is the bit mask of `struct sockaddr_nl` (RTMGRP_LINK = 1, ...). */
+	/**
+	 * Opens a socket that hears of changes: `groups` is the bit mask of `struct sockaddr_nl` (RTMGRP_LINK = 1, ...).
+	 */
 	static subscribe(protocol: number, groups: number): NetlinkSocket {
 		const fd = sys.socket(sys.AF_NETLINK, sys.SOCK_RAW, protocol);
 		const socket = new NetlinkSocket(fd);
@@ -91,7 +94,10 @@ export class NetlinkSocket {
 		this.#prepared = true;
 	}
 
-	/** Kernels before 4.12 and 4.20 do not know these options; all that we lose is words in errors, and filters that we repeat. */
+	/**
+	 * Kernels before 4.12 and 4.20 do not know these options; all that we lose is words in errors, and filters that we
+	 * repeat.
+	 */
 	#setOption(option: number): void {
 		try {
 			sys.setSocketOption(this.fd, SOL_NETLINK, option, 1);
@@ -109,8 +115,8 @@ export class NetlinkSocket {
 	}
 
 	/**
-	 * Sends changes in one datagram, which the kernel makes one after the other. The last one alone is acknowledged, since refusals are
-	 * answered in any case. Returns the first refusal: those after it have been tried all the same.
+	 * Sends changes in one datagram, which the kernel makes one after the other. The last one alone is acknowledged,
+	 * since refusals are answered in any case. Returns the first refusal: those after it have been tried all the same.
 	 */
 	changeAll(changes: readonly Change[]): { readonly index: number; readonly error: NetlinkError } | undefined {
 		const last = changes.at(-1);
@@ -131,8 +137,8 @@ export class NetlinkSocket {
 	}
 
 	/**
-	 * Sends a question for one object (without NLM_F_ACK) and gives the answer. `before` is a change to be made before, in the same datagram.
-	 * Throws NetlinkError.
+	 * Sends a question for one object (without NLM_F_ACK) and gives the answer. `before` is a change to be made before,
+	 * in the same datagram. Throws NetlinkError.
 	 */
 	get(message: MessageWriter, name: RequestName, before?: Change): Message {
 		const sequence = this.#send(message, before && [before]);
@@ -154,9 +160,9 @@ export class NetlinkSocket {
 	}
 
 	/**
-	 * Sends a question for many objects (NLM_F_DUMP in its flags). Each answer goes through `parse`; undefined leaves it
-	 * out, a list is taken apart. A dump during which something changed (NLM_F_DUMP_INTR) is made again, up to 5 times in
-	 * all; then EAGAIN. `again` is called before: what `parse` has kept for itself is to be forgotten.
+	 * Sends a question for many objects (NLM_F_DUMP in its flags). Each answer goes through `parse`; undefined leaves
+	 * it out, a list is taken apart. A dump during which something changed (NLM_F_DUMP_INTR) is made again, up to 5
+	 * times in all; then EAGAIN. `again` is called before: what `parse` has kept for itself is to be forgotten.
 	 */
 	dump<T>(message: MessageWriter, name: RequestName, parse: Parse<T>, again?: () => void): T[] {
 		this.#prepare();
@@ -200,9 +206,9 @@ export class NetlinkSocket {
 	}
 
 	/**
-	 * Waits until the kernel reports a change on a subscribed socket, then empties the queue (up to a bound: where events keep
-	 * pouring in, the caller shall look at its clock). False: nothing within `timeoutMs`. What changed is not told: ask. (Events can
-	 * be lost, so they are only a reason to look.)
+	 * Waits until the kernel reports a change on a subscribed socket, then empties the queue (up to a bound: where
+	 * events keep pouring in, the caller shall look at its clock). False: nothing within `timeoutMs`. What changed is
+	 * not told: ask. (Events can be lost, so they are only a reason to look.)
 	 */
 	waitForEvent(timeoutMs: number): boolean {
 		const [events] = sys.poll([{ fd: this.fd, events: sys.POLLIN }], timeoutMs);
@@ -227,7 +233,10 @@ export class NetlinkSocket {
 		return this.#sequence;
 	}
 
-	/** The next datagram. Messages in it with the number of an earlier request are late answers to one that was given up. */
+	/**
+	 * The next datagram. Messages in it with the number of an earlier request are late answers to one that was given
+	 * up.
+	 */
 	#receive(name: RequestName): Message {
 		const { data, length } = this.#receiveDatagram(name);
 		if (length > data.length) {
@@ -286,8 +295,8 @@ function concatenate(messages: readonly Uint8Array[]): Uint8Array {
 }
 
 /**
- * The text of the extended acknowledgement. It follows the error number (NLMSG_DONE), or the error number and the header of the
- * refused request (NLMSG_ERROR), and, without NLM_F_CAPPED, the rest of that request.
+ * The text of the extended acknowledgement. It follows the error number (NLMSG_DONE), or the error number and the
+ * header of the refused request (NLMSG_ERROR), and, without NLM_F_CAPPED, the rest of that request.
  */
 function kernelMessage(answer: Message): string {
 	if ((answer.flags & NLM_F_ACK_TLVS) === 0) return "";

@@ -1,8 +1,8 @@
 /**
  * SR-IOV virtual function settings, set and read through the physical function.
  *
- * Wire format: linux/if_link.h, IFLA_VFINFO_LIST > IFLA_VF_INFO > IFLA_VF_*; each of those is a struct that starts with the number
- * of the VF. Nothing here knows about CNI.
+ * Wire format: linux/if_link.h, IFLA_VFINFO_LIST > IFLA_VF_INFO > IFLA_VF_*; each of those is a struct that starts with
+ * the number of the VF. Nothing here knows about CNI.
  */
 import { formatMac } from "../ip/mac.ts";
 import {
@@ -99,7 +99,10 @@ export class Pf {
 	}
 }
 
-/** The PF with this name and its VFs, in one question; undefined where there is no such interface. Errors as for `getVfs`. */
+/**
+ * The PF with this name and its VFs, in one question; undefined where there is no such interface. Errors as for
+ * `getVfs`.
+ */
 export function getPfByName(socket: NetlinkSocket, name: string): Pf | undefined {
 	const answer = askLink(socket, vfsMessage(name), name);
 	const link = answer && parseLink(socket, answer);
@@ -109,7 +112,8 @@ export function getPfByName(socket: NetlinkSocket, name: string): Pf | undefined
 /**
  * The settings of all VFs of a PF; the place in the list is the number of the VF, with holes for those whose
  * driver does not answer just now. Empty where the driver has no VFs or tells nothing
- * (virtio). Equivalent: `ip link show dev PF`. Throws NetlinkError (ENODEV: no such PF; EMSGSIZE: more VFs than fit one answer, some 300).
+ * (virtio). Equivalent: `ip link show dev PF`. Throws NetlinkError (ENODEV: no such PF; EMSGSIZE: more VFs than fit one
+ * answer, some 300).
  */
 export function getVfs(socket: NetlinkSocket, pf: LinkIndex): (VfSettings | undefined)[] {
 	return allVfs(askVfs(socket, pf));
@@ -141,7 +145,8 @@ function allVfs(answer: Message): (VfSettings | undefined)[] {
 function oneVf(answer: Message, index: VfIndex): VfSettings | undefined {
 	let found: VfSettings | undefined;
 	eachVf(answer, (attributes, macLength, number) => {
-		// The kernel leaves out a VF whose driver does not answer just now, so that its place in the list does not tell.
+		// The kernel leaves out a VF whose driver does not answer just now, so that its place in the list does not
+		// tell.
 		if (number !== index) return true;
 		found = parseVf(attributes, macLength)?.settings;
 		return false;
@@ -149,7 +154,10 @@ function oneVf(answer: Message, index: VfIndex): VfSettings | undefined {
 	return found;
 }
 
-/** Walks the VFs in an answer until `visit` returns false. `number` is the VF's, -1 where the kernel does not begin with its MAC. */
+/**
+ * Walks the VFs in an answer until `visit` returns false. `number` is the VF's, -1 where the kernel does not begin with
+ * its MAC.
+ */
 function eachVf(answer: Message, visit: (vf: Attributes, macLength: number, number: number) => boolean): void {
 	const attribute = answer.attributes(IFINFOMSG_BYTES);
 	let macLength = 6;
@@ -223,12 +231,15 @@ function onOff(setting: number): boolean | undefined {
 }
 
 /**
- * Sets what is given (undefined: left alone) in one request, in this order: VLAN, MAC, rates, spoof check, trust, link state. The
- * kernel stops at the first setting that the driver refuses and keeps those before it; it does not say which one it was: read back.
+ * Sets what is given (undefined: left alone) in one request, in this order: VLAN, MAC, rates, spoof check, trust, link
+ * state. The kernel stops at the first setting that the driver refuses and keeps those before it; it does not say which
+ * one it was: read back.
  *
- * `minTxRate` and `maxTxRate` are one setting, so both must be given; `vlanQos` and `vlanProto` need `vlan`, and are 0 and "802.1q" if missing.
+ * `minTxRate` and `maxTxRate` are one setting, so both must be given; `vlanQos` and `vlanProto` need `vlan`, and are 0
+ * and "802.1q" if missing.
  *
- * Equivalent: `ip link set dev PF vf N vlan V qos Q proto P mac M min_tx_rate A max_tx_rate B spoofchk on trust on state auto`.
+ * Equivalent: `ip link set dev PF vf N vlan V qos Q proto P mac M min_tx_rate A max_tx_rate B spoofchk on trust on
+ * state auto`.
  */
 export function setVf(socket: NetlinkSocket, pf: LinkIndex, index: VfIndex, settings: Partial<VfSettings>): void {
 	const message = linkMessage(RTM_SETLINK, NLM_F_ACK, pf);
@@ -261,7 +272,9 @@ export function setVf(socket: NetlinkSocket, pf: LinkIndex, index: VfIndex, sett
 	socket.change(message, { request: name.request, subject: `VF ${index} of ${name.subject}` });
 }
 
-/** `struct ifla_vf_vlan_info`: 16 bytes with its padding; the kernel refuses 14. The protocol is in network byte order. */
+/**
+ * `struct ifla_vf_vlan_info`: 16 bytes with its padding; the kernel refuses 14. The protocol is in network byte order.
+ */
 function writeVlan(
 	message: MessageWriter,
 	index: VfIndex,
@@ -284,8 +297,8 @@ function writeNumber(message: MessageWriter, type: number, index: VfIndex, value
 }
 
 /**
- * Each setting has an IFLA_VF_INFO of its own: within one, the kernel applies settings in an order of its own (MAC first), whatever
- * their order in the message.
+ * Each setting has an IFLA_VF_INFO of its own: within one, the kernel applies settings in an order of its own (MAC
+ * first), whatever their order in the message.
  */
 function beginVf(message: MessageWriter, type: number, index: VfIndex): { info: number; setting: number } {
 	const info = message.begin(IFLA_VF_INFO);

@@ -44,8 +44,8 @@ export const calledAs = (): string => fileName(sys.args()[0] ?? "");
 const fileName = (path: string): string => path.slice(path.lastIndexOf("/") + 1);
 
 /**
- * What `name` means: a key of `applets`, or the longest one that it has between a "-" or "." and its end or a ".". Installers
- * call copies cnv-host-local, or host-local.prev.
+ * What `name` means: a key of `applets`, or the longest one that it has between a "-" or "." and its end or a ".".
+ * Installers call copies cnv-host-local, or host-local.prev.
  */
 export function appletNamed<T>(applets: Readonly<Record<string, T>>, name: string): T | undefined {
 	if (Object.hasOwn(applets, name)) return applets[name];

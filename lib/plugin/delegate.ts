@@ -1,8 +1,8 @@
 /**
  * Delegation: another plugin, mostly IPAM, does a part of this call's work.
  *
- * A delegate that is this very executable runs in this process, with the same request; anything else is executed. Nobody can
- * tell the difference but by the clock.
+ * A delegate that is this very executable runs in this process, with the same request; anything else is executed.
+ * Nobody can tell the difference but by the clock.
  */
 import {
 	type DelegateEnd,
@@ -31,7 +31,10 @@ const BUSY_PAUSE_MS = 1000;
 /** No result or error comes near this. */
 const MAX_ANSWER = 16 * 1024 * 1024;
 
-/** ADD by the plugin `type`, found in `request.path`. Throws its error, or code 103 where it cannot be found, run or understood. */
+/**
+ * ADD by the plugin `type`, found in `request.path`. Throws its error, or code 103 where it cannot be found, run or
+ * understood.
+ */
 export function delegateAdd(request: Request, type: string): CniResult {
 	const delegated: Request = { ...request, verb: "ADD" };
 	const { file, plugin } = findDelegate(request, type);
@@ -42,7 +45,10 @@ export function delegateAdd(request: Request, type: string): CniResult {
 	return parseResult(run(plugin, delegated, type) ?? null, request.cniVersion);
 }
 
-/** DEL by the plugin `type`: also the way to undo `delegateAdd`. The attachment may be another than this call's. Throws as `delegateAdd`. */
+/**
+ * DEL by the plugin `type`: also the way to undo `delegateAdd`. The attachment may be another than this call's. Throws
+ * as `delegateAdd`.
+ */
 export function delegateDel(request: Request, type: string): void {
 	delegate({ ...request, verb: "DEL" }, type);
 }
@@ -104,7 +110,10 @@ function statOrNothing(path: string): sys.FileStatus | undefined {
 	}
 }
 
-/** Runs the delegate with the request's stdin, and the same environment but for CNI_COMMAND (and for the attachment, if it is another). */
+/**
+ * Runs the delegate with the request's stdin, and the same environment but for CNI_COMMAND (and for the attachment, if
+ * it is another).
+ */
 function execute(file: string, request: Request, type: string): DelegateEnd {
 	const started = sys.monotonicMs();
 	for (let attempt = 1; ; attempt++) {

@@ -1,6 +1,6 @@
 /**
- * Gives an interface in a pod what IPAM said: addresses and routes. Does what ConfigureIface of the Go plugins (pkg/ipam) does, in its
- * order; in addition, the `mtu` and `advmss` of routes reach the kernel (plugins issue 971).
+ * Gives an interface in a pod what IPAM said: addresses and routes. Does what ConfigureIface of the Go plugins
+ * (pkg/ipam) does, in its order; in addition, the `mtu` and `advmss` of routes reach the kernel (plugins issue 971).
  *
  * All functions here run in the pod's network namespace (`Netns.run`): sysctls are those of the current one.
  */
@@ -28,9 +28,11 @@ const DAD_DEADLINE_MS = 5000;
 const LOOK_AGAIN_MS = 250;
 
 /**
- * Adds the addresses to `link`, brings it up where it is not known to be, and adds the routes. A route without a gateway gets the first gateway of its family, if there
- * is one (not where its scope is link or host: the kernel refuses a gateway there, and so the Go plugins fail). With an IPv6 gateway, waits up to 5 s for duplicate address detection: before, the routes could not be used.
- * Throws CniError (what, on which interface, and the kernel's words). What was done stays, that after the refusal too; it goes with the interface.
+ * Adds the addresses to `link`, brings it up where it is not known to be, and adds the routes. A route without a
+ * gateway gets the first gateway of its family, if there is one (not where its scope is link or host: the kernel
+ * refuses a gateway there, and so the Go plugins fail). With an IPv6 gateway, waits up to 5 s for duplicate address
+ * detection: before, the routes could not be used. Throws CniError (what, on which interface, and the kernel's words).
+ * What was done stays, that after the refusal too; it goes with the interface.
  */
 export function configureInterface(
 	socket: NetlinkSocket,
@@ -92,8 +94,8 @@ function refusal(what: string, change: () => void): void {
 }
 
 /**
- * Turns IPv6 on for the interface and for lo, where the container runtime has it off, and keeps the addresses when the link goes
- * down. A kernel without IPv6 has none of these settings: adding the address then fails with its own words.
+ * Turns IPv6 on for the interface and for lo, where the container runtime has it off, and keeps the addresses when the
+ * link goes down. A kernel without IPv6 has none of these settings: adding the address then fails with its own words.
  */
 function prepareIpv6(name: string): void {
 	enableIpv6(name, refusal);
@@ -102,8 +104,9 @@ function prepareIpv6(name: string): void {
 }
 
 /**
- * Waits until duplicate address detection is done with all IPv6 addresses of the interface. Throws CniError if one is a duplicate, or if there
- * is no end after 5 s on a link that is up (on one without a carrier it cannot end, and that is no error).
+ * Waits until duplicate address detection is done with all IPv6 addresses of the interface. Throws CniError if one is a
+ * duplicate, or if there is no end after 5 s on a link that is up (on one without a carrier it cannot end, and that is
+ * no error).
  */
 function settleAddresses(socket: NetlinkSocket, link: Pick<Link, "index" | "name">): void {
 	let duplicate: string | undefined;
@@ -125,7 +128,10 @@ function settleAddresses(socket: NetlinkSocket, link: Pick<Link, "index" | "name
 	);
 }
 
-/** Waits up to `deadlineMs` until the interface is up and has a carrier (IFF_UP, IFF_RUNNING). False: not within that time. */
+/**
+ * Waits up to `deadlineMs` until the interface is up and has a carrier (IFF_UP, IFF_RUNNING). False: not within that
+ * time.
+ */
 export function waitForCarrier(socket: NetlinkSocket, index: LinkIndex, deadlineMs: number): boolean {
 	return waitForLinks(deadlineMs, () => {
 		const link = getLinkByIndex(socket, index);
@@ -134,14 +140,17 @@ export function waitForCarrier(socket: NetlinkSocket, index: LinkIndex, deadline
 }
 
 /**
- * Waits up to `deadlineMs` until `done`, which is asked again whenever an interface of the current namespace comes, goes or changes. False: not
- * within that time.
+ * Waits up to `deadlineMs` until `done`, which is asked again whenever an interface of the current namespace comes,
+ * goes or changes. False: not within that time.
  */
 export function waitForLinks(deadlineMs: number, done: () => boolean): boolean {
 	return waitFor(RTMGRP_LINK, deadlineMs, done);
 }
 
-/** Looks, and looks again at each event of `groups` in the current namespace, until `done` or the deadline; the last look's answer. */
+/**
+ * Looks, and looks again at each event of `groups` in the current namespace, until `done` or the deadline; the last
+ * look's answer.
+ */
 export function waitFor(groups: number, deadlineMs: number, done: () => boolean): boolean {
 	if (done()) return true;
 	const deadline = sys.monotonicMs() + deadlineMs;

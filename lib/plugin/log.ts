@@ -44,7 +44,10 @@ export class Log {
 		this.#put(`${line}\n`);
 	}
 
-	/** One write per line, so that lines of concurrent plugins do not mix. A log that cannot be written never fails a verb. */
+	/**
+	 * One write per line, so that lines of concurrent plugins do not mix. A log that cannot be written never fails a
+	 * verb.
+	 */
 	#put(line: string): void {
 		try {
 			this.#fd ??= this.#open();
@@ -67,11 +70,14 @@ export class Log {
 	}
 }
 
-/** RFC 3339 in UTC with milliseconds. The engine is built without Date: this is the only place that needs a calendar. */
+/**
+ * RFC 3339 in UTC with milliseconds. The engine is built without Date: this is the only place that needs a calendar.
+ */
 function timestamp(ms: number): string {
 	const days = Math.floor(ms / 86_400_000);
 	const rest = Math.floor(ms - days * 86_400_000);
-	// Days to a date of the proleptic Gregorian calendar, with years that begin in March (so that the leap day comes last).
+	// Days to a date of the proleptic Gregorian calendar, with years that begin in March (so that the leap day comes
+	// last).
 	const shifted = days + 719_468;
 	const era = Math.floor(shifted / 146_097);
 	const dayOfEra = shifted - era * 146_097;

@@ -26,7 +26,10 @@ export class Sandbox {
 		});
 	}
 
-	/** `protocol` is that of the socket which the caller needs, or needs first. Throws CniError 4 where `path` is no network namespace. */
+	/**
+	 * `protocol` is that of the socket which the caller needs, or needs first. Throws CniError 4 where `path` is no
+	 * network namespace.
+	 */
 	static open(path: string, protocol: Protocol = NETLINK_ROUTE): Sandbox {
 		try {
 			return new Sandbox(path, protocol);
@@ -36,7 +39,10 @@ export class Sandbox {
 		}
 	}
 
-	/** Undefined where the namespace is gone: no path, no file, or a file that is no namespace (its mount went, the file stayed). */
+	/**
+	 * Undefined where the namespace is gone: no path, no file, or a file that is no namespace (its mount went, the file
+	 * stayed).
+	 */
 	static openIfAlive(path: string, protocol: Protocol = NETLINK_ROUTE): Sandbox | undefined {
 		if (path === "") return undefined;
 		try {
@@ -61,8 +67,8 @@ export class Sandbox {
 	}
 
 	/**
-	 * Which namespace it is, whatever its path: a dead sandbox's path may be used again, and so may its inode number. The kernel's
-	 * cookie is unique until the next boot. "" before Linux 5.14, which has none.
+	 * Which namespace it is, whatever its path: a dead sandbox's path may be used again, and so may its inode number.
+	 * The kernel's cookie is unique until the next boot. "" before Linux 5.14, which has none.
 	 */
 	get identity(): string {
 		try {

@@ -1,9 +1,10 @@
 /**
- * A directory of records: one file for each attachment, written before the first change to a device and removed after the last.
+ * A directory of records: one file for each attachment, written before the first change to a device and removed after
+ * the last.
  *
- * A record's name is the one that the Go plugin gives it: the attachment's parts, joined by dashes. Parts may hold dashes, too, so two
- * attachments can have one name: whoever comes second gets a name with "@" between the parts, which no container's or network's name
- * has in it. Go never looks at those.
+ * A record's name is the one that the Go plugin gives it: the attachment's parts, joined by dashes. Parts may hold
+ * dashes, too, so two attachments can have one name: whoever comes second gets a name with "@" between the parts, which
+ * no container's or network's name has in it. Go never looks at those.
  */
 
 import * as files from "../sys/files.ts";
@@ -11,7 +12,10 @@ import { writeStderr } from "../sys/stderr.ts";
 import * as sys from "../sys/sys.ts";
 import { readTold, type Told } from "./json.ts";
 
-/** What the kernel says of a file that is too large, or not for us to read. Other errors are of files that may be records. */
+/**
+ * What the kernel says of a file that is too large, or not for us to read. Other errors are of files that may be
+ * records.
+ */
 const NO_RECORD = ["EFBIG", "EACCES", "EPERM"];
 
 /** Parts of a name, the interface last. */
@@ -57,8 +61,9 @@ export class RecordDirectory {
 	}
 
 	/**
-	 * Writes a record whole or not at all, by way of `temporary`, which the caller alone writes. Only a file of the record's own is
-	 * replaced; false, and nothing is written, where the attachment has one that is "taken". Throws SystemError.
+	 * Writes a record whole or not at all, by way of `temporary`, which the caller alone writes. Only a file of the
+	 * record's own is replaced; false, and nothing is written, where the attachment has one that is "taken". Throws
+	 * SystemError.
 	 */
 	write(parts: RecordParts, text: string, temporary: string, ownerOf: (told: Told) => RecordOwner): boolean {
 		for (const name of namesFor(parts)) {
@@ -89,7 +94,10 @@ export class RecordDirectory {
 		return entries.filter((name) => /^[^.].*[-@]/s.test(name));
 	}
 
-	/** Every file that has a record's name. What is none, a directory or whatever somebody put there, is passed over, with one line on stderr in all. Throws SystemError. */
+	/**
+	 * Every file that has a record's name. What is none, a directory or whatever somebody put there, is passed over,
+	 * with one line on stderr in all. Throws SystemError.
+	 */
 	readAll(): RecordFile[] {
 		const found: RecordFile[] = [];
 		const passedOver: string[] = [];
@@ -117,7 +125,10 @@ export class RecordDirectory {
 
 const namesFor = (parts: RecordParts): readonly string[] => [parts.join("-"), parts.join("@")];
 
-/** The parts of a file's name, `count` of them; of Go's, whose name does not tell them, the likeliest: dashes only within the part `wide`. */
+/**
+ * The parts of a file's name, `count` of them; of Go's, whose name does not tell them, the likeliest: dashes only
+ * within the part `wide`.
+ */
 export function partsOf(name: string, count: number): string[] | undefined {
 	if (name.includes("@")) {
 		const [...parts] = name.split("@");

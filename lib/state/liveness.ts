@@ -1,6 +1,6 @@
 /**
- * Whether the sandbox that a record is of is still there: a path may lead to another namespace by now, and nothing of a pod outlives a boot.
- * No clock is asked: it may be set at any moment.
+ * Whether the sandbox that a record is of is still there: a path may lead to another namespace by now, and nothing of a
+ * pod outlives a boot. No clock is asked: it may be set at any moment.
  */
 import { type Protocol, Sandbox } from "../plugin/sandbox.ts";
 import { bootId } from "../sys/boot.ts";
@@ -20,8 +20,8 @@ const isSandboxOf = ({ netnsIdentity }: RecordedSandbox, sandbox: Sandbox): bool
 	netnsIdentity === "" || sandbox.identity === netnsIdentity;
 
 /**
- * The sandbox of the record, found at `path`; undefined where it is gone, or another has its path. `protocol` is that of the socket which the
- * caller needs. The caller closes it.
+ * The sandbox of the record, found at `path`; undefined where it is gone, or another has its path. `protocol` is that
+ * of the socket which the caller needs. The caller closes it.
  */
 export function openSandboxOf(record: RecordedSandbox, path: string, protocol?: Protocol): Sandbox | undefined {
 	const sandbox = Sandbox.openIfAlive(path, protocol);

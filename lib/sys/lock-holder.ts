@@ -4,7 +4,9 @@
 import { listIfPresent, readLineIfPresent, readTextIfPresent, statIfPresent } from "./files.ts";
 import * as sys from "./sys.ts";
 
-/** Who holds the lock now: `process 4711 (sriov, ADD of container 1f3c...)`. Undefined where that cannot be found out. */
+/**
+ * Who holds the lock now: `process 4711 (sriov, ADD of container 1f3c...)`. Undefined where that cannot be found out.
+ */
 export function describeHolder(path: string): string | undefined {
 	try {
 		const pid = holderOf(path);
@@ -17,8 +19,9 @@ export function describeHolder(path: string): string | undefined {
 }
 
 /**
- * A line of /proc/locks: "1: FLOCK  ADVISORY  WRITE 4711 08:01:1234 0 EOF", "->" after the number for one that waits. The device
- * number is not what stat(2) tells on file systems such as overlayfs, so the inode number picks and the holder's open files confirm.
+ * A line of /proc/locks: "1: FLOCK  ADVISORY  WRITE 4711 08:01:1234 0 EOF", "->" after the number for one that waits.
+ * The device number is not what stat(2) tells on file systems such as overlayfs, so the inode number picks and the open
+ * files of the owner confirm.
  */
 function holderOf(path: string): string | undefined {
 	const ino = statIfPresent(path)?.ino;

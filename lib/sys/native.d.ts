@@ -43,14 +43,14 @@ declare module "native:sys" {
 	export function decodeUtf8(bytes: Uint8Array): string;
 
 	/**
-	 * Whether in an object of the JSON text `json` two keys may differ in nothing but the case of letters, which a parser does not tell:
-	 * it keeps the last.
+	 * Whether in an object of the JSON text `json` two keys may differ in nothing but the case of letters, which a
+	 * parser does not tell: it keeps the last.
 	 */
 	export function mayRepeatKeys(json: Uint8Array): boolean;
 
 	/**
-	 * Whether `text` is an address, or an address with a prefix length, just as Go prints it. False also for IPv6 with dots in it: what is
-	 * not recognised may still be one (lib/ip).
+	 * Whether `text` is an address, or an address with a prefix length, just as Go prints it. False also for IPv6 with
+	 * dots in it: what is not recognised may still be one (lib/ip).
 	 */
 	export function isCanonicalIp(text: string): boolean;
 	export function isCanonicalCidr(text: string): boolean;
@@ -59,9 +59,10 @@ declare module "native:sys" {
 	/** The `length` bytes (4 or 16, else EINVAL) from `start` on as Go prints an address of so many bytes. */
 	export function formatAddress(bytes: Uint8Array, start: number, length: number): string;
 	/**
-	 * Of the netlink attributes of a message, whose fixed struct begins at `start`, those that `wanted` names: pairs of a type (below 256) and
-	 * what is wanted of it, 0 the number (u32), 1 the address as text, 2 where its payload begins. They lie from `skip` to `length`; these and the
-	 * place count from `start`. Undefined for those that are not there; EINVAL where a payload is too short.
+	 * Of the netlink attributes of a message, whose fixed struct begins at `start`, those that `wanted` names: pairs of
+	 * a type (below 256) and what is wanted of it, 0 the number (u32), 1 the address as text, 2 where its payload
+	 * begins. They lie from `skip` to `length`; these and the place count from `start`. Undefined for those that are
+	 * not there; EINVAL where a payload is too short.
 	 */
 	export function attributeValues(
 		bytes: Uint8Array,
@@ -71,9 +72,9 @@ declare module "native:sys" {
 		wanted: Uint8Array,
 	): (number | string | undefined)[];
 	/**
-	 * The same of the message whose header is at `at` and of those after it that have its type, flags, sequence number and
-	 * family: for each where its fixed struct begins in `bytes`, then its values; and at the end of the list where the
-	 * next header is.
+	 * The same of the message whose header is at `at` and of those after it that have its type, flags, sequence number
+	 * and family: for each where its fixed struct begins in `bytes`, then its values; and at the end of the list where
+	 * the next header is.
 	 */
 	export function attributeRows(
 		bytes: Uint8Array,
@@ -82,7 +83,8 @@ declare module "native:sys" {
 		wanted: Uint8Array,
 	): (number | string | undefined)[];
 
-	// --- files. `flags`, `mode`, `whence` are the numbers of fcntl.h; `dir` is a directory descriptor or AT_FDCWD (-100).
+	// --- files. `flags`, `mode`, `whence` are the numbers of fcntl.h; `dir` is a directory descriptor or AT_FDCWD
+	// (-100).
 	export interface FileStatus {
 		readonly dev: number;
 		readonly ino: number;
@@ -101,7 +103,9 @@ declare module "native:sys" {
 	export function read(fd: number, max: number): Uint8Array;
 	/** Reads up to end of file; more than `max` bytes: EFBIG. */
 	export function readAll(fd: number, max: number): Uint8Array;
-	/** Opens, reads to end of file and closes, and never waits. More than `max` bytes: EFBIG; a FIFO or a socket: ENXIO. */
+	/**
+	 * Opens, reads to end of file and closes, and never waits. More than `max` bytes: EFBIG; a FIFO or a socket: ENXIO.
+	 */
 	export function readFile(path: string, max: number): Uint8Array;
 	/** The same; undefined where there is no such file (ENOENT, ENOTDIR), for a fraction of what an exception costs. */
 	export function readFileIfPresent(path: string, max: number): Uint8Array | undefined;
@@ -112,13 +116,18 @@ declare module "native:sys" {
 	export function fstat(fd: number): FileStatus;
 	/** Undefined where there is nothing (ENOENT, ENOTDIR). */
 	export function statat(dir: number, path: string, followLinks: boolean): FileStatus | undefined;
-	/** Sets the time of the last change of a file or directory, whole milliseconds; the time of the last access stays. */
+	/**
+	 * Sets the time of the last change of a file or directory, whole milliseconds; the time of the last access stays.
+	 */
 	export function setModified(dir: number, path: string, mtimeMs: number): void;
 	export function renameat(fromDir: number, from: string, toDir: number, to: string): void;
 	/** Never replaces a file: false where `to` is there (renameat2(2), RENAME_NOREPLACE). */
 	export function renameNew(fromDir: number, from: string, toDir: number, to: string): boolean;
 	export function linkat(fromDir: number, from: string, toDir: number, to: string): void;
-	/** Gives the open file `fd` another name, if it has one still (ENOENT). False where `path` is there: it is never replaced. */
+	/**
+	 * Gives the open file `fd` another name, if it has one still (ENOENT). False where `path` is there: it is never
+	 * replaced.
+	 */
 	export function linkFd(fd: number, dir: number, path: string): boolean;
 	/** False where there was nothing (ENOENT). */
 	export function unlinkat(dir: number, path: string, flags: number): boolean;
@@ -129,8 +138,8 @@ declare module "native:sys" {
 	/** `statfs(2)` f_type, e.g. NSFS_MAGIC 0x6e736673. */
 	export function fileSystemType(fd: number): number;
 	/**
-	 * Blocking flock(2) that gives up after `deadlineMs` (a timer interrupts the wait, so that we queue in the kernel like
-	 * everyone else instead of polling). `deadlineMs` 0 tries once. False: not had within the deadline.
+	 * Blocking flock(2) that gives up after `deadlineMs` (a timer interrupts the wait, so that we queue in the kernel
+	 * like everyone else instead of polling). `deadlineMs` 0 tries once. False: not had within the deadline.
 	 */
 	export function flock(fd: number, operation: number, deadlineMs: number): boolean;
 
@@ -154,7 +163,10 @@ declare module "native:sys" {
 		flags: number,
 	): { data: Uint8Array; length: number; address: Uint8Array };
 	export function setSocketOption(fd: number, level: number, option: number, value: Uint8Array | number): void;
-	/** SO_ATTACH_FILTER: `program` is an array of `struct sock_filter` (linux/filter.h), 8 bytes each, in the host's byte order. */
+	/**
+	 * SO_ATTACH_FILTER: `program` is an array of `struct sock_filter` (linux/filter.h), 8 bytes each, in the host's
+	 * byte order.
+	 */
 	export function attachFilter(fd: number, program: Uint8Array): void;
 	export function getSocketOption(fd: number, level: number, option: number, max: number): Uint8Array;
 	export function socketName(fd: number): Uint8Array;
@@ -179,8 +191,8 @@ declare module "native:sys" {
 		readonly maxOutput: number;
 	}
 	/**
-	 * Runs a program to its end: stdin given, stdout captured, stderr passed through. The kernel kills it when we are killed.
-	 * Throws when it cannot be started.
+	 * Runs a program to its end: stdin given, stdout captured, stderr passed through. The kernel kills it when we are
+	 * killed. Throws when it cannot be started.
 	 */
 	export function spawn(options: SpawnOptions): {
 		status: number | null;

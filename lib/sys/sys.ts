@@ -9,7 +9,8 @@ import { close, type SystemError } from "native:sys";
 export const AT_FDCWD = -100;
 export const AT_REMOVEDIR = 0x200;
 
-// The flags below have these values on x86-64; O_DIRECTORY and O_NOFOLLOW differ on arm64 and are not used for that reason.
+// The flags below have these values on x86-64; O_DIRECTORY and O_NOFOLLOW differ on arm64 and are not used for that
+// reason.
 export const O_RDONLY = 0;
 export const O_WRONLY = 1;
 export const O_CREAT = 0o100;
@@ -58,8 +59,8 @@ export const isSocket = (mode: number): boolean => (mode & S_IFMT) === S_IFSOCK;
 export const isRegular = (mode: number): boolean => (mode & S_IFMT) === S_IFREG;
 
 /**
- * Closes a descriptor that no file was written through: a socket, a lock, a namespace. Linux frees it whatever close(2) answers,
- * so an error means nothing there, and must not turn finished work into a failure.
+ * Closes a descriptor that no file was written through: a socket, a lock, a namespace. Linux frees it whatever close(2)
+ * answers, so an error means nothing there, and must not turn finished work into a failure.
  */
 export function discard(fd: number): void {
 	try {
@@ -69,7 +70,9 @@ export function discard(fd: number): void {
 	}
 }
 
-/** Whether `error` is a failed system call, and (where `codes` are given) one of these: `isSystemError(e, "ENOENT")`. */
+/**
+ * Whether `error` is a failed system call, and (where `codes` are given) one of these: `isSystemError(e, "ENOENT")`.
+ */
 export function isSystemError(error: unknown, ...codes: string[]): error is SystemError {
 	if (!(error instanceof Error) || !("errno" in error) || !("call" in error)) return false;
 	return codes.length === 0 || codes.includes((error as SystemError).code);

@@ -8,7 +8,10 @@ import * as sys from "./sys.ts";
 
 const path = (key: string): string => `/proc/sys/${key}`;
 
-/** The value without the final newline. Throws SystemError (ENOENT: the kernel has no such setting, or there is no such interface). */
+/**
+ * The value without the final newline. Throws SystemError (ENOENT: the kernel has no such setting, or there is no such
+ * interface).
+ */
 export function readSysctl(key: string): string {
 	return readLine(path(key));
 }

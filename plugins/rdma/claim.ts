@@ -17,8 +17,8 @@ import { isRecordOf, listRecords, NO_QOS, type RdmaRecord, type RecordKey, readR
 import { release } from "./release.ts";
 
 /**
- * The name of the RDMA device of `deviceId`. Throws unless it has one, on the host, that no living pod has. One whose pod is dead, without a DEL, is put
- * right first, so that this ADD starts from the host's own name and settings.
+ * The name of the RDMA device of `deviceId`. Throws unless it has one, on the host, that no living pod has. One whose
+ * pod is dead, without a DEL, is put right first, so that this ADD starts from the host's own name and settings.
  */
 export function requireFree(key: RecordKey, deviceId: string, sandbox: Sandbox, previous: CniResult, log: Log): string {
 	const records = listRecords().filter((record) => record.deviceId === deviceId);
@@ -27,7 +27,8 @@ export function requireFree(key: RecordKey, deviceId: string, sandbox: Sandbox, 
 	if (names.length === 0) refuseSoftwareInterface(sandbox, previous);
 	const name = requireOne(names, deviceId, owner && describe(owner));
 	for (const record of records) {
-		// Its own record, with the device on the host, is that of an ADD that was killed. Go's tell no sandbox: with the device on the host there is none.
+		// Its own record, with the device on the host, is that of an ADD that was killed. Go's tell no sandbox: with
+		// the device on the host there is none.
 		if (!isRecordOf(record, key) && isAlive(record)) {
 			throw new CniError(
 				Code.tryAgain,
@@ -86,8 +87,8 @@ export function claim(
 }
 
 /**
- * The record with the host's and the pod's quality of service, written again where there is anything to tell. After `claim`, since the
- * look at the host's makes a directory in configfs, which a killed process would leave.
+ * The record with the host's and the pod's quality of service, written again where there is anything to tell. After
+ * `claim`, since the look at the host's makes a directory in configfs, which a killed process would leave.
  */
 export function claimQos(record: RdmaRecord, attachment: Attachment, log: Log): RdmaRecord {
 	const { host, pod } = planQos(record.hostName, attachment, log);

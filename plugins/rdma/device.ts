@@ -3,7 +3,8 @@
  *
  * `infiniband/` below a device lists its RDMA devices in the network namespace of the sysfs mount, which is the host's.
  * `infiniband_verbs/` lists their device nodes (uverbsN) whatever the namespace, and `ibdev` of each tells the RDMA
- * device's name of now: so a device is found by where it is plugged in, even when it was moved or renamed behind our back.
+ * device's name of now: so a device is found by where it is plugged in, even when it was moved or renamed behind our
+ * back.
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
 import { isPciAddress } from "../../lib/linux/pci.ts";
@@ -18,7 +19,9 @@ const READY = { deadlineMs: 2000, everyMs: 10 };
 
 const VERBS_CLASS = "/sys/class/infiniband_verbs";
 
-/** A device's name on its bus as sysfs spells it; undefined for what can be none: that must not become part of a path. */
+/**
+ * A device's name on its bus as sysfs spells it; undefined for what can be none: that must not become part of a path.
+ */
 export function toDeviceId(given: string): string | undefined {
 	const lower = given.toLowerCase();
 	if (isPciAddress(lower)) return lower;
@@ -59,7 +62,9 @@ export function nodesAnywhere(deviceId: string): VerbsNode[] {
 /** The names of `nodesAnywhere`. */
 export const namesAnywhere = (deviceId: string): string[] => nodesAnywhere(deviceId).map(({ name }) => name);
 
-/** Number of the device's node /dev/infiniband/uverbsN, in whichever namespace its RDMA device is; undefined for none. */
+/**
+ * Number of the device's node /dev/infiniband/uverbsN, in whichever namespace its RDMA device is; undefined for none.
+ */
 export function uverbsOf(deviceId: string): number | undefined {
 	const [node] = nodesOf(deviceId);
 	return node === undefined ? undefined : nodeNumber(node);
@@ -78,7 +83,10 @@ function readName(path: string): string {
 	}
 }
 
-/** The one RDMA device that ADD moves, of those on the host. Throws CniError where there is none, or more than one; `owner` is who may have it. */
+/**
+ * The one RDMA device that ADD moves, of those on the host. Throws CniError where there is none, or more than one;
+ * `owner` is who may have it.
+ */
 export function requireOne(names: readonly string[], deviceId: string, owner: string | undefined): string {
 	const [name, ...others] = names;
 	if (name === undefined) throw noneOnHost(deviceId, owner);
@@ -106,8 +114,9 @@ function noneOnHost(deviceId: string, owner: string | undefined): CniError {
 }
 
 /**
- * The RDMA device on the host that sysfs shows as `name`; `likely` is where to look first. sysfs does so a little before the kernel has made a
- * device ready that changed its namespace, and tells of it by netlink. Undefined where that does not come: it has left again.
+ * The RDMA device on the host that sysfs shows as `name`; `likely` is where to look first. sysfs does so a little
+ * before the kernel has made a device ready that changed its namespace, and tells of it by netlink. Undefined where
+ * that does not come: it has left again.
  */
 export function deviceOnHost(host: NetlinkSocket, name: string, likely: number | undefined): RdmaDevice | undefined {
 	return poll(

@@ -11,7 +11,9 @@ import { move } from "./move.ts";
 import { writeTos, writeTrafficClass } from "./qos.ts";
 import type { RdmaRecord } from "./record.ts";
 
-/** Traffic class and name on the host, then the move, then what the move takes away. The caller undoes with `release`. */
+/**
+ * Traffic class and name on the host, then the move, then what the move takes away. The caller undoes with `release`.
+ */
 export function enterPod(
 	host: NetlinkSocket,
 	sandbox: Sandbox,

@@ -1,9 +1,10 @@
 /**
  * RoCE quality of service of an RDMA device. The kernel keeps neither setting of a device that changes its namespace.
  *
- * Type of service: the default of connections that RDMA-CM makes, in configfs (Documentation/ABI/testing/configfs-rdma_cm). A directory
- * with the device's name makes its files appear; configfs knows no namespaces, so the host's serves devices in pods, too.
- * Traffic class: a sysfs file of NVIDIA's own driver, which takes it only while the device is on the host.
+ * Type of service: the default of connections that RDMA-CM makes, in configfs
+ * (Documentation/ABI/testing/configfs-rdma_cm). A directory with the device's name makes its files appear; configfs
+ * knows no namespaces, so the host's serves devices in pods, too. Traffic class: a sysfs file of NVIDIA's own driver,
+ * which takes it only while the device is on the host.
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
 import type { Log } from "../../lib/plugin/log.ts";
@@ -23,7 +24,10 @@ export function hasDirectory(name: string): boolean {
 	return statIfPresent(`${RDMA_CM}/${name}`) !== undefined;
 }
 
-/** The host's settings of device `name`, and what the pod shall have. Throws CniError for a type of service that cannot be set. */
+/**
+ * The host's settings of device `name`, and what the pod shall have. Throws CniError for a type of service that cannot
+ * be set.
+ */
 export function planQos(name: string, wanted: Attachment, log: Log): { host: QosSettings; pod: QosSettings } {
 	const tos = readTos(name);
 	if (wanted.tos !== undefined && tos === undefined) {
@@ -103,7 +107,10 @@ export function removeDirectory(name: string): void {
 	}
 }
 
-/** Puts the host's settings back on a device that is on the host under the name `name`. Returns what could not be put back. */
+/**
+ * Puts the host's settings back on a device that is on the host under the name `name`. Returns what could not be put
+ * back.
+ */
 export function restoreQos(name: string, host: QosSettings): string[] {
 	const failures: string[] = [];
 	const restore = (what: string, put: () => void): void => {

@@ -1,9 +1,9 @@
 /**
  * What this node knows of RDMA devices in pods: a record per attachment, under /var/lib/cni/rdma.
  *
- * The files are those of the Go plugin (rdma-cni v1.6.0) and of NVIDIA's fork (`rdmaQoS`), so that each can delete what another
- * added: <network>-<container>-<ifname>, JSON. Ours have one key more, `berth`. A record is written before the first change and
- * removed after the last, with the lock held.
+ * The files are those of the Go plugin (rdma-cni v1.6.0) and of NVIDIA's fork (`rdmaQoS`), so that each can delete what
+ * another added: <network>-<container>-<ifname>, JSON. Ours have one key more, `berth`. A record is written before the
+ * first change and removed after the last, with the lock held.
  */
 import type { JsonObject, JsonValue } from "../../lib/cni/types.ts";
 import { requireLock } from "../../lib/plugin/verb-lock.ts";
@@ -49,7 +49,9 @@ export interface RdmaRecord extends RecordKey {
 	readonly bootId: string;
 	/** `RdmaDevice.index` at ADD, where to look for it first. Undefined in a record of Go's. */
 	readonly index: number | undefined;
-	/** Number of its node /dev/infiniband/uverbsN before ADD, which is the one that the device plugin gave to the pod. */
+	/**
+	 * Number of its node /dev/infiniband/uverbsN before ADD, which is the one that the device plugin gave to the pod.
+	 */
 	readonly uverbs: number | undefined;
 	/** The host's settings before ADD. */
 	readonly qos: QosSettings;
@@ -78,9 +80,9 @@ export const isRecordOf = (record: RdmaRecord, key: RecordKey): boolean =>
 	record.own ? sameAttachment(record, key) : fileName(record) === fileName(key);
 
 /**
- * The lock that every verb holds from its look at the state to the end of its changes: one for the node, not one per device. Moves
- * at the same moment swap the numbers of device nodes, since the kernel makes `uverbsN` again at each move, with the lowest free
- * number; and with the device's record read under it, no two verbs work on one device.
+ * The lock that every verb holds from its look at the state to the end of its changes: one for the node, not one per
+ * device. Moves at the same moment swap the numbers of device nodes, since the kernel makes `uverbsN` again at each
+ * move, with the lowest free number; and with the device's record read under it, no two verbs work on one device.
  */
 export function takeLock(): Lock {
 	return requireLock(LOCK_PATH, "moves of RDMA devices");
@@ -129,7 +131,8 @@ export function emptyRecord(key: RecordKey): RdmaRecord {
 /** All records, of any network, but that of `except`; damaged ones with what is left of them. */
 export function listRecords(except?: RecordKey): RdmaRecord[] {
 	return records.readAll().flatMap(({ name, told }) => {
-		// Ours says inside what the parts are; elsewhere a network's name without a dash and an interface's without one are the best guess.
+		// Ours says inside what the parts are; elsewhere a network's name without a dash and an interface's without one
+		// are the best guess.
 		const [network, containerId, ifName] = partsOf(name, 3) ?? [];
 		if (network === undefined || containerId === undefined || ifName === undefined) return [];
 		const record = parseRecord(told, { network, containerId, ifName });
@@ -165,8 +168,8 @@ function toJson(record: RdmaRecord): JsonObject {
 const qosToJson = ({ tos, trafficClass }: QosSettings): JsonObject => ({ tos: tos ?? null, tc: trafficClass ?? null });
 
 /**
- * Reads what is there: the Go plugin does not write its files in one step, so that they may be truncated anywhere. What becomes a path is checked like
- * a user's, and is as good as lost where it makes no sense.
+ * Reads what is there: the Go plugin does not write its files in one step, so that they may be truncated anywhere. What
+ * becomes a path is checked like a user's, and is as good as lost where it makes no sense.
  */
 function parseRecord({ json: told, isWhole }: Told, key: RecordKey): RdmaRecord {
 	const own = isWhole ? object(told.berth) : undefined;

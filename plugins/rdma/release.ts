@@ -1,5 +1,6 @@
 /**
- * Giving an RDMA device back: DEL, GC, the undo of a failed ADD, and the healing of a device whose pod is gone are all this.
+ * Giving an RDMA device back: DEL, GC, the undo of a failed ADD, and the healing of a device whose pod is gone are all
+ * this.
  */
 import { Netns } from "../../lib/linux/netns.ts";
 import { NETLINK_RDMA } from "../../lib/netlink/constants.ts";
@@ -22,10 +23,10 @@ const RETURN = { deadlineMs: 5000, everyMs: 10 };
 const TRANSIT_MS = 1000;
 
 /**
- * Returns the device to the host from wherever it is, under its old name and with its old settings, then forgets the attachment. `netns` is
- * CNI_NETNS of this call. A device that another attachment has by now is not touched. The caller holds the lock.
- * What cannot be put back is a warning in the log: it must not keep a pod from ending. Throws (the record stays, so that it can be tried
- * again) where the device could not leave the pod.
+ * Returns the device to the host from wherever it is, under its old name and with its old settings, then forgets the
+ * attachment. `netns` is CNI_NETNS of this call. A device that another attachment has by now is not touched. The caller
+ * holds the lock. What cannot be put back is a warning in the log: it must not keep a pod from ending. Throws (the
+ * record stays, so that it can be tried again) where the device could not leave the pod.
  */
 export function release(record: RdmaRecord, netns: string, log: Log): void {
 	const { deviceId } = record;
@@ -41,8 +42,8 @@ export function release(record: RdmaRecord, netns: string, log: Log): void {
 }
 
 /**
- * Returns the device to the host if it is in the pod, though the attachment's record is of another device: an old one that
- * somebody brought back.
+ * Returns the device to the host if it is in the pod, though the attachment's record is of another device: an old one
+ * that somebody brought back.
  */
 export function releaseLost(key: RecordKey, deviceId: string, netns: string, log: Log): void {
 	const record = { ...emptyRecord(key), deviceId };
@@ -114,8 +115,8 @@ function returnToHost(sandbox: Sandbox, record: RdmaRecord, log: Log): string | 
 }
 
 /**
- * The device in the pod, whatever its name is by now, and the number of its node. By the record's name only where the kernel does not tell the
- * present one.
+ * The device in the pod, whatever its name is by now, and the number of its node. By the record's name only where the
+ * kernel does not tell the present one.
  */
 export function deviceInPod(
 	sandbox: Sandbox,
@@ -134,8 +135,8 @@ export function deviceInPod(
 }
 
 /**
- * The kernel takes a device out of a namespace that ends in its own time, on a thread of its own; on its way it is nowhere for a moment, which
- * may come long after we have begun to wait.
+ * The kernel takes a device out of a namespace that ends in its own time, on a thread of its own; on its way it is
+ * nowhere for a moment, which may come long after we have begun to wait.
  */
 function awaitReturn(record: RdmaRecord): string | undefined {
 	let lastSeen = sys.monotonicMs();

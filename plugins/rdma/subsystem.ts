@@ -22,7 +22,10 @@ export function openRdma(): NetlinkSocket {
 	}
 }
 
-/** True: devices belong to one namespace. False: they do not, and the configuration says that this is all right. Else throws. */
+/**
+ * True: devices belong to one namespace. False: they do not, and the configuration says that this is all right. Else
+ * throws.
+ */
 export function isExclusive(host: NetlinkSocket, config: RdmaConfig): boolean {
 	const mode = getRdmaNetnsMode(host);
 	if (mode === "exclusive") return true;

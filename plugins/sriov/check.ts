@@ -73,7 +73,8 @@ function checkPod(sandbox: Sandbox, record: VfRecord, attachment: Attachment, pr
 	const index = previous.interfaces?.findIndex((each) => each.name === ifName && each.sandbox) ?? -1;
 	const told = previous.interfaces?.[index];
 	if (told === undefined) throw failed(`prevResult has no interface ${ifName} in a sandbox`);
-	// What nobody has asked for is no demand; and a plugin later in the chain (tuning) puts a MAC of its own into the result.
+	// What nobody has asked for is no demand; and a plugin later in the chain (tuning) puts a MAC of its own into the
+	// result.
 	const { mac, mtu } = attachment;
 	if (mac !== undefined && mac !== link.mac && told.mac?.toLowerCase() !== link.mac) {
 		throw failed(`MAC of ${ifName} is ${link.mac}, not ${mac}`);

@@ -41,14 +41,15 @@ export function takeLock(pci: string): Lock {
 }
 
 /**
- * Refuses a VF that a living sandbox has. One whose sandbox is dead, without a DEL that could put all back, is given back first, so
- * that this ADD starts from the VF's own settings and not from those of a dead pod; and so are that pod's addresses.
+ * Refuses a VF that a living sandbox has. One whose sandbox is dead, without a DEL that could put all back, is given
+ * back first, so that this ADD starts from the VF's own settings and not from those of a dead pod; and so are that
+ * pod's addresses.
  */
 export function requireFree(request: Request, host: NetlinkSocket, pci: string, log: Log): void {
 	const all = listMarked();
 	const marker = all.includes(pci) ? readMarker(pci) : undefined;
-	// Go writes its record before its marker, and removes a stale marker without looking further: some record may be of a VF without a marker.
-	// Told by their numbers alone, since records are many, and rarely one is.
+	// Go writes its record before its marker, and removes a stale marker without looking further: some record may be of
+	// a VF without a marker. Told by their numbers alone, since records are many, and rarely one is.
 	if (marker === undefined && countRecords() <= all.length) return;
 	const records = recordsOf(pci);
 	// The marker may be an old one that somebody brought back.
@@ -172,7 +173,10 @@ function settingsNow(host: NetlinkSocket, port: SeenPort): VfSettings | undefine
 	return port.seen.vf(port.vf) ?? (port.seen.listsVfs ? readSettings(host, port) : undefined);
 }
 
-/** Two VFs with one MAC on a card: frames reach either. A DEL that never came leaves such a twin (device plugin issue 685). */
+/**
+ * Two VFs with one MAC on a card: frames reach either. A DEL that never came leaves such a twin (device plugin issue
+ * 685).
+ */
 function warnOfTwin({ seen, vf, pfName }: SeenPort, mac: string, log: Log): void {
 	const twin = seen.vfs().findIndex((each, index) => index !== vf && each?.mac === mac);
 	if (twin >= 0) log.warning(`VF ${twin} of PF ${pfName} has the administrative MAC ${mac}, too`);

@@ -86,7 +86,9 @@ function pciAddress(config: SriovConfig): string {
 	return address;
 }
 
-/** Rules of the Go plugin: QoS and protocol only with a VLAN, and other than their defaults only with one that is not 0. */
+/**
+ * Rules of the Go plugin: QoS and protocol only with a VLAN, and other than their defaults only with one that is not 0.
+ */
 function requireVlan({ vlan, vlanQoS, vlanProto }: SriovConfig): void {
 	const proto = vlanProto?.toLowerCase();
 	if (proto !== undefined && proto !== "802.1q" && proto !== "802.1ad") {

@@ -44,8 +44,9 @@ export function del(request: Request): void {
 }
 
 /**
- * By what ADD was given, since that is where the addresses are: networks are edited, and Multus 4.3.0 and older lose fields. And by what
- * this call says, where that differs. Of `ipam` Go's record has the type alone, which counts where the call names none.
+ * By what ADD was given, since that is where the addresses are: networks are edited, and Multus 4.3.0 and older lose
+ * fields. And by what this call says, where that differs. Of `ipam` Go's record has the type alone, which counts where
+ * the call names none.
  */
 function releaseAllAddresses(request: Request, config: SriovConfig, failures: unknown[], log: Log): void {
 	const record = readRecord(request.containerId, request.ifName);
@@ -61,7 +62,10 @@ function releaseAllAddresses(request: Request, config: SriovConfig, failures: un
 	if (given !== undefined) releaseAddresses(request, given, log);
 }
 
-/** An ADD that was refused because its IPAM plugin is not there has no record: its DEL must not fail for the same reason. */
+/**
+ * An ADD that was refused because its IPAM plugin is not there has no record: its DEL must not fail for the same
+ * reason.
+ */
 function releaseAddresses(request: Request, ipam: string, log: Log): void {
 	try {
 		delegateDel(request, ipam);
@@ -90,7 +94,10 @@ function releaseAttachment(request: Request, config: SriovConfig, log: Log): voi
 	if (given !== undefined && pci !== given) releaseVf(request, config, given, log);
 }
 
-/** False: the record is of another VF, and nothing has been done. The record that counts is that of now, with the lock held. */
+/**
+ * False: the record is of another VF, and nothing has been done. The record that counts is that of now, with the lock
+ * held.
+ */
 function releaseVf(request: Request, config: SriovConfig, pci: string, log: Log): boolean {
 	const { containerId, ifName } = request;
 	using _lock = takeLock(pci);
@@ -104,7 +111,8 @@ function releaseVf(request: Request, config: SriovConfig, pci: string, log: Log)
 			release(host, recover(host, request, config, pci), request.netns, log);
 			return true;
 		}
-		// What an ADD that was killed at its beginning left, or a DEL at its end. A VF that some record knows belongs to that one.
+		// What an ADD that was killed at its beginning left, or a DEL at its end. A VF that some record knows belongs
+		// to that one.
 		if (request.netns !== "" && readMarker(pci) === request.netns && recordsOf(pci).length === 0) removeMarker(pci);
 		return true;
 	}

@@ -30,7 +30,9 @@ import { networkIn, recover } from "./recover.ts";
 import { release } from "./release.ts";
 import type { SriovConfig } from "./schema.ts";
 
-/** Gives back every VF of this network whose attachment is not valid. Goes on after errors, and tells of all of them. */
+/**
+ * Gives back every VF of this network whose attachment is not valid. Goes on after errors, and tells of all of them.
+ */
 export function gc(request: Request, valid: readonly ValidAttachment[] | undefined): void {
 	const config = looseConfig(request);
 	const log = openLog(request, config);
@@ -42,7 +44,10 @@ export function gc(request: Request, valid: readonly ValidAttachment[] | undefin
 	throwTogether(failures);
 }
 
-/** Gives back every VF of the network whose attachment is not in `valid`. Goes on after errors, which it adds to `failures`. */
+/**
+ * Gives back every VF of the network whose attachment is not in `valid`. Goes on after errors, which it adds to
+ * `failures`.
+ */
 function collectInvalid(
 	request: Request,
 	config: SriovConfig,

@@ -31,7 +31,9 @@ import { writeSysctl } from "../../lib/sys/sysctl.ts";
 import { recordsOf } from "./record.ts";
 import type { OriginalNetdev } from "./record-format.ts";
 
-/** The kernel puts the first free number in place of "%d", as for a netdev whose name is taken when its namespace ends. */
+/**
+ * The kernel puts the first free number in place of "%d", as for a netdev whose name is taken when its namespace ends.
+ */
 export const SOME_NAME = "dev%d";
 /** How long a driver may take until its netdev shows a MAC that was set through the PF. */
 const MAC_TAKEN = { deadlineMs: 2000, everyMs: 20 };
@@ -77,7 +79,9 @@ function moveIntoPod(
 	moveLink(host, netdev.index, { netnsFd: sandbox.netns.fd, name: as.name, ...mtu, arpNotify: true });
 }
 
-/** With arp_notify of the move: the kernel's own announcements, and quick IPv6 addresses, as the Go plugin sets them. */
+/**
+ * With arp_notify of the move: the kernel's own announcements, and quick IPv6 addresses, as the Go plugin sets them.
+ */
 function tuneInPod(sandbox: Sandbox, name: string): void {
 	sandbox.netns.run(() => {
 		tune(`net/ipv6/conf/${name}/ndisc_notify`);
@@ -95,8 +99,9 @@ function tune(key: string): void {
 }
 
 /**
- * Brings the link up with `mac` (undefined: with `macNow`, which it has). Drivers differ in how a MAC that the PF set reaches the
- * netdev: mlx5 wants it set there too; igb refuses that without `trust`, but the VF takes it over when it is brought up.
+ * Brings the link up with `mac` (undefined: with `macNow`, which it has). Drivers differ in how a MAC that the PF set
+ * reaches the netdev: mlx5 wants it set there too; igb refuses that without `trust`, but the VF takes it over when it
+ * is brought up.
  */
 function bringUp(route: NetlinkSocket, name: string, macNow: string, mac: string | undefined): Link {
 	if (mac !== undefined && macNow !== mac) setMacIfAllowed(route, name, mac);
@@ -148,8 +153,8 @@ function linkOnceMac(route: NetlinkSocket, link: Link, mac: string): Link {
 }
 
 /**
- * The VF's netdev in a pod: under `name` if it is there, else wherever (it may have been renamed). By its device, so that
- * nobody else's interface is ever taken for it.
+ * The VF's netdev in a pod: under `name` if it is there, else wherever (it may have been renamed). By its device, so
+ * that nobody else's interface is ever taken for it.
  */
 export function netdevInPod(sandbox: Sandbox, parentDevice: string, name: string): Link | undefined {
 	const named = getLinkByName(sandbox.route, name);
@@ -157,15 +162,18 @@ export function netdevInPod(sandbox: Sandbox, parentDevice: string, name: string
 	return listLinks(sandbox.route).find((link) => parentDevice !== "" && link.parentDevice === parentDevice);
 }
 
-/** Kernels before 5.14 tell no device: there the name must do, for an interface that is hardware (software ones have a kind). */
+/**
+ * Kernels before 5.14 tell no device: there the name must do, for an interface that is hardware (software ones have a
+ * kind).
+ */
 function isOurs(link: Link, parentDevice: string): boolean {
 	if (link.parentDevice !== undefined) return link.parentDevice === parentDevice;
 	return link.kind === undefined && link.type !== ARPHRD_LOOPBACK;
 }
 
 /**
- * Returns the netdev from the pod to the host, in one message under the name and with the MTU that it had. Returns what could not be put back; throws
- * only where the netdev stays in the pod.
+ * Returns the netdev from the pod to the host, in one message under the name and with the MTU that it had. Returns what
+ * could not be put back; throws only where the netdev stays in the pod.
  */
 export function returnToHost(host: NetlinkSocket, sandbox: Sandbox, inPod: Link, original: OriginalNetdev): string[] {
 	// The pod may have given it any, even one that is a name on the host and would keep it here.
@@ -192,7 +200,10 @@ export function namedNetdevOnHost(host: NetlinkSocket, { name, parentDevice }: O
 	return link?.name === name && link.parentDevice === parentDevice ? link : undefined;
 }
 
-/** The old name for a netdev that is on the host already: the kernel brought it back when its namespace died, or somebody did. */
+/**
+ * The old name for a netdev that is on the host already: the kernel brought it back when its namespace died, or
+ * somebody did.
+ */
 export function correctName(host: NetlinkSocket, onHost: Link, original: OriginalNetdev): string[] {
 	if (onHost.name === original.name) return [];
 	return collect(() => {
@@ -208,8 +219,8 @@ export function correctName(host: NetlinkSocket, onHost: Link, original: Origina
 }
 
 /**
- * Whether no other interface than `own` has the name. A VF that returned under the name that its pod had given it, and still has
- * its own DEL before it, goes out of the way: else two VFs could keep each other's names for ever.
+ * Whether no other interface than `own` has the name. A VF that returned under the name that its pod had given it, and
+ * still has its own DEL before it, goes out of the way: else two VFs could keep each other's names for ever.
  */
 function clearName(host: NetlinkSocket, name: string, own: LinkIndex | undefined): boolean {
 	const owner = getLinkByName(host, name);
@@ -230,8 +241,8 @@ const nameIsTaken = (original: OriginalNetdev): string =>
 	`the name ${original.name} is taken on the host by another interface`;
 
 /**
- * MTU, flags, labels, alternative names, MAC and up or down of a netdev that is on the host. `freeMac` makes the PF forget the VF's administrative
- * MAC. Returns what could not be put back.
+ * MTU, flags, labels, alternative names, MAC and up or down of a netdev that is on the host. `freeMac` makes the PF
+ * forget the VF's administrative MAC. Returns what could not be put back.
  */
 export function restoreRest(host: NetlinkSocket, link: Link, original: OriginalNetdev, freeMac: () => void): string[] {
 	const failures: string[] = [];
@@ -283,8 +294,8 @@ function restoreLabels(host: NetlinkSocket, link: Link, { alias, txQueueLength, 
 }
 
 /**
- * A driver may refuse a MAC other than the administrative one, even if that is only what the VF takes on at its next reset:
- * then without the administrative one, and if that does not help, by the reset.
+ * A driver may refuse a MAC other than the administrative one, even if that is only what the VF takes on at its next
+ * reset: then without the administrative one, and if that does not help, by the reset.
  */
 function restoreMac(host: NetlinkSocket, link: Link, mac: string, freeMac: () => void): void {
 	setMacIfAllowed(host, link.index, mac);

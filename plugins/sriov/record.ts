@@ -19,10 +19,15 @@ const records = new RecordDirectory("/var/lib/cni/sriov");
 const MARKER_DIRECTORY = `${records.path}/pci`;
 const LOCK_DIRECTORY = `${MARKER_DIRECTORY}/vf_lock`;
 
-/** The name that Go gives an attachment's record. Two attachments may have the same: a dash may be part of either name. */
+/**
+ * The name that Go gives an attachment's record. Two attachments may have the same: a dash may be part of either name.
+ */
 export const recordName = (containerId: string, ifName: string): string => `${containerId}-${ifName}`;
 export const markerPath = (pci: string): string => `${MARKER_DIRECTORY}/${pci}`;
-/** Where marker and record are written before they get their names: one file for each VF, written by the holder of its lock. */
+/**
+ * Where marker and record are written before they get their names: one file for each VF, written by the holder of its
+ * lock.
+ */
 const temporaryPath = (pci: string): string => `${MARKER_DIRECTORY}/.${pci}.tmp`;
 
 /** Throws SystemError where no record could be written: a read-only or full file system, no permission. */
@@ -31,7 +36,10 @@ export function requireWritable(): void {
 	records.requireWritable();
 }
 
-/** Same file as the Go plugin's. Its directory is the deepest: with the lock held, all directories of the state are there. */
+/**
+ * Same file as the Go plugin's. Its directory is the deepest: with the lock held, all directories of the state are
+ * there.
+ */
 export const lockPath = (pci: string): string => `${LOCK_DIRECTORY}/${pci}.lock`;
 
 /** Sandbox path in the VF's marker, or undefined where it has none: what is no file is no marker. */
@@ -65,15 +73,19 @@ export interface RecordKey {
 }
 const partsFor = ({ containerId, ifName }: RecordKey): [string, string] => [containerId, ifName];
 
-/** By what the file says inside; a damaged one of which that is not left, and Go's, is the attachment's that has its name. */
+/**
+ * By what the file says inside; a damaged one of which that is not left, and Go's, is the attachment's that has its
+ * name.
+ */
 function ownerOf(told: Told, key: RecordKey): RecordOwner {
 	const own = ownerIn(told);
 	return own !== undefined && (own.containerId !== key.containerId || own.ifName !== key.ifName) ? "other" : "own";
 }
 
 /**
- * Writes a record that has none yet, or is this VF's own. False where the attachment has one of another VF, or a damaged one of who knows
- * which: that must not be lost. The caller holds the lock of the VF: only its holder makes, replaces or removes a record of a VF.
+ * Writes a record that has none yet, or is this VF's own. False where the attachment has one of another VF, or a
+ * damaged one of who knows which: that must not be lost. The caller holds the lock of the VF: only its holder makes,
+ * replaces or removes a record of a VF.
  */
 export function writeRecord(record: VfRecord): boolean {
 	const judge = (told: Told): RecordOwner => {
@@ -83,7 +95,10 @@ export function writeRecord(record: VfRecord): boolean {
 	return records.write(partsFor(record), formatRecord(record), temporaryPath(record.pci), judge);
 }
 
-/** Removes the record of an attachment, if it is of VF `pci` (undefined: if nobody can tell of which). The caller holds that VF's lock. */
+/**
+ * Removes the record of an attachment, if it is of VF `pci` (undefined: if nobody can tell of which). The caller holds
+ * that VF's lock.
+ */
 export function removeRecord(key: RecordKey, pci: string | undefined): void {
 	const file = find(key);
 	if (file !== undefined && (pciIn(file.told) ?? pci) === pci) records.remove(file);
@@ -131,8 +146,9 @@ function readAll(): (DamagedRecord & { file: RecordFile; record: VfRecord | unde
 export const countRecords = (): number => records.names().length;
 
 /**
- * The records of a VF, the newest first: what an older one says of the VF's original state is nearer to the truth. Ours are older than Go's, since we
- * leave none of another when we make one. Between Go's, whose order nothing else tells, the files' times decide.
+ * The records of a VF, the newest first: what an older one says of the VF's original state is nearer to the truth. Ours
+ * are older than Go's, since we leave none of another when we make one. Between Go's, whose order nothing else tells,
+ * the files' times decide.
  */
 export function recordsOf(pci: string): VfRecord[] {
 	const found = readAll().filter(({ record }) => record?.pci === pci);

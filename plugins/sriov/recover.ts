@@ -1,5 +1,6 @@
 /**
- * What a damaged record still says. Go writes its records in place, so a full disk or a power failure can truncate one anywhere.
+ * What a damaged record still says. Go writes its records in place, so a full disk or a power failure can truncate one
+ * anywhere.
  */
 import { driver, isUserspaceDriver } from "../../lib/linux/pci.ts";
 import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
@@ -19,9 +20,10 @@ interface Owner {
 }
 
 /**
- * A record of VF `pci` made of what the damaged one says up to where it was truncated, what the configuration of DEL says and what can be
- * seen. A setting whose old value is lost goes back to the driver's default where the configuration had set it, and else stays. A lost
- * name becomes "dev<N>", unless the netdev is on the host and has another than the pod's.
+ * A record of VF `pci` made of what the damaged one says up to where it was truncated, what the configuration of DEL
+ * says and what can be seen. A setting whose old value is lost goes back to the driver's default where the
+ * configuration had set it, and else stays. A lost name becomes "dev<N>", unless the netdev is on the host and has
+ * another than the pod's.
  */
 export function recover(host: NetlinkSocket, owner: Owner, given: Partial<SriovConfig>, pci: string): VfRecord {
 	const { containerId, ifName, network } = owner;

@@ -20,9 +20,9 @@ import { FIELDS, settingsOf } from "./vf-settings.ts";
  * Puts the VF back to what the record says it was, wherever it is now, then forgets the attachment: device, record,
  * marker, in this order. A VF that another sandbox has by now (marker) is not touched. The caller holds the VF's lock.
  *
- * What could not be put back is a warning in the log: it must not keep a pod from ending. If the netdev is nowhere to be seen, or
- * settings are still the pod's, record and marker stay, so that GC or the next ADD of the VF tries again; false then.
- * Throws (they stay, too) where the netdev could not leave the pod.
+ * What could not be put back is a warning in the log: it must not keep a pod from ending. If the netdev is nowhere to
+ * be seen, or settings are still the pod's, record and marker stay, so that GC or the next ADD of the VF tries again;
+ * false then. Throws (they stay, too) where the netdev could not leave the pod.
  */
 export function release(host: NetlinkSocket, record: VfRecord, netns: string, log: Log): boolean {
 	const marker = readMarker(record.pci);
@@ -34,7 +34,8 @@ export function release(host: NetlinkSocket, record: VfRecord, netns: string, lo
 		return true;
 	}
 	if (isOfEarlierBoot(record) || (record.bootId === "" && !hasTraces(host, record))) {
-		// The VFs of this boot are others, even if they have the same addresses: nothing of the old ones is left to restore.
+		// The VFs of this boot are others, even if they have the same addresses: nothing of the old ones is left to
+		// restore.
 		log.info(`the record of VF ${record.pci} is from before the last boot: nothing on the VF is of it`);
 	} else {
 		const { minor, retry } = giveBack(host, record, found);
@@ -101,8 +102,8 @@ const othersOf = (record: VfRecord): VfRecord[] =>
 	);
 
 /**
- * Whether the VF, whose marker names the sandbox `marker`, is another attachment's than the record's. Where neither the record
- * (Go's) nor the call names a sandbox, and several records are of the VF, the newest is that of a living one.
+ * Whether the VF, whose marker names the sandbox `marker`, is another attachment's than the record's. Where neither the
+ * record (Go's) nor the call names a sandbox, and several records are of the VF, the newest is that of a living one.
  */
 function isOfAnother(marker: string, record: VfRecord, netns: string, place: Found["place"]): boolean {
 	const path = record.netns || netns;
@@ -120,8 +121,9 @@ function isOfAnother(marker: string, record: VfRecord, netns: string, place: Fou
 }
 
 /**
- * Whether the VF shows that it was given away in this boot, for a record of Go's, which does not say in which boot it was made: its netdev is not
- * on the host, where it begins every boot, or it has the pod's name, or what the record's configuration asked for and the VF had not before.
+ * Whether the VF shows that it was given away in this boot, for a record of Go's, which does not say in which boot it
+ * was made: its netdev is not on the host, where it begins every boot, or it has the pod's name, or what the record's
+ * configuration asked for and the VF had not before.
  */
 function hasTraces(
 	host: NetlinkSocket,
@@ -148,9 +150,9 @@ interface Failures {
 }
 
 /**
- * Settings first: some drivers refuse changes to the netdev of a VF whose settings are half a pod's. Then the netdev, from
- * the pod or from where the kernel put it when the pod's namespace died. Settings again, if its MAC had to be set: that of a
- * trusted VF becomes the administrative one.
+ * Settings first: some drivers refuse changes to the netdev of a VF whose settings are half a pod's. Then the netdev,
+ * from the pod or from where the kernel put it when the pod's namespace died. Settings again, if its MAC had to be set:
+ * that of a trusted VF becomes the administrative one.
  */
 function giveBack(host: NetlinkSocket, record: VfRecord, found: Found): Failures {
 	const failures: Failures = { minor: [], retry: [] };
@@ -177,7 +179,10 @@ function giveBack(host: NetlinkSocket, record: VfRecord, found: Found): Failures
 	return failures;
 }
 
-/** The netdev on the host, under its old name; undefined where it is gone, bound to another driver, or nowhere to be seen. */
+/**
+ * The netdev on the host, under its old name; undefined where it is gone, bound to another driver, or nowhere to be
+ * seen.
+ */
 function reclaim(
 	host: NetlinkSocket,
 	record: VfRecord,

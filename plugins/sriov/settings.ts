@@ -18,13 +18,16 @@ export interface VfPort {
 	readonly vf: VfIndex;
 }
 
-/** How long a driver may take over what it said yes to, or be busy with what came before. The Go plugin waits as long for MACs. */
+/**
+ * How long a driver may take over what it said yes to, or be busy with what came before. The Go plugin waits as long
+ * for MACs.
+ */
 const DRIVER = { deadlineMs: 2000, everyMs: 20 };
 
 /**
- * Makes the VF's settings those of `wanted`; what is not in it stays. `before` is what the VF has now (undefined: its PF
- * reports no settings). Returns what it has then. Throws CniError that names the setting that the driver refused; the
- * caller undoes with `restoreSettings`.
+ * Makes the VF's settings those of `wanted`; what is not in it stays. `before` is what the VF has now (undefined: its
+ * PF reports no settings). Returns what it has then. Throws CniError that names the setting that the driver refused;
+ * the caller undoes with `restoreSettings`.
  */
 export function applySettings(
 	route: NetlinkSocket,
@@ -71,8 +74,9 @@ function refusalSentence(
 
 /**
  * Puts the settings back to `original`, one at a time where the driver refuses them together, so that one refusal does
- * not keep the others. What the driver does not tell of cannot have been changed: Go's records have a value for it all the same. A
- * MAC of "" is not known. `seen` is what the VF has now, where that is known. Returns a sentence for each that could not be put back.
+ * not keep the others. What the driver does not tell of cannot have been changed: Go's records have a value for it all
+ * the same. A MAC of "" is not known. `seen` is what the VF has now, where that is known. Returns a sentence for each
+ * that could not be put back.
  */
 export function restoreSettings(route: NetlinkSocket, port: VfPort, original: VfSettings, seen?: VfSettings): string[] {
 	try {
@@ -95,7 +99,8 @@ function restoreOneByOne(route: NetlinkSocket, port: VfPort, changes: Partial<Vf
 		if (changes[leader] === undefined) continue;
 		const group = groupOf(leader);
 		const refusal = trySetVf(route, port, pick(changes, group));
-		// Drivers such as bnx2x take no zero MAC, so what was "none" cannot be put back: harmless, the next ADD sets its own.
+		// Drivers such as bnx2x take no zero MAC, so what was "none" cannot be put back: harmless, the next ADD sets
+		// its own.
 		if (refusal === undefined || (leader === "mac" && changes.mac === ZERO_MAC)) continue;
 		const names = group.map(nameOf).join(", ");
 		failures.push(`PF ${port.pfName} refused to put ${names} of VF ${port.vf} back: ${refusal.message}`);
@@ -123,8 +128,8 @@ function trySetVf(route: NetlinkSocket, port: VfPort, settings: Partial<VfSettin
 }
 
 /**
- * The settings of a VF. Waits for those of one that its PF leaves out just now, as i40e and ice do while the VF is in a reset.
- * Throws CniError 11 where they do not come.
+ * The settings of a VF. Waits for those of one that its PF leaves out just now, as i40e and ice do while the VF is in a
+ * reset. Throws CniError 11 where they do not come.
  */
 export function readSettings(route: NetlinkSocket, port: VfPort): VfSettings {
 	const settings = poll(
@@ -141,7 +146,10 @@ export function differing(now: VfSettings, wanted: Partial<VfSettings>): VfField
 	return FIELDS.filter((field) => wanted[field] !== undefined && wanted[field] !== now[field]);
 }
 
-/** What has to be sent to get from `now` to `wanted`: whole groups, since half of one cannot be sent. Undefined for nothing. */
+/**
+ * What has to be sent to get from `now` to `wanted`: whole groups, since half of one cannot be sent. Undefined for
+ * nothing.
+ */
 function difference(now: VfSettings, wanted: Partial<VfSettings>): Partial<VfSettings> | undefined {
 	const fields = differing(now, wanted);
 	if (fields.length === 0) return undefined;

@@ -1,6 +1,6 @@
 /**
- * The settings of a VF that its PF enforces, and what there is to know of each. The order in which the kernel is given them, groups,
- * messages, records, recovery, CHECK and the table in docs/sriov.md come from here.
+ * The settings of a VF that its PF enforces, and what there is to know of each. The order in which the kernel is given
+ * them, groups, messages, records, recovery, CHECK and the table in docs/sriov.md come from here.
  */
 import type { JsonObject, JsonValue } from "../../lib/cni/types.ts";
 import { parseMac } from "../../lib/ip/mac.ts";
@@ -16,7 +16,9 @@ interface Setting<V> {
 	readonly key: ConfigKey;
 	/** The key that makes ADD change it, where that is another: it then gets its default if its own is absent. */
 	readonly setBy?: ConfigKey;
-	/** Go's key in `OrigVfState`; undefined where Go has none: then it is among our own in the record, under the user's. */
+	/**
+	 * Go's key in `OrigVfState`; undefined where Go has none: then it is among our own in the record, under the user's.
+	 */
 	readonly goKey: string | undefined;
 	/** Settings of one group are one to the kernel, which takes them only together. */
 	readonly group: string;

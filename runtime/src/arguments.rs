@@ -1,4 +1,5 @@
-//! The command line. `std::env::args` is empty where musl starts a `main` of our own: only glibc passes it to std's initializers.
+//! The command line. `std::env::args` is empty where musl starts a `main` of our own: only glibc passes it to std's
+//! initializers.
 
 use std::ffi::{CStr, c_char};
 use std::ptr::null_mut;

@@ -1,6 +1,8 @@
-//! The JavaScript engine: made with only the parts that the applets use, entered by one function, ended without being taken down.
+//! The JavaScript engine: made with only the parts that the applets use, entered by one function, ended without being
+//! taken down.
 //!
-//! It is made by the build (image.rs); where an executable has no image, each process makes it anew, by the same function.
+//! It is made by the build (image.rs); where an executable has no image, each process makes it anew, by the same
+//! function.
 
 use crate::memory::{self, Roots};
 use crate::{BUG, native, say};
@@ -15,8 +17,8 @@ static BYTECODE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/berth.bytecod
 const MEMORY_LIMIT: u64 = 256 << 20;
 /// The collector, which is needed for cycles only, starts beyond this: no verb gets there, a daemon may.
 const COLLECTOR_THRESHOLD: u64 = 16 << 20;
-/// Deeply nested JSON fails with an error beyond this, long before the kernel's usual 8 MiB; under a smaller limit, beyond half of
-/// what that leaves.
+/// Deeply nested JSON fails with an error beyond this, long before the kernel's usual 8 MiB; under a smaller limit,
+/// beyond half of what that leaves.
 const STACK_LIMIT: usize = 1 << 20;
 
 /// Runs `main` of the embedded module and ends the process.
@@ -82,8 +84,8 @@ fn make_runtime() -> Option<Roots> {
     }
 }
 
-/// What the applets may use. Not there: eval, Date, Proxy, WeakRef, Performance, DOMException, and Math.random, whose state would be
-/// the image's. Promise is for the engine: evaluating a module makes one.
+/// What the applets may use. Not there: eval, Date, Proxy, WeakRef, Performance, DOMException, and Math.random, whose
+/// state would be the image's. Promise is for the engine: evaluating a module makes one.
 ///
 /// # Safety
 /// `context` must be new.
@@ -111,8 +113,9 @@ unsafe fn add_intrinsics(context: *mut qjs::JSContext) -> bool {
     }
 }
 
-/// The engine asks for the time of day when a context is made, for the first state of Math.random and of the hashes of Map and Set,
-/// which the image must have without a time in it. (Which keys of a Map meet in one place does not depend on that state.)
+/// The engine asks for the time of day when a context is made, for the first state of Math.random and of the hashes of
+/// Map and Set, which the image must have without a time in it. (Which keys of a Map meet in one place does not depend
+/// on that state.)
 ///
 /// # Safety
 /// `now` must be null or point to a `timeval`.
@@ -128,7 +131,8 @@ unsafe extern "C" fn gettimeofday(now: *mut libc::timeval, _zone: *mut c_void) -
 /// Evaluates the module and returns its `main`.
 fn evaluate<'js>(ctx: &Ctx<'js>) -> Result<Value<'js>> {
     let raw = ctx.as_raw().as_ptr();
-    // SAFETY: the bytes are what build.rs wrote with this very version of the engine. JS_EvalFunction consumes the module.
+    // SAFETY: the bytes are what build.rs wrote with this very version of the engine. JS_EvalFunction consumes the
+    // module.
     unsafe {
         let flags = qjs::JS_READ_OBJ_BYTECODE as c_int;
         let module = qjs::JS_ReadObject(raw, BYTECODE.as_ptr(), BYTECODE.len() as _, flags);
@@ -181,8 +185,8 @@ pub fn forget_stack() {
     // SAFETY: no reference outlives the line.
     let runtime = unsafe { memory::head().roots.runtime };
     let (low, high) = (&raw const runtime as usize, stack_end());
-    // SAFETY: nothing runs. The runtime is a block of the arena; the words that lie in this process' stack are its top and its limit,
-    // and both are set when a process enters the engine.
+    // SAFETY: nothing runs. The runtime is a block of the arena; the words that lie in this process' stack are its top
+    // and its limit, and both are set when a process enters the engine.
     unsafe {
         qjs::JS_SetMaxStackSize(runtime, 0);
         let words = arena::usable_size(runtime.cast()) / size_of::<usize>();

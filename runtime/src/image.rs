@@ -2,12 +2,14 @@
 //!
 //! `scripts/build/image.ts` runs the linked executable twice in ways that an executable with an image does not know:
 //!
-//!     berth --image-trace TRACE [APPLET ...]   make the engine with every block on pages of its own, run the applet (if there is one),
-//!                                              and note which blocks are alive, read and written
-//!     berth --image PLAN IMAGE                 make the engine with its blocks where PLAN says, and write head and blocks
+//!     berth --image-trace TRACE [APPLET ...]
+//!         make the engine with every block on pages of its own, run the applet (if there is one), and note which
+//!         blocks are alive, read and written
+//!     berth --image PLAN IMAGE
+//!         make the engine with its blocks where PLAN says, and write head and blocks
 //!
-//! The engine makes the same blocks in the same order each time, so a block is known by its number. In a trace they start where no
-//! access is allowed; each access that the kernel refuses is noted, then allowed.
+//! The engine makes the same blocks in the same order each time, so a block is known by its number. In a trace they
+//! start where no access is allowed; each access that the kernel refuses is noted, then allowed.
 
 use crate::{BUG, engine, memory, native};
 use arena::{block_size, place, usable_size};
@@ -17,8 +19,8 @@ use std::ops::Range;
 use std::ptr::null_mut;
 use std::{fs, slice};
 
-/// Virtual memory only; what is not touched costs nothing. Always at the same place: the engine hashes addresses, and which blocks a
-/// call looks at depends on them. A place that does not look like two small numbers side by side.
+/// Virtual memory only; what is not touched costs nothing. Always at the same place: the engine hashes addresses, and
+/// which blocks a call looks at depends on them. A place that does not look like two small numbers side by side.
 const REGION_START: usize = 0x5A5A_0000_0000;
 const REGION: usize = 1 << 30;
 const PAGE: usize = memory::PAGE;
@@ -139,7 +141,8 @@ impl Maker {
     }
 }
 
-/// `berth --image-trace TRACE [APPLET ...]`: makes the engine; what the applet then touches of it is noted in the file TRACE.
+/// `berth --image-trace TRACE [APPLET ...]`: makes the engine; what the applet then touches of it is noted in the file
+/// TRACE.
 pub fn trace(file: &[u8]) {
     let length = MOST_BLOCKS * size_of::<Traced>();
     let made = fs::OpenOptions::new().read(true).write(true).create(true).truncate(true).open(text(file));
@@ -186,8 +189,8 @@ pub fn write(plan: &[u8], image: &[u8]) -> ! {
     native::exit_now(0)
 }
 
-/// No word in the image may be an address of anything that another process does not have: a stack, a mapping, freed memory. The
-/// executable itself is at the same place in all of them.
+/// No word in the image may be an address of anything that another process does not have: a stack, a mapping, freed
+/// memory. The executable itself is at the same place in all of them.
 fn require_closed(content: &[u8]) {
     let foreign = foreign_mappings();
     for (index, bytes) in content.chunks_exact(size_of::<usize>()).enumerate() {

@@ -1,5 +1,5 @@
-//! Berth's host: enters the JavaScript engine, which the build has left in the executable. What a CNI plugin does, and which one is
-//! meant, is TypeScript; nothing of it is in here.
+//! Berth's host: enters the JavaScript engine, which the build has left in the executable. What a CNI plugin does, and
+//! which one is meant, is TypeScript; nothing of it is in here.
 
 // std's own start-up costs a dozen system calls for things that we do not use (a guard page, an alternate signal stack,
 // a look at the standard descriptors), so the C start code calls us directly.
@@ -46,8 +46,8 @@ fn start_without_image() {
     }
 }
 
-/// A write to a closed pipe or socket is EPIPE, and one beyond RLIMIT_FSIZE is EFBIG: errors like others, which are answered and undone,
-/// not the end of the process.
+/// A write to a closed pipe or socket is EPIPE, and one beyond RLIMIT_FSIZE is EFBIG: errors like others, which are
+/// answered and undone, not the end of the process.
 fn make_errors_of_signals() {
     // SAFETY: no other thread exists, and SIG_IGN runs no code of ours. processes.rs gives children the default back.
     unsafe {

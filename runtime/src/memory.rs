@@ -1,7 +1,7 @@
 //! The one place where the engine and Rust have their memory: a section of the executable, at a fixed address.
 //!
-//! In an executable with an image, the section's first part holds the engine as the build left it (image.rs); what a process
-//! adds comes behind that, in pages that are zero and cost nothing until they are touched.
+//! In an executable with an image, the section's first part holds the engine as the build left it (image.rs); what a
+//! process adds comes behind that, in pages that are zero and cost nothing until they are touched.
 
 use arena::Arena;
 use rquickjs::qjs;
@@ -45,11 +45,12 @@ struct Place {
 // SAFETY: the process has one thread.
 unsafe impl Sync for Place {}
 
-// By its name the compiler knows that it is zero and takes no room in the file, and the linker does not merge it with `.bss`.
-// scripts/build/image.ts looks for that name.
+// By its name the compiler knows that it is zero and takes no room in the file, and the linker does not merge it with
+// `.bss`. scripts/build/image.ts looks for that name.
 #[unsafe(link_section = ".sbss.arena")]
 #[used]
-// SAFETY: of all of it, zero is a value: null, undefined (no tag is below it, but nobody reads it before it is set), no stretch.
+// SAFETY: of all of it, zero is a value: null, undefined (no tag is below it, but nobody reads it before it is set), no
+// stretch.
 static PLACE: Place = unsafe { std::mem::zeroed() };
 
 /// # Safety
@@ -78,14 +79,15 @@ pub fn begin() {
     unsafe { head().arena.begin(start, end, (0, 0)) };
 }
 
-/// From now on memory comes from elsewhere than the space, which is to be the image's. To be called while no block is in use.
+/// From now on memory comes from elsewhere than the space, which is to be the image's. To be called while no block is
+/// in use.
 pub fn leave() {
     // SAFETY: an empty stretch; the next block asks the kernel for one.
     unsafe { head().arena.begin(0, 0, (0, 0)) };
 }
 
-/// From now on memory comes from the space's second half, so that it is the same in each process whatever has been before, and the
-/// blocks in `frozen` are not used again.
+/// From now on memory comes from the space's second half, so that it is the same in each process whatever has been
+/// before, and the blocks in `frozen` are not used again.
 pub fn halve(frozen: Range<usize>) {
     let (start, end) = space();
     // SAFETY: nobody has used that half: the first one is larger than what comes before an image is made.
@@ -127,7 +129,8 @@ unsafe impl GlobalAlloc for Memory {
         if layout.align() <= ALIGNED {
             return arena.alloc(layout.size());
         }
-        // Rust asks for this seldom or never: a block with room to choose from, whose own place stands before what is given out.
+        // Rust asks for this seldom or never: a block with room to choose from, whose own place stands before what is
+        // given out.
         let Some(size) = layout.size().checked_add(layout.align() + ALIGNED) else { return null_mut() };
         let block = arena.alloc(size);
         if block.is_null() {

@@ -48,7 +48,10 @@ export class Progress {
 	}
 }
 
-/** At the end, in reverse order, `run` puts something back; `what` says what. The others are not kept from it by a failure. */
+/**
+ * At the end, in reverse order, `run` puts something back; `what` says what. The others are not kept from it by a
+ * failure.
+ */
 export function atEnd(cleanup: AsyncDisposableStack, what: string, run: () => Promise<unknown>): void {
 	cleanup.defer(async () => {
 		try {

@@ -1,6 +1,6 @@
 /**
- * rdma: killed and failed at every system call of its verbs. Afterwards the device is on the host under its name and with its device
- * node, whatever verb comes next and whether the sandbox is still there.
+ * rdma: killed and failed at every system call of its verbs. Afterwards the device is on the host under its name and
+ * with its device node, whatever verb comes next and whether the sandbox is still there.
  */
 import { beforeAll, expect, test } from "vitest";
 import { useGuest } from "../lab/guest-session.ts";

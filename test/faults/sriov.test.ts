@@ -1,6 +1,6 @@
 /**
- * sriov with host-local: killed and failed at every system call of its verbs. Afterwards the host is as before, whatever
- * verb comes next and whether the sandbox is still there.
+ * sriov with host-local: killed and failed at every system call of its verbs. Afterwards the host is as before,
+ * whatever verb comes next and whether the sandbox is still there.
  */
 import { beforeAll, expect, test } from "vitest";
 import { useGuest } from "../lab/guest-session.ts";
@@ -26,7 +26,9 @@ ip link set ${PF} vf 0 mac 02:00:5e:20:00:01
 ip link set $name mtu 1480
 ip link property add dev $name altname enp1s16`;
 
-/** The VF is up on the host, as some distributions have it. It costs time: a carrier has to come back after each fault. */
+/**
+ * The VF is up on the host, as some distributions have it. It costs time: a carrier has to come back after each fault.
+ */
 const up = `ip link set $name up; until ip -j link show $name | grep -q '"operstate":"UP"'; do :; done`;
 
 const faults = faultsOf("sriov", (aftermath) => ({

@@ -1,8 +1,10 @@
 /**
- * Configurations, damaged ones and such that look valid, for every plugin and verb, through the executable, in namespaces of its own. Whatever
- * comes: exit status 0 or 1, one JSON document or none, no bug (999), no stack trace, no death.
+ * Configurations, damaged ones and such that look valid, for every plugin and verb, through the executable, in
+ * namespaces of its own. Whatever comes: exit status 0 or 1, one JSON document or none, no bug (999), no stack trace,
+ * no death.
  *
- * The seed is fixed; BERTH_SEED and BERTH_FUZZ_CALLS (number of calls) give others. Five of six configurations are damaged.
+ * The seed is fixed; BERTH_SEED and BERTH_FUZZ_CALLS (number of calls) give others. Five of six configurations are
+ * damaged.
  */
 import { spawn } from "node:child_process";
 import { copyFileSync, linkSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
@@ -33,9 +35,9 @@ schemas.sriov!.properties!.ipam = {
 };
 
 /**
- * A node, in a directory that no path leads out of: its state goes with the mount namespace. VFs as a virtual machine has them (no PF is to be
- * seen) with a userspace driver, a pod's namespace with an interface in it. What an interface makes of odd addresses and routes is
- * test/protocol/netlink-interface.test.ts.
+ * A node, in a directory that no path leads out of: its state goes with the mount namespace. VFs as a virtual machine
+ * has them (no PF is to be seen) with a userspace driver, a pod's namespace with an interface in it. What an interface
+ * makes of odd addresses and routes is test/protocol/netlink-interface.test.ts.
  */
 const NODE = `
 root=$1; driver=$2

@@ -1,6 +1,7 @@
 /**
- * Damaged configurations and stores for host-local and static: whatever they are asked, they exit with 0 or 1, print nothing or one JSON
- * document, and never call it a bug (999). Most inputs go through the plugins' code in this process, a share through the executable.
+ * Damaged configurations and stores for host-local and static: whatever they are asked, they exit with 0 or 1, print
+ * nothing or one JSON document, and never call it a bug (999). Most inputs go through the plugins' code in this
+ * process, a share through the executable.
  *
  * The seed is fixed; BERTH_SEED and BERTH_FUZZ (number of inputs) give others.
  */

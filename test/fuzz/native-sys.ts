@@ -1,6 +1,6 @@
 /**
- * "native:sys" by Node's means, for fuzzing in this process: files for real, in a directory that looks like "/" and that no path leads out of.
- * One process at a time: a lock is had at once.
+ * "native:sys" by Node's means, for fuzzing in this process: files for real, in a directory that looks like "/" and
+ * that no path leads out of. One process at a time: a lock is had at once.
  */
 import * as fs from "node:fs";
 import { constants } from "node:os";

@@ -1,5 +1,6 @@
 /**
- * VF settings and PCI look-ups of lib/netlink and lib/linux on real virtual functions, with `ip -j` and sysfs as witnesses.
+ * VF settings and PCI look-ups of lib/netlink and lib/linux on real virtual functions, with `ip -j` and sysfs as
+ * witnesses.
  */
 import { beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { index, NetlinkFixture, type Outcome, type Step } from "../fixtures/netlink/run.ts";

@@ -1,4 +1,7 @@
-/** Nobody gets another's RDMA device: names that two attachments share, state that makes no sense, directories where records are meant. */
+/**
+ * Nobody gets another's RDMA device: names that two attachments share, state that makes no sense, directories where
+ * records are meant.
+ */
 import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { useGuest } from "../lab/guest-session.ts";
 import { callPlugin, createPod, succeeded } from "../lab/pods.ts";

@@ -14,8 +14,8 @@ beforeAll(async () => {
 });
 
 /**
- * In each round ADD for all pods at once, then DEL for all at once. Prints every device node that is not that of its device as before, and
- * every call that failed. In the guest, since calls from here would not be at the same time.
+ * In each round ADD for all pods at once, then DEL for all at once. Prints every device node that is not that of its
+ * device as before, and every call that failed. In the guest, since calls from here would not be at the same time.
  */
 const script = `rdma=$1
 shift

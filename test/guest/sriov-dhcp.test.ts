@@ -1,5 +1,6 @@
 /**
- * sriov with dhcp: two pods, each with a VF, and a server on a third VF in a namespace of its own, all on the card's wire.
+ * sriov with dhcp: two pods, each with a VF, and a server on a third VF in a namespace of its own, all on the card's
+ * wire.
  */
 import { beforeAll, expect, test } from "vitest";
 import { dnsmasqCommand } from "../lab/dhcp.ts";

@@ -1,5 +1,6 @@
 /**
- * Nobody gets what is another's: clocks that step, names that two attachments share, state that makes no sense, networks that were edited.
+ * Nobody gets what is another's: clocks that step, names that two attachments share, state that makes no sense,
+ * networks that were edited.
  */
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { useGuest } from "../lab/guest-session.ts";

@@ -1,5 +1,6 @@
 /**
- * State that is not as our ADD leaves it: the Go plugin's beside ours, several records of one VF, records without a marker, damaged ones.
+ * State that is not as our ADD leaves it: the Go plugin's beside ours, several records of one VF, records without a
+ * marker, damaged ones.
  */
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { useGuest } from "../lab/guest-session.ts";
@@ -81,7 +82,9 @@ afterEach(async ({ task }) => {
 	await makeVfs();
 });
 
-/** What the Go plugin (sriov-cni v2.10.0) writes for a VF with VLAN 100 and trust. `original` is what it found before. */
+/**
+ * What the Go plugin (sriov-cni v2.10.0) writes for a VF with VLAN 100 and trust. `original` is what it found before.
+ */
 async function writeGoRecord(name: string, original: Record<string, unknown> = {}): Promise<void> {
 	const record = {
 		cniVersion: "1.0.0",

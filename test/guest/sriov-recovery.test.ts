@@ -189,7 +189,8 @@ describe("a record that was cut off", () => {
 	});
 
 	test("at any length: DEL succeeds, the VF is home and nothing is left", { timeout: 900_000 }, async () => {
-		// In one shell, which starts few programs: they are slow to start in the guest. The unit tests have every length.
+		// In one shell, which starts few programs: they are slow to start in the guest. The unit tests have every
+		// length.
 		await guest().writeFile("/tmp/network.json", JSON.stringify(network({ ipam: undefined })));
 		const script = `export CNI_CONTAINERID=c1 CNI_IFNAME=net1 CNI_PATH=${binaries} CNI_NETNS=/run/netns/pod1
 call() {

@@ -1,6 +1,7 @@
 /**
  * host-local while somebody damages its store, at any moment: lock, index and times, address files removed, cut off and
- * rolled back, the whole directory removed or brought back from a backup. Seeded; BERTH_STORM_CALLS=3000 for the long run.
+ * rolled back, the whole directory removed or brought back from a backup. Seeded; BERTH_STORM_CALLS=3000 for the long
+ * run.
  *
  * What holds then. An address is *damaged* while its file is removed, written or brought back by damage, and until the
  * calls have ended that ran meanwhile: they may act on what they saw before. An attachment is *clean* if its address
@@ -202,8 +203,8 @@ it.each([
 		};
 		const any = (below: Random): string => executables[below(executables.length)]!;
 		/**
-		 * A call may fail whose lock, temporary file or directory is taken away: then there is a DEL and another ADD, as a
-		 * runtime does it.
+		 * A call may fail whose lock, temporary file or directory is taken away: then there is a DEL and another ADD,
+		 * as a runtime does it.
 		 */
 		const run = async (below: Random, verb: string, id: string, executable = any(below)) => {
 			const once = () => net.runWith(executable, verb, { id });

@@ -1,6 +1,6 @@
 /**
- * Where generated sequences of calls make host-local of ours and Go's part, on purpose, and why. After some of these the stores differ,
- * and so would all that follows: the sequence ends there.
+ * Where generated sequences of calls make host-local of ours and Go's part, on purpose, and why. After some of these
+ * the stores differ, and so would all that follows: the sequence ends there.
  */
 import type { Reply } from "./intended-differences.ts";
 

@@ -1,8 +1,10 @@
 /**
- * Generated configurations and sequences of calls, through Go's host-local and ours, each on a store of its own: the same answers and the
- * same files after each call, but for what host-local-differences.ts and intended-differences.ts list.
+ * Generated configurations and sequences of calls, through Go's host-local and ours, each on a store of its own: the
+ * same answers and the same files after each call, but for what host-local-differences.ts and intended-differences.ts
+ * list.
  *
- * The seed is fixed, so that every run is the same; BERTH_SEED and BERTH_RUNS give others. A failure is shrunk to a short sequence.
+ * The seed is fixed, so that every run is the same; BERTH_SEED and BERTH_RUNS give others. A failure is shrunk to a
+ * short sequence.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";

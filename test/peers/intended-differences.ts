@@ -1,6 +1,6 @@
 /**
- * Where ours answers otherwise than Go's plugins, on purpose, and why. What is neither explained by a rule nor listed for its
- * case must be equal; a rule or an entry that explains nothing fails the test too.
+ * Where ours answers otherwise than Go's plugins, on purpose, and why. What is neither explained by a rule nor listed
+ * for its case must be equal; a rule or an entry that explains nothing fails the test too.
  */
 
 /** What a plugin answered: "garbled" is more than one document, or something that is not JSON. */
@@ -14,7 +14,10 @@ export interface Reply {
 	readonly details?: string;
 }
 
-/** "kind": one gives a result where the other gives none. "stderr" counts only where it is the answer: without CNI_COMMAND. */
+/**
+ * "kind": one gives a result where the other gives none. "stderr" counts only where it is the answer: without
+ * CNI_COMMAND.
+ */
 export type Field = "status" | "kind" | "result" | "code" | "message" | "details" | "stderr";
 
 export interface Rule {

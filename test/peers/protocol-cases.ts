@@ -7,7 +7,9 @@ type PluginName = "host-local" | "static";
 export interface Call {
 	readonly plugin: PluginName;
 	readonly env: Readonly<Record<string, string>>;
-	/** Text as it is, bytes as they are, an object as JSON. `@STORE@` in it stands for a directory of the case's own. */
+	/**
+	 * Text as it is, bytes as they are, an object as JSON. `@STORE@` in it stands for a directory of the case's own.
+	 */
 	readonly stdin: string | Uint8Array | object;
 }
 

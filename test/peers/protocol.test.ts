@@ -1,5 +1,6 @@
 /**
- * Go's plugins and ours, asked the same: the same result, exit status, code and sentence, but for what intended-differences.ts lists.
+ * Go's plugins and ours, asked the same: the same result, exit status, code and sentence, but for what
+ * intended-differences.ts lists.
  */
 import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -68,7 +69,9 @@ function readReply(status: number | null, stdout: string, stderr: string): Reply
 	};
 }
 
-/** The fields in which two replies differ. Results are compared as text: the order of keys and the indentation count. */
+/**
+ * The fields in which two replies differ. Results are compared as text: the order of keys and the indentation count.
+ */
 function differingFields(call: Call, ofGo: Reply, ofOurs: Reply): Field[] {
 	const fields: Field[] = [];
 	if (ofGo.status !== ofOurs.status) fields.push("status");

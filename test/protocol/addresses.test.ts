@@ -1,6 +1,6 @@
 /**
- * Addresses through the executable, which has a quick way for what is canonical already: the same text comes out as where every address is read
- * (lib/ip on Node, which Go's own answers judge).
+ * Addresses through the executable, which has a quick way for what is canonical already: the same text comes out as
+ * where every address is read (lib/ip on Node, which Go's own answers judge).
  */
 import { execFileSync } from "node:child_process";
 import fc from "fast-check";

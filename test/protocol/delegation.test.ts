@@ -296,7 +296,8 @@ describe("another delegate", () => {
 	it("does not begin to work where we have been killed before it was ours to take along", async () => {
 		const went = join(foreign, "went-on");
 		script("late", `echo >"${went}"`);
-		// Before its execve the delegate calls dup2 for its stdin, and we never do: it stops there, and we are killed meanwhile.
+		// Before its execve the delegate calls dup2 for its stdin, and we never do: it stops there, and we are killed
+		// meanwhile.
 		const trace = join(directory, "trace");
 		const wrapper = `strace -f -qq -o ${trace} -e trace=/^dup[23]$ -e inject=/^dup[23]$:signal=STOP:when=1`;
 		const tracer = start("ADD", foreign, config("late"), { wrapper });

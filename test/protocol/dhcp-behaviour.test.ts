@@ -1,5 +1,6 @@
 /**
- * What a configuration, the daemon's flags and pods can ask of dhcp, each seen at the server, on the wire or in the result.
+ * What a configuration, the daemon's flags and pods can ask of dhcp, each seen at the server, on the wire or in the
+ * result.
  */
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";

@@ -1,7 +1,8 @@
 /**
  * Many leases in one daemon: asked for at the same time, and renewed again and again.
  *
- * BERTH_LEASES and BERTH_RENEWALS (of all leases together) give other numbers: 1,000 leases of an hour are renewed 48,000 times a day.
+ * BERTH_LEASES and BERTH_RENEWALS (of all leases together) give other numbers: 1,000 leases of an hour are renewed
+ * 48,000 times a day.
  */
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
@@ -17,7 +18,9 @@ const RENEWALS = Number(process.env.BERTH_RENEWALS ?? 1000);
 const TOGETHER = 200;
 const MOST_MEMORY = 12;
 
-/** Interfaces `e0`, `e1`, ... of one namespace on the bridge of `lab`: veth pairs are what costs, not the daemon's part. */
+/**
+ * Interfaces `e0`, `e1`, ... of one namespace on the bridge of `lab`: veth pairs are what costs, not the daemon's part.
+ */
 function interfaces(lab: DhcpLab, count: number): { netns: string; names: string[] } {
 	const netns = lab.netns.add();
 	const names = Array.from({ length: count }, (_, index) => `e${index}`);

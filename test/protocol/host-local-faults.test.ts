@@ -1,6 +1,7 @@
 /**
- * host-local killed and failed at each of its system calls, before and after the call took place: no address is lost, none handed out
- * twice, and no success told of what did not happen. With few addresses held, and with so many that there is an index.
+ * host-local killed and failed at each of its system calls, before and after the call took place: no address is lost,
+ * none handed out twice, and no success told of what did not happen. With few addresses held, and with so many that
+ * there is an index.
  */
 import { type SpawnSyncReturns, spawnSync } from "node:child_process";
 import { afterAll, describe, expect, it } from "vitest";

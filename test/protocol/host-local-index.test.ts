@@ -1,5 +1,6 @@
 /**
- * host-local's index from outside: how many files a call looks at, and what it answers when the index is not what it should be.
+ * host-local's index from outside: how many files a call looks at, and what it answers when the index is not what it
+ * should be.
  */
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";

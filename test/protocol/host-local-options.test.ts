@@ -1,5 +1,6 @@
 /**
- * What ours has beyond the Go plugin, from outside: small networks, exclude, the delay before reuse, addresses of before a reboot.
+ * What ours has beyond the Go plugin, from outside: small networks, exclude, the delay before reuse, addresses of
+ * before a reboot.
  */
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,5 +1,6 @@
 /**
- * host-local's store from outside: when it cannot be written, when many want it at once, when the Go plugin writes it too.
+ * host-local's store from outside: when it cannot be written, when many want it at once, when the Go plugin writes it
+ * too.
  */
 import { chmodSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -109,7 +110,8 @@ describe("16 processes at once", () => {
 	it("wait for the lock's holder, whoever that is", async () => {
 		const { run, put, dataDir, directory } = network();
 		put({ lock: "" });
-		// While ADD waits (/proc/locks says so), the lock's holder takes an address, as the Go plugin does; then it lets go.
+		// While ADD waits (/proc/locks says so), the lock's holder takes an address, as the Go plugin does; then it
+		// lets go.
 		const script = `
 			exec 8<&0 9<${directory}/lock; flock 9
 			"$1" <&8 9<&- >${dataDir}/answer & add=$!

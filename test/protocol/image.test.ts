@@ -84,7 +84,8 @@ describe("an image", () => {
 test(`${STARTS} starts in random surroundings: environment, limits of stack and memory, closed descriptors: each as without an image`, () => {
 	const starts = compileC("test/fixtures/image/starts.c");
 	const seed = String(process.env.BERTH_SEED ?? 20261126);
-	// In directories whose names are equally long: the name of a program counts where the kernel limits its environment.
+	// In directories whose names are equally long: the name of a program counts where the kernel limits its
+	// environment.
 	const directories = ["image", "bytes"].map((name) => join(directory, name));
 	for (const [index, source] of [join(ROOT, "dist/bin"), BYTECODE].entries())
 		cpSync(source, directories[index]!, { recursive: true });

@@ -1,5 +1,6 @@
 /**
- * Routes as the kernel keeps them: what ADD sets, CHECK finds; and what a pod changes in what was asked for, CHECK tells.
+ * Routes as the kernel keeps them: what ADD sets, CHECK finds; and what a pod changes in what was asked for, CHECK
+ * tells.
  */
 import { beforeAll, describe, expect, test } from "vitest";
 import { NetlinkFixture, type Step } from "../fixtures/netlink/run.ts";

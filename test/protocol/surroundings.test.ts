@@ -1,6 +1,6 @@
 /**
- * What a caller may hand a plugin beside a configuration: descriptors of every sort, limits, another name, any environment. Whatever it is,
- * there is one answer, and an ADD that failed holds nothing.
+ * What a caller may hand a plugin beside a configuration: descriptors of every sort, limits, another name, any
+ * environment. Whatever it is, there is one answer, and an ADD that failed holds nothing.
  */
 import { type ChildProcess, type SpawnOptions, spawn, spawnSync } from "node:child_process";
 import {
@@ -300,7 +300,10 @@ describe("the executable under another name", () => {
 });
 
 describe("a main plugin named as IPAM plugin", () => {
-	/** Directories in which sriov finds the delegate as this very executable, as a copy, and as a copy with another name. */
+	/**
+	 * Directories in which sriov finds the delegate as this very executable, as a copy, and as a copy with another
+	 * name.
+	 */
 	function places(): Record<string, { path: string; type: string }> {
 		for (const name of ["same", "copied"]) mkdirSync(join(directory, name));
 		for (const name of ["sriov", "rdma"]) {

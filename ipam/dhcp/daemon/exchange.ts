@@ -1,6 +1,6 @@
 /**
- * The sockets of one exchange with servers, in the namespace of the interface: open while an answer is awaited, since an open socket keeps
- * a namespace alive that nobody else needs.
+ * The sockets of one exchange with servers, in the namespace of the interface: open while an answer is awaited, since
+ * an open socket keeps a namespace alive that nobody else needs.
  */
 import { parseIp } from "../../../lib/ip/address.ts";
 import { type Mac, parseMac } from "../../../lib/ip/mac.ts";
@@ -43,8 +43,8 @@ const TO_CLIENTS: readonly Instruction[] = [
 ];
 
 /**
- * ARP that comes from `address`, or from nobody (a probe) about it. A network where many pods start is full of ARP for others, and each
- * packet would wake us once for every probe.
+ * ARP that comes from `address`, or from nobody (a probe) about it. A network where many pods start is full of ARP for
+ * others, and each packet would wake us once for every probe.
  */
 function aboutAddress(address: string): Instruction[] {
 	const wanted = u32At(addressBytes(address));
@@ -84,7 +84,10 @@ export abstract class ExchangeSockets<L extends Pick<Listener, "onConflict" | "o
 	readonly #watcher: Watcher;
 	#probe: Probe | undefined;
 
-	/** `open` gives the socket, in the namespace of `sandbox`; `link` is an Ethernet interface in it. Throws SystemError. */
+	/**
+	 * `open` gives the socket, in the namespace of `sandbox`; `link` is an Ethernet interface in it. Throws
+	 * SystemError.
+	 */
 	constructor(sandbox: Sandbox, link: Link, listener: L, watcher: Watcher, open: () => number) {
 		this.index = link.index;
 		this.mac = parseMac(link.mac)!;
@@ -218,7 +221,10 @@ export class Exchange extends ExchangeSockets<Listener> {
 		this.#sendPacket(ANY, EVERYONE, BROADCAST_MAC(), message);
 	}
 
-	/** To one server, from an address that the kernel need not have; `mac` is who takes it there, everyone where it is unknown. */
+	/**
+	 * To one server, from an address that the kernel need not have; `mac` is who takes it there, everyone where it is
+	 * unknown.
+	 */
 	unicast(message: ClientMessage, source: string, server: string, mac: Mac | undefined): void {
 		this.#sendPacket(source, server, mac ?? BROADCAST_MAC(), message);
 	}
@@ -229,8 +235,8 @@ export class Exchange extends ExchangeSockets<Listener> {
 	}
 
 	/**
-	 * From the bound address by the kernel's own routes, to `server` or (undefined) to everyone. False where the interface does not have
-	 * the address.
+	 * From the bound address by the kernel's own routes, to `server` or (undefined) to everyone. False where the
+	 * interface does not have the address.
 	 */
 	sendBound(
 		sandbox: Sandbox,

@@ -44,7 +44,10 @@ export class Exchange6 extends ExchangeSockets<Listener6> {
 		this.#name = link.name;
 	}
 
-	/** To every server on the link, from the interface's own address. Throws SystemError (EADDRNOTAVAIL: it has none yet). */
+	/**
+	 * To every server on the link, from the interface's own address. Throws SystemError (EADDRNOTAVAIL: it has none
+	 * yet).
+	 */
 	send(message: ClientMessage6): void {
 		sys.sendTo(this.fd, encodeMessage6(message), 0, linkAddress(ALL_SERVERS(), this.index, SERVER_PORT));
 	}

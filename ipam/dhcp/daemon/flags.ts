@@ -1,5 +1,6 @@
 /**
- * The command line of `dhcp daemon` and `dhcp list`, read as Go's package flag reads it: `-name value`, `-name=value`, one dash or two.
+ * The command line of `dhcp daemon` and `dhcp list`, read as Go's package flag reads it: `-name value`, `-name=value`,
+ * one dash or two.
  */
 
 /** Thrown for what Go refuses, in its words. */
@@ -7,7 +8,10 @@ export class FlagError extends Error {}
 
 export type Flags<T> = { readonly [K in keyof T]: T[K] };
 
-/** The values of `defaults` as `args` change them: booleans take no value of their own, numbers are durations in milliseconds. */
+/**
+ * The values of `defaults` as `args` change them: booleans take no value of their own, numbers are durations in
+ * milliseconds.
+ */
 export function parseFlags<T extends Record<string, string | number | boolean>>(
 	args: readonly string[],
 	defaults: T,

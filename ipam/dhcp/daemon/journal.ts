@@ -1,5 +1,6 @@
 /**
- * The leases on disk: a file for each, whole or not there, so that a daemon that is killed at any point finds them again.
+ * The leases on disk: a file for each, whole or not there, so that a daemon that is killed at any point finds them
+ * again.
  */
 import { isObject } from "../../../lib/cni/json.ts";
 import {
@@ -66,8 +67,8 @@ export class Journal {
 	}
 
 	/**
-	 * Calls `use` with each record of this boot. Others are removed, and `dropped` hears why: nothing of a pod outlives a boot, and what is no
-	 * record is none of ours.
+	 * Calls `use` with each record of this boot. Others are removed, and `dropped` hears why: nothing of a pod outlives
+	 * a boot, and what is no record is none of ours.
 	 */
 	load(use: (file: number, record: LeaseRecord) => void, dropped: (name: string, why: string) => void): void {
 		for (const name of listIfPresent(this.#directory) ?? []) {

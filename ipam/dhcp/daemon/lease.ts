@@ -1,6 +1,6 @@
 /**
- * One lease of one attachment: the client of RFC 2131, section 4.4, and of RFC 8415, section 18.2, in what they have in common, which is all but the
- * messages.
+ * One lease of one attachment: the client of RFC 2131, section 4.4, and of RFC 8415, section 18.2, in what they have in
+ * common, which is all but the messages.
  */
 import type { CniResult } from "../../../lib/cni/types.ts";
 import { formatMac, type Mac } from "../../../lib/ip/mac.ts";
@@ -14,8 +14,8 @@ import { findLink, findSandbox, replaceOnInterface } from "./place.ts";
 import type { LeaseSpec } from "./protocol.ts";
 
 /**
- * `waiting`: for a carrier. `selecting`: DISCOVER is out. `requesting`: REQUEST is out, for an offer or for an address that we had. `probing`: the
- * server gave it, and the link is asked whether somebody has it. Then as in the RFC.
+ * `waiting`: for a carrier. `selecting`: DISCOVER is out. `requesting`: REQUEST is out, for an offer or for an address
+ * that we had. `probing`: the server gave it, and the link is asked whether somebody has it. Then as in the RFC.
  */
 export type State = "waiting" | "selecting" | "requesting" | "probing" | "bound" | "renewing" | "rebinding";
 
@@ -53,13 +53,19 @@ export interface Surroundings {
 	failed(lease: Lease, why: string): void;
 }
 
-/** The first repetition of a message; then twice as long each time. RFC 2131 says 4 s, where a LAN answers in milliseconds. */
+/**
+ * The first repetition of a message; then twice as long each time. RFC 2131 says 4 s, where a LAN answers in
+ * milliseconds.
+ */
 const FIRST_REPEAT_MS = 2000;
 /** While nobody waits for it, the sockets of an exchange stay open this long after each message. */
 const LISTEN_MS = 10_000;
 /** RFC 2131, section 4.4.5, has a minute; a lease can be shorter than that. */
 const LEAST_REPEAT_MS = 4000;
-/** How long somebody who has the address has to say so. He is on the same link, and is asked for the first time before the REQUEST. */
+/**
+ * How long somebody who has the address has to say so. He is on the same link, and is asked for the first time before
+ * the REQUEST.
+ */
 const PROBE_MS = 100;
 const NO_ANSWER = "no DHCP server answered";
 const CARRIER_LOOK_MS = 100;
@@ -513,7 +519,10 @@ export abstract class Lease<E extends AnyExchange = AnyExchange> {
 		return this.inPlace(() => undefined);
 	}
 
-	/** Runs `work` with the interface in its namespace; false where one of them is gone. A failure is `otherwise`, or the caller's. */
+	/**
+	 * Runs `work` with the interface in its namespace; false where one of them is gone. A failure is `otherwise`, or
+	 * the caller's.
+	 */
 	protected inPlace(work: (sandbox: Sandbox, link: Link) => void, otherwise?: string): boolean {
 		let sandbox: Sandbox | undefined;
 		try {
@@ -527,7 +536,8 @@ export abstract class Lease<E extends AnyExchange = AnyExchange> {
 			this.log(`${error.message}: ${otherwise}`);
 			return false;
 		} finally {
-			// Not `using`: what esbuild makes of it is a closure that names itself, and such circles would fill a daemon's memory.
+			// Not `using`: what esbuild makes of it is a closure that names itself, and such circles would fill a
+			// daemon's memory.
 			sandbox?.[Symbol.dispose]();
 		}
 	}

@@ -54,8 +54,8 @@ export class Lease4 extends Lease<Exchange> implements Listener {
 	}
 
 	/**
-	 * To the server from the address. Where the interface does not have it, nobody could answer to it: then as a client does that has been away
-	 * (INIT-REBOOT), by broadcast.
+	 * To the server from the address. Where the interface does not have it, nobody could answer to it: then as a client
+	 * does that has been away (INIT-REBOOT), by broadcast.
 	 */
 	protected override sendRenewal(exchange: Exchange, sandbox: Sandbox, link: Link, { address, server }: Binding): void {
 		const message = { ...this.#message(REQUEST, new Map()), ciaddr: address };

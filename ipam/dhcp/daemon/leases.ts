@@ -59,7 +59,10 @@ export class Leases implements Surroundings {
 		this.log.info(`${this.#leases.size} leases resumed`);
 	}
 
-	/** The lease of the attachment, which `waiter` hears of: at once where there is one. Throws CniError for an interface that cannot have one. */
+	/**
+	 * The lease of the attachment, which `waiter` hears of: at once where there is one. Throws CniError for an
+	 * interface that cannot have one.
+	 */
 	add(spec: LeaseSpec, waiter: Waiter): Lease | undefined {
 		const sandbox = Sandbox.open(this.settings.hostPrefix + spec.netns);
 		try {

@@ -1,5 +1,6 @@
 /**
- * What plugin and daemon say to each other: one JSON line each way over the daemon's socket, with the protocol's version in it.
+ * What plugin and daemon say to each other: one JSON line each way over the daemon's socket, with the protocol's
+ * version in it.
  */
 import type { CniResult } from "../../../lib/cni/types.ts";
 import type { Family } from "../../../lib/ip/address.ts";
@@ -10,7 +11,9 @@ export const PROTOCOL = 1;
 /** Go's, so that nobody has to change anything. */
 export const DEFAULT_SOCKET = "/run/cni/dhcp.sock";
 
-/** The directory of the daemon's state, next to its socket: what is in it does not outlive the boot, as `/run` does not. */
+/**
+ * The directory of the daemon's state, next to its socket: what is in it does not outlive the boot, as `/run` does not.
+ */
 export const stateDirectory = (socketPath: string): string => `${socketPath}.d`;
 /** Attachments whose DEL came while no daemon was there: a file for each. */
 export const releasedDirectory = (socketPath: string): string => `${stateDirectory(socketPath)}/released`;

@@ -1,5 +1,6 @@
 /**
- * `dhcp daemon`: keeps the leases of this node's pods until it is told to end. The leases stay, in the journal and at the servers.
+ * `dhcp daemon`: keeps the leases of this node's pods until it is told to end. The leases stay, in the journal and at
+ * the servers.
  */
 import { sentence } from "../../../lib/cni/failures.ts";
 import { Loop } from "../../../lib/loop/loop.ts";

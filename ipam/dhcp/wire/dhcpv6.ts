@@ -1,5 +1,6 @@
 /**
- * DHCPv6 messages and what is in them: written, and read with distrust. Wire format: RFC 8415, sections 8 and 21; DNS: RFC 3646.
+ * DHCPv6 messages and what is in them: written, and read with distrust. Wire format: RFC 8415, sections 8 and 21; DNS:
+ * RFC 3646.
  */
 import type { CniDns } from "../../../lib/cni/types.ts";
 import { formatIp, ipFromBytes, ipToBytes, parseIp } from "../../../lib/ip/address.ts";
@@ -46,7 +47,10 @@ export interface ClientMessage6 {
 	readonly type: number;
 	/** 24 bits. */
 	readonly xid: number;
-	/** 6 bytes: the identifier of the client, and that of its only association, are made of it and stay as long as it does. */
+	/**
+	 * 6 bytes: the identifier of the client, and that of its only association, are made of it and stay as long as it
+	 * does.
+	 */
 	readonly mac: Uint8Array;
 	/** Undefined: every server. */
 	readonly serverId?: Uint8Array | undefined;
@@ -107,7 +111,10 @@ export interface Reply6 {
 	readonly dns: Uint8Array;
 }
 
-/** A server's message for the association of `mac`; undefined for what is none: no identifiers, an option that is truncated. */
+/**
+ * A server's message for the association of `mac`; undefined for what is none: no identifiers, an option that is
+ * truncated.
+ */
 export function decodeReply6(bytes: Uint8Array, mac: Uint8Array): Reply6 | undefined {
 	const type = bytes[0];
 	if (bytes.length < HEADER || (type !== MESSAGE6.advertise && type !== MESSAGE6.reply)) return undefined;

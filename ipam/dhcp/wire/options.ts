@@ -1,7 +1,8 @@
 /**
  * What options are called, and what those of a lease mean.
  *
- * Source: RFC 2132, 3397 (domain search), 3442 (classless routes); names: those of the Go plugin and of dhcp-options(5).
+ * Source: RFC 2132, 3397 (domain search), 3442 (classless routes); names: those of the Go plugin and of
+ * dhcp-options(5).
  */
 import type { CniResult, CniRoute } from "../../../lib/cni/types.ts";
 import { decodeUtf8 } from "../../../lib/sys/sys.ts";
@@ -86,8 +87,8 @@ export function addresses(options: Options, code: number): string[] {
 }
 
 /**
- * The result that a lease makes. Routes: option 121 alone where it is there (RFC 3442), else 249, else 33 and a default route by the first
- * router. A router 0.0.0.0 is a route on the link. `priority` 0: none.
+ * The result that a lease makes. Routes: option 121 alone where it is there (RFC 3442), else 249, else 33 and a default
+ * route by the first router. A router 0.0.0.0 is a route on the link. `priority` 0: none.
  */
 export function leaseResult(address: string, options: Options, priority: number): CniResult {
 	const [router] = addresses(options, OPTION.routers);
@@ -122,7 +123,9 @@ function leaseRoutes(options: Options, router: string | undefined): CniRoute[] {
 	return routes;
 }
 
-/** RFC 3442: prefix length, as many bytes of the destination as that needs, router. Undefined: not there, or malformed. */
+/**
+ * RFC 3442: prefix length, as many bytes of the destination as that needs, router. Undefined: not there, or malformed.
+ */
 function classlessRoutes(value: Uint8Array | undefined): CniRoute[] | undefined {
 	if (value === undefined || value.length === 0) return undefined;
 	const routes: CniRoute[] = [];
@@ -146,7 +149,10 @@ function classlessRoutes(value: Uint8Array | undefined): CniRoute[] | undefined 
 
 const RT_SCOPE_LINK = 253;
 
-/** Option 33: pairs of destination and router; the class of the address says how long its network is (RFC 2132, section 5.8). */
+/**
+ * Option 33: pairs of destination and router; the class of the address says how long its network is (RFC 2132, section
+ * 5.8).
+ */
 function classfulRoutes(options: Options): CniRoute[] {
 	const list = addresses(options, OPTION.staticRoutes);
 	const routes: CniRoute[] = [];

@@ -34,8 +34,8 @@ export function udpPacket(source: string, destination: string, payload: Uint8Arr
 }
 
 /**
- * The payload of a packet from a server to a client; undefined where it is none, or is truncated. The UDP checksum is not looked at: between
- * interfaces of one machine it is not filled in, and nothing here tells that from a wrong one.
+ * The payload of a packet from a server to a client; undefined where it is none, or is truncated. The UDP checksum is
+ * not looked at: between interfaces of one machine it is not filled in, and nothing here tells that from a wrong one.
  */
 export function udpPayload(packet: Uint8Array): Uint8Array | undefined {
 	const header = (packet[0]! & 0x0f) * 4;

@@ -1,8 +1,9 @@
 //! Memory for the engine and for Rust: one stretch that new blocks are cut from, then more stretches by mmap(2).
 //!
-//! A verb makes some thousand small blocks and ends. So a block is found in a few instructions, a freed one goes to the list of
-//! its size and is never merged with its neighbours, and nothing goes back to the kernel but blocks beyond `LARGE`. Blocks in
-//! the part that is `frozen` (the heap image) are left alone when they are freed: writing into them would cost a page each.
+//! A verb makes some thousand small blocks and ends. So a block is found in a few instructions, a freed one goes to the
+//! list of its size and is never merged with its neighbours, and nothing goes back to the kernel but blocks beyond
+//! `LARGE`. Blocks in the part that is `frozen` (the heap image) are left alone when they are freed: writing into them
+//! would cost a page each.
 //!
 //! Nothing is locked: the process has one thread, and no signal handler allocates.
 
@@ -10,7 +11,8 @@
 
 use core::ptr::{self, null_mut};
 
-/// What stands before every block: its size, header included, a multiple of `UNIT`; `MAPPED` is set for a mapping of its own.
+/// What stands before every block: its size, header included, a multiple of `UNIT`; `MAPPED` is set for a mapping of
+/// its own.
 pub const HEADER: usize = size_of::<usize>();
 const UNIT: usize = 16;
 const MAPPED: usize = 1;
@@ -31,8 +33,8 @@ const STEP: usize = 256 << 10;
 
 #[repr(C)]
 pub struct Arena {
-    /// Where the next new block starts, up to where blocks may be cut now, and where the stretch ends. What lies between has never
-    /// been used: it is zero.
+    /// Where the next new block starts, up to where blocks may be cut now, and where the stretch ends. What lies
+    /// between has never been used: it is zero.
     next: usize,
     end: usize,
     limit: usize,

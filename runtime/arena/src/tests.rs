@@ -1,4 +1,5 @@
-//! The arena against a model: every block is filled with its own pattern, and must still have it whenever it is looked at.
+//! The arena against a model: every block is filled with its own pattern, and must still have it whenever it is looked
+//! at.
 
 extern crate std;
 

@@ -1,4 +1,5 @@
-//! Text of IP addresses: the quick way for what is written as Go writes it. Reading and writing all the rest is lib/ip's.
+//! Text of IP addresses: the quick way for what is written as Go writes it. Reading and writing all the rest is
+//! lib/ip's.
 
 use super::call::{Answer, Call};
 use super::text;
@@ -123,7 +124,8 @@ fn bits_of_canonical(text: &str) -> Option<u8> {
     (!text.starts_with("::ffff:") && is_canonical_ipv6(text.as_bytes())).then_some(128)
 }
 
-/// RFC 5952, as Go writes it: groups in lower case without leading zeros, "::" for the first of the longest runs of at least two that are 0.
+/// RFC 5952, as Go writes it: groups in lower case without leading zeros, "::" for the first of the longest runs of at
+/// least two that are 0.
 fn is_canonical_ipv6(text: &[u8]) -> bool {
     // The groups, 0 or not; where "::" is, it stands between two of them.
     let (mut zeros, mut count, mut gap) = ([false; 8], 0, None);

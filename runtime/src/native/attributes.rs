@@ -1,4 +1,5 @@
-//! Attributes of netlink messages (`struct nlattr` of linux/netlink.h), as many as are asked for in one call: a dump has thousands.
+//! Attributes of netlink messages (`struct nlattr` of linux/netlink.h), as many as are asked for in one call: a dump
+//! has thousands.
 
 use super::address;
 use super::call::{Answer, Call, give, take};

@@ -40,9 +40,9 @@ pub fn borrow(number: i32) -> Option<BorrowedFd<'static>> {
     (number >= 0).then(|| unsafe { BorrowedFd::borrow_raw(number) })
 }
 
-/// Reads or writes. stdin or stdout may be non-blocking, or a socket with a time limit: whoever made it wants it so for an end of its
-/// own, and here it is waited for. stderr is not: what nobody reads must not hold up an answer. From a descriptor that we have opened,
-/// EAGAIN is an answer, such as a driver's.
+/// Reads or writes. stdin or stdout may be non-blocking, or a socket with a time limit: whoever made it wants it so for
+/// an end of its own, and here it is waited for. stderr is not: what nobody reads must not hold up an answer. From a
+/// descriptor that we have opened, EAGAIN is an answer, such as a driver's.
 pub fn transfer<T>(
     fd: BorrowedFd<'_>,
     ready: PollFlags,

@@ -54,7 +54,8 @@ unsafe impl Send for Environment {}
 // SAFETY: nothing in it changes.
 unsafe impl Sync for Environment {}
 
-/// This process' environment, to the byte, but for `changes`: what has one of these names is left out, and they are at the end.
+/// This process' environment, to the byte, but for `changes`: what has one of these names is left out, and they are at
+/// the end.
 pub fn with(changes: &[(String, String)]) -> Environment {
     let is_changed = |entry: &[u8]| {
         changes

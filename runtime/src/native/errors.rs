@@ -46,8 +46,8 @@ fn throw_system(ctx: &Ctx<'_>, errno: Errno, call: &'static str, path: Option<St
         Some(path) => format!("{call} {path}: {text} ({code})"),
         None => format!("{call}: {text} ({code})"),
     };
-    // An Error by its prototype alone: what the engine makes itself has a stack trace, which takes longer than the system call, and an
-    // errno is an answer, no bug.
+    // An Error by its prototype alone: what the engine makes itself has a stack trace, which takes longer than the
+    // system call, and an errno is an answer, no bug.
     let constructor: Object = ctx.globals().get("Error")?;
     let error = Object::new_proto(ctx.clone(), Some(&constructor.get("prototype")?))?;
     error.set("message", message)?;
@@ -78,8 +78,9 @@ macro_rules! errors {
     };
 }
 
-// asm-generic/errno-base.h and errno.h, in their order; EAGAIN, EDEADLK and EOPNOTSUPP have second names in C. The texts are
-// those that people search for, glibc's, with a small first letter: another C library's strerror(3) has other ones.
+// asm-generic/errno-base.h and errno.h, in their order; EAGAIN, EDEADLK and EOPNOTSUPP have second names in C. The
+// texts are those that people search for, glibc's, with a small first letter: another C library's strerror(3) has other
+// ones.
 errors! {
     EPERM "operation not permitted"
     ENOENT "no such file or directory"

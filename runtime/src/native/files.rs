@@ -107,7 +107,8 @@ fn require_content(fd: &OwnedFd, content: &[u8]) -> Result<(), Errno> {
     if is_file { Ok(()) } else { Err(Errno::NXIO) }
 }
 
-/// One read to the end of `buffer`. However much room that has after a large file: procfs takes no request of 4 MiB (ENOMEM).
+/// One read to the end of `buffer`. However much room that has after a large file: procfs takes no request of 4 MiB
+/// (ENOMEM).
 fn read_some(fd: impl AsFd, buffer: &mut Vec<u8>) -> Result<usize, Errno> {
     let (length, spare) = (buffer.len(), buffer.spare_capacity_mut());
     let room = spare.len().min(MOST);
@@ -194,9 +195,9 @@ fn answer_status<'js>(call: &Call<'_, 'js>, status: &Stat) -> Answer<'js> {
     call.answer(object)
 }
 
-/// A number that differs where inode numbers differ. A JavaScript number is exact up to 53 bits; overlayfs ("xino") marks
-/// the layer in the highest bits above a small number, and rounding would make two files look the same. So the highest
-/// eleven bits are folded onto bits 42 to 52, which such numbers leave unused.
+/// A number that differs where inode numbers differ. A JavaScript number is exact up to 53 bits; overlayfs ("xino")
+/// marks the layer in the highest bits above a small number, and rounding would make two files look the same. So the
+/// highest eleven bits are folded onto bits 42 to 52, which such numbers leave unused.
 fn exact(inode: u64) -> f64 {
     const EXACT_BITS: u32 = 53;
     let (high, low) = (inode >> EXACT_BITS, inode & ((1 << EXACT_BITS) - 1));

@@ -107,7 +107,8 @@ static NATIVES: &[Native] = natives![
     c"spawn" 1 processes::spawn,
 ];
 
-/// While modules are evaluated, whose outcome becomes the image, nothing may be asked that another process would be told otherwise.
+/// While modules are evaluated, whose outcome becomes the image, nothing may be asked that another process would be
+/// told otherwise.
 static PURE_ONLY: AtomicBool = AtomicBool::new(false);
 
 pub fn set_pure_only(only: bool) {

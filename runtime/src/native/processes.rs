@@ -119,7 +119,8 @@ fn start(program: &Program) -> Result<Child, Errno> {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
     let parent = getpid();
     let environment = environment::with(&program.changes);
-    // SAFETY: between fork and execve there are system calls and an assignment; neither memory is allocated nor a lock taken.
+    // SAFETY: between fork and execve there are system calls and an assignment; neither memory is allocated nor a lock
+    // taken.
     unsafe {
         command.pre_exec(move || {
             environment.make_own();
@@ -149,11 +150,11 @@ fn start(program: &Program) -> Result<Child, Errno> {
     }
 }
 
-/// In the child: whatever ends us ends it, too. A runtime kills us at its deadline with SIGKILL and calls DEL; what the child did
-/// after that, nobody would undo. The kernel sends the signal before our own end can be waited for.
+/// In the child: whatever ends us ends it, too. A runtime kills us at its deadline with SIGKILL and calls DEL; what the
+/// child did after that, nobody would undo. The kernel sends the signal before our own end can be waited for.
 ///
-/// It does so when the *thread* that has made the child ends: we have only one. An execve leaves the setting alone, unless the
-/// program is set-user-ID or has capabilities; a child's own children do not inherit it.
+/// It does so when the *thread* that has made the child ends: we have only one. An execve leaves the setting alone,
+/// unless the program is set-user-ID or has capabilities; a child's own children do not inherit it.
 fn end_with(parent: Pid) -> io::Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
     // Had the parent ended before that, no signal would come. None: it is in another PID namespace than its child, and

@@ -1,4 +1,5 @@
-//! One buffer for everything that is read, so that a read costs a copy of what came and not an allocation of what might.
+//! One buffer for everything that is read, so that a read costs a copy of what came and not an allocation of what
+//! might.
 
 use std::cell::UnsafeCell;
 
@@ -7,7 +8,8 @@ struct Scratch(UnsafeCell<Vec<u8>>);
 // SAFETY: the process has one thread.
 unsafe impl Sync for Scratch {}
 
-// No thread_local: what has a destructor there is registered with the C library at its first use, for seven system calls.
+// No thread_local: what has a destructor there is registered with the C library at its first use, for seven system
+// calls.
 static SCRATCH: Scratch = Scratch(UnsafeCell::new(Vec::new()));
 
 /// Calls `work` with an empty vector that has room for `room` bytes. `work` must not call JavaScript.

@@ -23,7 +23,8 @@ pub fn decode_utf8<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     }
 }
 
-/// As Go decodes: every single byte that belongs to no character becomes U+FFFD (Rust makes one of a cut-off character).
+/// As Go decodes: every single byte that belongs to no character becomes U+FFFD (Rust makes one of a cut-off
+/// character).
 pub fn decode(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     decode_to(&mut text, bytes);
@@ -93,8 +94,8 @@ pub fn may_repeat_keys<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     call.answer(has_twins(call.bytes(0)?))
 }
 
-/// Whether an object of a JSON text may have two keys that differ in nothing but the case of letters. Where a key has an escape or is
-/// not ASCII, it may. What is no JSON gives any answer.
+/// Whether an object of a JSON text may have two keys that differ in nothing but the case of letters. Where a key has
+/// an escape or is not ASCII, it may. What is no JSON gives any answer.
 fn has_twins(json: &[u8]) -> bool {
     // Hashes of the keys of all objects that are open, and where those of each bracket begin.
     let (mut keys, mut brackets) = (Vec::<u64>::new(), Vec::<usize>::new());

@@ -1,6 +1,6 @@
 /**
- * What Go 1.26 makes of texts: net.ParseIP, net.ParseCIDR (host bits kept) and net.ParseMAC, printed with their String();
- * undefined where it refuses. Made by running Go, not by hand.
+ * What Go 1.26 makes of texts: net.ParseIP, net.ParseCIDR (host bits kept) and net.ParseMAC, printed with their
+ * String(); undefined where it refuses. Made by running Go, not by hand.
  */
 type Vector = readonly [text: string, canonical: string | undefined];
 

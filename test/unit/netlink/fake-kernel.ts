@@ -1,6 +1,7 @@
 /**
- * The kernel's side of a netlink socket, scripted by the test: what is sent is kept, and what was queued is received. Use with
- * `vi.mock("native:sys", async (original) => (await import("./fake-kernel.ts")).nativeModule(await original<object>()))`.
+ * The kernel's side of a netlink socket, scripted by the test: what is sent is kept, and what was queued is received.
+ * Use with `vi.mock("native:sys", async (original) => (await import("./fake-kernel.ts")).nativeModule(await
+ * original<object>()))`.
  */
 
 interface SystemErrorFields {

@@ -6,8 +6,11 @@ import { expect, test } from "vitest";
 const ROOT = join(import.meta.dirname, "../../..");
 const COMMENT = /^\s*(\/\/|\/?\*|#(?![[!]))/;
 
-test("no comment of scripts/ and test/lab/ is wider than 120 columns, with tabs of four", () => {
-	const files = execFileSync("git", ["ls-files", "scripts", "test/lab"], { cwd: ROOT, encoding: "utf8" });
+test("no comment of the code is wider than 120 columns, with tabs of four", () => {
+	const files = execFileSync("git", ["ls-files", "*.ts", "*.rs", "scripts", "test/lab"], {
+		cwd: ROOT,
+		encoding: "utf8",
+	});
 	const wide = files
 		.trim()
 		.split("\n")
