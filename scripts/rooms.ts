@@ -83,6 +83,11 @@ const ROOMS: readonly Room[] = [
 		what: "wire constants, message codec, sockets; links, VF settings, addresses, routes, RDMA",
 		uses: ["lib/ip", "lib/sys"],
 	},
+	{
+		directory: "lib/http",
+		what: "a client of one HTTPS server: names (DNS), connections, HTTP/1.1. Knows no CNI",
+		uses: ["lib/ip", "lib/sys"],
+	},
 	{ directory: "lib/loop", what: "an event loop over poll(2), for processes that stay", uses: ["lib/sys"] },
 	{ directory: "lib/ip", what: "addresses, CIDRs, ranges, MACs. Pure", uses: ["lib/sys"] },
 	{

@@ -173,6 +173,31 @@ declare module "native:sys" {
 	/** poll(2): returns revents per entry; all zero on time-out. `timeoutMs` -1 waits for ever. */
 	export function poll(entries: { fd: number; events: number }[], timeoutMs: number): number[];
 
+	// --- TLS of a client (1.2 and 1.3) over a connected socket, which stays the caller's; it need not be non-blocking.
+	// What takes longer than `deadlineMs` in all ends with ETIMEDOUT; a connection that ends before the session does,
+	// with ECONNRESET. A server's certificate that is refused is EKEYREJECTED, what else is wrong with TLS EPROTO, and
+	// what is wrong with our own texts EINVAL; the messages of these are sentences that go on after the server's name
+	// ("its certificate ..."). After an error, only `tlsClose` is left.
+	/**
+	 * Shakes hands, and returns the session's number. `name`, a DNS name or an IP address, must be one that the
+	 * server's certificate is for; `ca` has the certificates (PEM) of which one must have signed it. `certificate` and
+	 * `key` are PEM, or "" both.
+	 */
+	export function tlsOpen(
+		fd: number,
+		name: string,
+		ca: string,
+		certificate: string,
+		key: string,
+		deadlineMs: number,
+	): number;
+	/** All of it. */
+	export function tlsWrite(session: number, data: Uint8Array, deadlineMs: number): void;
+	/** What has come, at most `max` bytes (up to 1 MiB), at least one; none: the server has ended the session. */
+	export function tlsRead(session: number, max: number, deadlineMs: number): Uint8Array;
+	/** Tells the server, without waiting. */
+	export function tlsClose(session: number): void;
+
 	// --- signals
 	/** Blocks these signals for good; the descriptor (signalfd(2)) is readable once one of them has come. */
 	export function signalFd(signals: number[]): number;

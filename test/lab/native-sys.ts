@@ -89,3 +89,7 @@ export const boottimeMs = (): number => performance.now();
 export const attachFilter = absent("attachFilter");
 export const signalFd = absent("signalFd");
 export const spawn = absent("spawn");
+export const tlsOpen = absent("tlsOpen");
+export const tlsWrite = absent("tlsWrite");
+export const tlsRead = absent("tlsRead");
+export const tlsClose = absent("tlsClose");

@@ -104,6 +104,11 @@ impl<'a, 'js> Call<'a, 'js> {
         Failure::system(errno, self.name(), Some(path.to_string_lossy().into_owned()))
     }
 
+    /// With a sentence of its own instead of the errno's.
+    pub fn fail_saying(&self, errno: Errno, message: String) -> Failure {
+        Failure::Said { errno, call: self.name(), message }
+    }
+
     pub fn answer(&self, value: impl IntoJs<'js>) -> Answer<'js> {
         Ok(value.into_js(self.ctx)?)
     }

@@ -8,6 +8,8 @@ use std::borrow::Cow;
 pub enum Failure {
     /// A system call refused.
     System { errno: Errno, call: &'static str, path: Option<String> },
+    /// The same where an errno says too little.
+    Said { errno: Errno, call: &'static str, message: String },
     /// The caller passed something else than native.d.ts says.
     Type(String),
     /// The engine has an exception pending.
@@ -23,7 +25,15 @@ impl Failure {
     pub fn throw(self, ctx: &Ctx<'_>) -> qjs::JSValue {
         // What comes back is only "there is an exception": this one, or out of memory while it was being made.
         let _pending = match self {
-            Failure::System { errno, call, path } => throw_system(ctx, errno, call, path).err(),
+            Failure::System { errno, call, path } => {
+                let (code, text) = describe(errno);
+                let message = match &path {
+                    Some(path) => format!("{call} {path}: {text} ({code})"),
+                    None => format!("{call}: {text} ({code})"),
+                };
+                throw_system(ctx, errno, call, path, &message).err()
+            }
+            Failure::Said { errno, call, message } => throw_system(ctx, errno, call, None, &message).err(),
             Failure::Type(message) => Some(Exception::throw_type(ctx, &message)),
             Failure::Thrown => None,
         };
@@ -40,19 +50,20 @@ impl From<Error> for Failure {
     }
 }
 
-fn throw_system(ctx: &Ctx<'_>, errno: Errno, call: &'static str, path: Option<String>) -> rquickjs::Result<()> {
-    let (code, text) = describe(errno);
-    let message = match &path {
-        Some(path) => format!("{call} {path}: {text} ({code})"),
-        None => format!("{call}: {text} ({code})"),
-    };
+fn throw_system(
+    ctx: &Ctx<'_>,
+    errno: Errno,
+    call: &'static str,
+    path: Option<String>,
+    message: &str,
+) -> rquickjs::Result<()> {
     // An Error by its prototype alone: what the engine makes itself has a stack trace, which takes longer than the
     // system call, and an errno is an answer, no bug.
     let constructor: Object = ctx.globals().get("Error")?;
     let error = Object::new_proto(ctx.clone(), Some(&constructor.get("prototype")?))?;
     error.set("message", message)?;
     error.set("errno", errno.raw_os_error())?;
-    error.set("code", &*code)?;
+    error.set("code", &*describe(errno).0)?;
     error.set("call", call)?;
     if let Some(path) = path {
         error.set("path", path)?;

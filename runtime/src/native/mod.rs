@@ -18,6 +18,7 @@ mod signals;
 mod sockets;
 mod text;
 mod time;
+mod tls;
 
 pub use environment::exit_now;
 
@@ -103,6 +104,10 @@ static NATIVES: &[Native] = natives![
     c"getSocketOption" 4 sockets::get_option,
     c"socketName" 1 sockets::name,
     c"poll" 2 sockets::poll,
+    c"tlsOpen" 6 tls::open,
+    c"tlsWrite" 3 tls::write,
+    c"tlsRead" 3 tls::read,
+    c"tlsClose" 1 tls::close,
     c"signalFd" 1 signals::signal_fd,
     c"spawn" 1 processes::spawn,
 ];
