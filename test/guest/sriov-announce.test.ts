@@ -3,12 +3,11 @@
  */
 import { beforeAll, expect, test } from "vitest";
 import { compileC } from "../lab/fixture-executable.ts";
-import { useGuest } from "../lab/guest-session.ts";
 import { callPlugin, createPod, succeeded } from "../lab/pods.ts";
 import { createVfs, until, type Vf } from "../lab/sriov.ts";
+import { PF, useSriov } from "../lab/sriov-session.ts";
 
-const guest = useGuest();
-const PF = "eth0";
+const { guest } = useSriov();
 const MAC = "02005e100001";
 let vfs: Vf[];
 

@@ -3,17 +3,14 @@
  * and what the pod changes is. VFs whose PF is not to be seen.
  */
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { useGuest } from "../lab/guest-session.ts";
 import { peer, peersDirectory } from "../lab/peers.ts";
 import { binaries, callPlugin, createPod, hostState, links, succeeded } from "../lab/pods.ts";
 import { createVfs, until, type Vf } from "../lab/sriov.ts";
+import { PF, useSriov } from "../lab/sriov-session.ts";
 
-const guest = useGuest();
-const PF = "eth0";
+const { guest, sh } = useSriov();
 let vfs: Vf[];
 let before: unknown;
-
-const sh = (script: string) => guest().run(["sh", "-ec", script]);
 
 async function cnitool(verb: string): Promise<{ status: number | null; output: string }> {
 	const env = { CNI_PATH: `${binaries}:${await peersDirectory()}`, NETCONFPATH: "/tmp/chain", CNI_IFNAME: "net1" };

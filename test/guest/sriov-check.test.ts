@@ -2,12 +2,11 @@
  * CHECK tells what is not as ADD left it, GC gives back what is not valid, STATUS says when no ADD can work.
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { useGuest } from "../lab/guest-session.ts";
 import { type Answer, type Configuration, callPlugin, createPod, hostState, links, succeeded } from "../lab/pods.ts";
 import { createVfs, removeVfs, type Vf } from "../lab/sriov.ts";
+import { PF, useSriov } from "../lab/sriov-session.ts";
 
-const guest = useGuest();
-const PF = "eth0";
+const { guest, sh } = useSriov();
 let vfs: Vf[];
 
 const ipam = {
@@ -29,7 +28,6 @@ const call = (verb: string, configuration: Configuration, pod: string): Promise<
 /** GC and STATUS are about no attachment. */
 const callForAll = (verb: string, configuration: Configuration): Promise<Answer> =>
 	callPlugin(guest(), "sriov", verb, configuration, { containerId: "", netns: "" });
-const sh = (script: string) => guest().run(["sh", "-ec", script]);
 
 beforeAll(async () => {
 	vfs = await createVfs(guest(), PF, 4);

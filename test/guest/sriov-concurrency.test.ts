@@ -3,11 +3,10 @@
  */
 import { beforeAll, expect, test } from "vitest";
 import { runStorm } from "../faults/scenario.ts";
-import { useGuest } from "../lab/guest-session.ts";
 import { createVfs, type Vf } from "../lab/sriov.ts";
+import { PF, useSriov } from "../lab/sriov-session.ts";
 
-const guest = useGuest();
-const PF = "eth0";
+const { guest } = useSriov();
 let vfs: Vf[];
 
 beforeAll(async () => {

@@ -1,11 +1,10 @@
 /** VFs of other kinds: with a userspace driver, without a PF on this host; and what the runtime is told of a device. */
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { useGuest } from "../lab/guest-session.ts";
 import { type Answer, type Configuration, callPlugin, createPod, hostState, links, succeeded } from "../lab/pods.ts";
 import { createVfs, type Vf } from "../lab/sriov.ts";
+import { PF, useSriov } from "../lab/sriov-session.ts";
 
-const guest = useGuest();
-const PF = "eth0";
+const { guest, sh } = useSriov();
 let vfs: Vf[];
 /** PCI address and netdev of a card without SR-IOV. */
 let plain: { pci: string; netdev: string };
@@ -21,7 +20,6 @@ const network = (deviceID: string, more: Record<string, unknown> = {}): Configur
 });
 const call = (verb: string, configuration: Configuration): Promise<Answer> =>
 	callPlugin(guest(), "sriov", verb, configuration, { containerId: "c1", netns: "/run/netns/pod1" });
-const sh = (script: string) => guest().run(["sh", "-ec", script]);
 
 beforeAll(async () => {
 	vfs = await createVfs(guest(), PF, 2);

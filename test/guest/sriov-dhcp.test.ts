@@ -5,12 +5,11 @@
 import { beforeAll, expect, test } from "vitest";
 import { dnsmasqCommand } from "../lab/dhcp.ts";
 import { GuestProgram } from "../lab/guest-program.ts";
-import { useGuest } from "../lab/guest-session.ts";
 import { binaries, callPlugin, createPod, stateFiles, succeeded } from "../lab/pods.ts";
 import { createVfs, until, type Vf } from "../lab/sriov.ts";
+import { PF, useSriov } from "../lab/sriov-session.ts";
 
-const guest = useGuest();
-const PF = "eth0";
+const { guest } = useSriov();
 const LEASES = "/run/dnsmasq.leases";
 const PODS = ["pod0", "pod1"];
 let vfs: Vf[];

@@ -2,7 +2,6 @@
  * A failure at each step of ADD: one JSON error that names the value, and a host as it was before.
  */
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { useGuest } from "../lab/guest-session.ts";
 import {
 	type Answer,
 	binaries,
@@ -14,11 +13,10 @@ import {
 	succeeded,
 } from "../lab/pods.ts";
 import { createVfs, type Vf } from "../lab/sriov.ts";
+import { PF, STATE, useSriov } from "../lab/sriov-session.ts";
 
-const guest = useGuest();
-const PF = "eth0";
+const { guest, sh } = useSriov();
 const REFUSE = "/sys/module/vfshim/parameters/refuse";
-const STATE = "/var/lib/cni/sriov";
 let vf: Vf;
 let other: Vf;
 let before: unknown;
@@ -49,7 +47,6 @@ const network = (more: Record<string, unknown> = {}): Configuration => ({
 });
 
 const call = { containerId: "c1", netns: "/run/netns/pod1" };
-const sh = (script: string) => guest().run(["sh", "-ec", script]);
 
 beforeAll(async () => {
 	[vf, other] = (await createVfs(guest(), PF, 2)) as [Vf, Vf];

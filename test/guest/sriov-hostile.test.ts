@@ -1,11 +1,10 @@
 /** Pods and nodes that do what they should not: DEL harms nobody, and sticks on nothing. */
 import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
-import { useGuest } from "../lab/guest-session.ts";
 import { type Answer, type Configuration, callPlugin, createPod, hostState, links, succeeded } from "../lab/pods.ts";
 import { createVfs, until, type Vf } from "../lab/sriov.ts";
+import { PF, useSriov } from "../lab/sriov-session.ts";
 
-const guest = useGuest();
-const PF = "eth0";
+const { guest, sh } = useSriov();
 let vf: Vf;
 let before: unknown;
 
@@ -21,7 +20,6 @@ const network = (more: Record<string, unknown> = {}): Configuration => ({
 });
 const call = (verb: string, more: Record<string, unknown> = {}, where = {}): Promise<Answer> =>
 	callPlugin(guest(), "sriov", verb, network(more), { containerId: "c1", netns: "/run/netns/pod1", ...where });
-const sh = (script: string) => guest().run(["sh", "-ec", script]);
 
 beforeAll(async () => {
 	[vf] = (await createVfs(guest(), PF, 1)) as [Vf];

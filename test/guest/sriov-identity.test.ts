@@ -3,7 +3,6 @@
  * networks that were edited.
  */
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { useGuest } from "../lab/guest-session.ts";
 import {
 	type Answer,
 	binaries,
@@ -11,15 +10,13 @@ import {
 	callPlugin,
 	createPod,
 	hostState,
-	links,
 	stateFiles,
 	succeeded,
 } from "../lab/pods.ts";
 import { createVfs, removeVfs, until, type Vf } from "../lab/sriov.ts";
+import { PF, STATE, useSriov } from "../lab/sriov-session.ts";
 
-const guest = useGuest();
-const PF = "eth0";
-const STATE = "/var/lib/cni/sriov";
+const { guest, sh, netdevOnHost, vfInfo, inPod } = useSriov();
 let vfs: Vf[];
 let before: unknown;
 
@@ -60,10 +57,7 @@ const gc = (valid: readonly Who[], more: More = {}): Promise<Answer> =>
 		},
 		"",
 	);
-const sh = (script: string) => guest().run(["sh", "-ec", script]);
-const home = async (vf = 0) => (await links(guest())).find((link) => link.parentdev === vfs[vf]!.pci);
-const inPod = async (pod: string) => (await links(guest(), pod)).map((link) => link.ifname);
-const vfInfo = async (vf = 0) => (await links(guest())).find((link) => link.ifname === PF).vfinfo_list[vf];
+const home = (vf = 0) => netdevOnHost(vfs[vf]!);
 const asBefore = async () => expect(await hostState(guest())).toEqual(before);
 
 beforeAll(async () => {

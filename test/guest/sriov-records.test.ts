@@ -3,22 +3,11 @@
  * marker, damaged ones.
  */
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { useGuest } from "../lab/guest-session.ts";
-import {
-	type Answer,
-	type Configuration,
-	callPlugin,
-	createPod,
-	hostState,
-	links,
-	stateFiles,
-	succeeded,
-} from "../lab/pods.ts";
+import { type Answer, type Configuration, callPlugin, createPod, hostState, links, succeeded } from "../lab/pods.ts";
 import { createVfs, removeVfs, until, type Vf } from "../lab/sriov.ts";
+import { PF, STATE, useSriov } from "../lab/sriov-session.ts";
 
-const guest = useGuest();
-const PF = "eth0";
-const STATE = "/var/lib/cni/sriov";
+const { guest, sh, files, netdevOnHost, vfInfo } = useSriov();
 let vfs: Vf[];
 let before: unknown;
 
@@ -54,11 +43,8 @@ const gc = (...valid: [container: string, ifName: string][]): Promise<Answer> =>
 		},
 		{ containerId: "", netns: "" },
 	);
-const sh = (script: string) => guest().run(["sh", "-ec", script]);
-const files = () => stateFiles(guest());
-const home = async (vf = 0) => (await links(guest())).find((link) => link.parentdev === vfs[vf]!.pci);
+const home = (vf = 0) => netdevOnHost(vfs[vf]!);
 const inPod = async (container: string) => (await links(guest(), `p${container}`)).map((link) => link.ifname);
-const vfInfo = async (vf = 0) => (await links(guest())).find((link) => link.ifname === PF).vfinfo_list[vf];
 
 /** As an administrator left them: this has to come back. */
 async function makeVfs(): Promise<void> {

@@ -2,7 +2,6 @@
  * DEL whatever has happened: to the record, to the interface, to the device, to the sandbox.
  */
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { useGuest } from "../lab/guest-session.ts";
 import {
 	type Answer,
 	binaries,
@@ -11,14 +10,12 @@ import {
 	createPod,
 	hostState,
 	links,
-	stateFiles,
 	succeeded,
 } from "../lab/pods.ts";
 import { createVfs, removeVfs, until, type Vf } from "../lab/sriov.ts";
+import { PF, STATE, useSriov } from "../lab/sriov-session.ts";
 
-const guest = useGuest();
-const PF = "eth0";
-const STATE = "/var/lib/cni/sriov";
+const { guest, sh, files, netdevOnHost } = useSriov();
 let vf: Vf;
 let before: unknown;
 
@@ -43,9 +40,7 @@ const pod1 = { containerId: "c1", netns: "/run/netns/pod1" };
 const add = (more: Record<string, unknown> = settings) => callPlugin(guest(), "sriov", "ADD", network(more), pod1);
 const del = (more: Record<string, unknown> = settings, call: Partial<typeof pod1> = {}): Promise<Answer> =>
 	callPlugin(guest(), "sriov", "DEL", network(more), { ...pod1, ...call });
-const sh = (script: string) => guest().run(["sh", "-ec", script]);
-const files = () => stateFiles(guest());
-const home = async () => (await links(guest())).find((link) => link.parentdev === vf.pci);
+const home = () => netdevOnHost(vf);
 
 /** A VF as new, with the administrator's own settings: these have to come back. */
 async function makeVf(): Promise<void> {

@@ -1,6 +1,5 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Guest } from "../lab/guest.ts";
-import { useGuest } from "../lab/guest-session.ts";
 import { peer } from "../lab/peers.ts";
 import {
 	type Answer,
@@ -14,9 +13,9 @@ import {
 	succeeded,
 } from "../lab/pods.ts";
 import { createVfs, until, type Vf } from "../lab/sriov.ts";
+import { PF, useSriov } from "../lab/sriov-session.ts";
 
-const guest = useGuest();
-const PF = "eth0";
+const { guest, sh, vfInfo } = useSriov();
 let vfs: Vf[];
 
 const ipam = { type: "host-local", subnet: "10.56.217.0/24", routes: [{ dst: "0.0.0.0/0" }], gateway: "10.56.217.1" };
@@ -43,9 +42,6 @@ async function withPod<T>(name: string, body: () => Promise<T>): Promise<T> {
 		await guest().run(["ip", "netns", "delete", name], { ok: false });
 	}
 }
-
-const sh = (script: string) => guest().run(["sh", "-ec", script]);
-const vfInfo = async (vf: number) => (await links(guest())).find((link) => link.ifname === PF).vfinfo_list[vf];
 
 beforeAll(async () => {
 	vfs = await createVfs(guest(), PF, 3);
