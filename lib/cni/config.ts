@@ -48,11 +48,14 @@ export function loadConfig<T>(config: JsonObject, validator: Validator): T {
 
 /**
  * What is usable of a configuration, for verbs that must work with what is left of it: without the values that break a
- * rule of its schema. For schemas that require no member below the first level.
+ * rule of its schema. Its name has been looked at before any verb. For schemas that require no other member.
  */
-export function usableConfig<T>(config: JsonObject, validator: Validator): Partial<T> {
-	if (validator.quick?.(config)) return config as Partial<T>;
-	return (usablePart(foldKeys(config, validator), validator) ?? {}) as Partial<T>;
+export function usableConfig<T extends { name: string }>(
+	config: JsonObject,
+	validator: Validator,
+): Partial<T> & Pick<T, "name"> {
+	if (validator.quick?.(config)) return config as T;
+	return usablePart(foldKeys(config, validator), validator) as Partial<T> & Pick<T, "name">;
 }
 
 function usablePart(value: JsonValue, validator: Validator): JsonValue | undefined {

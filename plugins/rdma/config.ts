@@ -54,10 +54,7 @@ export function strictConfig(request: Request): RdmaConfig {
 }
 
 /** The configuration of a verb that must work with what is left of it. */
-export const looseConfig = (request: Request): RdmaConfig => ({
-	...usableConfig<RdmaConfig>(request.config, validator),
-	name: request.network,
-});
+export const looseConfig = (request: Request): RdmaConfig => usableConfig<RdmaConfig>(request.config, validator);
 
 const givenDeviceId = (config: RdmaConfig): string =>
 	config.deviceID || config.runtimeConfig?.deviceID || config.pciBusID || "";

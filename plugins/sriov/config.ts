@@ -60,10 +60,7 @@ export function strictConfig(request: Request): SriovConfig {
 }
 
 /** The configuration of a verb that must work with what is left of it. */
-export const looseConfig = (request: Request): SriovConfig => ({
-	...usableConfig<SriovConfig>(request.config, validator),
-	name: request.network,
-});
+export const looseConfig = (request: Request): SriovConfig => usableConfig<SriovConfig>(request.config, validator);
 
 /** The VF of a configuration that may have lost other fields (DEL), or undefined where it names none. */
 export function pciAddressIfAny(config: SriovConfig): string | undefined {
