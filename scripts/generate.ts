@@ -88,7 +88,8 @@ function settingsTable(): string {
 		const others = groupOf(field).filter((each) => each !== field);
 		const together = others.map((each) => `\`${nameOf(each)}\``).join(", ") || "-";
 		const shownDefault = initial === undefined ? "-" : `\`${shown(initial)}\``;
-		return `| \`${key}\` | ${shownDefault} | ${together} | \`${goKey}\` | ${needsPf ? "no" : "yes"} |`;
+		const inRecord = goKey === undefined ? "-" : `\`${goKey}\``;
+		return `| \`${key}\` | ${shownDefault} | ${together} | ${inRecord} | ${needsPf ? "no" : "yes"} |`;
 	});
 	return [
 		"| Setting | Default | One to the kernel with | In `OrigVfState` | Without a PF |",
