@@ -84,17 +84,6 @@ export class Netns {
 		return new Netns(sys.openat(sys.AT_FDCWD, OWN_NETNS, sys.O_RDONLY, 0), "");
 	}
 
-	/** A new namespace without a name: it ends with the last descriptor, socket or process in it. */
-	static anonymous(): Netns {
-		using here = Netns.current();
-		sys.unshare(CLONE_NEWNET);
-		try {
-			return Netns.current();
-		} finally {
-			here.#enterOrExit();
-		}
-	}
-
 	/** Whether both are the same namespace. */
 	same(other: Netns): boolean {
 		const a = sys.fstat(this.fd);

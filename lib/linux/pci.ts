@@ -36,11 +36,6 @@ export function exists(pci: string): boolean {
 	return isPciAddress(pci) && statIfPresent(devicePath(pci)) !== undefined;
 }
 
-/** Whether it is a virtual function whose physical function is on this host (in a virtual machine it is not). */
-export function isVf(pci: string): boolean {
-	return physicalFunction(pci) !== undefined;
-}
-
 /** PCI address of the PF that VF `vf` belongs to; undefined where `vf` is no VF, or no PCI address at all. */
 export function physicalFunction(vf: string): string | undefined {
 	return isPciAddress(vf) ? targetName(`${devicePath(vf)}/physfn`) : undefined;

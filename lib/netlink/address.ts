@@ -11,7 +11,6 @@ import {
 	IFA_BROADCAST,
 	IFA_CACHEINFO,
 	IFA_F_NODAD,
-	IFA_F_OPTIMISTIC,
 	IFA_FLAGS,
 	IFA_LOCAL,
 	IFADDRMSG_BYTES,
@@ -45,16 +44,6 @@ interface LinkAddress {
 	readonly preferredSeconds?: number;
 }
 
-interface AddAddressOptions {
-	/** IPv6: without duplicate address detection. */
-	readonly noDad?: boolean;
-	/**
-	 * IPv6: of use while duplicates are looked for (RFC 4429); the sysctl optimistic_dad of the interface must be on,
-	 * else it is ignored.
-	 */
-	readonly optimistic?: boolean;
-}
-
 const FOR_EVER = 0xffffffff;
 
 /** AF_* of an address family. */
@@ -79,36 +68,22 @@ function addressRequest(socket: NetlinkSocket, request: string, index: LinkIndex
 	return { request, subject: `${cidr} of ${name === undefined ? `link ${index}` : `"${name}"`}` };
 }
 
-/** Equivalent: `ip address add CIDR broadcast + dev NAME`. Throws NetlinkError; see `newAddress`. */
-export function addAddress(
-	socket: NetlinkSocket,
-	index: LinkIndex,
-	cidrText: string,
-	options: AddAddressOptions = {},
-): void {
-	const { message, name } = newAddress(socket, index, cidrText, options);
-	socket.change(message, name);
-}
-
 /**
  * The change that adds an address, with the broadcast address of its network for IPv4 up to /30. EEXIST if the
- * interface has it already.
+ * interface has it already. Equivalent: `ip address add CIDR broadcast + dev NAME`.
  */
 export function newAddress(
 	socket: NetlinkSocket,
 	index: LinkIndex,
 	cidrText: string,
-	options: AddAddressOptions = {},
+	options: { readonly noDad?: boolean } = {},
 ): Change {
 	const cidr = knownCidr(cidrText);
 	const message = addressMessage(RTM_NEWADDR, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, index, cidr);
 	if (cidr.ip.family === 4 && cidr.prefix < 31) {
 		message.attributeBytes(IFA_BROADCAST, ipToBytes(lastAddressOf(cidr)));
 	}
-	if (cidr.ip.family === 6) {
-		const flags = (options.noDad ? IFA_F_NODAD : 0) | (options.optimistic ? IFA_F_OPTIMISTIC : 0);
-		if (flags !== 0) message.attributeU32(IFA_FLAGS, flags);
-	}
+	if (cidr.ip.family === 6 && options.noDad) message.attributeU32(IFA_FLAGS, IFA_F_NODAD);
 	return { message, name: addressRequest(socket, "RTM_NEWADDR", index, cidrText) };
 }
 

@@ -69,12 +69,6 @@ export interface Route extends Omit<RouteSpec, "linkIndex"> {
 	readonly prefSrc?: string;
 }
 
-/** Throws NetlinkError; see `newRoute`. */
-export function addRoute(socket: NetlinkSocket, route: RouteSpec): void {
-	const { message, name } = newRoute(socket, route);
-	socket.change(message, name);
-}
-
 /**
  * The change that adds a route as the Go plugins do (vishvananda/netlink's RouteAddEcmp: NLM_F_CREATE and neither EXCL
  * nor APPEND), with `mtu` and `advmss` in addition. A second gateway for the same destination and metric: IPv6 makes

@@ -3,25 +3,20 @@
  *
  * Keys are paths below /proc/sys, with slashes: "net/ipv6/conf/eth0.5/disable_ipv6" (interface names may have dots).
  */
-import { readLine, readLineIfPresent, writeExisting } from "./files.ts";
+import { readLineIfPresent, writeExisting } from "./files.ts";
 import * as sys from "./sys.ts";
 
 const path = (key: string): string => `/proc/sys/${key}`;
 
-/**
- * The value without the final newline. Throws SystemError (ENOENT: the kernel has no such setting, or there is no such
- * interface).
- */
-export function readSysctl(key: string): string {
-	return readLine(path(key));
-}
-
-/** The value, or undefined where there is no such setting (IPv6 not in the kernel). */
+/** The value without the final newline, or undefined where there is no such setting (IPv6 not in the kernel). */
 export function readSysctlIfPresent(key: string): string | undefined {
 	return readLineIfPresent(path(key));
 }
 
-/** Throws SystemError (ENOENT as above; EROFS, EACCES: /proc/sys is read-only here). */
+/**
+ * Throws SystemError (ENOENT: the kernel has no such setting, or there is no such interface; EROFS, EACCES: /proc/sys
+ * is read-only here).
+ */
 export function writeSysctl(key: string, value: string): void {
 	writeExisting(path(key), value);
 }

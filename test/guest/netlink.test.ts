@@ -95,7 +95,7 @@ describe("a VF in sysfs", () => {
 	it("leads to its PF, number, netdev and driver", async () => {
 		for (const vf of vfs) {
 			const found = await run(
-				["isVf", vf.pci],
+				["physicalFunction", vf.pci],
 				["pfNetdev", vf.pci],
 				["vfIndex", vf.pci],
 				["vfNetdev", vf.pci],
@@ -104,7 +104,7 @@ describe("a VF in sysfs", () => {
 				["getLinkByName", vf.netdev],
 			);
 			const values = found.slice(1).map((each) => each.value);
-			expect(values.slice(0, 6)).toEqual([true, "eth0", vf.index, vf.netdev, "igbvf", 4]);
+			expect(values.slice(0, 6)).toEqual(["0000:01:00.0", "eth0", vf.index, vf.netdev, "igbvf", 4]);
 			expect(values[6].parentDevice).toBe(vf.pci);
 		}
 	});

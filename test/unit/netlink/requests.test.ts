@@ -1,5 +1,5 @@
 import { beforeAll, beforeEach, expect, test, vi } from "vitest";
-import { addAddress, deleteAddress } from "../../../lib/netlink/address.ts";
+import { deleteAddress, newAddress } from "../../../lib/netlink/address.ts";
 import { NETLINK_ROUTE } from "../../../lib/netlink/constants.ts";
 import {
 	addAltName,
@@ -13,8 +13,8 @@ import {
 	setLinkFlags,
 	setLinkUp,
 } from "../../../lib/netlink/link.ts";
-import { addRoute, deleteRoute } from "../../../lib/netlink/route.ts";
-import { NetlinkSocket } from "../../../lib/netlink/socket.ts";
+import { deleteRoute, newRoute } from "../../../lib/netlink/route.ts";
+import { type Change, NetlinkSocket } from "../../../lib/netlink/socket.ts";
 import { getPfByName, getVf, getVfs, setVf, type VfIndex } from "../../../lib/netlink/vf.ts";
 import { errorBody, fakeKernel } from "./fake-kernel.ts";
 import { compileVectors } from "./kernel-vectors.ts";
@@ -39,6 +39,7 @@ const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
 const ACK = { type: 2, body: errorBody(0) };
 const DONE = { type: 3, body: new Uint8Array(4) };
 
+const make = ({ message, name }: Change): void => socket.change(message, name);
 const requests: [vector: string, answer: { type: number; body?: Uint8Array }, run: () => void][] = [
 	["get-by-name", { type: 2, body: errorBody(19) }, () => getLinkByName(socket, "eth0")],
 	["get-by-alt-name", { type: 2, body: errorBody(19) }, () => getLinkByName(socket, "sixteen-letters-")],
@@ -73,25 +74,27 @@ const requests: [vector: string, answer: { type: number; body?: Uint8Array }, ru
 			}),
 	],
 	["set-vf-no-vlan", ACK, () => setVf(socket, pf, vf(0), { vlan: 0 })],
-	["add-ipv4", ACK, () => addAddress(socket, link, "10.1.2.3/24")],
-	["add-ipv4-31", ACK, () => addAddress(socket, link, "10.1.2.2/31")],
-	["add-ipv6", ACK, () => addAddress(socket, link, "fd00::3/64")],
-	["add-ipv6-nodad", ACK, () => addAddress(socket, link, "fd00::3/64", { noDad: true })],
+	["add-ipv4", ACK, () => make(newAddress(socket, link, "10.1.2.3/24"))],
+	["add-ipv4-31", ACK, () => make(newAddress(socket, link, "10.1.2.2/31"))],
+	["add-ipv6", ACK, () => make(newAddress(socket, link, "fd00::3/64"))],
+	["add-ipv6-nodad", ACK, () => make(newAddress(socket, link, "fd00::3/64", { noDad: true }))],
 	["delete-ipv4", ACK, () => deleteAddress(socket, link, "10.1.2.3/24")],
-	["add-default", ACK, () => addRoute(socket, { dst: "0.0.0.0/0", gw: "10.1.2.1", linkIndex: link })],
+	["add-default", ACK, () => make(newRoute(socket, { dst: "0.0.0.0/0", gw: "10.1.2.1", linkIndex: link }))],
 	[
 		"add-full",
 		ACK,
 		() =>
-			addRoute(socket, {
-				dst: "fd01::/48",
-				gw: "fd00::1",
-				linkIndex: link,
-				mtu: 1300,
-				advmss: 1240,
-				priority: 50,
-				table: 1000,
-			}),
+			make(
+				newRoute(socket, {
+					dst: "fd01::/48",
+					gw: "fd00::1",
+					linkIndex: link,
+					mtu: 1300,
+					advmss: 1240,
+					priority: 50,
+					table: 1000,
+				}),
+			),
 	],
 	["delete", ACK, () => deleteRoute(socket, { dst: "10.0.0.0/8", linkIndex: link, table: 100 })],
 ];
