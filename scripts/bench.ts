@@ -18,6 +18,7 @@ import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { pluginsVersion } from "../test/lab/peers.ts";
 import { type Baseline, readBaseline, writeBaseline } from "./bench/baseline.ts";
+import { positive, print, say } from "./bench/command.ts";
 import { type Count, countAll, missingTools } from "./bench/counts.ts";
 import { freshExecutable } from "./bench/executable.ts";
 import { Laboratory } from "./bench/laboratory.ts";
@@ -28,8 +29,6 @@ const ROOT = join(import.meta.dirname, "..");
 const BASELINE = join(ROOT, "docs/bench/baseline.json");
 const PAGE = join(ROOT, "docs/bench.md");
 const README = join(ROOT, "README.md");
-
-const say = (line: string) => process.stderr.write(`bench: ${line}\n`);
 
 interface Results {
 	/** Sizes of files. Go has a file for each plugin. */
@@ -56,7 +55,7 @@ async function measure({ executable, rounds, times, counts }: Wanted): Promise<R
 			`${missing.join(" and ")} missing: apt-get install ${missing.join(" ")}, or leave counts out: --times`,
 		);
 	}
-	const file = executable === undefined ? freshExecutable(say) : resolve(executable);
+	const file = executable === undefined ? freshExecutable() : resolve(executable);
 	using laboratory = await Laboratory.open(file, join(ROOT, "build"));
 	const stop = () => {
 		laboratory[Symbol.dispose]();
@@ -112,7 +111,7 @@ function updatePage(file: string, name: string, text: string): void {
 	);
 }
 
-async function main(): Promise<void> {
+async function main(): Promise<string> {
 	const { values } = parseArgs({
 		options: {
 			rounds: { type: "string", default: "200" },
@@ -123,8 +122,7 @@ async function main(): Promise<void> {
 			update: { type: "boolean", default: false },
 		},
 	});
-	const rounds = Number(values.rounds);
-	if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`--rounds ${values.rounds}: it must be a number from 1`);
+	const rounds = positive("rounds", values.rounds);
 	if (values.times && values.counts) throw new Error("--times and --counts: without either, both are measured");
 	if (values.update && (values.times || values.counts)) throw new Error("--update needs times and counts");
 	const results = await measure({
@@ -140,12 +138,7 @@ async function main(): Promise<void> {
 		updatePage(PAGE, "bench", `\`\`\`\n${tables(results, readBaseline(BASELINE))}\n\`\`\``);
 		updatePage(README, "bench:readme", readmeTable(results));
 	}
-	console.log(values.json ? JSON.stringify(results, null, "\t") : text);
+	return values.json ? JSON.stringify(results, null, "\t") : text;
 }
 
-try {
-	await main();
-} catch (error) {
-	console.error(`bench: ${error instanceof Error ? error.message : error}`);
-	process.exitCode = 1;
-}
+await print(main);

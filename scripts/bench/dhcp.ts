@@ -17,6 +17,7 @@ import { call } from "../../test/lab/ipam.ts";
 import { ip, ipJson, netnsPath } from "../../test/lab/netns-lab.ts";
 import { peer } from "../../test/lab/peers.ts";
 import { until } from "../../test/lab/until.ts";
+import { positive, print, say } from "./command.ts";
 import { freshExecutable } from "./executable.ts";
 import type { Maker } from "./laboratory.ts";
 import { alignColumns } from "./report.ts";
@@ -27,8 +28,6 @@ const MAKERS: readonly Maker[] = ["ours", "Go"];
 const AT_ONCE = 8;
 /** More addresses than the lab's own range has. */
 const RANGE = "--dhcp-range=10.8.1.0,10.8.250.0,255.255.0.0,3600";
-
-const say = (line: string) => process.stderr.write(`bench: ${line}\n`);
 
 /** A daemon with its socket, and the plugin that asks it. */
 class Side {
@@ -168,12 +167,6 @@ function table(times: readonly Times[], memories: readonly Memory[], leases: num
 	);
 }
 
-function positive(text: string, what: string): number {
-	const number = Number(text);
-	if (!Number.isInteger(number) || number < 1) throw new Error(`--${what} ${text}: it must be a number from 1`);
-	return number;
-}
-
 async function measure(rounds: number, leases: number, executable: string): Promise<string> {
 	await using lab = new DhcpLab();
 	ip(lab.lan, "address add 10.8.0.1/16 dev br0");
@@ -191,7 +184,7 @@ async function measure(rounds: number, leases: number, executable: string): Prom
 	return `medians of ${rounds} rounds\n\n${table(times, memories, leases)}`;
 }
 
-try {
+await print(async () => {
 	const { values } = parseArgs({
 		options: {
 			rounds: { type: "string", default: "50" },
@@ -199,9 +192,6 @@ try {
 			executable: { type: "string" },
 		},
 	});
-	const executable = values.executable === undefined ? freshExecutable(say) : resolve(values.executable);
-	console.log(await measure(positive(values.rounds, "rounds"), positive(values.leases, "leases"), executable));
-} catch (error) {
-	console.error(`bench: ${error instanceof Error ? error.message : error}`);
-	process.exitCode = 1;
-}
+	const executable = values.executable === undefined ? freshExecutable() : resolve(values.executable);
+	return measure(positive("rounds", values.rounds), positive("leases", values.leases), executable);
+});

@@ -4,14 +4,15 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, globSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { say } from "./command.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 
 /** dist/bin/berth, built if a source is newer. */
-export function freshExecutable(say: (line: string) => void): string {
+export function freshExecutable(): string {
 	const executable = join(ROOT, "dist/bin/berth");
-	const sources = ["{lib,plugins,ipam}/**/*.ts", "runtime/{src,.cargo}/**/*", "runtime/*.{rs,toml,lock}"];
-	const files = globSync([...sources, "scripts/{build.ts,build/*.ts,validators.ts}", "package.json"], { cwd: ROOT });
+	const sources = ["{commands,lib,plugins,ipam}/**/*.ts", "runtime/{src,.cargo}/**/*", "runtime/*.{rs,toml,lock}"];
+	const files = globSync([...sources, "scripts/{build.ts,build/*.ts}", "package.json"], { cwd: ROOT });
 	const changed = (path: string) => statSync(path).mtimeMs;
 	const built = existsSync(executable) ? changed(executable) : 0;
 	if (files.some((file) => changed(join(ROOT, file)) > built)) {

@@ -16,6 +16,7 @@ import { Guest } from "../../test/lab/guest.ts";
 import { createPod } from "../../test/lab/pods.ts";
 import { previousResult } from "../../test/lab/rdma.ts";
 import { createRdmaDevices, createVfs, type Vf } from "../../test/lab/sriov.ts";
+import { positive, print, say } from "./command.ts";
 import { freshExecutable } from "./executable.ts";
 import type { Call } from "./laboratory.ts";
 import { alignColumns } from "./report.ts";
@@ -30,8 +31,6 @@ const SUBNET = "10.56.219";
 /** The goal: wall time of ADD+DEL divided by the floor's. */
 const MOST_OF_FLOOR = 1.5;
 const NAMES = ["sriov", "rdma", "host-local"];
-
-const say = (line: string) => process.stderr.write(`bench: ${line}\n`);
 
 type Workload = "sriov" | "rdma" | "start";
 
@@ -216,7 +215,7 @@ async function measure(rounds: number, other: string | undefined): Promise<strin
 	mkdirSync(join(ROOT, "build"), { recursive: true });
 	using made = mkdtempDisposableSync(join(ROOT, "build/bench-guest-"));
 	const directory = made.path;
-	const builds = [{ maker: "ours", executable: freshExecutable(say) }];
+	const builds = [{ maker: "ours", executable: freshExecutable() }];
 	if (other !== undefined) builds.push({ maker: "other", executable: resolve(other) });
 	const directories = builds.map(({ maker, executable }) => ({
 		maker,
@@ -234,14 +233,9 @@ async function measure(rounds: number, other: string | undefined): Promise<strin
 	return `medians of ${rounds} rounds in the test guest\n\n${table(all, samples, counts)}\n\n${verdicts.join("\n")}`;
 }
 
-try {
+await print(async () => {
 	const { values } = parseArgs({
 		options: { rounds: { type: "string", default: "20" }, executable: { type: "string" } },
 	});
-	const rounds = Number(values.rounds);
-	if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`--rounds ${values.rounds}: it must be a number from 1`);
-	console.log(await measure(rounds, values.executable));
-} catch (error) {
-	console.error(`bench: ${error instanceof Error ? error.message : error}`);
-	process.exitCode = 1;
-}
+	return measure(positive("rounds", values.rounds), values.executable);
+});

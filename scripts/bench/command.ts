@@ -1,0 +1,23 @@
+/**
+ * What all benches share as commands.
+ */
+
+/** What is going on, for people: stdout is for the answer. */
+export const say = (line: string) => process.stderr.write(`bench: ${line}\n`);
+
+/** The value of an option that is a number from 1. */
+export function positive(option: string, text: string): number {
+	const number = Number(text);
+	if (!Number.isInteger(number) || number < 1) throw new Error(`--${option} ${text}: it must be a number from 1`);
+	return number;
+}
+
+/** Prints what `bench` returns; what it throws ends the process with status 1. */
+export async function print(bench: () => Promise<string>): Promise<void> {
+	try {
+		console.log(await bench());
+	} catch (error) {
+		console.error(`bench: ${error instanceof Error ? error.message : error}`);
+		process.exitCode = 1;
+	}
+}
