@@ -7,7 +7,7 @@ import { isObject } from "./json.ts";
 import { define, fold } from "./keys.ts";
 import type { JsonObject, JsonValue } from "./types.ts";
 
-export interface Merged {
+interface Merged {
 	readonly value: JsonValue;
 	/**
 	 * A key that stands twice and of which Go makes what its types say: a later list is read into the items of the

@@ -19,7 +19,7 @@ import { readTold, type Told } from "./json.ts";
 const NO_RECORD = ["EFBIG", "EACCES", "EPERM"];
 
 /** Parts of a name, the interface last. */
-export type RecordParts = readonly string[];
+type RecordParts = readonly string[];
 
 /** A file, and what it says. */
 export interface RecordFile {

@@ -4,7 +4,7 @@
 import * as sys from "./sys.ts";
 
 /** How long, and how often to look meanwhile. */
-export interface Patience {
+interface Patience {
 	readonly deadlineMs: number;
 	readonly everyMs: number;
 }

@@ -72,7 +72,7 @@ export const attachmentOf = ({ network, containerId, ifName }: RecordKey): Recor
 
 const partsFor = ({ network, containerId, ifName }: RecordKey): string[] => [network, containerId, ifName];
 const fileName = (key: RecordKey): string => partsFor(key).join("-");
-export const sameAttachment = (a: RecordKey, b: RecordKey): boolean =>
+const sameAttachment = (a: RecordKey, b: RecordKey): boolean =>
 	a.network === b.network && a.containerId === b.containerId && a.ifName === b.ifName;
 
 /** Whether a record is that of `key`: one of Go's, or a damaged one, is whoever's has its name. */
