@@ -16,11 +16,11 @@ import { type Background, type Capture, DhcpLab } from "../../test/lab/dhcp.ts";
 import { call } from "../../test/lab/ipam.ts";
 import { ip, ipJson, netnsPath } from "../../test/lab/netns-lab.ts";
 import { peer } from "../../test/lab/peers.ts";
+import { alignColumns } from "../../test/lab/table.ts";
 import { until } from "../../test/lab/until.ts";
 import { positive, print, say } from "./command.ts";
 import { freshExecutable } from "./executable.ts";
 import type { Maker } from "./laboratory.ts";
-import { alignColumns } from "./report.ts";
 import { runTimer, spreadOf } from "./timing.ts";
 
 const MAKERS: readonly Maker[] = ["ours", "Go"];

@@ -16,10 +16,10 @@ import { Guest } from "../../test/lab/guest.ts";
 import { createPod } from "../../test/lab/pods.ts";
 import { previousResult } from "../../test/lab/rdma.ts";
 import { createRdmaDevices, createVfs, type Vf } from "../../test/lab/sriov.ts";
+import { alignColumns } from "../../test/lab/table.ts";
 import { positive, print, say } from "./command.ts";
 import { freshExecutable } from "./executable.ts";
 import type { Call } from "./laboratory.ts";
-import { alignColumns } from "./report.ts";
 import { compile, planOf, type Run, readRun, spreadOf, sumRuns } from "./timing.ts";
 
 const ROOT = join(import.meta.dirname, "../..");

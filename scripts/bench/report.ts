@@ -1,6 +1,7 @@
 /**
  * What the bench prints: tables of at most 100 columns, and whether the goals are met.
  */
+import { alignColumns } from "../../test/lab/table.ts";
 import { type Baseline, difference } from "./baseline.ts";
 import type { Count, Trace } from "./counts.ts";
 import type { Maker } from "./laboratory.ts";
@@ -171,16 +172,4 @@ function fold(text: string): string {
 		}
 	}
 	return [...lines, line].join("\n").replaceAll("\u00a0", " ");
-}
-
-/** Columns two spaces apart; the first `left` are flush left, numbers flush right. */
-export function alignColumns(rows: readonly string[][], left: number): string {
-	const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
-	const lines = rows.map((row) =>
-		row
-			.map((cell, column) => (column < left ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!)))
-			.join("  ")
-			.trimEnd(),
-	);
-	return lines.join("\n");
 }

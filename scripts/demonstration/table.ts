@@ -1,4 +1,5 @@
 /** Tables for people, at 100 columns. */
+import { alignColumns } from "../../test/lab/table.ts";
 import type { VfState } from "./state.ts";
 
 type Column = readonly [heading: string, cell: (vf: VfState) => string];
@@ -23,8 +24,5 @@ const columns: readonly Column[] = [
 export function vfTable(vfs: readonly VfState[]): string {
 	const shown = vfs.some((vf) => vf.rdma !== undefined) ? columns : columns.slice(0, -1);
 	const rows = [shown.map(([heading]) => heading), ...vfs.map((vf) => shown.map(([, cell]) => cell(vf)))];
-	const widths = shown.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
-	const lines = rows.map((row) => `  ${row.map((cell, column) => cell.padEnd(widths[column]!)).join("  ")}`.trimEnd());
-	lines.splice(1, 0, `  ${widths.map((width) => "-".repeat(width)).join("  ")}`);
-	return lines.join("\n");
+	return alignColumns(rows, shown.length).replaceAll(/^/gm, "  ");
 }

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { difference } from "../../../scripts/bench/baseline.ts";
 import { parseCollected, parseTrace } from "../../../scripts/bench/counts.ts";
-import { alignColumns } from "../../../scripts/bench/report.ts";
 import { planOf, spreadOf } from "../../../scripts/bench/timing.ts";
+import { alignColumns } from "../../lab/table.ts";
 
 describe("the output of strace", () => {
 	const text = `123 execve("./ours/host-local", ["./ours/host-local"], 0x7ffc /* 8 vars */) = 0
