@@ -4,10 +4,10 @@
  * A deadline is a time of `sys.monotonicMs()`.
  */
 import { formatIp, type Ip } from "../ip/address.ts";
-import { familyNumber, socketAddress } from "../ip/socket-address.ts";
 import * as sys from "../sys/sys.ts";
 import { HttpError, type Reason } from "./error.ts";
 import { resolve } from "./resolve.ts";
+import { connectTcp, timeLeft } from "./tcp.ts";
 
 export interface Endpoint {
 	/** A DNS name or an IP address (IPv6 without brackets). The server's certificate must be for it. */
@@ -20,10 +20,6 @@ export interface Endpoint {
 	/** PEM: the client's own certificate. */
 	readonly identity?: { readonly certificate: string; readonly key: string };
 }
-
-/** asm-generic: netinet/in.h, netinet/tcp.h. */
-const IPPROTO_TCP = 6;
-const TCP_NODELAY = 1;
 
 export class Connection {
 	readonly #fd: number;
@@ -46,11 +42,11 @@ export class Connection {
 			const session = attempt(server, "the TLS handshake", () =>
 				sys.tlsOpen(
 					fd,
-					endpoint.serverName ?? endpoint.host,
+					(endpoint.serverName ?? endpoint.host).replace(/\.$/, ""),
 					endpoint.ca,
 					endpoint.identity?.certificate ?? "",
 					endpoint.identity?.key ?? "",
-					left(deadline),
+					timeLeft(deadline),
 				),
 			);
 			return new Connection(fd, session, server);
@@ -61,12 +57,14 @@ export class Connection {
 	}
 
 	write(data: Uint8Array, deadline: number): void {
-		attempt(this.#server, "the server to take the request", () => sys.tlsWrite(this.#session, data, left(deadline)));
+		attempt(this.#server, "the server to take the request", () =>
+			sys.tlsWrite(this.#session, data, timeLeft(deadline)),
+		);
 	}
 
 	/** At least one byte; none: the server has ended the session. */
 	read(deadline: number): Uint8Array {
-		return attempt(this.#server, "the reply", () => sys.tlsRead(this.#session, READ_BYTES, left(deadline)));
+		return attempt(this.#server, "the reply", () => sys.tlsRead(this.#session, READ_BYTES, timeLeft(deadline)));
 	}
 
 	/** Whether something has come that nobody asked for: most often, the end. */
@@ -92,56 +90,27 @@ export function formatHost({ host, port }: Pick<Endpoint, "host" | "port">): str
 	return port === 443 ? name : `${name}:${port}`;
 }
 
-const left = (deadline: number): number => Math.max(0, deadline - sys.monotonicMs());
-
 /**
  * A connected socket. Each address has its share of the time, so that one that does not answer leaves some for the
  * next.
  */
 function connect(endpoint: Endpoint, deadline: number): { fd: number; ip: Ip } {
-	const addresses = resolve(endpoint.host);
-	const failed: string[] = [];
+	const addresses = resolve(endpoint.host, deadline);
+	const failures: string[] = [];
 	let reason: Reason = "deadline";
 	for (const [index, ip] of addresses.entries()) {
 		try {
-			return { fd: connectTo(ip, endpoint.port, left(deadline) / (addresses.length - index)), ip };
+			const share = timeLeft(deadline) / (addresses.length - index);
+			const fd = connectTcp(ip, endpoint.port, sys.monotonicMs() + share);
+			if (fd !== undefined) return { fd, ip };
+			failures.push(`${formatIp(ip)}: no answer`);
 		} catch (error) {
 			if (!sys.isSystemError(error)) throw error;
-			if (error.code !== "ETIMEDOUT") reason = "connect";
-			failed.push(`${formatIp(ip)}: ${error.message}`);
+			reason = "connect";
+			failures.push(`${formatIp(ip)}: ${error.message}`);
 		}
 	}
-	throw new HttpError(reason, `${formatHost(endpoint)} takes no connection: ${failed.join("; ")}`);
-}
-
-function connectTo(ip: Ip, port: number, waitMs: number): number {
-	const address = socketAddress(ip, port);
-	const fd = sys.socket(familyNumber(ip), sys.SOCK_STREAM | sys.SOCK_NONBLOCK, 0);
-	try {
-		// A request is one write: nothing is to be gained by waiting for more.
-		sys.setSocketOption(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-		try {
-			sys.connect(fd, address);
-		} catch (error) {
-			if (!sys.isSystemError(error, "EINPROGRESS")) throw error;
-			sys.poll([{ fd, events: sys.POLLOUT }], waitMs);
-			finishConnect(fd, address);
-		}
-		return fd;
-	} catch (error) {
-		sys.discard(fd);
-		throw error;
-	}
-}
-
-/** A second connect(2) tells what became of the first (tcp(7) on Linux: 0 where it is connected). */
-function finishConnect(fd: number, address: Uint8Array): void {
-	try {
-		sys.connect(fd, address);
-	} catch (error) {
-		if (!sys.isSystemError(error, "EALREADY")) throw error;
-		throw Object.assign(new Error("no answer"), { errno: 110, code: "ETIMEDOUT", call: "connect" });
-	}
+	throw new HttpError(reason, `${formatHost(endpoint)} takes no connection: ${failures.join("; ")}`);
 }
 
 /** By the codes of native.d.ts. */
