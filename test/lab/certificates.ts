@@ -30,14 +30,14 @@ export class Authority {
 	/** The authority's own certificate, PEM. */
 	readonly ca: string;
 
-	constructor() {
+	constructor(name = "test CA") {
 		const extensions = ["-addext", "keyUsage=critical,keyCertSign,cRLSign"];
 		this.#openssl(
 			"req",
 			"-x509",
 			...NEW_KEY,
 			"-subj",
-			"/CN=test CA",
+			`/CN=${name}`,
 			"-days",
 			"3650",
 			"-keyout",

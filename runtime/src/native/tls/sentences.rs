@@ -30,13 +30,17 @@ fn of_certificate(reason: &CertificateError) -> String {
             format!("its certificate is not for {}: it has no names (subjectAltName)", server(expected))
         }
         CertificateError::NotValidForNameContext { expected, presented } => {
-            format!("its certificate is not for {}, but for {}", server(expected), presented.join(", "))
+            let names: Vec<&str> = presented.iter().map(|name| plain(name)).collect();
+            format!("its certificate is not for {}, but for {}", server(expected), names.join(", "))
         }
         CertificateError::InvalidPurposeContext { presented, .. } => {
             let purposes: Vec<String> = presented.iter().map(purpose).collect();
             format!("its certificate is not for servers: its extended key usage is {}", purposes.join(", "))
         }
-        CertificateError::BadSignature => "the signature of its certificate is wrong".to_owned(),
+        // A cluster that was made anew has a CA of the same name.
+        CertificateError::BadSignature => {
+            "no CA that is trusted here has signed its certificate, though one has the signer's name".to_owned()
+        }
         other => format!("its certificate is refused: {other}"),
     }
 }
@@ -56,6 +60,12 @@ fn of_alert(alert: AlertDescription) -> String {
 
 fn server(name: &ServerName<'_>) -> String {
     name.to_str().into_owned()
+}
+
+/// rustls writes names as in Rust: DnsName("host"), IpAddress(10.0.0.1).
+fn plain(name: &str) -> &str {
+    let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')')).unwrap_or(name);
+    inner.trim_matches('"')
 }
 
 fn purpose(purpose: &ExtendedKeyPurpose) -> String {
