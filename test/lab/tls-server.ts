@@ -48,8 +48,13 @@ export class TestServer implements AsyncDisposable {
 		return TestServer.#listen(createTcpServer(serve));
 	}
 
-	async [Symbol.asyncDispose](): Promise<void> {
+	/** Ends all connections, and no TLS session before. */
+	cut(): void {
 		for (const socket of this.#sockets) socket.destroy();
+	}
+
+	async [Symbol.asyncDispose](): Promise<void> {
+		this.cut();
 		this.#server.close();
 	}
 }

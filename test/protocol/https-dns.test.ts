@@ -2,7 +2,8 @@
  * Names that only a nameserver knows: lib/http against dnsmasq, and against nameservers that lie or say nothing.
  *
  * Nameservers listen on loopback addresses of the test's own; the executable runs with an /etc/resolv.conf and an
- * /etc/hosts of its own, in a mount namespace. Where a name leads is seen in the error that says who takes no connection.
+ * /etc/hosts of its own, in a mount namespace. Where a name leads is seen in the error that says who takes no
+ * connection.
  */
 import { spawn } from "node:child_process";
 import { randomInt } from "node:crypto";
