@@ -12,7 +12,7 @@ const ROOT = join(import.meta.dirname, "../..");
 export function freshExecutable(): string {
 	const executable = join(ROOT, "dist/bin/berth");
 	const sources = ["{commands,lib,plugins,ipam}/**/*.ts", "runtime/{src,.cargo}/**/*", "runtime/*.{rs,toml,lock}"];
-	const files = globSync([...sources, "scripts/{build.ts,build/*.ts}", "package.json"], { cwd: ROOT });
+	const files = globSync([...sources, "scripts/{build.ts,build/*}", "package.json"], { cwd: ROOT });
 	const changed = (path: string) => statSync(path).mtimeMs;
 	const built = existsSync(executable) ? changed(executable) : 0;
 	if (files.some((file) => changed(join(ROOT, file)) > built)) {

@@ -3,20 +3,25 @@
  * takes: see docs/bench.md.
  *
  *   npm run bench:guest -- [--rounds N] [--executable PATH]
+ *   npm run bench:guest -- --update
  *
  * --rounds      rounds of timing, 20 by default
  * --executable  another build, measured in turns with dist/bin/berth, which is built first when a source is newer
  *
+ * --update      measures nothing: notes for the next builds which blocks of the engine these calls touch
+ *
  * Needs gcc. Exit status 0 also when the goal is not met: the guest is emulated, and times are noise, in part.
  */
-import { copyFileSync, linkSync, mkdirSync, mkdtempDisposableSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { copyFileSync, linkSync, mkdirSync, mkdtempDisposableSync, writeFileSync } from "node:fs";
+import { basename, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { Guest } from "../../test/lab/guest.ts";
 import { createPod } from "../../test/lab/pods.ts";
 import { previousResult } from "../../test/lab/rdma.ts";
 import { createRdmaDevices, createVfs, type Vf } from "../../test/lab/sriov.ts";
 import { alignColumns } from "../../test/lab/table.ts";
+import { run } from "../build/host.ts";
+import { joinTraces, PROFILE } from "../build/image.ts";
 import { positive, print, say } from "./command.ts";
 import { freshExecutable } from "./executable.ts";
 import type { Call } from "./laboratory.ts";
@@ -233,9 +238,32 @@ async function measure(rounds: number, other: string | undefined): Promise<strin
 	return `medians of ${rounds} rounds in the test guest\n\n${table(all, samples, counts)}\n\n${verdicts.join("\n")}`;
 }
 
+/** Traces the calls with the executable that has no image. */
+async function updateProfile(): Promise<string> {
+	run(process.execPath, ["scripts/build.ts", "--fast", "--bytecode"], { cwd: ROOT });
+	using made = mkdtempDisposableSync(join(ROOT, "build/bench-guest-"));
+	const folder = install(join(ROOT, "dist/bytecode/berth"), join(made.path, "traced"));
+	await using guest = await Guest.boot({ pfs: 1, log: say });
+	const card = await furnish(guest);
+	const traces: Buffer[] = [];
+	for (const { program, environment, stdin } of ours("traced", folder, card).flatMap(({ calls }) => calls)) {
+		const trace = ["/tmp/bench.trace", basename(program)];
+		await guest.run([join(folder, "berth"), "--image-trace", ...trace], { env: environment, stdin });
+		const { stdout } = await guest.run(["base64", "/tmp/bench.trace"]);
+		traces.push(Buffer.from(stdout, "base64"));
+	}
+	writeFileSync(PROFILE, joinTraces(traces));
+	return `${traces.length} calls traced into ${PROFILE}`;
+}
+
 await print(async () => {
 	const { values } = parseArgs({
-		options: { rounds: { type: "string", default: "20" }, executable: { type: "string" } },
+		options: {
+			rounds: { type: "string", default: "20" },
+			executable: { type: "string" },
+			update: { type: "boolean", default: false },
+		},
 	});
+	if (values.update) return updateProfile();
 	return measure(positive("rounds", values.rounds), values.executable);
 });
