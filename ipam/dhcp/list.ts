@@ -1,8 +1,10 @@
 /**
  * `dhcp list`: the leases of the daemon, as a table or (`-json`) as JSON.
  */
+
+import { parseFlags } from "../../lib/plugin/flags.ts";
+import { formatTable } from "../../lib/plugin/table.ts";
 import { ask, QUICK_MS } from "./ask.ts";
-import { parseFlags } from "./daemon/flags.ts";
 import { DEFAULT_SOCKET, type ListedLease, type Listing } from "./daemon/protocol.ts";
 
 /** What is printed for these arguments. Throws FlagError, and what `ask` throws. */
@@ -24,17 +26,7 @@ function table(leases: readonly ListedLease[]): string {
 		duration(lease.renewSeconds),
 		duration(lease.expireSeconds),
 	]);
-	const all = [head, ...rows];
-	const widths = head.map((_, column) => Math.max(...all.map((row) => row[column]!.length)));
-	return all
-		.map(
-			(row) =>
-				`${row
-					.map((cell, column) => cell.padEnd(widths[column]!))
-					.join("  ")
-					.trimEnd()}\n`,
-		)
-		.join("");
+	return formatTable(head, rows);
 }
 
 function duration(seconds: number | null | undefined): string {

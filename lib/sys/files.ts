@@ -77,6 +77,15 @@ export function removeIfPresent(path: string): boolean {
 	}
 }
 
+/** Gives a file another name, which replaces one that has it; false where there is none. */
+export function renameIfPresent(from: string, to: string): boolean {
+	const done = ifPresent(() => {
+		sys.renameat(sys.AT_FDCWD, from, sys.AT_FDCWD, to);
+		return true;
+	});
+	return done ?? false;
+}
+
 /** Makes a directory and its parents. `mode` holds for those that are made; existing ones stay as they are. */
 export function makeDirectories(path: string, mode: number): void {
 	// Nearly always it is there, and an errno that is thrown costs more than a system call.

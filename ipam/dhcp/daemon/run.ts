@@ -5,6 +5,7 @@
 import { sentence } from "../../../lib/cni/failures.ts";
 import { Loop } from "../../../lib/loop/loop.ts";
 import { readGone, watchNamespaces } from "../../../lib/netlink/nsid.ts";
+import { FlagError, parseFlags } from "../../../lib/plugin/flags.ts";
 import { Log } from "../../../lib/plugin/log.ts";
 import { bootId } from "../../../lib/sys/boot.ts";
 import { makeDirectories, removeIfPresent, statIfPresent, writeAtomic } from "../../../lib/sys/files.ts";
@@ -12,7 +13,6 @@ import { Lock } from "../../../lib/sys/lock.ts";
 import { writeStderr } from "../../../lib/sys/stderr.ts";
 import * as sys from "../../../lib/sys/sys.ts";
 import { unixAddress } from "../../../lib/sys/unix-socket.ts";
-import { FlagError, parseFlags } from "./flags.ts";
 import { Journal } from "./journal.ts";
 import { Leases } from "./leases.ts";
 import { DEFAULT_SOCKET, releasedDirectory, stateDirectory } from "./protocol.ts";

@@ -1,6 +1,6 @@
 /**
- * The command line of `dhcp daemon` and `dhcp list`, read as Go's package flag reads it: `-name value`, `-name=value`,
- * one dash or two.
+ * Command lines of plugins (`dhcp daemon`, `whereabouts reconcile`), read as Go's package flag reads them:
+ * `-name value`, `-name=value`, one dash or two.
  */
 
 /** Thrown for what Go refuses, in its words. */
