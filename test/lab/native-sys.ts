@@ -89,6 +89,7 @@ export const boottimeMs = (): number => performance.now();
 export const attachFilter = absent("attachFilter");
 export const signalFd = absent("signalFd");
 export const spawn = absent("spawn");
+export const detach = absent("detach");
 export const tlsOpen = absent("tlsOpen");
 export const tlsWrite = absent("tlsWrite");
 export const tlsRead = absent("tlsRead");

@@ -110,6 +110,7 @@ static NATIVES: &[Native] = natives![
     c"tlsClose" 1 tls::close,
     c"signalFd" 1 signals::signal_fd,
     c"spawn" 1 processes::spawn,
+    c"detach" 1 processes::detach,
 ];
 
 /// While modules are evaluated, whose outcome becomes the image, nothing may be asked that another process would be

@@ -9,7 +9,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::{Errno, ioctl_fionbio, retry_on_intr};
 use rustix::process::{
-    Pid, Signal, WaitOptions, WaitStatus, getpid, getppid, kill_process, set_parent_process_death_signal, waitpid,
+    Pid, Signal, WaitOptions, WaitStatus, getpid, getppid, kill_process, set_parent_process_death_signal, setsid, waitpid,
 };
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -100,6 +100,34 @@ fn read_program(options: &Object<'_>) -> Result<Program, Failure> {
     }
     Ok(Program { path, args, changes, wait: time::duration(wait), max_output })
 }
+
+/// This executable as a process that nobody waits for.
+pub fn detach<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
+    let wrong = || Failure::Type("detach: args must be an array of strings, argv[0] included".into());
+    let list = call.value(0).into_array().ok_or_else(wrong)?;
+    let mut args = Vec::with_capacity(list.len());
+    for index in 0..list.len() {
+        args.push(text::from_js(&list.get::<Value>(index)?)?);
+    }
+    let (own, rest) = args.split_first().ok_or_else(wrong)?;
+    let mut command = Command::new(OWN);
+    command.arg0(own).args(rest);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).current_dir("/");
+    // SAFETY: setsid(2) is all that happens between fork and execve.
+    unsafe {
+        command.pre_exec(|| {
+            setsid()?;
+            Ok(())
+        })
+    };
+    let fail = |error: io::Error| {
+        Failure::system(Errno::from_io_error(&error).unwrap_or(Errno::INVAL), "execve", Some(OWN.into()))
+    };
+    command.spawn().map_err(fail)?;
+    call.answer(())
+}
+
+const OWN: &str = "/proc/self/exe";
 
 struct Child {
     pid: Pid,
