@@ -15,7 +15,7 @@ import {
 import { CniError, Code } from "../cni/error.ts";
 import { quote } from "../cni/quote.ts";
 import { parseResult } from "../cni/result.ts";
-import type { CniResult, JsonObject, Plugin, Request } from "../cni/types.ts";
+import type { CniResult, JsonObject, Plugin, Request, Verb } from "../cni/types.ts";
 import { runVerb } from "../cni/verb.ts";
 import { writeStderr } from "../sys/stderr.ts";
 import * as sys from "../sys/sys.ts";
@@ -46,34 +46,16 @@ export function delegateAdd(request: Request, type: string): CniResult {
 }
 
 /**
- * DEL by the plugin `type`: also the way to undo `delegateAdd`. The attachment may be another than this call's. Throws
- * as `delegateAdd`.
+ * The verb of the plugin `type`; DEL is also the way to undo `delegateAdd`. The attachment may be another than this
+ * call's. Throws as `delegateAdd`.
  */
-export function delegateDel(request: Request, type: string): void {
-	delegate({ ...request, verb: "DEL" }, type);
-}
-
-/** CHECK by the plugin `type`. Throws as `delegateAdd`. */
-export function delegateCheck(request: Request, type: string): void {
-	delegate({ ...request, verb: "CHECK" }, type);
-}
-
-/** GC by the plugin `type`. Throws as `delegateAdd`. */
-export function delegateGc(request: Request, type: string): void {
-	delegate({ ...request, verb: "GC" }, type);
-}
-
-/** STATUS by the plugin `type`. Throws as `delegateAdd`. */
-export function delegateStatus(request: Request, type: string): void {
-	delegate({ ...request, verb: "STATUS" }, type);
-}
-
-function delegate(request: Request, type: string): void {
+export function delegate(verb: Exclude<Verb, "ADD">, call: Request, type: string): void {
+	const request: Request = { ...call, verb };
 	const { file, plugin } = findDelegate(request, type);
 	if (plugin === undefined) requireSuccess(type, execute(file, request, type), sys.decodeUtf8);
 	else if (!plugin.isMain) run(plugin, request, type);
 	// It has given nothing that could be taken back.
-	else if (request.verb === "DEL" || request.verb === "GC") writeStderr(`${mainAsIpam(type).message}\n`);
+	else if (verb === "DEL" || verb === "GC") writeStderr(`${mainAsIpam(type).message}\n`);
 	else throw mainAsIpam(type);
 }
 

@@ -5,7 +5,7 @@ import { CniError, Code } from "../../lib/cni/error.ts";
 import type { CniResult, Request } from "../../lib/cni/types.ts";
 import { announce } from "../../lib/linux/announce.ts";
 import type { Link } from "../../lib/netlink/link.ts";
-import { delegateAdd, delegateDel } from "../../lib/plugin/delegate.ts";
+import { delegate, delegateAdd } from "../../lib/plugin/delegate.ts";
 import { configureInterface, waitForCarrier } from "../../lib/plugin/interface.ts";
 import type { Log } from "../../lib/plugin/log.ts";
 import type { Sandbox } from "../../lib/plugin/sandbox.ts";
@@ -22,7 +22,7 @@ const EXPECTED_CARRIER_DEADLINE_MS = 1000;
 export function requestAddresses(request: Request, ipam: string | undefined, undo: UndoStack): CniResult {
 	if (ipam === undefined) return {};
 	// Before ADD: a delegate that fails half-way gets its DEL, too (specification 1.1.0, section 4).
-	undo.push(`release the addresses of ${ipam}`, () => delegateDel(request, ipam));
+	undo.push(`release the addresses of ${ipam}`, () => delegate("DEL", request, ipam));
 	const { ips = [], routes, dns } = delegateAdd(request, ipam);
 	if (ips.length === 0) throw new CniError(Code.delegation, `IPAM plugin ${ipam} returned missing IP config`);
 	return {

@@ -9,7 +9,7 @@ import { getLinkByName } from "../../lib/netlink/link.ts";
 import { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import type { VfSettings } from "../../lib/netlink/vf.ts";
 import { checkAddresses, checkRoutes } from "../../lib/plugin/attached.ts";
-import { delegateCheck } from "../../lib/plugin/delegate.ts";
+import { delegate } from "../../lib/plugin/delegate.ts";
 import { Sandbox } from "../../lib/plugin/sandbox.ts";
 import { type Attachment, loadAttachment } from "./config.ts";
 import { findPort, type SeenPort, settingOfPf } from "./device.ts";
@@ -47,7 +47,7 @@ export function check(request: Request): void {
 		using sandbox = Sandbox.open(request.netns);
 		checkPod(sandbox, record, attachment, previous);
 	}
-	if (attachment.ipam !== undefined) delegateCheck(request, attachment.ipam);
+	if (attachment.ipam !== undefined) delegate("CHECK", request, attachment.ipam);
 }
 
 /** The VF's settings at its PF against the configuration. */

@@ -7,7 +7,7 @@ import { IFF_ALLMULTI, IFF_PROMISC } from "../../lib/netlink/constants.ts";
 import type { Link } from "../../lib/netlink/link.ts";
 import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import type { VfSettings } from "../../lib/netlink/vf.ts";
-import { delegateDel } from "../../lib/plugin/delegate.ts";
+import { delegate } from "../../lib/plugin/delegate.ts";
 import type { Log } from "../../lib/plugin/log.ts";
 import type { Sandbox } from "../../lib/plugin/sandbox.ts";
 import { requireLock } from "../../lib/plugin/verb-lock.ts";
@@ -81,7 +81,8 @@ export function releaseAddressesOf({ containerId, ifName, network, config }: VfR
 	const ipam = ipamOf(config);
 	// The name of the network is a directory of host-local's; it is lost where a record was truncated before it.
 	if (typeof ipam !== "string" || network === "") return;
-	delegateDel(
+	delegate(
+		"DEL",
 		{ ...withConfig(request, config as JsonObject), containerId, ifName, netns: "", args: "", network },
 		ipam,
 	);

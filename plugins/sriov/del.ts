@@ -8,7 +8,7 @@ import { vfNetdev } from "../../lib/linux/pci.ts";
 import { NETLINK_ROUTE } from "../../lib/netlink/constants.ts";
 import { getLinkByName } from "../../lib/netlink/link.ts";
 import { NetlinkSocket } from "../../lib/netlink/socket.ts";
-import { delegateDel } from "../../lib/plugin/delegate.ts";
+import { delegate } from "../../lib/plugin/delegate.ts";
 import type { Log } from "../../lib/plugin/log.ts";
 import { Sandbox } from "../../lib/plugin/sandbox.ts";
 import { takeLock, withConfig } from "./claim.ts";
@@ -68,7 +68,7 @@ function releaseAllAddresses(request: Request, config: SriovConfig, failures: un
  */
 function releaseAddresses(request: Request, ipam: string, log: Log): void {
 	try {
-		delegateDel(request, ipam);
+		delegate("DEL", request, ipam);
 	} catch (error) {
 		if (!(error instanceof CniError) || error.code !== Code.delegation) throw error;
 		if (readRecord(request.containerId, request.ifName) !== undefined) throw error;

@@ -6,7 +6,7 @@ import type { Request, ValidAttachment } from "../../lib/cni/types.ts";
 import { vfNetdev } from "../../lib/linux/pci.ts";
 import { NETLINK_ROUTE } from "../../lib/netlink/constants.ts";
 import { NetlinkSocket } from "../../lib/netlink/socket.ts";
-import { delegateGc } from "../../lib/plugin/delegate.ts";
+import { delegate } from "../../lib/plugin/delegate.ts";
 import type { Log } from "../../lib/plugin/log.ts";
 import { Sandbox } from "../../lib/plugin/sandbox.ts";
 import { releaseAddressesOf, takeLock } from "./claim.ts";
@@ -40,7 +40,7 @@ export function gc(request: Request, valid: readonly ValidAttachment[] | undefin
 	if (valid !== undefined) collectInvalid(request, config, valid, failures, log);
 	const ipam = ipamOf(config);
 	// Without a list an executed plugin might take every attachment for invalid.
-	if (ipam !== undefined && valid !== undefined) attempt(failures, () => delegateGc(request, ipam));
+	if (ipam !== undefined && valid !== undefined) attempt(failures, () => delegate("GC", request, ipam));
 	throwTogether(failures);
 }
 

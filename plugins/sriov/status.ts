@@ -4,7 +4,7 @@
 import { CniError, Code } from "../../lib/cni/error.ts";
 import type { Request } from "../../lib/cni/types.ts";
 import * as pci from "../../lib/linux/pci.ts";
-import { delegateStatus } from "../../lib/plugin/delegate.ts";
+import { delegate } from "../../lib/plugin/delegate.ts";
 import { isSystemError } from "../../lib/sys/sys.ts";
 import { ipamOf, pciAddressIfAny, strictConfig } from "./config.ts";
 import { findPlace } from "./device.ts";
@@ -15,7 +15,7 @@ export function status(request: Request): void {
 	const config = strictConfig(request);
 	const ipam = ipamOf(config);
 	requireAvailable(config);
-	if (ipam !== undefined) delegateStatus(request, ipam);
+	if (ipam !== undefined) delegate("STATUS", request, ipam);
 }
 
 /** Throws CniError: 50 where no VF can be attached, 51 where pods have lost theirs, too. */
