@@ -12,6 +12,8 @@ export interface Identity {
 }
 
 interface Wanted {
+	/** To an API server: the user. */
+	readonly commonName?: string;
 	/** "serverAuth", "clientAuth" */
 	readonly usage: string;
 	/** As openssl writes them: "DNS:localhost,IP:127.0.0.1". */
@@ -53,9 +55,11 @@ export class Authority {
 		writeFileSync(this.#path("ca.conf"), config);
 	}
 
-	make({ usage, names, from = "20200101000000Z", until = "20500101000000Z" }: Wanted): Identity {
+	make(wanted: Wanted): Identity {
+		const { commonName = "test", usage, names, from = "20200101000000Z", until = "20500101000000Z" } = wanted;
 		const name = `${this.#count++}`;
-		this.#openssl("req", "-new", ...NEW_KEY, "-subj", "/CN=test", "-keyout", `${name}.key`, "-out", `${name}.csr`);
+		const subject = ["-subj", `/CN=${commonName}`];
+		this.#openssl("req", "-new", ...NEW_KEY, ...subject, "-keyout", `${name}.key`, "-out", `${name}.csr`);
 		const lines = [`extendedKeyUsage=${usage}`, ...(names === undefined ? [] : [`subjectAltName=${names}`])];
 		writeFileSync(this.#path(`${name}.ext`), `${lines.join("\n")}\n`);
 		const dates = ["-startdate", from, "-enddate", until];
