@@ -39,6 +39,17 @@ export default defineConfig({
 			},
 			{
 				test: {
+					name: "kube",
+					include: ["test/kube/**/*.test.ts"],
+					// Each file starts an API server, and some measure.
+					fileParallelism: false,
+					testTimeout: 180_000,
+					// A first run compiles the API server.
+					hookTimeout: 900_000,
+				},
+			},
+			{
+				test: {
 					name: "guest",
 					include: ["test/guest/**/*.test.ts"],
 					globalSetup: ["test/lab/guest-setup.ts"],

@@ -115,7 +115,7 @@ const ROOMS: readonly Room[] = [
 	{
 		directory: "test/lab",
 		what: "the guest, peers, pods: what tests, demo and bench share",
-		uses: ["scripts/build", "node:*", "vitest", "vitest/node", "execa"],
+		uses: ["scripts/build", "node:*", "vitest", "vitest/node", "execa", "yaml"],
 	},
 ];
 
