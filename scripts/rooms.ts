@@ -37,6 +37,8 @@ const ROOMS: readonly Room[] = [
 		uses: [
 			"ipam",
 			"ipam/dhcp/*",
+			"lib/kube",
+			"lib/state",
 			"lib/plugin",
 			"lib/cni",
 			"lib/linux",
@@ -62,6 +64,11 @@ const ROOMS: readonly Room[] = [
 		directory: "lib/state",
 		what: "records of attachments: a directory of them, what a damaged one says, whether its sandbox is still there",
 		uses: ["lib/plugin", "lib/cni", "lib/sys"],
+	},
+	{
+		directory: "lib/kube",
+		what: "the Kubernetes API: kubeconfig, questions, refusals",
+		uses: ["lib/http", "lib/cni", "lib/sys", "yaml"],
 	},
 	{
 		directory: "lib/plugin",
