@@ -2,6 +2,7 @@
 import { plugin as dhcpPlugin } from "../ipam/dhcp/main.ts";
 import { plugin as hostLocalPlugin } from "../ipam/host-local/main.ts";
 import { plugin as staticPlugin } from "../ipam/static/main.ts";
+import { plugin as whereaboutsPlugin } from "../ipam/whereabouts/main.ts";
 import type { Plugin } from "../lib/cni/types.ts";
 import { plugin as rdmaPlugin } from "../plugins/rdma/main.ts";
 import { plugin as sriovPlugin } from "../plugins/sriov/main.ts";
@@ -12,4 +13,5 @@ export const plugins = {
 	rdma: rdmaPlugin,
 	sriov: sriovPlugin,
 	static: staticPlugin,
+	whereabouts: whereaboutsPlugin,
 } as const satisfies Record<string, Plugin>;

@@ -19,6 +19,10 @@ declare module "validator:static" {
 	const validator: import("./config.ts").Validator;
 	export default validator;
 }
+declare module "validator:whereabouts" {
+	const validator: import("./config.ts").Validator;
+	export default validator;
+}
 declare module "validator:cni-result" {
 	const validator: import("./config.ts").Validator;
 	export default validator;

@@ -1,0 +1,50 @@
+/**
+ * CHECK: the addresses of prevResult are the attachment's, by the record of this node and by the API.
+ */
+import { CniError, Code } from "../../lib/cni/error.ts";
+import { previousAddresses } from "../../lib/cni/result.ts";
+import type { Request } from "../../lib/cni/types.ts";
+import { formatIp, type Ip } from "../../lib/ip/address.ts";
+import { formatCidr, parseCidr } from "../../lib/ip/cidr.ts";
+import { loadWhereabouts, podRefOf, settingsOf, type Whereabouts } from "./config.ts";
+import { type Allocation, poolName } from "./objects.ts";
+import { Pool } from "./pool.ts";
+import { mayHandOut, offsetOf, type PoolRange } from "./ranges.ts";
+import { isOf, Reservations } from "./reservations.ts";
+import { ANSWER_MS, type Session, withApiServer } from "./session.ts";
+
+export function check(request: Request): void {
+	const config = loadWhereabouts(request);
+	const owner = { id: request.containerId, podref: podRefOf(request), ifname: request.ifName };
+	const previous = (previousAddresses(request) ?? []).map(({ address }) => parseCidr(address)!.ip);
+	withApiServer(config.kubeconfig, ANSWER_MS, Code.tryAgain, (session) => {
+		for (const range of config.ranges) {
+			const ip = previous.find((each) => mayHandOut(range, each));
+			if (ip === undefined) throw failed(`prevResult has no address of ${formatCidr(range.network)}`, request);
+			const holder = holderOf(session, config, range, ip, settingsOf(request).dataDir);
+			if (holder === undefined) throw failed(`${formatIp(ip)} of prevResult is held by nobody`, request);
+			if (!isOf({ ...holder, id: holder.id || owner.id }, owner)) {
+				throw failed(`${formatIp(ip)} of prevResult is held by pod ${holder.podref}`, request);
+			}
+		}
+	});
+}
+
+function holderOf(
+	session: Session,
+	config: Whereabouts,
+	range: PoolRange,
+	ip: Ip,
+	dataDir: string,
+): Allocation | undefined {
+	if (config.isExclusive) {
+		const reservations = new Reservations(session.client, session.namespace, config.networkName);
+		return reservations.find(reservations.nameOf(ip));
+	}
+	const name = poolName(config.networkName, range.network);
+	const where = { namespace: session.namespace, name, range: formatCidr(range.network) };
+	return new Pool(session.client, where, dataDir).read()?.get(offsetOf(range, ip));
+}
+
+const failed = (reason: string, { containerId, ifName }: Request): CniError =>
+	new CniError(Code.checkFailed, `whereabouts: ${reason}`, `container ${containerId}, interface ${ifName}`);

@@ -1,0 +1,237 @@
+/**
+ * How an attachment comes to its addresses.
+ *
+ * The claim is the reservation: the API server makes an object of a name once, so an address has one owner without any
+ * lock. The pool's entry follows before ADD returns; where somebody has that without a reservation, the address is
+ * theirs, and another one is tried. Where ranges may overlap (`enable_overlapping_ranges: false`) there are no
+ * reservations, and the entry is the claim.
+ */
+import { CniError, Code } from "../../lib/cni/error.ts";
+import { formatIp, type Ip, parseIp } from "../../lib/ip/address.ts";
+import { formatCidr } from "../../lib/ip/cidr.ts";
+import { KubeError } from "../../lib/kube/errors.ts";
+import type { Whereabouts } from "./config.ts";
+import { type Allocation, poolName } from "./objects.ts";
+import { hashedOrder, lowestOrder } from "./order.ts";
+import { type Allocations, Pool, type PoolName } from "./pool.ts";
+import { addressOfOffset, exhaustion, mayHandOut, offsetOf, type PoolRange } from "./ranges.ts";
+import type { AttachmentRecord, Claim, Records } from "./record.ts";
+import { Reservations } from "./reservations.ts";
+import type { Session } from "./session.ts";
+import { startWriter } from "./writer.ts";
+
+/** After so many addresses that others have, a look at all of them is cheaper. */
+const TRIES_BEFORE_LOOK = 4;
+
+export class Claimer {
+	readonly #session: Session;
+	readonly #config: Whereabouts;
+	readonly #dataDir: string;
+	readonly #records: Records;
+	readonly #reservations: Reservations;
+	readonly #owner: Allocation;
+	#record: AttachmentRecord;
+
+	constructor(session: Session, config: Whereabouts, dataDir: string, records: Records, record: AttachmentRecord) {
+		this.#session = session;
+		this.#config = config;
+		this.#dataDir = dataDir;
+		this.#records = records;
+		this.#record = record;
+		this.#reservations = new Reservations(session.client, session.namespace, config.networkName);
+		this.#owner = { id: record.containerId, podref: record.podRef, ifname: record.ifName };
+	}
+
+	/** An address of `range` that is the attachment's alone. Throws CniError 11 where there is none. */
+	claim(range: PoolRange): Ip {
+		const name = poolName(this.#config.networkName, range.network);
+		const where = { namespace: this.#session.namespace, name, range: formatCidr(range.network) };
+		const pool = new Pool(this.#session.client, where, this.#dataDir);
+		const requested = this.#config.requested.find((ip) => mayHandOut(range, ip));
+		return this.#config.isExclusive
+			? this.#claimReservation(range, pool, where, requested)
+			: this.#claimEntry(range, pool, requested);
+	}
+
+	/** What may have been claimed. */
+	get claims(): readonly Claim[] {
+		return this.#record.claims;
+	}
+
+	#claimReservation(range: PoolRange, pool: Pool, where: PoolName, requested: Ip | undefined): Ip {
+		// What was held a moment ago is passed over at first; where nothing else is left, a look at all there is decides.
+		for (const hints of [this.#takenLately(pool), undefined]) {
+			const taken = hints ?? this.#takenNow(range, pool);
+			let tries = 0;
+			for (const ip of this.#candidates(range, pool, requested)) {
+				const offset = offsetOf(range, ip);
+				if (taken.has(offset)) continue;
+				if (this.#claimOne(range, pool, where, ip)) return ip;
+				taken.add(offset);
+				if (hints !== undefined && ++tries === TRIES_BEFORE_LOOK) break;
+			}
+			if (requested !== undefined) break;
+		}
+		if (requested === undefined) throw this.#exhausted(range, pool);
+		throw this.#refusal(requested, this.#reservations.find(this.#reservations.nameOf(requested))?.podref);
+	}
+
+	#claimOne(range: PoolRange, pool: Pool, where: PoolName, ip: Ip): boolean {
+		const claim = this.#note(range, pool, ip);
+		if (this.#attempt(claim, () => this.#reservations.claim(ip, this.#owner))) {
+			const { offset, reservation } = claim;
+			const outcome = pool.write({ op: "add", offset, reservation, ...this.#owner });
+			if (outcome === "later") startWriter(pool, where, this.#config.kubeconfig, this.#dataDir);
+			if (outcome !== "refused") return true;
+			// The pool says that somebody has it who made no reservation.
+			this.#reservations.release(reservation, this.#owner);
+		}
+		this.#forget(claim);
+		return false;
+	}
+
+	/** The offsets that others have, by the pool or by a reservation. */
+	#takenNow(range: PoolRange, pool: Pool): Set<string> {
+		const taken = new Set<string>();
+		this.#addEntries(pool.read(), taken);
+		this.#addReservations(range, taken);
+		return taken;
+	}
+
+	/**
+	 * The offsets that the pool holds for others, as this node read it a moment ago or reads it now: there may be entries
+	 * without a reservation.
+	 */
+	#takenLately(pool: Pool): Set<string> {
+		const recent = pool.recent();
+		const taken = new Set(recent);
+		if (recent === undefined) this.#addEntries(pool.read(), taken);
+		for (const claim of this.#record.claims) if (claim.pool === pool.name) taken.delete(claim.offset);
+		return taken;
+	}
+
+	#claimEntry(range: PoolRange, pool: Pool, requested: Ip | undefined): Ip {
+		for (;;) {
+			const there: Allocations = pool.read() ?? new Map();
+			const taken = new Set<string>();
+			this.#addEntries(there, taken);
+			const own = addressOf(range, [...there].find(([, entry]) => this.#isOwn(entry))?.[0]);
+			const ip = this.#firstFree(this.#candidates(range, pool, requested ?? own), range, taken);
+			if (ip === undefined) {
+				if (requested === undefined) throw this.#exhausted(range, pool);
+				throw this.#refusal(requested, there.get(offsetOf(range, requested))?.podref);
+			}
+			const claim = this.#note(range, pool, ip);
+			if (this.#attempt(claim, () => pool.claim({ op: "add", offset: claim.offset, reservation: "", ...this.#owner })))
+				return ip;
+			this.#forget(claim);
+		}
+	}
+
+	#firstFree(candidates: Iterable<Ip>, range: PoolRange, taken: ReadonlySet<string>): Ip | undefined {
+		for (const ip of candidates) if (!taken.has(offsetOf(range, ip))) return ip;
+		return undefined;
+	}
+
+	/**
+	 * The addresses to try: the one that is wanted alone, else those that this attachment may have already, then the
+	 * policy's.
+	 */
+	*#candidates(range: PoolRange, pool: Pool, wanted: Ip | undefined): Generator<Ip> {
+		if (wanted !== undefined) {
+			yield wanted;
+			return;
+		}
+		for (const claim of this.#record.claims) {
+			const ip = parseIp(claim.ip);
+			if (ip !== undefined && claim.pool === pool.name && mayHandOut(range, ip)) yield ip;
+		}
+		const { podref, ifname } = this.#owner;
+		if (this.#config.policy === "hashed") yield* hashedOrder(range, `${podref}/${ifname}/${pool.name}`);
+		else yield* lowestOrder(range);
+	}
+
+	/** Adds the offsets whose entries are of others. */
+	#addEntries(there: Allocations | undefined, taken: Set<string>): void {
+		for (const [offset, entry] of there ?? []) if (!this.#isOwn(entry)) taken.add(offset);
+	}
+
+	/** Adds the offsets of addresses of `range` that others have reserved. */
+	#addReservations(range: PoolRange, taken: Set<string>): void {
+		const prefix = this.#config.networkName === "" ? "" : `${this.#config.networkName}-`;
+		for (const reservation of this.#reservations.all()) {
+			if (!reservation.name.startsWith(prefix) || this.#isOwn(reservation)) continue;
+			const ip = addressOfName(reservation.name.slice(prefix.length), range);
+			if (ip !== undefined) taken.add(offsetOf(range, ip));
+		}
+	}
+
+	#isOwn({ podref, ifname }: Pick<Allocation, "podref" | "ifname">): boolean {
+		return podref === this.#owner.podref && ifname === this.#owner.ifname;
+	}
+
+	/** Puts on record that `ip` may become the attachment's. */
+	#note(range: PoolRange, pool: Pool, ip: Ip): Claim {
+		const claim: Claim = {
+			ip: formatIp(ip),
+			pool: pool.name,
+			range: formatCidr(range.network),
+			offset: offsetOf(range, ip),
+			reservation: this.#config.isExclusive ? this.#reservations.nameOf(ip) : "",
+		};
+		const others = this.#record.claims.filter((each) => each.ip !== claim.ip || each.pool !== claim.pool);
+		if (others.length === this.#record.claims.length) this.#write([...others, claim]);
+		return claim;
+	}
+
+	/**
+	 * Runs `work`, which claims. What the server refuses has not been claimed; where it does not answer, nobody knows.
+	 */
+	#attempt(claim: Claim, work: () => boolean): boolean {
+		try {
+			return work();
+		} catch (error) {
+			if (error instanceof KubeError) this.#forget(claim);
+			throw error;
+		}
+	}
+
+	/** Takes back what `#note` noted, in memory: the next note writes it. */
+	#forget(claim: Claim): void {
+		this.#record = {
+			...this.#record,
+			claims: this.#record.claims.filter((each) => each !== claim && each.ip !== claim.ip),
+		};
+	}
+
+	#write(claims: readonly Claim[]): void {
+		this.#record = { ...this.#record, claims };
+		this.#records.write(this.#record);
+	}
+
+	#refusal(ip: Ip, podref: string | undefined): CniError {
+		const holder = podref === undefined ? "another attachment" : `pod ${podref}`;
+		return new CniError(Code.allocation, `requested address ${formatIp(ip)} is held by ${holder}`);
+	}
+
+	#exhausted(range: PoolRange, pool: Pool): CniError {
+		return new CniError(
+			Code.tryAgain,
+			`error at storage engine: ${exhaustion(range)}`,
+			`pool ${pool.name}: all of its ${range.size} addresses are held`,
+		);
+	}
+}
+
+function addressOf(range: PoolRange, offset: string | undefined): Ip | undefined {
+	const ip = offset === undefined ? undefined : addressOfOffset(range, offset);
+	return ip !== undefined && mayHandOut(range, ip) ? ip : undefined;
+}
+
+/** The address of `range` that a reservation is named after. */
+function addressOfName(name: string, range: PoolRange): Ip | undefined {
+	// "2001--0" is "2001::": the 0 was put there so that the name does not end with "-".
+	const text = range.network.ip.family === 4 ? name : name.replaceAll("-", ":");
+	const ip = parseIp(text);
+	return ip !== undefined && ip.family === range.network.ip.family && mayHandOut(range, ip) ? ip : undefined;
+}

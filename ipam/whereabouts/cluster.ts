@@ -1,0 +1,78 @@
+/**
+ * What the whole cluster has: every pool, every reservation, every pod; for `whereabouts ls` and `whereabouts
+ * reconcile`.
+ */
+import { isObject } from "../../lib/cni/json.ts";
+import type { JsonObject } from "../../lib/cni/types.ts";
+import { type Ip, parseIp } from "../../lib/ip/address.ts";
+import { type Cidr, contains, formatCidr, parseCidr } from "../../lib/ip/cidr.ts";
+import { KubeConfigError } from "../../lib/kube/errors.ts";
+import { type Cluster, inClusterConfig, readKubeconfig } from "../../lib/kube/kubeconfig.ts";
+import { text } from "../../lib/state/json.ts";
+import * as sys from "../../lib/sys/sys.ts";
+import { poolName, poolsPath } from "./objects.ts";
+import { type Allocations, allocationsOf } from "./pool.ts";
+import type { Session } from "./session.ts";
+
+export interface PoolContent {
+	readonly name: string;
+	readonly network: Cidr;
+	/** Of the pool's name; "" for none. */
+	readonly networkName: string;
+	readonly allocations: Allocations;
+}
+
+/** The cluster of `kubeconfig`, or the one that we run in. Throws KubeConfigError, SystemError. */
+export function clusterOf(kubeconfig: string): Cluster {
+	const cluster = kubeconfig === "" ? inClusterConfig(sys.environment()) : readKubeconfig(kubeconfig);
+	if (cluster !== undefined) return cluster;
+	throw new KubeConfigError("not in a pod of a cluster: say where the API server is with -kubeconfig");
+}
+
+/** Every pool that can be understood; `report` is told of the others. */
+export function readPools({ client, namespace }: Session, report: (sentence: string) => void): PoolContent[] {
+	const pools: PoolContent[] = [];
+	for (const object of client.list(poolsPath(namespace))) {
+		const { name, range } = namesOf(object);
+		const network = parseCidr(range);
+		const bare = network && poolName("", network);
+		if (network === undefined || bare === undefined || !(name === bare || name.endsWith(`-${bare}`))) {
+			report(`pool ${name} is passed over: its range is ${range}, which is not what it is named after`);
+			continue;
+		}
+		const networkName = name.slice(0, Math.max(0, name.length - bare.length - 1));
+		pools.push({ name, network, networkName, allocations: allocationsOf(object) });
+	}
+	return pools;
+}
+
+function namesOf({ metadata, spec }: JsonObject): { name: string; range: string } {
+	return {
+		name: isObject(metadata) ? text(metadata.name) : "",
+		range: isObject(spec) ? text(spec.range) : "",
+	};
+}
+
+/** "namespace/name" of every pod that has not finished: what finished holds nothing any more. */
+export function readPods({ client }: Session): Set<string> {
+	const pods = new Set<string>();
+	for (const { metadata, status } of client.list("/api/v1/pods")) {
+		const phase = isObject(status) ? status.phase : undefined;
+		if (!isObject(metadata) || phase === "Succeeded" || phase === "Failed") continue;
+		pods.add(`${text(metadata.namespace)}/${text(metadata.name)}`);
+	}
+	return pods;
+}
+
+/** The address that a reservation is named after, and the pools that could have it. */
+export function placesOf(reservation: string, pools: readonly PoolContent[]): { ip: Ip; pool: PoolContent }[] {
+	return pools.flatMap((pool) => {
+		const prefix = pool.networkName === "" ? "" : `${pool.networkName}-`;
+		if (!reservation.startsWith(prefix)) return [];
+		const name = reservation.slice(prefix.length);
+		const ip = parseIp(pool.network.ip.family === 4 ? name : name.replaceAll("-", ":"));
+		return ip !== undefined && contains(pool.network, ip) ? [{ ip, pool }] : [];
+	});
+}
+
+export const rangeOf = ({ network }: PoolContent): string => formatCidr(network);

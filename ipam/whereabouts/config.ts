@@ -1,0 +1,241 @@
+/**
+ * What whereabouts is told: the configuration, the flat file below it, CNI_ARGS and capabilities.
+ */
+import validator from "validator:whereabouts";
+import { parseCniArgs } from "../../lib/cni/args.ts";
+import { loadConfig } from "../../lib/cni/config.ts";
+import { CniError, Code } from "../../lib/cni/error.ts";
+import { sentence } from "../../lib/cni/failures.ts";
+import { isObject } from "../../lib/cni/json.ts";
+import { foldKeys } from "../../lib/cni/keys.ts";
+import { excerpt, quote } from "../../lib/cni/quote.ts";
+import type { CniDns, CniIp, CniRoute, JsonObject, JsonValue, Request } from "../../lib/cni/types.ts";
+import { familyOf, formatIp, type Ip, parseIp } from "../../lib/ip/address.ts";
+import { canonicalCidr, contains, formatCidr, parseCidr } from "../../lib/ip/cidr.ts";
+import { readTextIfPresent } from "../../lib/sys/files.ts";
+import { optionalAddress, requireCidr, resultRoutes } from "../fields.ts";
+import { mayHandOut, type PoolRange, type RangeConfig, readRange } from "./ranges.ts";
+import type { WhereaboutsConfig } from "./schema.ts";
+
+export const DEFAULT_DATA_DIR = "/var/lib/cni/whereabouts";
+
+/** Where the Go project's installer puts the flat file. */
+const FLAT_FILES = ["/etc/kubernetes/cni/net.d", "/etc/cni/net.d", "/host/etc/cni/net.d"].map(
+	(directory) => `${directory}/whereabouts.d/whereabouts.conf`,
+);
+
+export interface Whereabouts {
+	/** Each gives one address. Never empty, but for STATUS. */
+	readonly ranges: readonly PoolRange[];
+	/** Addresses that are wanted, each of one range. */
+	readonly requested: readonly Ip[];
+	readonly networkName: string;
+	/** Whether an address is claimed by a reservation, so that no other range hands it out. */
+	readonly isExclusive: boolean;
+	readonly policy: "hashed" | "lowest";
+	/** Stand in the result after those of the ranges. */
+	readonly addresses: readonly CniIp[];
+	readonly routes: CniRoute[];
+	readonly dns: CniDns | undefined;
+	readonly kubeconfig: string;
+}
+
+/** The members of `ipam` that every verb needs, as far as they can be read; DEL and GC must not fail for others. */
+export interface Settings {
+	readonly dataDir: string;
+	/** Path, or "". */
+	readonly kubeconfig: string;
+	readonly logFile: string;
+	readonly logLevel: string;
+}
+
+/** Throws code 6 or 7 for what is no configuration of ours at all. */
+export function settingsOf(request: Request): Settings {
+	const ipam = ipamOf(request);
+	const { dataDir, kubernetes, log_file, log_level } = ipam;
+	const kubeconfig = isObject(kubernetes) ? kubernetes.kubeconfig : undefined;
+	return {
+		dataDir: textOf(dataDir) || DEFAULT_DATA_DIR,
+		kubeconfig: textOf(kubeconfig),
+		logFile: textOf(log_file),
+		logLevel: textOf(log_level),
+	};
+}
+
+const textOf = (value: JsonValue | undefined): string => (typeof value === "string" ? value : "");
+
+/** The configuration of `request`, every check made. Throws code 4 (CNI_ARGS), 6 (wrong type) or 7. */
+export function loadWhereabouts(request: Request): Whereabouts {
+	const ipamWithDefaults = ipamOf(request);
+	const { ipam, args, runtimeConfig } = loadConfig<WhereaboutsConfig>(
+		{ ...request.config, ipam: ipamWithDefaults },
+		validator,
+	);
+	const kubeconfig = ipam.kubernetes?.kubeconfig ?? "";
+	if (kubeconfig === "") {
+		throw new CniError(
+			Code.invalidConfig,
+			"you have not configured the storage engine (looks like you're using an invalid `kubernetes.kubeconfig` parameter in your config)",
+			`ipam.kubernetes.kubeconfig, here or in ${FLAT_FILES[0]}`,
+		);
+	}
+	if (ipamWithDefaults.node_slice_size) {
+		throw new CniError(
+			Code.invalidConfig,
+			"ipam.node_slice_size is not supported: a range is one pool of the whole cluster",
+		);
+	}
+	const networkName = ipam.network_name ?? "";
+	if (networkName !== "" && !/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/.test(networkName)) {
+		throw new CniError(
+			Code.invalidConfig,
+			`ipam.network_name ${quote(networkName)} must be lower-case letters, digits, "-" and ".": objects are named after it`,
+		);
+	}
+	const gateway = optionalAddress(ipam.gateway, "ipam.gateway");
+	const ranges = rangeConfigs(ipam).map(([range, path]) => readRange(range, gateway, path));
+	if (ranges.length === 0) {
+		const reason = "invalid CIDR (do you have the 'range' parameter set for Whereabouts?) '': there is no range";
+		throw new CniError(Code.invalidConfig, reason, "ipam.range or ipam.ipRanges");
+	}
+	requireDisjoint(ranges);
+	const wanted = readRequests(request.args, [...(args?.cni?.ips ?? []), ...(runtimeConfig?.ips ?? [])], ranges);
+	return {
+		ranges,
+		requested: wanted.requested,
+		networkName,
+		isExclusive: ipam.enable_overlapping_ranges ?? true,
+		policy: ipam.allocationPolicy ?? "hashed",
+		addresses: [...(ipam.addresses ?? []).map(staticAddress), ...wanted.addresses],
+		routes: resultRoutes(ipam.routes),
+		dns: ipam.dns as CniDns | undefined,
+		kubeconfig,
+	};
+}
+
+function rangeConfigs(ipam: WhereaboutsConfig["ipam"]): (readonly [RangeConfig, string])[] {
+	const first = ipam.range ? [[{ ...ipam, range: ipam.range, gateway: undefined }, "ipam"] as const] : [];
+	return [...first, ...(ipam.ipRanges ?? []).map((range, index) => [range, `ipam.ipRanges[${index}]`] as const)];
+}
+
+/** Of two ranges of one network, each would hand out what the other one has. */
+function requireDisjoint(ranges: readonly PoolRange[]): void {
+	for (const [index, range] of ranges.entries()) {
+		const same = ranges.findIndex((other) => formatCidr(other.network) === formatCidr(range.network));
+		if (same === index) continue;
+		const overlap = range.start.value <= ranges[same]!.end.value && ranges[same]!.start.value <= range.end.value;
+		if (overlap) {
+			throw new CniError(
+				Code.invalidConfig,
+				`ranges ${same} and ${index} have addresses of ${formatCidr(range.network)} in common`,
+			);
+		}
+	}
+}
+
+function staticAddress(entry: { address: string; gateway?: string | undefined }, index: number): CniIp {
+	const address = canonicalCidr(entry.address);
+	if (address === undefined) {
+		const reason = `invalid CIDR in addresses ${entry.address}: invalid CIDR address: ${entry.address}`;
+		throw new CniError(Code.invalidConfig, reason, `field ipam.addresses[${index}].address`);
+	}
+	const gateway = optionalAddress(entry.gateway, `ipam.addresses[${index}].gateway`);
+	return gateway === undefined ? { address } : { address, gateway: formatIp(gateway) };
+}
+
+/**
+ * Addresses that are asked for. One of a range is claimed in it; another one of CNI_ARGS stands in the result as it
+ * is, as with the Go plugin.
+ */
+function readRequests(
+	args: string,
+	ips: readonly string[],
+	ranges: readonly PoolRange[],
+): { requested: Ip[]; addresses: CniIp[] } {
+	const { IP = "", GATEWAY = "" } = parseCniArgs(args, [...POD_KEYS, "IP", "GATEWAY"]);
+	const requested: Ip[] = [];
+	const addresses: CniIp[] = [];
+	for (const text of IP.split(",").filter((each) => each !== "")) {
+		const ip = parseIp(text) ?? parseCidr(text)?.ip;
+		if (ip === undefined) throw new CniError(Code.invalidEnvironment, `invalid address in CNI_ARGS IP: ${text}`);
+		if (ranges.some((range) => contains(range.network, ip))) requested.push(ip);
+		else addresses.push({ address: formatCidr(requireCidr(text, "CNI_ARGS IP")) });
+	}
+	for (const text of GATEWAY.split(",").filter((each) => each !== "")) {
+		const gateway = parseIp(text);
+		if (gateway === undefined) throw new CniError(Code.invalidEnvironment, `invalid gateway address: ${text}`);
+		for (const entry of addresses) {
+			if (contains(parseCidr(entry.address)!, gateway)) entry.gateway = formatIp(gateway);
+		}
+	}
+	for (const text of ips) {
+		const ip = text.includes("/") ? parseCidr(text)?.ip : parseIp(text);
+		if (ip === undefined) throw new CniError(Code.invalidConfig, `invalid IP address ${text}`, "ips");
+		requested.push(ip);
+	}
+	for (const ip of requested) {
+		if (ranges.some((range) => mayHandOut(range, ip))) continue;
+		throw new CniError(
+			Code.invalidConfig,
+			`requested address ${formatIp(ip)} is in no range that could hand it out`,
+			ranges.map(({ network }) => formatCidr(network)).join(", "),
+		);
+	}
+	return { requested, addresses };
+}
+
+const POD_KEYS = ["K8S_POD_NAME", "K8S_POD_NAMESPACE", "K8S_POD_INFRA_CONTAINER_ID", "K8S_POD_UID"];
+
+/** "namespace/name" of the pod. Throws code 4 where CNI_ARGS do not name it. */
+export function podRefOf({ args }: Request): string {
+	const { K8S_POD_NAME: name, K8S_POD_NAMESPACE: namespace = "" } = parseCniArgs(args, [...POD_KEYS, "IP", "GATEWAY"]);
+	if (name) return `${namespace}/${name}`;
+	throw new CniError(
+		Code.invalidEnvironment,
+		"IPAM client initialization error: no pod name",
+		"K8S_POD_NAME in CNI_ARGS",
+	);
+}
+
+/** `ipam` with what the flat file has and it has not; keys spelled as the schema spells them. */
+function ipamOf(request: Request): JsonObject {
+	const own = ipamMember(request.config);
+	const path = own.configuration_path;
+	const flat = readFlatFile(typeof path === "string" && path !== "" ? [path] : FLAT_FILES);
+	if (flat === undefined) return own;
+	const kubernetes = { ...objectOf(flat.kubernetes), ...objectOf(own.kubernetes) };
+	// As in the Go plugin, what the flat file says of this does not count.
+	const { enable_overlapping_ranges: _, ...below } = flat;
+	return { ...below, ...own, ...(Object.keys(kubernetes).length > 0 && { kubernetes }) };
+}
+
+function ipamMember(config: JsonObject): JsonObject {
+	const { ipam } = foldKeys(config, validator) as JsonObject;
+	if (ipam === undefined) throw new CniError(Code.invalidConfig, "IPAM config missing 'ipam' key");
+	if (!isObject(ipam)) throw new CniError(Code.decoding, `ipam must be an object, not ${excerpt(ipam)}`);
+	return ipam;
+}
+
+const objectOf = (value: JsonValue | undefined): JsonObject => (isObject(value) ? value : {});
+
+/** The first file that is there. Throws code 5 or 6 for one that cannot be read. */
+function readFlatFile(paths: readonly string[]): JsonObject | undefined {
+	for (const path of paths) {
+		const text = readTextIfPresent(path);
+		if (text === undefined) continue;
+		try {
+			return ipamMember({ ipam: JSON.parse(text) as JsonValue });
+		} catch (error) {
+			throw new CniError(Code.decoding, `flat file ${path}: ${sentence(error)}`);
+		}
+	}
+	return undefined;
+}
+
+/** The gateway of the result for an address of `range`. */
+export function resultAddress(range: PoolRange, ip: Ip): CniIp {
+	const address = `${formatIp(ip)}/${range.network.prefix}`;
+	return range.gateway === undefined || familyOf(address) !== range.gateway.family
+		? { address }
+		: { address, gateway: formatIp(range.gateway) };
+}

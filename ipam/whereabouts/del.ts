@@ -1,0 +1,44 @@
+/**
+ * DEL: gives back what the attachment holds, and nothing that is another's by now. What could not be given back is an
+ * error: the runtime asks again, and until then it is on record.
+ */
+import { CniError, Code } from "../../lib/cni/error.ts";
+import type { Request } from "../../lib/cni/types.ts";
+import { statIfPresent } from "../../lib/sys/files.ts";
+import { loadWhereabouts, settingsOf, type Whereabouts } from "./config.ts";
+import { logOf } from "./log.ts";
+import { attachmentOf, Records } from "./record.ts";
+import { releaseFound, releaseRecord } from "./release.ts";
+import { ANSWER_MS, withApiServer } from "./session.ts";
+
+export function del(request: Request): void {
+	const { dataDir, kubeconfig } = settingsOf(request);
+	const records = new Records(dataDir);
+	const found = records.find(attachmentOf(request));
+	if (found !== undefined) {
+		withApiServer(kubeconfig || found.record.kubeconfig, ANSWER_MS, Code.tryAgain, (session) =>
+			releaseRecord(session, records, found, dataDir),
+		);
+		return;
+	}
+	const config = loadIfUsable(request);
+	if (config === undefined) return;
+	withApiServer(config.kubeconfig, ANSWER_MS, Code.tryAgain, (session) =>
+		releaseFound(session, config, request, dataDir),
+	);
+}
+
+/**
+ * Without a record there is something to release only if Go's plugin made it, or the record is lost. With a
+ * configuration that no ADD could have used, or without its kubeconfig, nobody could say what, for ever.
+ */
+function loadIfUsable(request: Request): Whereabouts | undefined {
+	try {
+		const config = loadWhereabouts(request);
+		return statIfPresent(config.kubeconfig) && config;
+	} catch (error) {
+		if (!(error instanceof CniError)) throw error;
+		logOf(request).warning(`nothing on record to release, and the configuration cannot be used: ${error.message}`);
+		return undefined;
+	}
+}

@@ -1,0 +1,28 @@
+/**
+ * GC: gives back what this node's attachments hold that are no longer valid. Those of other nodes are none of its
+ * business: pools do not tell whose an entry is, this node's records do.
+ */
+
+import { Code } from "../../lib/cni/error.ts";
+import { attempt, throwTogether } from "../../lib/cni/failures.ts";
+import type { Request, ValidAttachment } from "../../lib/cni/types.ts";
+import { settingsOf } from "./config.ts";
+import { Records } from "./record.ts";
+import { releaseRecord } from "./release.ts";
+import { ANSWER_MS, withApiServer } from "./session.ts";
+
+export function gc(request: Request, valid: readonly ValidAttachment[] | undefined): void {
+	if (valid === undefined) return;
+	const { dataDir, kubeconfig } = settingsOf(request);
+	const records = new Records(dataDir);
+	const isValid = new Set(valid.map(({ containerID, ifname }) => `${containerID}/${ifname}`));
+	const stale = records
+		.ofNetwork(request.network)
+		.filter(({ record }) => !isValid.has(`${record.containerId}/${record.ifName}`));
+	if (stale.length === 0) return;
+	withApiServer(kubeconfig || stale[0]!.record.kubeconfig, ANSWER_MS, Code.tryAgain, (session) => {
+		const failures: unknown[] = [];
+		for (const found of stale) attempt(failures, () => releaseRecord(session, records, found, dataDir));
+		throwTogether(failures);
+	});
+}

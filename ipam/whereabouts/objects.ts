@@ -1,0 +1,53 @@
+/**
+ * The objects of the Go project that hold addresses: whereabouts.cni.cncf.io/v1alpha1, namespaced.
+ */
+import type { JsonObject } from "../../lib/cni/types.ts";
+import { formatIp, type Ip } from "../../lib/ip/address.ts";
+import { type Cidr, formatCidr } from "../../lib/ip/cidr.ts";
+
+const API_VERSION = "whereabouts.cni.cncf.io/v1alpha1";
+const pathOf = (namespace: string, plural: string): string => `/apis/${API_VERSION}/namespaces/${namespace}/${plural}`;
+
+export const poolsPath = (namespace: string): string => pathOf(namespace, "ippools");
+export const reservationsPath = (namespace: string): string => pathOf(namespace, "overlappingrangeipreservations");
+
+/** An entry of a pool, under the address's offset. */
+export interface Allocation {
+	/** Container id. */
+	readonly id: string;
+	/** "namespace/name" */
+	readonly podref: string;
+	readonly ifname: string;
+}
+
+/** Names have no ":" and no "/"; one that would end in "-" for "::" gets a "0". */
+function normalize(text: string): string {
+	return (text.endsWith(":") ? `${text}0` : text).replaceAll(":", "-").replaceAll("/", "-");
+}
+
+const withNetwork = (networkName: string, name: string): string => (networkName ? `${networkName}-${name}` : name);
+
+/** Go puts the "0" at the end of the whole text, where a range never has a ":". */
+export const poolName = (networkName: string, network: Cidr): string =>
+	withNetwork(networkName, normalize(formatCidr(network)));
+
+export const reservationName = (networkName: string, ip: Ip): string =>
+	withNetwork(networkName, normalize(formatIp(ip)));
+
+export function poolObject(name: string, range: string, allocations: Readonly<Record<string, Allocation>>): JsonObject {
+	return {
+		apiVersion: API_VERSION,
+		kind: "IPPool",
+		metadata: { name },
+		spec: { range, allocations: { ...allocations } as unknown as JsonObject },
+	};
+}
+
+export function reservationObject(name: string, { id, podref, ifname }: Allocation): JsonObject {
+	return {
+		apiVersion: API_VERSION,
+		kind: "OverlappingRangeIPReservation",
+		metadata: { name },
+		spec: { containerid: id, podref, ifname },
+	};
+}

@@ -1,0 +1,48 @@
+/**
+ * In which order the addresses of a range are tried.
+ */
+import type { Ip } from "../../lib/ip/address.ts";
+import { encodeUtf8 } from "../../lib/sys/sys.ts";
+import { addressAt, type PoolRange } from "./ranges.ts";
+
+/**
+ * Every address once, in an order that follows from `seed`: from a start of its own in steps of its own, so that two
+ * seeds seldom want the same, and a seed always wants the same first.
+ */
+export function* hashedOrder(range: PoolRange, seed: string): Generator<Ip> {
+	const { size } = range;
+	if (size === 0n) return;
+	const hash = fnv1a(seed);
+	const step = coprimeFrom(1n + ((hash >> 64n) % size), size);
+	let index = (hash & 0xffff_ffff_ffff_ffffn) % size;
+	// A whole cycle: step and size have no common divisor.
+	for (let count = 0n; count < size; count++) {
+		yield addressAt(range, index);
+		index = (index + step) % size;
+	}
+}
+
+export function* lowestOrder(range: PoolRange): Generator<Ip> {
+	for (let index = 0n; index < range.size; index++) yield addressAt(range, index);
+}
+
+/** FNV-1a of 128 bits. */
+function fnv1a(text: string): bigint {
+	let hash = 0x6c62272e07bb014262b821756295c58dn;
+	for (const byte of encodeUtf8(text)) {
+		hash = ((hash ^ BigInt(byte)) * 0x0000000001000000000000000000013bn) & ((1n << 128n) - 1n);
+	}
+	return hash;
+}
+
+/** The first number from `start` on that has no divisor with `size` in common; 1 is one for every size. */
+function coprimeFrom(start: bigint, size: bigint): bigint {
+	for (let step = start; step < size; step++) if (greatestCommonDivisor(step, size) === 1n) return step;
+	return 1n;
+}
+
+function greatestCommonDivisor(a: bigint, b: bigint): bigint {
+	let [x, y] = [a, b];
+	while (y !== 0n) [x, y] = [y, x % y];
+	return x;
+}

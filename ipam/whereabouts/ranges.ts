@@ -1,0 +1,131 @@
+/**
+ * Ranges of the configuration, and the addresses of one as a list that is counted, not made.
+ */
+import { CniError, Code } from "../../lib/cni/error.ts";
+import { addressBits, formatIp, type Ip, nextIp, parseIp, previousIp } from "../../lib/ip/address.ts";
+import { type Cidr, contains, formatCidr, lastAddressOf, networkOf, parseCidr } from "../../lib/ip/cidr.ts";
+import type { Block } from "../../lib/ip/range.ts";
+import { optionalAddress } from "../fields.ts";
+
+/** A range as it stands in the configuration. */
+export interface RangeConfig {
+	readonly range: string;
+	readonly range_start?: string | undefined;
+	readonly range_end?: string | undefined;
+	readonly exclude?: readonly string[] | undefined;
+	readonly gateway?: string | undefined;
+}
+
+export interface PoolRange {
+	/** Its first address is the one that offsets of the pool count from. */
+	readonly network: Cidr;
+	readonly start: Ip;
+	readonly end: Ip;
+	readonly gateway: Ip | undefined;
+	/** What may be handed out: in order, with no address in common. */
+	readonly blocks: readonly Block[];
+	/** How many addresses that is. */
+	readonly size: bigint;
+	/** As configured, for sentences. */
+	readonly exclude: readonly string[];
+}
+
+/**
+ * Reads and completes the range at `path` of the configuration. `gateway` is the one of all ranges. Throws code 7.
+ */
+export function readRange(config: RangeConfig, gateway: Ip | undefined, path: string): PoolRange {
+	const refuse = (reason: string): never => {
+		throw new CniError(Code.invalidConfig, reason, `field ${path}`);
+	};
+	const { network, from, to } = parseRange(config.range) ?? refuse(`invalid CIDR ${config.range}`);
+	const isTiny = network.prefix > addressBits(network.ip.family) - 2;
+	const last = lastAddressOf(network);
+	const usable = isTiny ? { first: network.ip, last } : { first: nextIp(network.ip)!, last: previousIp(last)! };
+	const bound = (text: string | undefined, key: string): Ip | undefined => {
+		const ip = optionalAddress(text && withoutZeros(text), `${path}.${key}`);
+		if (ip !== undefined && !contains(network, ip)) refuse(`${key} ${text} is not in ${formatCidr(network)}`);
+		return ip;
+	};
+	const start = latest(usable.first, bound(config.range_start, "range_start") ?? from);
+	const end = earliest(usable.last, bound(config.range_end, "range_end") ?? to);
+	if (end.value < start.value) refuse(`the range ends at ${formatIp(end)}, before its start ${formatIp(start)}`);
+	const own = optionalAddress(config.gateway, `${path}.gateway`);
+	const inherited = gateway?.family === network.ip.family ? gateway : undefined;
+	const excluded = (config.exclude ?? []).map((text) => {
+		return readBlock(text) ?? refuse(`could not parse exclude range, err: "invalid CIDR address: ${text}"`);
+	});
+	for (const ip of [own, inherited]) if (ip !== undefined) excluded.push({ first: ip, last: ip });
+	const blocks = without({ first: start, last: end }, excluded);
+	const size = blocks.reduce((sum, block) => sum + block.last.value - block.first.value + 1n, 0n);
+	return { network, start, end, gateway: own ?? inherited, blocks, size, exclude: config.exclude ?? [] };
+}
+
+/** "10.0.0.0/8" with host bits or without, or "10.0.0.5-10.0.0.9/24"; leading zeros allowed, as in the Go plugin. */
+function parseRange(text: string): { network: Cidr; from?: Ip; to?: Ip } | undefined {
+	const dash = text.indexOf("-");
+	const cidr = parseCidr(withoutZeros(text.slice(dash + 1)));
+	if (cidr === undefined) return undefined;
+	const network = networkOf(cidr);
+	if (dash < 0) return { network };
+	const from = parseIp(withoutZeros(text.slice(0, dash)));
+	if (from === undefined || !contains(network, from)) return undefined;
+	return { network, from, to: cidr.ip };
+}
+
+const withoutZeros = (text: string): string => text.trim().replace(/(^|\.)0+(?=\d+(\.|\/|$))/g, "$1");
+
+function readBlock(text: string): Block | undefined {
+	const cidr = parseCidr(text.includes("/") ? text : `${text}/${text.includes(":") ? 128 : 32}`);
+	return cidr && { first: networkOf(cidr).ip, last: lastAddressOf(cidr) };
+}
+
+const latest = (a: Ip, b: Ip | undefined): Ip => (b !== undefined && b.value > a.value ? b : a);
+const earliest = (a: Ip, b: Ip | undefined): Ip => (b !== undefined && b.value < a.value ? b : a);
+
+/** What is left of `whole` without the blocks of its family in `holes`. */
+function without(whole: Block, holes: readonly Block[]): Block[] {
+	let left = [whole];
+	for (const hole of holes) {
+		if (hole.first.family !== whole.first.family) continue;
+		left = left.flatMap((block) => cut(block, hole));
+	}
+	return left;
+}
+
+function cut(block: Block, hole: Block): Block[] {
+	if (hole.last.value < block.first.value || hole.first.value > block.last.value) return [block];
+	const parts: Block[] = [];
+	if (hole.first.value > block.first.value) parts.push({ first: block.first, last: previousIp(hole.first)! });
+	if (hole.last.value < block.last.value) parts.push({ first: nextIp(hole.last)!, last: block.last });
+	return parts;
+}
+
+/** The address number `index` of what may be handed out, from 0 to below `size`. */
+export function addressAt({ blocks }: PoolRange, index: bigint): Ip {
+	let rest = index;
+	for (const { first, last } of blocks) {
+		const count = last.value - first.value + 1n;
+		if (rest < count) return { family: first.family, value: first.value + rest };
+		rest -= count;
+	}
+	throw new RangeError(`there is no address ${index}`);
+}
+
+export const mayHandOut = ({ blocks }: PoolRange, ip: Ip): boolean =>
+	blocks.some(({ first, last }) => {
+		return first.family === ip.family && first.value <= ip.value && ip.value <= last.value;
+	});
+
+/** The key of an address in a pool: its distance from the network address, exact, in decimal digits. */
+export const offsetOf = ({ network }: PoolRange, ip: Ip): string => String(ip.value - network.ip.value);
+
+/** Of a key of the pool. */
+export const addressOfOffset = ({ network }: PoolRange, offset: string): Ip => ({
+	family: network.ip.family,
+	value: network.ip.value + BigInt(offset),
+});
+
+/** As the Go plugin says it. */
+export function exhaustion({ network, start, end, exclude }: PoolRange): string {
+	return `Could not allocate IP in range: ip: ${formatIp(start)} / - ${formatIp(end)} / range: ${formatCidr(network)} / excludeRanges: [${exclude.join(" ")}]`;
+}

@@ -1,0 +1,113 @@
+/**
+ * What this node remembers of an attachment: which addresses it may have claimed. Written before each claim, removed
+ * when all are released. Pools do not tell which node an entry is of, so GC and DEL go by these.
+ */
+import { isObject } from "../../lib/cni/json.ts";
+import type { JsonObject, JsonValue, Request } from "../../lib/cni/types.ts";
+import { RecordDirectory, type RecordFile, type RecordOwner } from "../../lib/state/directory.ts";
+import { text } from "../../lib/state/json.ts";
+
+/** An address, and where its claim is. */
+export interface Claim {
+	readonly ip: string;
+	readonly pool: string;
+	/** The pool's network, as CIDR. */
+	readonly range: string;
+	readonly offset: string;
+	/** Name of the reservation; "" where the pool's entry is the claim. */
+	readonly reservation: string;
+}
+
+export interface AttachmentRecord {
+	readonly network: string;
+	readonly containerId: string;
+	readonly ifName: string;
+	readonly podRef: string;
+	readonly kubeconfig: string;
+	/** Where the objects are. */
+	readonly namespace: string;
+	readonly claims: readonly Claim[];
+}
+
+/** A record, and the file that it is in. */
+export interface FoundRecord {
+	readonly file: RecordFile;
+	readonly record: AttachmentRecord;
+}
+
+type Attachment = Pick<AttachmentRecord, "network" | "containerId" | "ifName">;
+
+export class Records {
+	readonly #directory: RecordDirectory;
+
+	constructor(dataDir: string) {
+		this.#directory = new RecordDirectory(`${dataDir}/attachments`);
+	}
+
+	requireWritable(): void {
+		this.#directory.requireWritable();
+	}
+
+	find(attachment: Attachment): FoundRecord | undefined {
+		const file = this.#directory.find(partsOf(attachment), (told) => ownerOf(told.json, attachment));
+		const record = file && parseRecord(file.told.json);
+		return record && { file, record };
+	}
+
+	write(record: AttachmentRecord): void {
+		this.#directory.prepare();
+		const json = JSON.stringify({ version: 1, ...record });
+		const temporary = `${this.#directory.path}/.${partsOf(record).join("@")}.tmp`;
+		const isWritten = this.#directory.write(partsOf(record), json, temporary, (there) => ownerOf(there.json, record));
+		if (!isWritten)
+			throw new Error(`${this.#directory.path} has no room for the record of ${partsOf(record).join("-")}`);
+	}
+
+	remove({ file }: FoundRecord): void {
+		this.#directory.remove(file);
+	}
+
+	/** Those of a network. One that cannot be understood is nobody's. */
+	ofNetwork(network: string): FoundRecord[] {
+		return this.#directory.readAll().flatMap((file) => {
+			const record = parseRecord(file.told.json);
+			return record?.network === network ? [{ file, record }] : [];
+		});
+	}
+}
+
+export const attachmentOf = ({ network, containerId, ifName }: Request): Attachment => ({
+	network,
+	containerId,
+	ifName,
+});
+
+const partsOf = ({ network, containerId, ifName }: Attachment): string[] => [network, containerId, ifName];
+
+function ownerOf(json: JsonObject, { network, containerId, ifName }: Attachment): RecordOwner {
+	const record = parseRecord(json);
+	// One that cannot be understood says nothing that could be lost.
+	if (record === undefined) return "own";
+	const isOwn = record.network === network && record.containerId === containerId && record.ifName === ifName;
+	return isOwn ? "own" : "other";
+}
+
+function parseRecord(json: JsonObject): AttachmentRecord | undefined {
+	const { network, containerId, ifName, podRef, kubeconfig, namespace, claims } = json;
+	if (!text(network) || !text(containerId) || !text(ifName) || !Array.isArray(claims)) return undefined;
+	return {
+		network: text(network),
+		containerId: text(containerId),
+		ifName: text(ifName),
+		podRef: text(podRef),
+		kubeconfig: text(kubeconfig),
+		namespace: text(namespace),
+		claims: claims.flatMap(readClaim),
+	};
+}
+
+function readClaim(value: JsonValue): Claim[] {
+	if (!isObject(value)) return [];
+	const [ip, pool, range, offset] = [value.ip, value.pool, value.range, value.offset].map(text);
+	return ip && pool && offset ? [{ ip, pool, range: range ?? "", offset, reservation: text(value.reservation) }] : [];
+}

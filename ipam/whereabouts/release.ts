@@ -1,0 +1,73 @@
+/**
+ * How an attachment's addresses are given back.
+ */
+import { attempt, throwTogether } from "../../lib/cni/failures.ts";
+import { formatIp } from "../../lib/ip/address.ts";
+import { formatCidr } from "../../lib/ip/cidr.ts";
+import type { Whereabouts } from "./config.ts";
+import { type Allocation, poolName } from "./objects.ts";
+import { Pool } from "./pool.ts";
+import { addressOfOffset } from "./ranges.ts";
+import type { Claim, FoundRecord, Records } from "./record.ts";
+import { Reservations } from "./reservations.ts";
+import type { Session } from "./session.ts";
+import { startWriter } from "./writer.ts";
+
+/** Releases what a record says, then removes it. Throws what could not be released; then the record stays. */
+export function releaseRecord(session: Session, records: Records, found: FoundRecord, dataDir: string): void {
+	const { containerId, podRef, ifName, claims, namespace } = found.record;
+	const owner = { id: containerId, podref: podRef, ifname: ifName };
+	const failures: unknown[] = [];
+	for (const claim of claims) {
+		attempt(failures, () =>
+			releaseClaim({ ...session, namespace: namespace || session.namespace }, claim, owner, dataDir),
+		);
+	}
+	throwTogether(failures);
+	records.remove(found);
+}
+
+/** Gives back a claim, and nothing that is another's by now. The pool goes first: Go nodes look there. */
+function releaseClaim(session: Session, claim: Claim, owner: Allocation, dataDir: string, isGo = false): void {
+	const where = { namespace: session.namespace, name: claim.pool, range: claim.range };
+	const pool = new Pool(session.client, where, dataDir);
+	const { offset, reservation } = claim;
+	if (pool.write({ op: "remove", offset, reservation, ...owner }) === "later") {
+		startWriter(pool, where, session.kubeconfig, dataDir);
+	}
+	if (claim.reservation === "") return;
+	new Reservations(session.client, session.namespace, "").release(claim.reservation, owner, isGo);
+}
+
+/**
+ * Releases what pools and reservations say of an attachment that this node has no record of: the Go plugin made it, or
+ * the record is lost.
+ */
+export function releaseFound(
+	session: Session,
+	config: Whereabouts,
+	attachment: { readonly containerId: string; readonly ifName: string },
+	dataDir: string,
+): void {
+	const { containerId, ifName } = attachment;
+	const failures: unknown[] = [];
+	const reservations = new Reservations(session.client, session.namespace, config.networkName);
+	for (const range of config.ranges) {
+		const name = poolName(config.networkName, range.network);
+		const where = { namespace: session.namespace, name, range: formatCidr(range.network) };
+		for (const [offset, entry] of new Pool(session.client, where, dataDir).read() ?? []) {
+			if (entry.id !== containerId || (entry.ifname !== "" && entry.ifname !== ifName)) continue;
+			const ip = addressOfOffset(range, offset);
+			const reservation = config.isExclusive ? reservations.nameOf(ip) : "";
+			const claim = { ip: formatIp(ip), pool: name, range: where.range, offset, reservation };
+			attempt(failures, () => releaseClaim(session, claim, entry, dataDir, true));
+		}
+	}
+	if (config.isExclusive) {
+		for (const { name, id, podref, ifname } of reservations.all()) {
+			if (id !== containerId || ifname !== ifName) continue;
+			attempt(failures, () => reservations.release(name, { id, podref, ifname }));
+		}
+	}
+	throwTogether(failures);
+}

@@ -1,0 +1,96 @@
+/**
+ * Configuration of whereabouts: the one source of its types, JSON Schema, validator and reference page.
+ */
+import { z } from "zod";
+import { dnsConfig, pluginConfig, routeConfig } from "../../lib/cni/schema.ts";
+
+const rangeFields = {
+	range_start: z.string().optional().describe("First address to hand out. Absent: the one after the network address."),
+	range_end: z
+		.string()
+		.optional()
+		.describe("Last address to hand out. Absent: the one before the last of the network."),
+	exclude: z.array(z.string()).optional().describe("Addresses and CIDRs of the range that are never handed out."),
+	gateway: z.string().optional().describe("Gateway of the address in the result; never handed out."),
+};
+const rangeText = z
+	.string()
+	.describe("Network as CIDR, or `START-END/PREFIX`. Of a /31, /32, /127 or /128 every address is handed out.");
+const address = z.string();
+
+export const schema = pluginConfig
+	.extend({
+		ipam: z
+			.looseObject({
+				type: z.string().optional().describe('"whereabouts".'),
+				range: rangeText.optional(),
+				...rangeFields,
+				gateway: rangeFields.gateway.describe(
+					"Gateway of the addresses of its family in the result, where their range has none; never handed out.",
+				),
+				ipRanges: z
+					.array(z.looseObject({ range: rangeText, ...rangeFields }))
+					.optional()
+					.describe("Further ranges: each gives one address. `range` comes before them."),
+				network_name: z
+					.string()
+					.optional()
+					.describe("Networks of different names may hand out the same addresses. Part of the objects' names."),
+				enable_overlapping_ranges: z
+					.boolean()
+					.optional()
+					.meta({ default: true })
+					.describe("Whether an address is handed out once in all ranges that have it, and not once in each."),
+				allocationPolicy: z
+					.enum(["hashed", "lowest"])
+					.optional()
+					.meta({ default: "hashed" })
+					.describe(
+						'"hashed": in an order that follows from pod and interface, so that pods that start together do not want the same; "lowest": the lowest that is free, as the Go plugin does.',
+					),
+				addresses: z
+					.array(z.looseObject({ address: z.string(), gateway: z.string().optional() }))
+					.optional()
+					.describe("Addresses that stand in the result as they are, on record nowhere."),
+				routes: z.array(routeConfig).optional().describe("Routes of the result."),
+				dns: dnsConfig.optional().describe("DNS settings of the result."),
+				kubernetes: z
+					.looseObject({
+						kubeconfig: z.string().optional().describe("Path of the kubeconfig."),
+					})
+					.optional()
+					.describe("How to reach the API server."),
+				configuration_path: z
+					.string()
+					.optional()
+					.describe(
+						"File with an `ipam` object, whose members hold where the configuration has none. Absent: whereabouts.d/whereabouts.conf in /etc/kubernetes/cni/net.d, /etc/cni/net.d or /host/etc/cni/net.d, whichever is there first.",
+					),
+				dataDir: z
+					.string()
+					.optional()
+					.meta({ default: "/var/lib/cni/whereabouts" })
+					.describe("Folder of what this node remembers: its attachments, and what is still to be written to pools."),
+				log_file: z.string().optional().describe("File for log lines. Absent: stderr."),
+				log_level: z.string().optional().meta({ default: "error" }).describe("panic, error, warning, info or debug."),
+			})
+			.describe("Configuration of whereabouts itself."),
+		args: z
+			.looseObject({
+				cni: z.looseObject({ ips: z.array(address).optional().describe("As `runtimeConfig.ips`.") }).optional(),
+			})
+			.optional()
+			.describe("Arguments that runtimes add."),
+		runtimeConfig: z
+			.looseObject({
+				ips: z
+					.array(address)
+					.optional()
+					.describe("Capability `ips`: addresses of the ranges that are wanted, each with or without a prefix length."),
+			})
+			.optional()
+			.describe("What the runtime passes for declared capabilities."),
+	})
+	.describe("Configuration of the whereabouts IPAM plugin.");
+
+export type WhereaboutsConfig = z.infer<typeof schema>;

@@ -1,0 +1,45 @@
+/**
+ * A call's way to the API server, with errors of the protocol.
+ */
+import { CniError, Code } from "../../lib/cni/error.ts";
+import { sentence } from "../../lib/cni/failures.ts";
+import { KubeClient } from "../../lib/kube/client.ts";
+import { isApiError, KubeConfigError } from "../../lib/kube/errors.ts";
+import { readKubeconfig } from "../../lib/kube/kubeconfig.ts";
+import { isSystemError } from "../../lib/sys/sys.ts";
+
+/** A refusal comes within this. */
+export const ANSWER_MS = 9000;
+/** STATUS answers sooner. */
+export const STATUS_MS = 1800;
+/** Commands go through all that a cluster has. */
+export const COMMAND_MS = 120_000;
+/** Where the Go project's installer puts the objects. */
+export const DEFAULT_NAMESPACE = "kube-system";
+
+export interface Session {
+	readonly client: KubeClient;
+	readonly namespace: string;
+	/** Path, for a process that goes on later. */
+	readonly kubeconfig: string;
+}
+
+/**
+ * Runs `work` with the API server that `kubeconfig` names. What the server says, or that it says nothing, is a
+ * CniError `code`; so is a kubeconfig that cannot be used.
+ */
+export function withApiServer<T>(kubeconfig: string, limitMs: number, code: Code, work: (session: Session) => T): T {
+	try {
+		const cluster = readKubeconfig(kubeconfig);
+		using client = new KubeClient(cluster, limitMs);
+		return work({ client, namespace: cluster.namespace ?? DEFAULT_NAMESPACE, kubeconfig });
+	} catch (error) {
+		if (error instanceof CniError) throw error;
+		if (error instanceof KubeConfigError)
+			throw new CniError(code === Code.tryAgain ? Code.invalidConfig : code, error.message);
+		if (isSystemError(error) || isApiError(error)) {
+			throw new CniError(code, `error at storage engine: ${sentence(error)}`, `kubeconfig ${kubeconfig}`);
+		}
+		throw error;
+	}
+}

@@ -1,0 +1,37 @@
+/**
+ * The process that writes to a pool what ADDs and DELs have left waiting, when this node has rested long enough. It ends
+ * when nothing waits any more. One for each pool; where it is killed, the next call starts another.
+ */
+import { KubeClient } from "../../lib/kube/client.ts";
+import { readKubeconfig } from "../../lib/kube/kubeconfig.ts";
+import { parseFlags } from "../../lib/plugin/flags.ts";
+import * as sys from "../../lib/sys/sys.ts";
+import { Pool, type PoolName } from "./pool.ts";
+
+/** How long it tries when the API server does not answer: then it is up to the next call. */
+const LIMIT_MS = 60_000;
+
+/** Sees to it that what waits for the pool is written. */
+export function startWriter(pool: Pool, where: PoolName, kubeconfig: string, dataDir: string): void {
+	const lock = pool.writerLock();
+	if (lock === undefined) return;
+	lock.release();
+	const flags = { kubeconfig, datadir: dataDir, namespace: where.namespace, pool: where.name, range: where.range };
+	sys.detach(["whereabouts", "write", ...Object.entries(flags).map(([name, value]) => `-${name}=${value}`)]);
+}
+
+/** `whereabouts write`: that process. Throws FlagError, and what the client throws. */
+export function write(args: readonly string[]): void {
+	const flags = parseFlags(args, { kubeconfig: "", datadir: "", namespace: "", pool: "", range: "" });
+	const where = { namespace: flags.namespace, name: flags.pool, range: flags.range };
+	using client = new KubeClient(readKubeconfig(flags.kubeconfig), LIMIT_MS);
+	const pool = new Pool(client, where, flags.datadir);
+	// Who puts something there looks for the lock afterwards; so after the lock is released, one more look is needed.
+	while (pool.hasWaiting()) {
+		using lock = pool.writerLock();
+		if (lock === undefined) return;
+		// Not all nodes at the same time.
+		sys.sleepMs(pool.restMs() * (0.7 + (0.3 * sys.random(1)[0]!) / 255));
+		pool.flush();
+	}
+}
