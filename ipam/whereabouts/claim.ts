@@ -1,9 +1,9 @@
 /**
  * How an attachment comes to its addresses.
  *
- * The claim is the reservation: the API server makes an object of a name once, so an address has one owner without any
- * lock. The pool's entry follows before ADD returns; where somebody has that without a reservation, the address is
- * theirs, and another one is tried. Where ranges may overlap (`enable_overlapping_ranges: false`) there are no
+ * The claim is the reservation: the API server makes an object of a name once, so an address has one owner without
+ * any lock. The pool's entry follows before ADD returns; where somebody has that without a reservation, the address
+ * is theirs, and another one is tried. Where ranges may overlap (`enable_overlapping_ranges: false`) there are no
  * reservations, and the entry is the claim.
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
@@ -59,7 +59,8 @@ export class Claimer {
 	}
 
 	#claimReservation(range: PoolRange, pool: Pool, where: PoolName, requested: Ip | undefined): Ip {
-		// What was held a moment ago is passed over at first; where nothing else is left, a look at all there is decides.
+		// What was held a moment ago is passed over at first; where nothing else is left, a look at all there is
+		// decides.
 		for (const hints of [this.#takenLately(pool), undefined]) {
 			const taken = hints ?? this.#takenNow(range, pool);
 			let tries = 0;
@@ -99,8 +100,8 @@ export class Claimer {
 	}
 
 	/**
-	 * The offsets that the pool holds for others, as this node read it a moment ago or reads it now: there may be entries
-	 * without a reservation.
+	 * The offsets that the pool holds for others, as this node read it a moment ago or reads it now: there may be
+	 * entries without a reservation.
 	 */
 	#takenLately(pool: Pool): Set<string> {
 		const recent = pool.recent();
@@ -185,7 +186,8 @@ export class Claimer {
 	}
 
 	/**
-	 * Runs `work`, which claims. What the server refuses has not been claimed; where it does not answer, nobody knows.
+	 * Runs `work`, which claims. What the server refuses has not been claimed; where it does not answer, nobody
+	 * knows.
 	 */
 	#attempt(claim: Claim, work: () => boolean): boolean {
 		try {

@@ -1,11 +1,11 @@
 /**
  * A pool: the object in which people and Go nodes read who has which address of a range.
  *
- * Where reservations are claims, the pool follows them. What is to be written to it waits in a directory of this node, a
- * file for each change; whoever has the pool's lock writes all that waits in one patch. A patch costs the server the
- * more the more the pool holds, and those of several nodes get into each other's way: so a node whose last patch was slow
- * leaves the next to a process that writes for all who come meanwhile (writer.ts). What a killed process left is written
- * by the next.
+ * Where reservations are claims, the pool follows them. What is to be written to it waits in a directory of this
+ * node, a file for each change; whoever has the pool's lock writes all that waits in one patch. A patch costs the
+ * server the more the more the pool holds, and those of several nodes get into each other's way: so a node whose last
+ * patch was slow leaves the next to a process that writes for all who come meanwhile (writer.ts). What a killed
+ * process left is written by the next.
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
 import { isObject } from "../../lib/cni/json.ts";
@@ -96,9 +96,9 @@ export class Pool {
 	}
 
 	/**
-	 * Puts `change` where it waits to be written, and writes all that waits; unless this node has just done so, or it takes
-	 * too long: then a process of its own does it within seconds, for all who come meanwhile. "refused": the entry is
-	 * somebody else's, and the change is forgotten. Throws what the server says; then the change waits.
+	 * Puts `change` where it waits to be written, and writes all that waits; unless this node has just done so, or it
+	 * takes too long: then a process of its own does it within seconds, for all who come meanwhile. "refused": the
+	 * entry is somebody else's, and the change is forgotten. Throws what the server says; then the change waits.
 	 */
 	write(change: Change): "written" | "later" | "refused" {
 		files.makeDirectories(this.#directory, 0o700);
@@ -137,8 +137,8 @@ export class Pool {
 	}
 
 	/**
-	 * Makes a change for which the pool's own word counts, at once and alone: false where another has the entry, or nobody
-	 * whom it is to be taken from.
+	 * Makes a change for which the pool's own word counts, at once and alone: false where another has the entry, or
+	 * nobody whom it is to be taken from.
 	 */
 	claim(change: Change): boolean {
 		files.makeDirectories(this.#directory, 0o700);
@@ -270,7 +270,8 @@ function createPool(client: KubeClient, { namespace, name, range }: PoolName, al
 const entryOf = ({ id, podref, ifname }: Allocation): Allocation => ({ id, podref, ifname });
 
 /**
- * One that was truncated by a power failure says nothing: the reservation is there, and a reconciler brings the entry.
+ * One that was truncated by a power failure says nothing: the reservation is there, and a reconciler brings the
+ * entry.
  */
 function readChange(json: string): Change | undefined {
 	const told = readTold(json);

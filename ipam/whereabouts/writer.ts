@@ -1,6 +1,6 @@
 /**
- * The process that writes to a pool what ADDs and DELs have left waiting, when this node has rested long enough. It ends
- * when nothing waits any more. One for each pool; where it is killed, the next call starts another.
+ * The process that writes to a pool what ADDs and DELs have left waiting, when this node has rested long enough. It
+ * ends when nothing waits any more. One for each pool; where it is killed, the next call starts another.
  */
 import { KubeClient } from "../../lib/kube/client.ts";
 import { readKubeconfig } from "../../lib/kube/kubeconfig.ts";

@@ -49,8 +49,8 @@ declare module "native:sys" {
 	export function mayRepeatKeys(json: Uint8Array): boolean;
 
 	/**
-	 * Whether `text` is an address, or an address with a prefix length, just as Go prints it. False also for IPv6 with
-	 * dots in it: what is not recognised may still be one (lib/ip).
+	 * Whether `text` is an address, or an address with a prefix length, just as Go prints it. False also for IPv6
+	 * with dots in it: what is not recognised may still be one (lib/ip).
 	 */
 	export function isCanonicalIp(text: string): boolean;
 	export function isCanonicalCidr(text: string): boolean;
@@ -59,8 +59,8 @@ declare module "native:sys" {
 	/** The `length` bytes (4 or 16, else EINVAL) from `start` on as Go prints an address of so many bytes. */
 	export function formatAddress(bytes: Uint8Array, start: number, length: number): string;
 	/**
-	 * Of the netlink attributes of a message, whose fixed struct begins at `start`, those that `wanted` names: pairs of
-	 * a type (below 256) and what is wanted of it, 0 the number (u32), 1 the address as text, 2 where its payload
+	 * Of the netlink attributes of a message, whose fixed struct begins at `start`, those that `wanted` names: pairs
+	 * of a type (below 256) and what is wanted of it, 0 the number (u32), 1 the address as text, 2 where its payload
 	 * begins. They lie from `skip` to `length`; these and the place count from `start`. Undefined for those that are
 	 * not there; EINVAL where a payload is too short.
 	 */
@@ -72,9 +72,9 @@ declare module "native:sys" {
 		wanted: Uint8Array,
 	): (number | string | undefined)[];
 	/**
-	 * The same of the message whose header is at `at` and of those after it that have its type, flags, sequence number
-	 * and family: for each where its fixed struct begins in `bytes`, then its values; and at the end of the list where
-	 * the next header is.
+	 * The same of the message whose header is at `at` and of those after it that have its type, flags, sequence
+	 * number and family: for each where its fixed struct begins in `bytes`, then its values; and at the end of the
+	 * list where the next header is.
 	 */
 	export function attributeRows(
 		bytes: Uint8Array,
@@ -104,10 +104,13 @@ declare module "native:sys" {
 	/** Reads up to end of file; more than `max` bytes: EFBIG. */
 	export function readAll(fd: number, max: number): Uint8Array;
 	/**
-	 * Opens, reads to end of file and closes, and never waits. More than `max` bytes: EFBIG; a FIFO or a socket: ENXIO.
+	 * Opens, reads to end of file and closes, and never waits. More than `max` bytes: EFBIG; a FIFO or a socket:
+	 * ENXIO.
 	 */
 	export function readFile(path: string, max: number): Uint8Array;
-	/** The same; undefined where there is no such file (ENOENT, ENOTDIR), for a fraction of what an exception costs. */
+	/**
+	 * The same; undefined where there is no such file (ENOENT, ENOTDIR), for a fraction of what an exception costs.
+	 */
 	export function readFileIfPresent(path: string, max: number): Uint8Array | undefined;
 	/** Writes all of it (loops over short writes). */
 	export function write(fd: number, data: Uint8Array | string): void;
@@ -173,15 +176,15 @@ declare module "native:sys" {
 	/** poll(2): returns revents per entry; all zero on time-out. `timeoutMs` -1 waits for ever. */
 	export function poll(entries: { fd: number; events: number }[], timeoutMs: number): number[];
 
-	// --- TLS of a client (1.2 and 1.3) over a connected socket, which stays the caller's; it need not be non-blocking.
-	// What takes longer than `deadlineMs` in all ends with ETIMEDOUT; a connection that ends before the session does,
-	// with ECONNRESET. A server's certificate that is refused is EKEYREJECTED, what else is wrong with TLS EPROTO, and
-	// what is wrong with our own texts EINVAL; the messages of these are sentences that go on after the server's name
-	// ("its certificate ..."). After an error, only `tlsClose` is left.
+	// --- TLS of a client (1.2 and 1.3) over a connected socket, which stays the caller's; it need not be
+	// non-blocking. What takes longer than `deadlineMs` in all ends with ETIMEDOUT; a connection that ends before the
+	// session does, with ECONNRESET. A server's certificate that is refused is EKEYREJECTED, what else is wrong with
+	// TLS EPROTO, and what is wrong with our own texts EINVAL; the messages of these are sentences that go on after
+	// the server's name ("its certificate ..."). After an error, only `tlsClose` is left.
 	/**
 	 * Shakes hands, and returns the session's number. `name`, a DNS name or an IP address, must be one that the
-	 * server's certificate is for; `ca` has the certificates (PEM) of which one must have signed it. `certificate` and
-	 * `key` are PEM, or "" both.
+	 * server's certificate is for; `ca` has the certificates (PEM) of which one must have signed it. `certificate`
+	 * and `key` are PEM, or "" both.
 	 */
 	export function tlsOpen(
 		fd: number,

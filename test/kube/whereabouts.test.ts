@@ -74,7 +74,9 @@ class Node {
 		return files.filter((file) => file.isFile() && !file.name.startsWith(".")).map(({ name }) => name);
 	}
 
-	/** What waits for a pool has been written: calls that follow each other closely leave that to a process of its own. */
+	/**
+	 * What waits for a pool has been written: calls that follow each other closely leave that to a process of its own.
+	 */
 	settled(): Promise<unknown> {
 		return until("the pool's writer", () => this.remembered().every((name) => !name.includes("@")));
 	}

@@ -1,6 +1,6 @@
 /**
- * A Kubernetes cluster without nodes: the real kube-apiserver (test/tools/kube/go.mod) and Debian's etcd, on loopback,
- * with certificates, service accounts, RBAC and an audit log; the objects of manifests/whereabouts applied.
+ * A Kubernetes cluster without nodes: the real kube-apiserver (test/tools/kube/go.mod) and Debian's etcd, on
+ * loopback, with certificates, service accounts, RBAC and an audit log; the objects of manifests/whereabouts applied.
  *
  * It takes some 4 s to start and 300 MB: one for a file of tests, with a namespace for each test.
  */
@@ -228,7 +228,9 @@ export class Kube {
 		return json;
 	}
 
-	/** A new namespace in which the roles of manifests/whereabouts hold for its service accounts, and for `plugin`. */
+	/**
+	 * A new namespace in which the roles of manifests/whereabouts hold for its service accounts, and for `plugin`.
+	 */
 	async namespace(): Promise<string> {
 		const namespace = `test-${this.#names++}`;
 		await this.create({ apiVersion: "v1", kind: "Namespace", metadata: { name: namespace } });
@@ -249,7 +251,9 @@ export class Kube {
 		return namespace;
 	}
 
-	/** A token that the server makes for a service account, for an hour. It knows nothing shorter than ten minutes. */
+	/**
+	 * A token that the server makes for a service account, for an hour. It knows nothing shorter than ten minutes.
+	 */
 	async token(namespace: string, account: string): Promise<string> {
 		const spec = { expirationSeconds: 3600 };
 		const request = { apiVersion: "authentication.k8s.io/v1", kind: "TokenRequest", spec };
@@ -275,14 +279,17 @@ export class Kube {
 		return [...parts, signature.toString("base64url")].join(".");
 	}
 
-	/** Ends a service account: its tokens are refused from now on, but one that was used in the last 10 s a little later. */
+	/**
+	 * Ends a service account: its tokens are refused from now on, but one that was used in the last 10 s a little
+	 * later.
+	 */
 	async revoke(namespace: string, account: string): Promise<void> {
 		await this.request("DELETE", `/api/v1/namespaces/${namespace}/serviceaccounts/${account}`);
 	}
 
 	/**
-	 * What all but the admin ask from now on: `const requests = await kube.audit()`, then `await requests()` as often as
-	 * needed.
+	 * What all but the admin ask from now on: `const requests = await kube.audit()`, then `await requests()` as often
+	 * as needed.
 	 */
 	async audit(): Promise<() => Promise<AuditedRequest[]>> {
 		const path = join(this.directory, "audit.log");
@@ -294,7 +301,9 @@ export class Kube {
 		};
 	}
 
-	/** The log's lines from `offset` on. A request's line is written a little after its answer: the last is our own. */
+	/**
+	 * The log's lines from `offset` on. A request's line is written a little after its answer: the last is our own.
+	 */
 	async #auditMark(offset: number): Promise<string[]> {
 		const mark = `${MARK}${this.#names++}`;
 		await this.request("GET", mark, undefined, { token: this.pluginToken });
