@@ -61,7 +61,8 @@ test("the plugin's role is the least", async () => {
 	expect(await allowed("DELETE", `${pools(namespace)}/one`)).toBe(false);
 	expect(await allowed("GET", `${reservations}/10.0.0.1`)).toBe(true);
 	expect(await allowed("DELETE", `${reservations}/10.0.0.1`)).toBe(true);
-	expect(await allowed("GET", reservations)).toBe(false);
+	expect(await allowed("GET", reservations)).toBe(true);
+	expect(await allowed("PUT", `${pools(namespace)}/one`, {})).toBe(false);
 	expect(await allowed("GET", pools("kube-system"))).toBe(false);
 	expect(await allowed("GET", "/api/v1/pods")).toBe(false);
 	expect(await allowed("GET", `/api/v1/namespaces/${namespace}/secrets`)).toBe(false);

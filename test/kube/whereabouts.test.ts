@@ -25,10 +25,13 @@ class Node {
 		this.ipam = ipam;
 	}
 
-	kubeconfig(user: { token: string } | { tokenFile: string }, authority = kube.authority.path): void {
+	kubeconfig(
+		user: { token: string } | { tokenFile: string },
+		authority: { path: string } | { pem: string } = { path: kube.caPath },
+	): void {
 		writeKubeconfig(join(this.directory, "kubeconfig"), {
 			server: kube.url,
-			authority: { path: authority },
+			authority,
 			namespace: this.namespace,
 			user,
 		});
@@ -365,7 +368,7 @@ describe("the API server is away, or refuses", () => {
 	test("another authority's server is refused at once", async () => {
 		const namespace = await kube.namespace();
 		const node = new Node(namespace, { range: "10.15.0.0/24" });
-		node.kubeconfig({ token: kube.pluginToken }, kube.pluginCertificate.certificate);
+		node.kubeconfig({ token: kube.pluginToken }, { pem: kube.pluginCertificate.certificate });
 		const { json } = await node.call("ADD", "a");
 		expect(json.code).toBe(11);
 		expect(json.msg).toContain("certificate");

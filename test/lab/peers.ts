@@ -30,7 +30,7 @@ export function peer(name: Peer): Promise<string> {
 	return path;
 }
 
-/** Folder with all peers, fit for CNI_PATH. */
+/** Directory with all peers, fit for CNI_PATH. */
 export function peersDirectory(): Promise<string> {
 	return build(peers);
 }
