@@ -1,6 +1,6 @@
 /**
- * Go programs that the tests run: pinned in a directory's go.mod, built once into the cache, static, so that they run in
- * the guest and in empty directories too.
+ * Go programs that the tests run: pinned in a directory's go.mod, built once into the cache, static, so that they run
+ * in the guest and in empty directories too.
  */
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
