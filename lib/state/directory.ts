@@ -79,7 +79,7 @@ export class RecordDirectory {
 		return false;
 	}
 
-	remove({ name }: RecordFile): void {
+	remove(name: string): void {
 		files.removeIfPresent(this.#path(name));
 	}
 
@@ -95,13 +95,14 @@ export class RecordDirectory {
 	}
 
 	/**
-	 * Every file that has a record's name. What is none, a directory or whatever somebody put there, is passed over,
+	 * Every file that has a record's name, but `except`. What is none, a directory or whatever somebody put there, is passed over,
 	 * with one line on stderr in all. Throws SystemError.
 	 */
-	readAll(): RecordFile[] {
+	readAll(except?: string): RecordFile[] {
 		const found: RecordFile[] = [];
 		const passedOver: string[] = [];
 		for (const name of this.names()) {
+			if (name === except) continue;
 			try {
 				const text = files.readTextIfPresent(this.#path(name));
 				if (text !== undefined) found.push({ name, told: readTold(text) });

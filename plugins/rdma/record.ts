@@ -35,6 +35,8 @@ export interface RecordKey {
 
 /** What can be known of an attachment. A record that was truncated, or Go's, lacks some of it: "" then. */
 export interface RdmaRecord extends RecordKey {
+	/** Name of the file that it was read from. */
+	readonly file?: string;
 	/** Written by this plugin, and whole: it tells what its file name cannot. */
 	readonly own: boolean;
 	readonly deviceId: string;
@@ -103,9 +105,9 @@ export function writeRecord(record: RdmaRecord): boolean {
 }
 
 /** Removes a record, and what a process left that was killed while it wrote one. The caller holds the lock. */
-export function removeRecord(key: RecordKey): void {
-	const file = find(key);
-	if (file !== undefined) records.remove(file);
+export function removeRecord(record: RdmaRecord): void {
+	const name = record.file ?? find(record)?.name;
+	if (name !== undefined) records.remove(name);
 	removeTemporary();
 }
 
@@ -120,7 +122,7 @@ const find = (key: RecordKey): RecordFile | undefined =>
 /** The record of an attachment, with what is left of it; undefined where there is none. */
 export function readRecord(key: RecordKey): RdmaRecord | undefined {
 	const file = find(key);
-	return file && parseRecord(file.told, key);
+	return file && { ...parseRecord(file.told, key), file: file.name };
 }
 
 /** An attachment without a record, as far as the call tells of it. */
@@ -129,8 +131,8 @@ export function emptyRecord(key: RecordKey): RdmaRecord {
 }
 
 /** All records, of any network, but that of `except`; damaged ones with what is left of them. */
-export function listRecords(except?: RecordKey): RdmaRecord[] {
-	return records.readAll().flatMap(({ name, told }) => {
+export function listRecords(except?: RdmaRecord): RdmaRecord[] {
+	return records.readAll(except?.file).flatMap(({ name, told }) => {
 		// Ours says inside what the parts are; elsewhere a network's name without a dash and an interface's without one
 		// are the best guess.
 		const [network, containerId, ifName] = partsOf(name, 3) ?? [];

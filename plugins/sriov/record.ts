@@ -101,7 +101,7 @@ export function writeRecord(record: VfRecord): boolean {
  */
 export function removeRecord(key: RecordKey, pci: string | undefined): void {
 	const file = find(key);
-	if (file !== undefined && (pciIn(file.told) ?? pci) === pci) records.remove(file);
+	if (file !== undefined && (pciIn(file.told) ?? pci) === pci) records.remove(file.name);
 }
 
 const find = (key: RecordKey): RecordFile | undefined => records.find(partsFor(key), (told) => ownerOf(told, key));
