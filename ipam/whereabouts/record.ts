@@ -64,7 +64,7 @@ export class Records {
 	}
 
 	remove({ file }: FoundRecord): void {
-		this.#directory.remove(file);
+		this.#directory.remove(file.name);
 	}
 
 	/** Those of a network. One that cannot be understood is nobody's. */
