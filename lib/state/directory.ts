@@ -95,8 +95,8 @@ export class RecordDirectory {
 	}
 
 	/**
-	 * Every file that has a record's name, but `except`. What is none, a directory or whatever somebody put there, is passed over,
-	 * with one line on stderr in all. Throws SystemError.
+	 * Every file that has a record's name, but `except`. What is none, a directory or whatever somebody put there, is
+	 * passed over, with one line on stderr in all. Throws SystemError.
 	 */
 	readAll(except?: string): RecordFile[] {
 		const found: RecordFile[] = [];
