@@ -1,5 +1,5 @@
 /** whereabouts against a real API server: what it makes there, what it takes away, and what it leaves alone. */
-import { readdirSync } from "node:fs";
+import { readdirSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { type Answer, call, ours, scratchDirectory } from "../lab/ipam.ts";
@@ -363,6 +363,29 @@ describe("the API server is away, or refuses", () => {
 		await node.settled();
 		expect(node.remembered()).toEqual([]);
 		expect(await reservations(namespace)).toEqual([]);
+	});
+
+	test("a token file that is replaced while calls come and go: none fails for it", async () => {
+		const namespace = await kube.namespace();
+		const node = new Node(namespace, { range: "10.16.0.0/24" });
+		const tokenFile = join(node.directory, "token");
+		const replace = async (seconds: number): Promise<void> => {
+			writeFileSync(`${tokenFile}.new`, await kube.shortToken(namespace, "whereabouts", seconds));
+			renameSync(`${tokenFile}.new`, tokenFile);
+		};
+		await replace(3600);
+		node.kubeconfig({ tokenFile });
+		const pods = Array.from({ length: 12 }, (_, index) => `pod-${index}`);
+		const calls = Promise.all(pods.map((pod) => node.add(pod)));
+		for (let times = 0; times < 5; times++) await replace(3600 + times);
+		await calls;
+		await replace(-1);
+		expect((await node.call("STATUS", "")).json).toMatchObject({
+			code: 50,
+			msg: expect.stringMatching(/the token expired at 20\d\d-\d\d-\d\dT/),
+		});
+		await replace(3600);
+		await node.add("later");
 	});
 
 	test("another authority's server is refused at once", async () => {
