@@ -25,7 +25,7 @@ type Requests = Parameters<HttpFixture["run"]>[1];
  * `serve` is called for each request, which must be one without a body, with how many have come, and what cuts all
  * connections.
  */
-async function exchange(serve: Serve, requests: Requests = [get], deadlineMs = 20_000) {
+async function exchange(serve: Serve, requests: Requests = [get], deadlineMs = 20_000, go = Promise.resolve()) {
 	let count = 0;
 	const options = { cert: identity.certificate, key: identity.key };
 	await using server = await TestServer.tls(options, (socket) => {
@@ -39,7 +39,7 @@ async function exchange(serve: Serve, requests: Requests = [get], deadlineMs = 2
 		});
 	});
 	const endpoint = { host: "127.0.0.1", port: server.port, ca: authority.ca };
-	const outcomes = await fixture.run(endpoint, requests, { deadlineMs });
+	const outcomes = await fixture.run(endpoint, requests, { deadlineMs, go });
 	return { outcomes, first: outcomes[0]!, requests: count, connections: server.connections };
 }
 
@@ -229,6 +229,18 @@ describe("a connection that is kept", () => {
 			expect(outcomes).toMatchObject([{ reply: { body: "ok" } }, { error: { reason: "cut off" } }]);
 			expect([requests, connections]).toEqual([2, 1]);
 		}
+	});
+
+	test("and closed by the server before the next request: that one goes to a new one, whatever it is", async () => {
+		const { promise, resolve } = Promise.withResolvers<void>();
+		const { outcomes, requests, connections } = await exchange(
+			(socket) => void socket.end(OK, resolve),
+			[post, { ...post, waits: true }],
+			undefined,
+			promise,
+		);
+		expect(outcomes).toMatchObject([{ reply: { body: "ok" } }, { reply: { body: "ok" } }]);
+		expect([requests, connections]).toEqual([2, 2]);
 	});
 
 	test("and closed after some of a reply has come: not asked again", async () => {

@@ -82,7 +82,7 @@ test("a client certificate is shown to a server that wants one", async () => {
 	});
 });
 
-test("a server that refuses the client certificate is quoted, even if it closes before it has read the request", async () => {
+test("a server that refuses the client certificate is quoted", async () => {
 	using stranger = new Authority("other CA");
 	using directory = mkdtempDisposableSync(join(tmpdir(), "berth-s-server-"));
 	const { certificate, key } = authority.make({ usage: "serverAuth", names: NAMES });
@@ -104,8 +104,9 @@ test("a server that refuses the client certificate is quoted, even if it closes 
 			});
 		});
 		const endpoint = { host: "127.0.0.1", port, ca: authority.ca, identity: stranger.make({ usage: "clientAuth" }) };
-		for (let round = 0; round < 20; round++) {
-			const [outcome] = await fixture.run(endpoint, [{ method: "POST", path: "/", body: "x".repeat(100_000) }]);
+		// What fits into the socket's buffers, and what does not.
+		for (const length of [0, 8_000_000]) {
+			const [outcome] = await fixture.run(endpoint, [{ method: "POST", path: "/", body: "x".repeat(length) }]);
 			expect(outcome!.error).toMatchObject({
 				reason: "tls",
 				message: `127.0.0.1:${port}: it refuses our client certificate (UnknownCA)`,

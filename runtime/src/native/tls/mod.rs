@@ -83,7 +83,7 @@ pub fn open<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     let connection = ClientConnection::new(config.into(), settings::server_name(name).map_err(wrong)?)
         .map_err(|error| failure(call, Trouble::Tls(error)))?;
     let mut session = Box::new(Session { connection, socket: Socket(fd) });
-    session.shake_hands(end).map_err(|trouble| failure(call, session.explain(trouble)))?;
+    session.shake_hands(end).map_err(|trouble| failure(call, trouble))?;
     // SAFETY: no other reference is in use.
     let sessions = unsafe { sessions() };
     let number = sessions.iter().position(Option::is_none).unwrap_or(sessions.len());
@@ -96,7 +96,7 @@ pub fn open<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
 
 pub fn write<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     let (session, data, end) = (session(call)?, call.bytes(1)?, deadline(call, 2)?);
-    session.write(data, end).map_err(|trouble| failure(call, session.explain(trouble)))?;
+    session.write(data, end).map_err(|trouble| failure(call, trouble))?;
     call.nothing()
 }
 
@@ -104,7 +104,7 @@ pub fn read<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     let (session, max, end) = (session(call)?, call.length(1, MOST)?, deadline(call, 2)?);
     scratch::with(max, |buffer| {
         buffer.resize(max, 0);
-        let got = session.read(buffer, end).map_err(|trouble| failure(call, session.explain(trouble)))?;
+        let got = session.read(buffer, end).map_err(|trouble| failure(call, trouble))?;
         call.answer_bytes(&buffer[..got])
     })
 }
@@ -179,19 +179,6 @@ impl Session {
     /// For what says goodbye: whether the server hears it changes nothing.
     fn send_without_waiting(&mut self) {
         while self.connection.wants_write() && self.connection.write_tls(&mut self.socket).is_ok() {}
-    }
-
-    /// A server that ends the session for a reason, such as our certificate, says so and closes; where it has not read
-    /// all that we sent, that resets the connection, and its reason lies in the socket still.
-    fn explain(&mut self, trouble: Trouble) -> Trouble {
-        if matches!(trouble, Trouble::System(Errno::PIPE | Errno::CONNRESET)) {
-            while self.connection.read_tls(&mut self.socket).is_ok_and(|got| got > 0) {
-                if let Err(error) = self.connection.process_new_packets() {
-                    return Trouble::Tls(error);
-                }
-            }
-        }
-        trouble
     }
 
     /// Takes in what has come. False: nothing more comes.
