@@ -2,7 +2,9 @@
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { cuttingProxy } from "../lab/cutting-proxy.ts";
 import { GROUP, Kube } from "../lab/kube.ts";
+import { randomNumbers } from "../lab/random.ts";
 import { until } from "../lab/until.ts";
 
 let kube: Kube;
@@ -106,6 +108,21 @@ test("the audit log tells what others than the admin asked", async () => {
 	]);
 	expect(await requests()).toEqual(asked);
 	expect(await (await kube.audit())()).toEqual([]);
+});
+
+test("a proxy before it cuts as many connections as it is told", async () => {
+	const ask = async (perMille: number): Promise<number> => {
+		await using proxy = await cuttingProxy(kube.port, perMille, randomNumbers(1));
+		const answers = Array.from({ length: 20 }, () => kube.send({ port: proxy.port, path: "/version", agent: false }));
+		const failed = (await Promise.allSettled(answers)).filter(({ status }) => status === "rejected").length;
+		expect(proxy.connections).toBe(20);
+		expect(failed).toBeLessThanOrEqual(proxy.cut);
+		return failed;
+	};
+	expect(await ask(0)).toBe(0);
+	const failed = await ask(500);
+	expect(failed).toBeGreaterThan(0);
+	expect(failed).toBeLessThan(20);
 });
 
 test("what is stored outlives a restart of the API server", async () => {
