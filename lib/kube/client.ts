@@ -28,6 +28,8 @@ export interface Precondition {
 const NOT_NOW = [429, 500, 502, 503, 504];
 /** Reasons that no second try changes. */
 const FINAL: readonly Reason[] = ["settings", "certificate", "tls", "reply"];
+/** How long a refusal for want of rights may be an early one, where nothing else says so. */
+const EARLY_MS = 1000;
 const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 1000;
 /** Objects of one page of a list. */
@@ -140,15 +142,18 @@ export class KubeClient {
 
 	/** Throws KubeError for a refusal, NoAnswerError where the deadline is over before there is an answer. */
 	#ask(method: string, path: string, body?: JsonValue, contentType = "application/json"): JsonObject {
+		const beganMs = sys.monotonicMs();
 		let pause = FIRST_PAUSE_MS;
 		for (;;) {
 			let reason: string;
 			try {
 				const reply = this.#send(method, path, body, contentType);
 				// A server that has just been started does not know anybody's rights yet.
-				const isEarly = reply.status === 403 && this.#wasAway;
-				if (!NOT_NOW.includes(reply.status) && !isEarly) return answerOf(reply, this.#cluster);
-				reason = sentenceOf(reply);
+				const isEarly = reply.status === 403 && (this.#wasAway || sys.monotonicMs() < beganMs + EARLY_MS);
+				// Nor what kinds there are: then it says so in plain text.
+				const isUnknown = reply.status === 404 && parseObject(reply.body) === undefined;
+				if (!NOT_NOW.includes(reply.status) && !isEarly && !isUnknown) return answerOf(reply, this.#cluster);
+				reason = isUnknown ? `it does not know ${path}: are the kinds (CRDs) installed?` : sentenceOf(reply);
 			} catch (error) {
 				if (!(error instanceof HttpError) || FINAL.includes(error.reason)) throw error;
 				reason = error.message;

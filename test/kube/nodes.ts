@@ -6,6 +6,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { execa } from "execa";
 import { GROUP, type Kube } from "../lab/kube.ts";
 import { writeFlatFile, writeKubeconfig } from "../lab/kubeconfig.ts";
 import type { randomNumbers } from "../lab/random.ts";
@@ -191,10 +192,39 @@ export class Nodes {
 	async #isReserved({ pod, address }: Held): Promise<boolean> {
 		const { kube, namespace } = this.#settings;
 		const path = `${GROUP}/namespaces/${namespace}/overlappingrangeipreservations/${address}`;
-		// The first request after a restart of the server fails where its connection was kept.
-		const ask = () => kube.request("GET", path);
-		const { status, json } = await until("an answer to the admin", () => ask().catch(() => undefined));
+		// The first request after a restart of the server fails where its connection was kept; and then it does not yet know
+		// the kind, which it says in plain text or with 503.
+		const ask = async () => {
+			const answer = await kube.request("GET", path).catch(() => undefined);
+			return answer?.json === undefined || answer.status === 503 ? undefined : answer;
+		};
+		const { status, json } = await until("an answer to the admin", ask);
 		return status === 200 && json.spec.podref === `${namespace}/${pod}`;
+	}
+
+	/** Makes the pod's object: it is there, for a reconciler. */
+	async makePod(name: string): Promise<void> {
+		const { kube, namespace } = this.#settings;
+		const spec = { nodeName: "node", containers: [{ name: "c", image: "none" }] };
+		await kube.create({ apiVersion: "v1", kind: "Pod", metadata: { name, namespace }, spec });
+	}
+
+	/** Resolves when nobody writes to pools any more: every process that does so in the background has ended. */
+	async settled(): Promise<void> {
+		const { directory } = this.#settings;
+		await until("the end of all writers", async () => {
+			const { stdout } = await execa("ps", ["-eo", "args"]);
+			return !stdout.split("\n").some((line) => line.startsWith("whereabouts write") && line.includes(directory));
+		});
+	}
+
+	/** `whereabouts reconcile`, as its own service account. */
+	async reconcile() {
+		const { kube, namespace, directory, executable } = this.#settings;
+		const kubeconfig = join(directory, "reconciler.kubeconfig");
+		const token = await kube.token(namespace, "whereabouts-reconciler");
+		writeKubeconfig(kubeconfig, { server: kube.url, authority: { path: kube.caPath }, namespace, user: { token } });
+		return execa(executable, ["reconcile", "-kubeconfig", kubeconfig], { reject: false });
 	}
 
 	/** What the pool's object holds: pod by address. IPv4 only. */

@@ -1,0 +1,88 @@
+/** whereabouts on sixteen nodes at once: no address twice, none lost, whatever is killed, cut or restarted. */
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { cuttingProxy } from "../lab/cutting-proxy.ts";
+import { ours, scratchDirectory } from "../lab/ipam.ts";
+import { Kube } from "../lab/kube.ts";
+import { randomNumbers } from "../lab/random.ts";
+import { until } from "../lab/until.ts";
+import { duplicates, Nodes, report } from "./nodes.ts";
+
+/** BERTH_PODS=1000 is what docs/whereabouts.md speaks of. */
+const PODS = Number(process.env.BERTH_PODS ?? 200);
+const RANGE = "10.100.0.0/20";
+
+let kube: Kube;
+beforeAll(async () => {
+	kube = await Kube.start();
+});
+afterAll(() => kube.stop());
+
+async function crowd(port?: number): Promise<Nodes> {
+	return new Nodes({
+		kube,
+		namespace: await kube.namespace(),
+		executable: ours("whereabouts"),
+		directory: scratchDirectory(),
+		range: RANGE,
+		ipam: ({ directory }) => ({ dataDir: join(directory, "state") }),
+		...(port !== undefined && { port }),
+	});
+}
+
+const sorted = (map: ReadonlyMap<string, string>): string[] => [...map].map(([ip, pod]) => `${ip} ${pod}`).sort();
+
+test("every pod gets an address of its own, and its entry; all are given back", async () => {
+	const nodes = await crowd();
+	// A server that has just begun to serve a kind waits before it makes the first object of it.
+	await nodes.add([{ pod: "first", node: 0 }]);
+	const added = await nodes.add(nodes.attachments(PODS));
+	const start = performance.now();
+	console.log(report(`ADD of ${PODS} pods on 16 nodes`, added));
+	expect(added.failed).toEqual([]);
+	expect(added.withoutReservation).toEqual([]);
+	expect(duplicates(added.succeeded)).toEqual([]);
+	const held = new Map(added.succeeded.map(({ address, pod }) => [address, pod]));
+	await until("every entry", async () => (await nodes.pool()).size === PODS + 1);
+	console.log(`the last entry is there ${((performance.now() - start) / 1000).toFixed(1)} s after the last ADD`);
+	expect(sorted(await nodes.pool()).filter((text) => !text.endsWith(" first"))).toEqual(sorted(held));
+
+	const ended = await nodes.del([...nodes.attachments(PODS), { pod: "first", node: 0 }]);
+	console.log(report("DEL of all", ended));
+	expect(ended.failed).toEqual([]);
+	expect(sorted(await nodes.reservations())).toEqual([]);
+	await until("no entry", async () => (await nodes.pool()).size === 0);
+});
+
+test("with calls killed, connections cut and the server restarted, then one reconcile: none twice, none lost", async () => {
+	const seed = Number(process.env.BERTH_SEED ?? 1);
+	const random = randomNumbers(seed);
+	await using proxy = await cuttingProxy(kube.port, 10, random);
+	const nodes = await crowd(proxy.port);
+	await nodes.add([{ pod: "first", node: 0 }]);
+	const faults = { killed: { perMille: 100, withinMs: 300, random } };
+	const all = nodes.attachments(PODS);
+	const adding = nodes.add(all, faults);
+	await until("half of the reservations", async () => (await nodes.reservations()).size > PODS / 2);
+	await kube.restart();
+	const added = await adding;
+	console.log(report(`seed ${seed}, ADD with faults (${proxy.cut} connections cut)`, added));
+	expect(added.failed).toEqual([]);
+	expect(duplicates(added.succeeded)).toEqual([]);
+	expect(added.withoutReservation).toEqual([]);
+
+	// Every second pod ends, and those whose ADD was killed; the others are there.
+	const leaving = new Set(added.succeeded.filter((_, index) => index % 2 === 0).map(({ pod }) => pod));
+	const ended = await nodes.del([...added.killed, ...added.succeeded.filter(({ pod }) => leaving.has(pod))], faults);
+	console.log(report("DEL with faults", ended));
+	expect(ended.failed).toEqual([]);
+	const living = added.succeeded.filter(({ pod }) => !leaving.has(pod));
+	for (const { pod } of living) await nodes.makePod(pod);
+	await nodes.settled();
+	const { stdout, exitCode } = await nodes.reconcile();
+	console.log(stdout.trim().split("\n").at(-1));
+	expect(exitCode).toBe(0);
+	const expected = sorted(new Map(living.map(({ address, pod }) => [address, pod])));
+	expect(sorted(await nodes.reservations())).toEqual(expected);
+	expect(sorted(await nodes.pool())).toEqual(expected);
+});
