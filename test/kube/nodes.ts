@@ -1,6 +1,6 @@
 /**
- * Nodes that start and end pods at the same time, each with a state directory of its own: what an IPAM executable makes
- * of a crowd, with faults if wanted.
+ * Nodes that start and end pods at the same time, each with a state directory of its own: what an IPAM executable
+ * makes of a crowd, with faults if wanted.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -192,8 +192,8 @@ export class Nodes {
 	async #isReserved({ pod, address }: Held): Promise<boolean> {
 		const { kube, namespace } = this.#settings;
 		const path = `${GROUP}/namespaces/${namespace}/overlappingrangeipreservations/${address}`;
-		// The first request after a restart of the server fails where its connection was kept; and then it does not yet know
-		// the kind, which it says in plain text or with 503.
+		// The first request after a restart of the server fails where its connection was kept; and then it does not
+		// yet know the kind, which it says in plain text or with 503.
 		const ask = async () => {
 			const answer = await kube.request("GET", path).catch(() => undefined);
 			return answer?.json === undefined || answer.status === 503 ? undefined : answer;
