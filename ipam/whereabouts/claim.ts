@@ -11,6 +11,7 @@ import { formatIp, type Ip, parseIp } from "../../lib/ip/address.ts";
 import { formatCidr } from "../../lib/ip/cidr.ts";
 import { KubeError } from "../../lib/kube/errors.ts";
 import type { Whereabouts } from "./config.ts";
+import { areGoNodesActive } from "./go-nodes.ts";
 import { type Allocation, poolName } from "./objects.ts";
 import { hashedOrder, lowestOrder } from "./order.ts";
 import { type Allocations, Pool, type PoolName } from "./pool.ts";
@@ -81,7 +82,8 @@ export class Claimer {
 		const claim = this.#note(range, pool, ip);
 		if (this.#attempt(claim, () => this.#reservations.claim(ip, this.#owner))) {
 			const { offset, reservation } = claim;
-			const outcome = pool.write({ op: "add", offset, reservation, ...this.#owner });
+			const mayLeave = (): boolean => !areGoNodesActive(this.#session);
+			const outcome = pool.write({ op: "add", offset, reservation, ...this.#owner }, mayLeave);
 			if (outcome === "later") startWriter(pool, where, this.#config.kubeconfig, this.#dataDir);
 			if (outcome !== "refused") return true;
 			// The pool says that somebody has it who made no reservation.

@@ -99,13 +99,14 @@ export class Pool {
 	 * Puts `change` where it waits to be written, and writes all that waits; unless this node has just done so, or it
 	 * takes too long: then a process of its own does it within seconds, for all who come meanwhile. "refused": the
 	 * entry is somebody else's, and the change is forgotten. Throws what the server says; then the change waits.
+	 * `mayLeave` says whether it may be written later at all.
 	 */
-	write(change: Change): "written" | "later" | "refused" {
+	write(change: Change, mayLeave: () => boolean): "written" | "later" | "refused" {
 		files.makeDirectories(this.#directory, 0o700);
 		// What came before of the same attachment no longer counts.
 		for (const op of ["add", "remove"] as const) files.removeIfPresent(this.#fileOf({ ...change, op }, true));
 		files.removeIfPresent(this.#fileOf({ ...change, op: change.op === "add" ? "remove" : "add" }, false));
-		const isLater = this.restMs() > 0;
+		const isLater = this.restMs() > 0 && mayLeave();
 		files.writeAtomic(this.#fileOf(change, isLater), JSON.stringify(change), 0o600);
 		if (isLater) return "later";
 		try {
@@ -113,7 +114,8 @@ export class Pool {
 		} catch (error) {
 			const isSlow = error instanceof NoAnswerError || (error instanceof CniError && error.code === Code.tryAgain);
 			if (!isSlow || this.#client.leftMs === 0) throw error;
-			if (files.renameIfPresent(this.#fileOf(change, false), this.#fileOf(change, true))) return "later";
+			if (!mayLeave()) this.flush();
+			else if (files.renameIfPresent(this.#fileOf(change, false), this.#fileOf(change, true))) return "later";
 		}
 		return files.removeIfPresent(this.#refusedOf(change)) ? "refused" : "written";
 	}

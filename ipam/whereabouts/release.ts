@@ -32,7 +32,7 @@ function releaseClaim(session: Session, claim: Claim, owner: Allocation, dataDir
 	const where = { namespace: session.namespace, name: claim.pool, range: claim.range };
 	const pool = new Pool(session.client, where, dataDir);
 	const { offset, reservation } = claim;
-	if (pool.write({ op: "remove", offset, reservation, ...owner }) === "later") {
+	if (pool.write({ op: "remove", offset, reservation, ...owner }, () => true) === "later") {
 		startWriter(pool, where, session.kubeconfig, dataDir);
 	}
 	if (claim.reservation === "") return;
@@ -40,8 +40,8 @@ function releaseClaim(session: Session, claim: Claim, owner: Allocation, dataDir
 }
 
 /**
- * Releases what pools and reservations say of an attachment that this node has no record of: the Go plugin made it, or
- * the record is lost.
+ * Releases what pools and reservations say of an attachment that this node has no record of: the Go plugin made it,
+ * or the record is lost.
  */
 export function releaseFound(
 	session: Session,

@@ -23,3 +23,32 @@ export function formatTime(ms: number): string {
 	const time = `${two(Math.floor(rest / 3_600_000))}:${two(Math.floor(rest / 60_000) % 60)}:${two(Math.floor(rest / 1000) % 60)}`;
 	return `${year}-${two(month)}-${two(day)}T${time}.${String(rest % 1000).padStart(3, "0")}Z`;
 }
+
+/** "2026-11-26T22:15:00.000000Z", ms since 1970; undefined for anything else. */
+export function parseTime(time: string): number | undefined {
+	const match = /^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.\d+)?Z$/.exec(time);
+	if (match === null) return undefined;
+	const [year, month, day, hour, minute, second] = match.slice(1).map(Number) as [
+		number,
+		number,
+		number,
+		number,
+		number,
+		number,
+	];
+	return daysTo(year, month, day) * 86_400_000 + ((hour * 60 + minute) * 60 + second) * 1000;
+}
+
+/** Days from 1970-01-01, in the Gregorian calendar with years that begin in March. */
+function daysTo(year: number, month: number, day: number): number {
+	const shifted = month > 2 ? year : year - 1;
+	const dayOfYear = Math.floor((153 * ((month + 9) % 12) + 2) / 5) + day - 1;
+	return (
+		365 * shifted +
+		Math.floor(shifted / 4) -
+		Math.floor(shifted / 100) +
+		Math.floor(shifted / 400) +
+		dayOfYear -
+		719_468
+	);
+}
