@@ -34,6 +34,18 @@ it.concurrent.each([iscDhcpd, kea])(
 	},
 );
 
+it.concurrent("renews past the kernel before T2 where its table of neighbours or its routes do not lead to the server", async () => {
+	await using lab = new DhcpLab();
+	await kea.start(lab, { renew: 2, rebind: 60, lifetime: 120 });
+	const daemon = await lab.daemon();
+	const pod = lab.pod();
+	const { ips } = await lab.add(pod);
+	lab.loseUnicast(pod);
+	await daemon.says("renewed");
+	expect(daemon.output).not.toContain("asking every server");
+	expect(lab.addresses(pod)).toEqual([ips[0].address]);
+});
+
 it.concurrent.each([iscDhcpd, kea])(
 	"takes an expired address off the interface, and asks until the server is back: $name",
 	async (server) => {

@@ -27,7 +27,8 @@ const MAX_PACKET = 16 * 1024;
 /** Packets that are taken at once, so that a flood on one interface does not hold up the others. */
 const AT_ONCE = 32;
 const ANY = "0.0.0.0";
-const EVERYONE = "255.255.255.255";
+/** Where a message goes that is for every server. */
+export const EVERYONE = "255.255.255.255";
 
 /** UDP to port 68, no fragment but the first: instructions of linux/bpf_common.h, `[code, jt, jf, k]`. */
 const TO_CLIENTS: readonly Instruction[] = [
@@ -222,11 +223,11 @@ export class Exchange extends ExchangeSockets<Listener> {
 	}
 
 	/**
-	 * To one server, from an address that the kernel need not have; `mac` is who takes it there, everyone where it is
+	 * Past the kernel, from an address that it need not have; `mac` is who takes it there, everyone where it is
 	 * unknown.
 	 */
-	unicast(message: ClientMessage, source: string, server: string, mac: Mac | undefined): void {
-		this.#sendPacket(source, server, mac ?? BROADCAST_MAC(), message);
+	sendStraight(message: ClientMessage, source: string, destination: string, mac: Mac | undefined): void {
+		this.#sendPacket(source, destination, mac ?? BROADCAST_MAC(), message);
 	}
 
 	#sendPacket(source: string, destination: string, mac: Mac, message: ClientMessage): void {
@@ -234,25 +235,20 @@ export class Exchange extends ExchangeSockets<Listener> {
 		sys.sendTo(this.fd, packet, 0, packetAddress(this.index, ETH_P_IP, mac));
 	}
 
-	/**
-	 * From the bound address by the kernel's own routes, to `server` or (undefined) to everyone. False where the
-	 * interface does not have the address.
-	 */
-	sendBound(
-		sandbox: Sandbox,
-		name: string,
-		message: ClientMessage,
-		address: string,
-		server: string | undefined,
-	): boolean {
+	/** A socket at the address; false where the interface does not have it. */
+	bind(sandbox: Sandbox, name: string, address: string): boolean {
 		try {
 			this.#udp ??= sandbox.netns.run(() => openUdp(name, address));
+			return true;
 		} catch (error) {
 			if (sys.isSystemError(error, "EADDRNOTAVAIL")) return false;
 			throw error;
 		}
-		sys.sendTo(this.#udp, encodeMessage(message), 0, internetAddress(server ?? EVERYONE, SERVER_PORT));
-		return true;
+	}
+
+	/** From the address of `bind`, by the kernel's own routes. */
+	sendBound(message: ClientMessage, destination: string): void {
+		sys.sendTo(this.#udp!, encodeMessage(message), 0, internetAddress(destination, SERVER_PORT));
 	}
 
 	protected override openProbe(address: string): number {

@@ -108,6 +108,8 @@ export abstract class Lease<E extends AnyExchange = AnyExchange> {
 	protected beganMs = 0;
 	protected sentMs = 0;
 	protected repeatMs = FIRST_REPEAT_MS;
+	/** Messages of this exchange that were to renew. */
+	protected attempts = 0;
 	/** When the next message is due; the task may be due before it, to close the sockets. */
 	protected nextMs = 0;
 	/** When an ADD gives up, and when a REQUEST does. */
@@ -289,6 +291,7 @@ export abstract class Lease<E extends AnyExchange = AnyExchange> {
 		this.xid = new DataView(sys.random(4).buffer).getUint32(0);
 		this.beganMs = sys.boottimeMs();
 		this.repeatMs = FIRST_REPEAT_MS;
+		this.attempts = 0;
 	}
 
 	protected discover(sandbox: Sandbox, link: Link): void {
@@ -315,6 +318,7 @@ export abstract class Lease<E extends AnyExchange = AnyExchange> {
 		}
 		const exchange = this.open(sandbox, link);
 		this.sentMs = now;
+		this.attempts++;
 		try {
 			this.sendRenewal(exchange, sandbox, link, this.binding!);
 		} catch (error) {
@@ -322,7 +326,9 @@ export abstract class Lease<E extends AnyExchange = AnyExchange> {
 			this.log(`cannot be renewed yet: ${error.message}`, { address });
 		}
 		const until = this.state === "renewing" ? at(rebindAt) : at(expireAt);
-		this.nextMs = Math.min(until, now + Math.max((until - now) / 2, LEAST_REPEAT_MS));
+		// A message that is lost is no reason to wait for hours.
+		const pause = this.attempts === 1 ? LEAST_REPEAT_MS : Math.max((until - now) / 2, LEAST_REPEAT_MS);
+		this.nextMs = Math.min(until, now + pause);
 		this.schedule(Math.min(this.nextMs, now + LISTEN_MS));
 	}
 

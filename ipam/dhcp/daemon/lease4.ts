@@ -7,7 +7,7 @@ import type { Link } from "../../../lib/netlink/link.ts";
 import type { Sandbox } from "../../../lib/plugin/sandbox.ts";
 import * as sys from "../../../lib/sys/sys.ts";
 import { addressBytes, fromHex, sameBytes, toHex } from "../wire/bytes.ts";
-import { addresses, leaseResult, leaseTimes, prefixLength } from "../wire/options.ts";
+import { addresses, isOfOneHost, leaseResult, leaseTimes, prefixLength } from "../wire/options.ts";
 import {
 	ACK,
 	type ClientMessage,
@@ -22,7 +22,7 @@ import {
 	type Reply,
 	unpackOptions,
 } from "../wire/packet.ts";
-import { Exchange, type Listener } from "./exchange.ts";
+import { EVERYONE, Exchange, type Listener } from "./exchange.ts";
 import type { Binding } from "./journal.ts";
 import { type Given, Lease } from "./lease.ts";
 
@@ -54,21 +54,28 @@ export class Lease4 extends Lease<Exchange> implements Listener {
 	}
 
 	/**
-	 * To the server from the address. Where the interface does not have it, nobody could answer to it: then as a client
-	 * does that has been away (INIT-REBOOT), by broadcast.
+	 * To the server from the address, by the kernel's routes, and each second time past the kernel to whoever handed
+	 * over its last answer: in a node whose table of neighbours is full, or a pod that has changed its routes, the
+	 * kernel sends nothing, and does not say so. Where the interface does not have the address, nobody could answer to
+	 * it: then as a client does that has been away (INIT-REBOOT), by broadcast.
 	 */
-	protected override sendRenewal(exchange: Exchange, sandbox: Sandbox, link: Link, { address, server }: Binding): void {
+	protected override sendRenewal(exchange: Exchange, sandbox: Sandbox, link: Link, binding: Binding): void {
+		const { address, server, serverMac } = binding;
+		if (!exchange.bind(sandbox, link.name, address)) {
+			const options = new Map([[OPTION.requestedAddress, addressBytes(address)]]);
+			exchange.broadcast(this.#message(REQUEST, options));
+			return;
+		}
 		const message = { ...this.#message(REQUEST, new Map()), ciaddr: address };
-		const to = this.state === "renewing" ? server : undefined;
-		if (exchange.sendBound(sandbox, link.name, message, address, to)) return;
-		const options = new Map([[OPTION.requestedAddress, addressBytes(address)]]);
-		exchange.broadcast(this.#message(REQUEST, options));
+		const [destination, mac] = this.state === "renewing" ? [server, parseMac(serverMac)] : [EVERYONE, undefined];
+		if (this.attempts % 2 === 1) exchange.sendBound(message, destination);
+		else exchange.sendStraight(message, address, destination, mac);
 	}
 
 	protected override sendRelease(exchange: Exchange, { address, server, serverMac }: Given): void {
 		const options = new Map([[OPTION.serverId, addressBytes(server)]]);
 		const message = { ...this.#message(RELEASE, options), ciaddr: address };
-		exchange.unicast(message, address, server, parseMac(serverMac));
+		exchange.sendStraight(message, address, server, parseMac(serverMac));
 	}
 
 	#message(type: number, options: Map<number, Uint8Array>): ClientMessage {
@@ -100,7 +107,7 @@ export class Lease4 extends Lease<Exchange> implements Listener {
 		const id = reply.options.get(OPTION.clientId);
 		// RFC 6842: a server repeats the identifier of the client that it means.
 		if (id !== undefined && !sameBytes(id, this.#clientId(reply.mac))) return;
-		if (server === undefined) this.around.malformed();
+		if (server === undefined || !isOfOneHost(server)) this.around.malformed();
 		else if (reply.type === OFFER && this.state === "selecting") this.#onOffer(reply, server, from);
 		else if (reply.type === ACK) this.#onAck(reply, server, from);
 		else if (reply.type === NAK && (this.state !== "requesting" || server === this.wanted?.server))
@@ -146,7 +153,7 @@ const about = ({ address, server }: Given): Map<number, Uint8Array> =>
 
 /** Why an address cannot be used: the end of a sentence. */
 function whatIsWrong({ yiaddr, options }: Reply): string | undefined {
-	if (yiaddr === "0.0.0.0") return "as an address";
+	if (!isOfOneHost(yiaddr)) return "as an address";
 	// Go's words.
 	if (prefixLength(options) === undefined) return "without a mask: DHCP option Subnet Mask not found in DHCPACK";
 	return undefined;

@@ -78,6 +78,12 @@ export function prefixLength(options: Options): number | undefined {
 	return (inverse & (inverse + 1)) === 0 ? 32 - Math.log2(inverse + 1) : undefined;
 }
 
+/** Whether an address can be one interface's: not "this network", loopback, multicast or broadcast (RFC 6890). */
+export function isOfOneHost(address: string): boolean {
+	const first = Number.parseInt(address, 10);
+	return first !== 0 && first !== 127 && first < 224;
+}
+
 /** The addresses of an option; what is left over is not looked at. */
 export function addresses(options: Options, code: number): string[] {
 	const value = options.get(code) ?? new Uint8Array(0);

@@ -2,7 +2,7 @@
  * Options of a lease as servers send them, byte by byte, and what they become in the result.
  */
 import { describe, expect, it } from "vitest";
-import { leaseResult, leaseTimes, optionNumber, prefixLength } from "../../../ipam/dhcp/wire/options.ts";
+import { isOfOneHost, leaseResult, leaseTimes, optionNumber, prefixLength } from "../../../ipam/dhcp/wire/options.ts";
 import type { Options } from "../../../ipam/dhcp/wire/packet.ts";
 
 /** From hex digits, with spaces for the eye. */
@@ -15,6 +15,14 @@ const options = (values: Record<number, string>): Options =>
 	);
 const MASK = { 1: "ffffff00" };
 const routes = (values: Record<number, string>) => leaseResult("10.7.0.50", options({ ...MASK, ...values }), 0).routes;
+
+it("knows the addresses that a server or a client can have", () => {
+	const of = (...addresses: string[]): boolean[] => [...new Set(addresses.map(isOfOneHost))];
+	expect(of("1.0.0.1", "10.7.0.1", "126.255.255.255", "128.0.0.1", "223.255.255.1")).toEqual([true]);
+	expect(of("0.0.0.0", "0.1.2.3", "127.0.0.1", "224.0.0.1", "239.1.1.1", "240.0.0.1", "255.255.255.255")).toEqual([
+		false,
+	]);
+});
 
 describe("routes", () => {
 	// The examples of RFC 3442, and every length around a byte's end.
