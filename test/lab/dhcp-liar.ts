@@ -1,16 +1,19 @@
 /**
  * A DHCP server that answers each question with the right answer, and before and after it with damaged copies of it.
  *
- * `node dhcp-liar.ts LIES SEED`, in a namespace whose only interface is the clients': gives 10.7.1.x for 12 s, renewals
- * after 2 s. After LIES damaged answers it says "all told", and tells no more. SIGTERM ends it.
+ * `node dhcp-liar.ts LIES SEED`, in a namespace whose only interface is the clients': gives 10.7.1.x for 12 s,
+ * renewals after 2 s. `node dhcp-liar.ts LIES SEED SERVER OWN`: it relays the questions from its address OWN to the
+ * server SERVER, whose answers are the right ones. After LIES damaged answers it says "all told", and tells no more.
+ * SIGTERM ends it.
  */
 import { createSocket } from "node:dgram";
 import { randomNumbers } from "./random.ts";
 
-const [lies, seed] = process.argv.slice(2).map(Number) as [number, number];
+const [lies, seed] = process.argv.slice(2, 4).map(Number) as [number, number];
+const [server, own] = process.argv.slice(4);
 const below = randomNumbers(seed);
 /** Of each right answer. */
-const COPIES = 40;
+const COPIES = server === undefined ? 40 : 200;
 
 const SERVER = [10, 7, 0, 1];
 const OPTIONS_AT = 240;
@@ -144,9 +147,7 @@ function damage(right: Buffer): Buffer {
 
 let told = 0;
 const socket = createSocket({ type: "udp4", reuseAddr: true });
-socket.on("message", (question) => {
-	const right = answer(question);
-	if (right === undefined) return;
+function tell(right: Buffer): void {
 	const send = (message: Buffer): void => socket.send(message, 68, "255.255.255.255");
 	const lie = (): void => {
 		for (let count = 0; count < COPIES / 2 && told < lies; count++) {
@@ -157,6 +158,29 @@ socket.on("message", (question) => {
 	lie();
 	send(right);
 	lie();
+}
+
+/** Where a relay agent's address is in a message: RFC 2131, section 2. */
+const GIADDR_AT = 24;
+
+/** A question goes to the server as a relay agent hands it on, an answer to the client as if it came from here. */
+function relay(message: Buffer, from: string): void {
+	if (from === server) {
+		message.fill(0, GIADDR_AT, GIADDR_AT + 4);
+		tell(message);
+		return;
+	}
+	message.set(own!.split(".").map(Number), GIADDR_AT);
+	socket.send(message, 67, server);
+}
+
+socket.on("message", (message, { address }) => {
+	if (server !== undefined) {
+		relay(message, address);
+		return;
+	}
+	const right = answer(message);
+	if (right !== undefined) tell(right);
 });
 socket.bind(67, () => {
 	socket.setBroadcast(true);
