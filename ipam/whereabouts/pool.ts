@@ -103,9 +103,7 @@ export class Pool {
 	 */
 	write(change: Change, mayLeave: () => boolean): "written" | "later" | "refused" {
 		files.makeDirectories(this.#directory, 0o700);
-		// What came before of the same attachment no longer counts.
-		for (const op of ["add", "remove"] as const) files.removeIfPresent(this.#fileOf({ ...change, op }, true));
-		files.removeIfPresent(this.#fileOf({ ...change, op: change.op === "add" ? "remove" : "add" }, false));
+		this.#forget(change);
 		const isLater = this.restMs() > 0 && mayLeave();
 		files.writeAtomic(this.#fileOf(change, isLater), JSON.stringify(change), 0o600);
 		if (isLater) return "later";
@@ -145,7 +143,15 @@ export class Pool {
 	claim(change: Change): boolean {
 		files.makeDirectories(this.#directory, 0o700);
 		using _lock = this.#lock();
+		this.#forget(change);
 		return changePool(this.#client, this.#where, [change]).refused.length === 0;
+	}
+
+	/** What waits of the same attachment and entry: it no longer counts. */
+	#forget(change: Change): void {
+		for (const op of ["add", "remove"] as const) {
+			for (const isLater of [true, false]) files.removeIfPresent(this.#fileOf({ ...change, op }, isLater));
+		}
 	}
 
 	/** How long the next patch of this node should wait, in ms. */

@@ -265,6 +265,25 @@ describe("whose it is", () => {
 		expect(await entries(namespace)).toEqual([]);
 	});
 
+	test.each([true, false])(
+		"DEL and ADD of one sandbox, again and again: what comes last counts (overlapping %s)",
+		async (on) => {
+			const namespace = await kube.namespace();
+			const node = new Node(namespace, { range: "10.17.0.0/30", enable_overlapping_ranges: on });
+			for (let times = 0; times < 4; times++) {
+				await node.add("a");
+				await node.del("a");
+			}
+			const [address] = await node.add("a");
+			await node.settled();
+			const offset = address!.split("/")[0]!.split(".")[3];
+			expect(await entries(namespace)).toEqual([`10.17.0.0-30/${offset} default/a net1`]);
+			await node.del("a");
+			await node.settled();
+			expect(await entries(namespace)).toEqual([]);
+		},
+	);
+
 	test("GC gives back what this node made and nobody owns, and nothing of other nodes", async () => {
 		const namespace = await kube.namespace();
 		const [node, other] = [
