@@ -47,6 +47,10 @@ export function readKubeconfig(path: string): Cluster {
 	const serverName = optional(cluster["tls-server-name"], path, "tls-server-name");
 	const token = readToken(user, path);
 	const namespace = optional(context.namespace, path, "namespace");
+	// It becomes a part of paths.
+	if (namespace !== undefined && !/^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/.test(namespace)) {
+		throw new KubeConfigError(`${path}: "${namespace}" is not the name of a namespace`);
+	}
 	return {
 		...server,
 		ca,

@@ -78,6 +78,7 @@ describe("readKubeconfig", () => {
 		["another cluster", { context: { cluster: "y" } }, 'there is no cluster "y"'],
 		["another user", { context: { user: "y" } }, 'there is no user "y"'],
 		["no current context", { rest: { "current-context": undefined } }, "current-context is missing"],
+		["a namespace that leads elsewhere", { context: { namespace: "../x" } }, '"../x" is not the name of a namespace'],
 		["a number for a name", { context: { namespace: 7 } }, "namespace must be a string"],
 	])("refuses %s", (_, parts, sentence) => {
 		expect(() => read(parts)).toThrow(sentence);
