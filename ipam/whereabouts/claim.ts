@@ -32,6 +32,10 @@ export class Claimer {
 	readonly #reservations: Reservations;
 	readonly #owner: Allocation;
 	#record: AttachmentRecord;
+	/** Claims of an ADD before this one. */
+	readonly #earlier: readonly Claim[];
+	/** Addresses of the range that the pool has for an earlier sandbox of the same pod. */
+	#preferred: readonly Ip[] = [];
 
 	constructor(session: Session, config: Whereabouts, dataDir: string, records: Records, record: AttachmentRecord) {
 		this.#session = session;
@@ -39,6 +43,7 @@ export class Claimer {
 		this.#dataDir = dataDir;
 		this.#records = records;
 		this.#record = record;
+		this.#earlier = record.claims;
 		this.#reservations = new Reservations(session.client, session.namespace, config.networkName);
 		this.#owner = { id: record.containerId, podref: record.podRef, ifname: record.ifName };
 	}
@@ -62,17 +67,16 @@ export class Claimer {
 	#claimReservation(range: PoolRange, pool: Pool, where: PoolName, requested: Ip | undefined): Ip {
 		// What was held a moment ago is passed over at first; where nothing else is left, a look at all there is
 		// decides.
-		for (const hints of [this.#takenLately(pool), undefined]) {
-			const taken = hints ?? this.#takenNow(range, pool);
+		for (const hints of requested === undefined ? [true, false] : [false]) {
+			const taken = hints ? this.#takenLately(range, pool) : this.#takenNow(range, pool, requested);
 			let tries = 0;
 			for (const ip of this.#candidates(range, pool, requested)) {
 				const offset = offsetOf(range, ip);
 				if (taken.has(offset)) continue;
 				if (this.#claimOne(range, pool, where, ip)) return ip;
 				taken.add(offset);
-				if (hints !== undefined && ++tries === TRIES_BEFORE_LOOK) break;
+				if (hints && ++tries === TRIES_BEFORE_LOOK) break;
 			}
-			if (requested !== undefined) break;
 		}
 		if (requested === undefined) throw this.#exhausted(range, pool);
 		throw this.#refusal(requested, this.#reservations.find(this.#reservations.nameOf(requested))?.podref);
@@ -94,23 +98,38 @@ export class Claimer {
 	}
 
 	/** The offsets that others have, by the pool or by a reservation. */
-	#takenNow(range: PoolRange, pool: Pool): Set<string> {
+	#takenNow(range: PoolRange, pool: Pool, requested: Ip | undefined): Set<string> {
 		const taken = new Set<string>();
 		this.#addEntries(pool.read(), taken);
-		this.#addReservations(range, taken);
+		// Whether the one that is wanted is reserved, its claim tells.
+		if (requested === undefined) this.#addReservations(range, taken);
 		return taken;
 	}
 
 	/**
 	 * The offsets that the pool holds for others, as this node read it a moment ago or reads it now: there may be
-	 * entries without a reservation.
+	 * entries without a reservation. The address that an attachment wants first is tried nevertheless where it may be
+	 * its pod's.
 	 */
-	#takenLately(pool: Pool): Set<string> {
-		const recent = pool.recent();
-		const taken = new Set(recent);
-		if (recent === undefined) this.#addEntries(pool.read(), taken);
+	#takenLately(range: PoolRange, pool: Pool): Set<string> {
+		const taken = new Set<string>();
+		const recent = this.#config.policy === "hashed" ? pool.recent() : undefined;
+		if (recent === undefined) {
+			const there: Allocations = pool.read() ?? new Map();
+			this.#addEntries(there, taken);
+			const own = [...there].filter(([, entry]) => this.#isOwn(entry)).map(([offset]) => addressOf(range, offset));
+			this.#preferred = own.filter((ip) => ip !== undefined);
+			return taken;
+		}
+		for (const offset of recent) taken.add(offset);
 		for (const claim of this.#record.claims) if (claim.pool === pool.name) taken.delete(claim.offset);
+		const first = hashedOrder(range, this.#seed(pool)).next().value;
+		if (first !== undefined) taken.delete(offsetOf(range, first));
 		return taken;
+	}
+
+	#seed(pool: Pool): string {
+		return `${this.#owner.podref}/${this.#owner.ifname}/${pool.name}`;
 	}
 
 	#claimEntry(range: PoolRange, pool: Pool, requested: Ip | undefined): Ip {
@@ -149,8 +168,8 @@ export class Claimer {
 			const ip = parseIp(claim.ip);
 			if (ip !== undefined && claim.pool === pool.name && mayHandOut(range, ip)) yield ip;
 		}
-		const { podref, ifname } = this.#owner;
-		if (this.#config.policy === "hashed") yield* hashedOrder(range, `${podref}/${ifname}/${pool.name}`);
+		yield* this.#preferred;
+		if (this.#config.policy === "hashed") yield* hashedOrder(range, this.#seed(pool));
 		else yield* lowestOrder(range);
 	}
 
@@ -195,7 +214,7 @@ export class Claimer {
 		try {
 			return work();
 		} catch (error) {
-			if (error instanceof KubeError) this.#forget(claim);
+			if (error instanceof KubeError && !this.#earlier.some(({ ip }) => ip === claim.ip)) this.#forget(claim);
 			throw error;
 		}
 	}

@@ -51,7 +51,7 @@ export interface Settings {
 
 /** Throws code 6 or 7 for what is no configuration of ours at all. */
 export function settingsOf(request: Request): Settings {
-	const ipam = ipamOf(request);
+	const ipam = usableIpam(request);
 	const { dataDir, kubernetes, log_file, log_level } = ipam;
 	const kubeconfig = isObject(kubernetes) ? kubernetes.kubeconfig : undefined;
 	return {
@@ -84,6 +84,13 @@ export function loadWhereabouts(request: Request): Whereabouts {
 			Code.invalidConfig,
 			"ipam.node_slice_size is not supported: a range is one pool of the whole cluster",
 		);
+	}
+	// A process that writes later has another working directory.
+	for (const [key, path] of [
+		["kubernetes.kubeconfig", kubeconfig],
+		["dataDir", ipam.dataDir ?? "/"],
+	] as const) {
+		if (!path.startsWith("/")) throw new CniError(Code.invalidConfig, `ipam.${key} ${quote(path)} must begin with "/"`);
 	}
 	const networkName = ipam.network_name ?? "";
 	if (networkName !== "" && !/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/.test(networkName)) {
@@ -121,10 +128,11 @@ function rangeConfigs(ipam: WhereaboutsConfig["ipam"]): (readonly [RangeConfig, 
 /** Of two ranges of one network, each would hand out what the other one has. */
 function requireDisjoint(ranges: readonly PoolRange[]): void {
 	for (const [index, range] of ranges.entries()) {
-		const same = ranges.findIndex((other) => formatCidr(other.network) === formatCidr(range.network));
-		if (same === index) continue;
-		const overlap = range.start.value <= ranges[same]!.end.value && ranges[same]!.start.value <= range.end.value;
-		if (overlap) {
+		const same = ranges.findIndex((other) => {
+			const isOneFamily = other.network.ip.family === range.network.ip.family;
+			return isOneFamily && range.start.value <= other.end.value && other.start.value <= range.end.value;
+		});
+		if (same !== index) {
 			throw new CniError(
 				Code.invalidConfig,
 				`ranges ${same} and ${index} have addresses of ${formatCidr(range.network)} in common`,
@@ -181,6 +189,12 @@ function readRequests(
 			ranges.map(({ network }) => formatCidr(network)).join(", "),
 		);
 	}
+	for (const range of ranges) {
+		const several = requested.filter((ip) => mayHandOut(range, ip)).map(formatIp);
+		if (several.length <= 1) continue;
+		const reason = `${several.join(" and ")} are requested of ${formatCidr(range.network)}, which gives one address`;
+		throw new CniError(Code.invalidConfig, reason);
+	}
 	return { requested, addresses };
 }
 
@@ -189,12 +203,29 @@ const POD_KEYS = ["K8S_POD_NAME", "K8S_POD_NAMESPACE", "K8S_POD_INFRA_CONTAINER_
 /** "namespace/name" of the pod. Throws code 4 where CNI_ARGS do not name it. */
 export function podRefOf({ args }: Request): string {
 	const { K8S_POD_NAME: name, K8S_POD_NAMESPACE: namespace = "" } = parseCniArgs(args, [...POD_KEYS, "IP", "GATEWAY"]);
-	if (name) return `${namespace}/${name}`;
+	if (name && namespace) return `${namespace}/${name}`;
+	if (name) {
+		throw new CniError(
+			Code.invalidEnvironment,
+			"IPAM client initialization error: no pod namespace",
+			"K8S_POD_NAMESPACE",
+		);
+	}
 	throw new CniError(
 		Code.invalidEnvironment,
 		"IPAM client initialization error: no pod name",
 		"K8S_POD_NAME in CNI_ARGS",
 	);
+}
+
+/** The same without a flat file that cannot be used: ADD says so, and the others go on. */
+function usableIpam(request: Request): JsonObject {
+	try {
+		return ipamOf(request);
+	} catch (error) {
+		if (!(error instanceof CniError)) throw error;
+		return ipamMember(request.config);
+	}
 }
 
 /** `ipam` with what the flat file has and it has not; keys spelled as the schema spells them. */

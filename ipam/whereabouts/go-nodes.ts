@@ -6,7 +6,7 @@
  * while Go nodes are at work, no ADD leaves its entry for later.
  */
 import { isObject } from "../../lib/cni/json.ts";
-import { isStatus } from "../../lib/kube/errors.ts";
+import { isStatus, NoAnswerError } from "../../lib/kube/errors.ts";
 import { text } from "../../lib/state/json.ts";
 import { parseTime } from "../../lib/sys/calendar.ts";
 import * as sys from "../../lib/sys/sys.ts";
@@ -27,7 +27,7 @@ export function areGoNodesActive({ client, namespace }: Session): boolean {
 		return renewed === undefined || sys.realtimeMs() - renewed < LATELY_MS;
 	} catch (error) {
 		// Who may not look cannot know.
-		if (isStatus(error, 401, 403)) return true;
+		if (isStatus(error, 401, 403) || error instanceof NoAnswerError) return true;
 		throw error;
 	}
 }

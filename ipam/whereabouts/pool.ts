@@ -18,7 +18,6 @@ import * as files from "../../lib/sys/files.ts";
 import { Lock } from "../../lib/sys/lock.ts";
 import * as sys from "../../lib/sys/sys.ts";
 import { type Allocation, poolObject, poolsPath } from "./objects.ts";
-import { Reservations } from "./reservations.ts";
 
 /** Which pool. */
 export interface PoolName {
@@ -122,36 +121,41 @@ export class Pool {
 	flush(): void {
 		using _lock = this.#lock();
 		const waiting = this.#waiting();
-		if (waiting.length === 0) return;
-		const reservations = new Reservations(this.#client, this.#where.namespace, "");
-		// Who has been told that the address is theirs keeps it, as long as nobody else has the reservation.
-		const isOwner = ({ isLater, reservation, ...owner }: Waiting): boolean =>
-			isLater && reservation !== "" && reservations.claimName(reservation, owner);
-		const startedMs = sys.boottimeMs();
-		const { refused, allocations } = changePool(this.#client, this.#where, waiting, isOwner);
-		this.#remember({ startedMs, tookMs: sys.boottimeMs() - startedMs, offsets: [...allocations.keys()] });
-		for (const change of waiting) {
-			if (refused.includes(change) && !change.isLater) files.writeAtomic(this.#refusedOf(change), "", 0o600);
-			files.removeIfPresent(this.#fileOf(change, change.isLater));
-		}
+		if (waiting.length > 0) this.#apply(waiting, []);
 	}
 
 	/**
-	 * Makes a change for which the pool's own word counts, at once and alone: false where another has the entry, or
+	 * Makes a change for which the pool's own word counts, and all that wait: false where another has the entry, or
 	 * nobody whom it is to be taken from.
 	 */
 	claim(change: Change): boolean {
 		files.makeDirectories(this.#directory, 0o700);
 		using _lock = this.#lock();
 		this.#forget(change);
-		return changePool(this.#client, this.#where, [change]).refused.length === 0;
+		return !this.#apply(this.#waiting(), [change]).includes(change);
 	}
 
-	/** What waits of the same attachment and entry: it no longer counts. */
+	/**
+	 * Returns those that are refused. Of a change that was to be written later nobody can be told: a reconciler finds
+	 * it.
+	 */
+	#apply(waiting: readonly Waiting[], more: readonly Change[]): readonly Change[] {
+		const startedMs = sys.boottimeMs();
+		const { refused, allocations } = changePool<Change>(this.#client, this.#where, [...waiting, ...more]);
+		this.#remember({ startedMs, tookMs: sys.boottimeMs() - startedMs, offsets: [...allocations.keys()] });
+		for (const change of waiting) {
+			if (refused.includes(change) && !change.isLater) files.writeAtomic(this.#refusedOf(change), "", 0o600);
+			files.removeIfPresent(this.#fileOf(change, change.isLater));
+		}
+		return refused;
+	}
+
+	/** What waits of the same attachment and entry, and what became of it: that no longer counts. */
 	#forget(change: Change): void {
 		for (const op of ["add", "remove"] as const) {
 			for (const isLater of [true, false]) files.removeIfPresent(this.#fileOf({ ...change, op }, isLater));
 		}
+		files.removeIfPresent(this.#refusedOf(change));
 	}
 
 	/** How long the next patch of this node should wait, in ms. */
@@ -167,7 +171,7 @@ export class Pool {
 	}
 
 	hasWaiting(): boolean {
-		return this.#waitingNames().length > 0;
+		return this.#waiting().length > 0;
 	}
 
 	/** Held by the process that writes what waits; undefined where there is one. */
@@ -193,14 +197,14 @@ export class Pool {
 		return `${this.#directory}/.last`;
 	}
 
-	#waitingNames(): string[] {
-		return (files.listIfPresent(this.#directory) ?? []).filter((name) => /^\d/.test(name));
-	}
-
+	/** What is no change, or a copy of one under another name, is nobody's. */
 	#waiting(): Waiting[] {
-		return this.#waitingNames().flatMap((name) => {
-			const change = readChange(files.readTextIfFile(`${this.#directory}/${name}`) ?? "");
-			return change === undefined ? [] : [{ ...change, isLater: name.endsWith(LATER) }];
+		const names = (files.listIfPresent(this.#directory) ?? []).filter((name) => /^\d/.test(name));
+		return names.flatMap((name) => {
+			const path = `${this.#directory}/${name}`;
+			const change = readChange(files.readTextIfFile(path) ?? "");
+			const isLater = name.endsWith(LATER);
+			return change !== undefined && this.#fileOf(change, isLater) === path ? [{ ...change, isLater }] : [];
 		});
 	}
 
@@ -227,14 +231,13 @@ function readPool(client: KubeClient, where: PoolName): Allocations | undefined 
 }
 
 /**
- * Makes the changes; a pool that is not there is made. `refused` are those of entries that another has, and that
- * `mayReplace` does not give them; `allocations` is what the pool holds then. Throws what the client throws.
+ * Makes the changes; a pool that is not there is made. `refused` are those of entries that another has; `allocations`
+ * is what the pool holds then. Throws what the client throws.
  */
 export function changePool<T extends Change>(
 	client: KubeClient,
 	where: PoolName,
 	changes: readonly T[],
-	mayReplace: (change: T) => boolean = () => false,
 ): { refused: readonly T[]; allocations: Allocations } {
 	// What one attachment gives back, another may have by now.
 	const ordered = [...changes.filter(({ op }) => op === "remove"), ...changes.filter(({ op }) => op === "add")];
@@ -257,7 +260,7 @@ export function changePool<T extends Change>(
 		refused = [];
 		steps = [];
 		for (const change of ordered) {
-			if (isRefused(change, entries) && !mayReplace(change)) {
+			if (isRefused(change, entries)) {
 				refused.push(change);
 				continue;
 			}
@@ -321,7 +324,7 @@ function stepsAfter(change: Change, entry: Allocation | undefined): PatchStep[] 
 	if (entry === undefined) return change.op === "add" ? stepsFor(change) : [];
 	if (change.op === "remove") return isSame(entry, change) ? stepsFor(change) : [];
 	if (isSame(entry, change)) return [];
-	// Of an earlier sandbox, or of one that has no reservation for it.
+	// Of an earlier sandbox.
 	return [
 		{ op: "test", path: `${path}/id`, value: entry.id },
 		{ op: "replace", path, value: { ...entryOf(change) } },

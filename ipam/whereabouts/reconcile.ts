@@ -5,7 +5,7 @@
  * Claims are read before pods: a claim is made for a pod that is there, so one whose pod is not there afterwards is
  * nobody's. What it removes it names by container or version, so that what somebody has taken meanwhile stays.
  */
-import { attempt, sentence } from "../../lib/cni/failures.ts";
+import { sentence } from "../../lib/cni/failures.ts";
 import { formatIp } from "../../lib/ip/address.ts";
 import { KubeClient } from "../../lib/kube/client.ts";
 import { parseFlags } from "../../lib/plugin/flags.ts";
@@ -54,50 +54,50 @@ function reconcileAll(session: Session, isDryRun: boolean, print: (line: string)
 	const all = [...reservations.all()];
 	const pods = readPods(session);
 	const outcome: Outcome = { freed: 0, healed: 0, failed: 0, pools };
+	const fail = (line: string): void => {
+		outcome.failed++;
+		warn(line);
+	};
 	const change: Report = (line, key, work) => {
-		const failures: unknown[] = [];
-		if (!isDryRun) attempt(failures, work);
-		if (failures.length === 0) {
+		try {
+			// What somebody has taken or released meanwhile needs nothing.
+			if (!isDryRun && !work()) return;
 			outcome[key]++;
 			print(line);
-			return;
+		} catch (error) {
+			fail(`${line}: ${sentence(error)}`);
 		}
-		outcome.failed++;
-		warn(`${line}: ${sentence(failures[0])}`);
 	};
 	// The pool first, as DEL does it.
 	for (const pool of pools) {
 		const gone = [...pool.allocations].filter(([, { podref }]) => !pods.has(podref));
 		if (gone.length === 0) continue;
 		const names = gone.map(([offset, entry]) => describe(pool, offset, entry));
-		change(`pool ${pool.name}: freed ${names.join(", ")}`, "freed", () =>
-			changeIn(
-				session,
-				pool,
-				gone.map(([offset, entry]) => ({ op: "remove", offset, reservation: "", ...entry })),
-			),
-		);
+		const changes = gone.map(([offset, entry]) => ({ op: "remove" as const, offset, reservation: "", ...entry }));
+		change(`pool ${pool.name}: freed ${names.join(", ")}`, "freed", () => changeIn(session, pool, changes));
 	}
 	for (const reservation of all) {
 		const { name, podref } = reservation;
-		if (!pods.has(podref)) {
+		if (pods.has(podref)) healEntry(session, reservation, pools, change, fail);
+		else {
 			change(`reservation ${name}: freed, pod ${podref} is gone`, "freed", () => reservations.remove(reservation));
-			continue;
 		}
-		heal(session, reservation, pools, change, warn);
 	}
+	const byName = new Map(all.map((reservation) => [reservation.name, reservation]));
+	for (const pool of pools) healReservations(session, pool, byName, pods, change, fail);
 	return outcome;
 }
 
-type Report = (line: string, key: "freed" | "healed", work: () => void) => void;
+/** `work` says whether there was something to do. */
+type Report = (line: string, key: "freed" | "healed", work: () => boolean) => void;
 
 /** Brings the pool's entry of a reservation, where it is clear which pool that is. */
-function heal(
+function healEntry(
 	session: Session,
 	{ name, id, podref, ifname }: Reservation,
 	pools: readonly PoolContent[],
 	change: Report,
-	warn: (line: string) => void,
+	fail: (line: string) => void,
 ): void {
 	// One of Go's, which makes the entry first; or of a version that says nothing.
 	if (id === "" || ifname === "") return;
@@ -105,9 +105,9 @@ function heal(
 	const offsetIn = ({ ip, pool }: (typeof places)[number]): string => String(ip.value - pool.network.ip.value);
 	if (places.some((place) => place.pool.allocations.has(offsetIn(place)))) return;
 	const [place, ...others] = places;
-	if (place === undefined || others.length > 0) {
-		if (places.length > 0)
-			warn(`reservation ${name} of pod ${podref} is in ${places.length} pools' ranges and in none`);
+	if (place === undefined) return;
+	if (others.length > 0) {
+		fail(`reservation ${name} of pod ${podref} is in the ranges of ${places.length} pools, and no pool has an entry`);
 		return;
 	}
 	change(`pool ${place.pool.name}: entry of ${formatIp(place.ip)} for pod ${podref} made`, "healed", () =>
@@ -115,8 +115,41 @@ function heal(
 	);
 }
 
-function changeIn({ client, namespace }: Session, pool: PoolContent, changes: readonly Change[]): void {
-	changePool(client, { namespace, name: pool.name, range: rangeOf(pool) }, changes);
+/**
+ * Makes the reservations that entries of living pods lack, where the pool's other entries have theirs: a pool of
+ * networks whose ranges may overlap has none. An address that two living pods hold is reported.
+ */
+function healReservations(
+	session: Session,
+	pool: PoolContent,
+	byName: ReadonlyMap<string, Reservation>,
+	pods: ReadonlySet<string>,
+	change: Report,
+	fail: (line: string) => void,
+): void {
+	const reservations = new Reservations(session.client, session.namespace, pool.networkName);
+	const living = [...pool.allocations].filter(([, { podref }]) => pods.has(podref));
+	const found = living.map(([offset, entry]) => {
+		const ip = { family: pool.network.ip.family, value: pool.network.ip.value + BigInt(offset) };
+		return { ip, entry, reservation: byName.get(reservations.nameOf(ip)) };
+	});
+	const isExclusive = found.some(({ entry, reservation }) => reservation?.podref === entry.podref);
+	for (const { ip, entry, reservation } of found) {
+		const address = formatIp(ip);
+		if (reservation === undefined) {
+			if (!isExclusive) continue;
+			change(`reservation of ${address} for pod ${entry.podref} made`, "healed", () => reservations.claim(ip, entry));
+		} else if (reservation.podref !== entry.podref && pods.has(reservation.podref)) {
+			fail(
+				`${address} is held by two pods: ${entry.podref} in pool ${pool.name}, ${reservation.podref} by reservation`,
+			);
+		}
+	}
+}
+
+function changeIn({ client, namespace }: Session, pool: PoolContent, changes: readonly Change[]): boolean {
+	const where = { namespace, name: pool.name, range: rangeOf(pool) };
+	return changePool(client, where, changes).refused.length < changes.length;
 }
 
 function describe({ network }: PoolContent, offset: string, { podref }: Allocation): string {

@@ -5,8 +5,8 @@ import { CniError, Code } from "../../lib/cni/error.ts";
 import { sentence } from "../../lib/cni/failures.ts";
 import { KubeClient } from "../../lib/kube/client.ts";
 import { isApiError, KubeConfigError } from "../../lib/kube/errors.ts";
-import { readKubeconfig } from "../../lib/kube/kubeconfig.ts";
-import { isSystemError } from "../../lib/sys/sys.ts";
+import { type Cluster, readKubeconfig } from "../../lib/kube/kubeconfig.ts";
+import { isSystemError, sleepMs } from "../../lib/sys/sys.ts";
 
 /** A refusal comes within this. */
 export const ANSWER_MS = 9000;
@@ -29,17 +29,34 @@ export interface Session {
  * CniError `code`; so is a kubeconfig that cannot be used.
  */
 export function withApiServer<T>(kubeconfig: string, limitMs: number, code: Code, work: (session: Session) => T): T {
+	const cluster = readCluster(kubeconfig, code);
 	try {
-		const cluster = readKubeconfig(kubeconfig);
 		using client = new KubeClient(cluster, limitMs);
 		return work({ client, namespace: cluster.namespace ?? DEFAULT_NAMESPACE, kubeconfig });
 	} catch (error) {
-		if (error instanceof CniError) throw error;
+		if (isApiError(error))
+			throw new CniError(code, `error at storage engine: ${sentence(error)}`, `kubeconfig ${kubeconfig}`);
+		if (isSystemError(error)) throw new CniError(code === Code.tryAgain ? Code.io : code, sentence(error));
+		throw error;
+	}
+}
+
+/** The Go project's installer writes it in place: one that is cut is read once more. */
+const REWRITTEN_MS = 100;
+
+function readCluster(kubeconfig: string, code: Code): Cluster {
+	try {
+		try {
+			return readKubeconfig(kubeconfig);
+		} catch (error) {
+			if (!(error instanceof KubeConfigError)) throw error;
+			sleepMs(REWRITTEN_MS);
+			return readKubeconfig(kubeconfig);
+		}
+	} catch (error) {
 		if (error instanceof KubeConfigError)
 			throw new CniError(code === Code.tryAgain ? Code.invalidConfig : code, error.message);
-		if (isSystemError(error) || isApiError(error)) {
-			throw new CniError(code, `error at storage engine: ${sentence(error)}`, `kubeconfig ${kubeconfig}`);
-		}
+		if (isSystemError(error)) throw new CniError(code, `error at storage engine: ${sentence(error)}`);
 		throw error;
 	}
 }

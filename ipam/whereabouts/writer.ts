@@ -5,6 +5,7 @@
 import { KubeClient } from "../../lib/kube/client.ts";
 import { readKubeconfig } from "../../lib/kube/kubeconfig.ts";
 import { parseFlags } from "../../lib/plugin/flags.ts";
+import { writeStderr } from "../../lib/sys/stderr.ts";
 import * as sys from "../../lib/sys/sys.ts";
 import { Pool, type PoolName } from "./pool.ts";
 
@@ -17,7 +18,13 @@ export function startWriter(pool: Pool, where: PoolName, kubeconfig: string, dat
 	if (lock === undefined) return;
 	lock.release();
 	const flags = { kubeconfig, datadir: dataDir, namespace: where.namespace, pool: where.name, range: where.range };
-	sys.detach(["whereabouts", "write", ...Object.entries(flags).map(([name, value]) => `-${name}=${value}`)]);
+	try {
+		sys.detach(["whereabouts", "write", ...Object.entries(flags).map(([name, value]) => `-${name}=${value}`)]);
+	} catch (error) {
+		if (!sys.isSystemError(error)) throw error;
+		// What waits is safe: the next call for this pool writes it.
+		writeStderr(`whereabouts: no process writes to pool ${where.name} in the background: ${error.message}\n`);
+	}
 }
 
 /** `whereabouts write`: that process. Throws FlagError, and what the client throws. */
@@ -27,7 +34,7 @@ export function write(args: readonly string[]): void {
 	using client = new KubeClient(readKubeconfig(flags.kubeconfig), LIMIT_MS);
 	const pool = new Pool(client, where, flags.datadir);
 	// Who puts something there looks for the lock afterwards; so after the lock is released, one more look is needed.
-	while (pool.hasWaiting()) {
+	while (pool.hasWaiting() && client.leftMs > 0) {
 		using lock = pool.writerLock();
 		if (lock === undefined) return;
 		// Not all nodes at the same time.

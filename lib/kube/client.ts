@@ -87,6 +87,8 @@ export class KubeClient {
 	*list(path: string): Generator<JsonObject> {
 		for (let next = ""; ; ) {
 			const page = this.#ask("GET", `${path}?limit=${PAGE}${next && `&continue=${encodeURIComponent(next)}`}`);
+			// null is a list without items.
+			if (!String(page.kind).endsWith("List")) throw new NoAnswerError(`the API server's answer to ${path} is no list`);
 			for (const item of Array.isArray(page.items) ? page.items : []) if (isObject(item)) yield item;
 			const { continue: more } = isObject(page.metadata) ? page.metadata : {};
 			if (typeof more !== "string" || more === "") return;
@@ -152,7 +154,10 @@ export class KubeClient {
 				const isEarly = reply.status === 403 && (this.#wasAway || sys.monotonicMs() < beganMs + EARLY_MS);
 				// Nor what kinds there are: then it says so in plain text.
 				const isUnknown = reply.status === 404 && parseObject(reply.body) === undefined;
-				if (!NOT_NOW.includes(reply.status) && !isEarly && !isUnknown) return answerOf(reply, this.#cluster);
+				if (!NOT_NOW.includes(reply.status) && !isEarly && !isUnknown) {
+					this.#wasAway = false;
+					return answerOf(reply, this.#cluster);
+				}
 				reason = isUnknown ? `it does not know ${path}: are the kinds (CRDs) installed?` : sentenceOf(reply);
 			} catch (error) {
 				if (!(error instanceof HttpError) || FINAL.includes(error.reason)) throw error;

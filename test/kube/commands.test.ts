@@ -24,12 +24,19 @@ async function run(namespace: string, ...args: string[]) {
 
 const entry = (pod: string, id = `id-${pod}`) => ({ id, podref: `default/${pod}`, ifname: "net1" });
 
-/** A pool with three entries, and reservations of these and another: of the pods only `stays` is there and running. */
+/**
+ * A pool with three entries, and reservations of these and another: of the pods only `stays` is there and running.
+ */
 async function scene(): Promise<string> {
 	const namespace = await kube.namespace();
 	const create = (kind: string, name: string, spec: object) =>
 		kube.create({ apiVersion: "whereabouts.cni.cncf.io/v1alpha1", kind, metadata: { name, namespace }, spec });
-	const allocations = { "1": entry("stays"), "2": entry("gone"), "10": entry("finished") };
+	const allocations = {
+		"1": entry("stays"),
+		"2": entry("gone"),
+		"10": entry("finished"),
+		"20": entry("stays", "other"),
+	};
 	await create("IPPool", "blue-10.0.0.0-24", { range: "10.0.0.0/24", allocations });
 	await create("IPPool", "odd", { range: "10.0.0.0/24", allocations: {} });
 	const pods = { "10.0.0.1": "stays", "10.0.0.2": "gone", "10.0.0.3": "stays", "10.0.0.10": "finished" };
@@ -68,7 +75,7 @@ test("reconcile frees what pods hold that are gone or have finished, and brings 
 	const before = await objects(namespace);
 
 	const dry = await run(namespace, "reconcile", "-dryrun");
-	expect(dry.stdout).toContain("3 would be freed, 1 would be healed, 0 failed\n");
+	expect(dry.stdout).toContain("3 would be freed, 2 would be healed, 0 failed\n");
 	expect(await objects(namespace)).toEqual(before);
 
 	const metrics = join(scratchDirectory(), "whereabouts.prom");
@@ -79,30 +86,43 @@ test("reconcile frees what pods hold that are gone or have finished, and brings 
 			"reservation blue-10.0.0.10: freed, pod default/finished is gone",
 			"reservation blue-10.0.0.2: freed, pod default/gone is gone",
 			"pool blue-10.0.0.0-24: entry of 10.0.0.3 for pod default/stays made",
-			"3 freed, 1 healed, 0 failed\n",
+			"reservation of 10.0.0.20 for pod default/stays made",
+			"3 freed, 2 healed, 0 failed\n",
 		].join("\n"),
 	);
 	expect(stderr).toContain("pool odd is passed over");
 	expect(exitCode).toBe(0);
 	expect(await objects(namespace)).toEqual({
-		entries: ["1", "3"],
-		reservations: ["blue-10.0.0.1", "blue-10.0.0.3"],
+		entries: ["1", "20", "3"],
+		reservations: ["blue-10.0.0.1", "blue-10.0.0.20", "blue-10.0.0.3"],
 	});
 	expect(readFileSync(metrics, "utf8")).toContain('whereabouts_reconciled{change="freed"} 3\n');
 
 	const again = await run(namespace, "reconcile");
 	expect(again.stdout).toBe("0 freed, 0 healed, 0 failed\n");
 
+	// Two living pods have one address: nobody can mend that, but it is said.
+	await pod("second", "Running");
+	const pool = `${GROUP}/namespaces/${namespace}/ippools/blue-10.0.0.0-24`;
+	await kube.request("PATCH", pool, [{ op: "replace", path: "/spec/allocations/3", value: entry("second") }]);
+	const twice = await run(namespace, "reconcile");
+	expect(twice.exitCode).toBe(1);
+	expect(twice.stderr).toContain("10.0.0.3 is held by two pods: default/second in pool");
+
 	const table = (await run(namespace, "ls")).stdout.split("\n").map((line) => line.split(/ +/));
 	expect(table.slice(0, 2)).toEqual([
 		["POOL", "RANGE", "USED", "SIZE"],
-		["blue-10.0.0.0-24", "10.0.0.0/24", "2", "254"],
+		["blue-10.0.0.0-24", "10.0.0.0/24", "3", "254"],
 	]);
 	expect((await run(namespace, "ls", "-holders")).stdout).toMatch(
 		/^POOL +ADDRESS +POD +INTERFACE +CONTAINER\nblue-10\.0\.0\.0-24 +10\.0\.0\.1 +default\/stays +net1 +id-stays\n/,
 	);
 	expect(JSON.parse((await run(namespace, "ls", "-json")).stdout)).toMatchObject([
-		{ pool: "blue-10.0.0.0-24", used: 2, holders: [{ address: "10.0.0.1" }, { address: "10.0.0.3" }] },
+		{
+			pool: "blue-10.0.0.0-24",
+			used: 3,
+			holders: [{ address: "10.0.0.1" }, { address: "10.0.0.3" }, { address: "10.0.0.20" }],
+		},
 	]);
 });
 

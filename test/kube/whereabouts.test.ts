@@ -1,6 +1,7 @@
 /** whereabouts against a real API server: what it makes there, what it takes away, and what it leaves alone. */
-import { readdirSync, renameSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { type Answer, call, ours, scratchDirectory } from "../lab/ipam.ts";
 import { GROUP, Kube } from "../lab/kube.ts";
@@ -78,7 +79,8 @@ class Node {
 	}
 
 	/**
-	 * What waits for a pool has been written: calls that follow each other closely leave that to a process of its own.
+	 * What waits for a pool has been written: calls that follow each other closely leave that to a process of its
+	 * own.
 	 */
 	settled(): Promise<unknown> {
 		return until("the pool's writer", () => this.remembered().every((name) => !name.includes("@")));
@@ -283,6 +285,33 @@ describe("whose it is", () => {
 			expect(await entries(namespace)).toEqual([]);
 		},
 	);
+
+	test("what somebody puts beside the changes that wait is left alone, and holds nothing up", async () => {
+		const namespace = await kube.namespace();
+		const node = new Node(namespace, { range: "10.18.0.0/24" });
+		await node.add("a");
+		const waiting = join(node.directory, "state/pools", `${namespace}@10.18.0.0-24`);
+		const copy = { op: "add", offset: "9", id: "x", podref: "default/x", ifname: "net1", reservation: "" };
+		writeFileSync(join(waiting, "9@x@net1@add@later.bak"), JSON.stringify(copy));
+		writeFileSync(join(waiting, "7@cut"), '{"op":"ad');
+		mkdirSync(join(waiting, "8@y@net1@add"));
+		await node.add("b");
+		await node.del("a");
+		await node.del("b");
+		await until("an empty pool", async () => (await entries(namespace)).length === 0);
+		await until(
+			"the writer's end",
+			async () => !(await execa("ps", ["-eo", "args"])).stdout.includes(waiting.split("/pools")[0]!),
+		);
+	});
+
+	test("an address that was just given back can be asked for", async () => {
+		const node = new Node(await kube.namespace(), { range: "10.19.0.0/24" });
+		for (const pod of ["a", "b", "c"]) {
+			expect(await node.add(pod, { args: ";IP=10.19.0.7" })).toEqual(["10.19.0.7/24"]);
+			await node.del(pod);
+		}
+	});
 
 	test("GC gives back what this node made and nobody owns, and nothing of other nodes", async () => {
 		const namespace = await kube.namespace();

@@ -94,6 +94,13 @@ describe("configurations", () => {
 			7,
 			"ranges 0 and 1 have addresses of 10.0.0.0/24 in common",
 		],
+		[
+			"ranges of two networks that overlap",
+			{ kubernetes, range: "10.0.0.0/23", ipRanges: [{ range: "10.0.0.0/24" }] },
+			7,
+			"ranges 0 and 1 have addresses",
+		],
+		["a relative path", { kubernetes: { kubeconfig: "k" }, range: "10.0.0.0/24" }, 7, 'must begin with "/"'],
 		["a gateway that is none", { kubernetes, range: "10.0.0.0/24", gateway: "x" }, 7, "invalid IP address: x"],
 		["a kubeconfig that is not there", { kubernetes, range: "10.0.0.0/24" }, 11, "/nowhere"],
 	])("%s", async (_, ipam, code, sentence) => {
@@ -102,9 +109,19 @@ describe("configurations", () => {
 		expect(json).toMatchObject({ code, msg: expect.stringContaining(sentence) });
 	});
 
-	test("CNI_ARGS name the pod", async () => {
-		const { json } = await run("ADD", { kubernetes, range: "10.0.0.0/24" }, { args: "" });
-		expect(json).toMatchObject({ code: 4, msg: "IPAM client initialization error: no pod name" });
+	test.each([
+		["", "no pod name"],
+		["K8S_POD_NAME=a", "no pod namespace"],
+		["K8S_POD_NAMESPACE=d;K8S_POD_NAME=a;IP=x", "invalid address in CNI_ARGS IP: x"],
+	])("CNI_ARGS %j", async (args, sentence) => {
+		const { json } = await run("ADD", { kubernetes, range: "10.0.0.0/24" }, { args });
+		expect(json).toMatchObject({ code: 4, msg: expect.stringContaining(sentence) });
+	});
+
+	test("two addresses of one range", async () => {
+		const args = `${ARGS};IP=10.0.0.5,10.0.0.6`;
+		const { json } = await run("ADD", { kubernetes, range: "10.0.0.0/24" }, { args });
+		expect(json).toMatchObject({ code: 7, msg: expect.stringContaining("10.0.0.5 and 10.0.0.6 are requested") });
 	});
 
 	test("the flat file has what the configuration has not", async () => {
