@@ -34,8 +34,6 @@ export class Claimer {
 	#record: AttachmentRecord;
 	/** Claims of an ADD before this one. */
 	readonly #earlier: readonly Claim[];
-	/** Addresses of the range that the pool has for an earlier sandbox of the same pod. */
-	#preferred: readonly Ip[] = [];
 
 	constructor(session: Session, config: Whereabouts, dataDir: string, records: Records, record: AttachmentRecord) {
 		this.#session = session;
@@ -68,9 +66,10 @@ export class Claimer {
 		// What was held a moment ago is passed over at first; where nothing else is left, a look at all there is
 		// decides.
 		for (const hints of requested === undefined ? [true, false] : [false]) {
-			const taken = hints ? this.#takenLately(range, pool) : this.#takenNow(range, pool, requested);
+			const taken = hints ? new Set<string>() : this.#takenNow(range, pool, requested);
+			const preferred = hints ? this.#takeHints(range, pool, taken) : [];
 			let tries = 0;
-			for (const ip of this.#candidates(range, pool, requested)) {
+			for (const ip of this.#candidates(range, pool, requested, preferred)) {
 				const offset = offsetOf(range, ip);
 				if (taken.has(offset)) continue;
 				if (this.#claimOne(range, pool, where, ip)) return ip;
@@ -107,25 +106,23 @@ export class Claimer {
 	}
 
 	/**
-	 * The offsets that the pool holds for others, as this node read it a moment ago or reads it now: there may be
+	 * Adds the offsets that the pool holds for others, as this node read it a moment ago or reads it now: there may be
 	 * entries without a reservation. The address that an attachment wants first is tried nevertheless where it may be
-	 * its pod's.
+	 * its pod's. Returns the addresses that the pool has for an earlier sandbox of the same pod.
 	 */
-	#takenLately(range: PoolRange, pool: Pool): Set<string> {
-		const taken = new Set<string>();
+	#takeHints(range: PoolRange, pool: Pool, taken: Set<string>): Ip[] {
 		const recent = this.#config.policy === "hashed" ? pool.recent() : undefined;
 		if (recent === undefined) {
 			const there: Allocations = pool.read() ?? new Map();
 			this.#addEntries(there, taken);
 			const own = [...there].filter(([, entry]) => this.#isOwn(entry)).map(([offset]) => addressOf(range, offset));
-			this.#preferred = own.filter((ip) => ip !== undefined);
-			return taken;
+			return own.filter((ip) => ip !== undefined);
 		}
 		for (const offset of recent) taken.add(offset);
 		for (const claim of this.#record.claims) if (claim.pool === pool.name) taken.delete(claim.offset);
 		const first = hashedOrder(range, this.#seed(pool)).next().value;
 		if (first !== undefined) taken.delete(offsetOf(range, first));
-		return taken;
+		return [];
 	}
 
 	#seed(pool: Pool): string {
@@ -159,7 +156,7 @@ export class Claimer {
 	 * The addresses to try: the one that is wanted alone, else those that this attachment may have already, then the
 	 * policy's.
 	 */
-	*#candidates(range: PoolRange, pool: Pool, wanted: Ip | undefined): Generator<Ip> {
+	*#candidates(range: PoolRange, pool: Pool, wanted: Ip | undefined, preferred: readonly Ip[] = []): Generator<Ip> {
 		if (wanted !== undefined) {
 			yield wanted;
 			return;
@@ -168,7 +165,7 @@ export class Claimer {
 			const ip = parseIp(claim.ip);
 			if (ip !== undefined && claim.pool === pool.name && mayHandOut(range, ip)) yield ip;
 		}
-		yield* this.#preferred;
+		yield* preferred;
 		if (this.#config.policy === "hashed") yield* hashedOrder(range, this.#seed(pool));
 		else yield* lowestOrder(range);
 	}

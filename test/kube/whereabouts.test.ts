@@ -313,6 +313,16 @@ describe("whose it is", () => {
 		}
 	});
 
+	test("what an earlier sandbox had of one range is not wanted of another", async () => {
+		const namespace = await kube.namespace();
+		const both = { ipRanges: [{ range: "10.20.0.0/24" }, { range: "10.21.0.0/24" }] };
+		const [node, other] = [new Node(namespace, both), new Node(namespace, both)];
+		const addresses = await node.add("a", { id: "old" });
+		// The other node has just written to the second pool, and not to the first.
+		await other.add("b", { ipam: { ipRanges: [{ range: "10.21.0.0/24" }] } });
+		expect(await other.add("a", { id: "new" })).toEqual([addresses[0], expect.stringMatching(/^10\.21\.0\./)]);
+	});
+
 	test("GC gives back what this node made and nobody owns, and nothing of other nodes", async () => {
 		const namespace = await kube.namespace();
 		const [node, other] = [
