@@ -1,8 +1,9 @@
 /**
- * The executable: each plugin under its name.
+ * The executable: each plugin under its name, and commands for people.
  */
 import { runApplet } from "../lib/plugin/applets.ts";
 import { pluginMain } from "../lib/plugin/plugin-main.ts";
+import { commands } from "./commands.ts";
 import { plugins } from "./plugins.ts";
 
 const applets = Object.fromEntries(
@@ -10,4 +11,4 @@ const applets = Object.fromEntries(
 );
 
 /** What the host calls, once in a process. */
-export const main = (): void => runApplet(applets);
+export const main = (): void => runApplet(applets, commands);

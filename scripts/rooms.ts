@@ -23,8 +23,8 @@ interface Room {
 const ROOMS: readonly Room[] = [
 	{
 		directory: "commands",
-		what: "the executable: the table of plugins (generated), and which of them a name means",
-		uses: ["plugins/*", "ipam/*", "lib/plugin", "lib/cni"],
+		what: "the executable: the table of plugins (generated), the table of operators' commands, and which of them a name means",
+		uses: ["commands/*", "plugins/*", "ipam/*", "lib/plugin", "lib/cni"],
 	},
 	{
 		directory: "plugins/*",

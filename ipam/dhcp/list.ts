@@ -1,17 +1,24 @@
 /**
  * `dhcp list`: the leases of the daemon, as a table or (`-json`) as JSON.
  */
-
+import { type Command, print } from "../../lib/plugin/command.ts";
 import { parseFlags } from "../../lib/plugin/flags.ts";
 import { formatTable } from "../../lib/plugin/table.ts";
 import { ask, QUICK_MS } from "./ask.ts";
 import { DEFAULT_SOCKET, type ListedLease, type Listing } from "./daemon/protocol.ts";
 
-/** What is printed for these arguments. Throws FlagError, and what `ask` throws. */
-export function list(args: readonly string[]): string {
+export const list: Command = {
+	about: "the leases of the daemon",
+	synopsis: "[--json] [-socketpath PATH]",
+	help: "Prints a table, or with --json JSON, of the leases that the daemon at PATH keeps.\n",
+	run: printLeases,
+};
+
+function printLeases(args: readonly string[]): number {
 	const { json, socketpath } = parseFlags(args, { json: false, socketpath: DEFAULT_SOCKET });
 	const listing = ask(socketpath, { method: "list" }, QUICK_MS) as Listing;
-	return json ? `${JSON.stringify(listing, null, 4)}\n` : table(listing.leases);
+	print(json ? `${JSON.stringify(listing, null, 4)}\n` : table(listing.leases));
+	return 0;
 }
 
 function table(leases: readonly ListedLease[]): string {

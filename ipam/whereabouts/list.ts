@@ -1,16 +1,27 @@
 /**
- * `whereabouts ls`: every pool with its use, or (`-holders`) every address with its holder; as a table or as JSON.
+ * `whereabouts ls`: every pool with its use, or (`--holders`) every address with its holder; as a table or as JSON.
  */
 import { addressBits, formatIp } from "../../lib/ip/address.ts";
 import { KubeClient } from "../../lib/kube/client.ts";
+import { type Command, print } from "../../lib/plugin/command.ts";
 import { parseFlags } from "../../lib/plugin/flags.ts";
 import { formatTable } from "../../lib/plugin/table.ts";
 import { writeStderr } from "../../lib/sys/stderr.ts";
 import { clusterOf, type PoolContent, rangeOf, readPools } from "./cluster.ts";
 import { COMMAND_MS, DEFAULT_NAMESPACE } from "./session.ts";
 
-/** What is printed for these arguments. Throws FlagError, and what the client throws. */
-export function list(args: readonly string[]): string {
+export const list: Command = {
+	about: "pools and their use, or the holder of every address",
+	synopsis: "[--holders] [--json] [-kubeconfig PATH] [-namespace NAME]",
+	help: `Prints every pool of the namespace with its use, with --holders every address with its pod, with --json all of it.
+
+  -kubeconfig PATH  how to reach the API server; in a pod the service account's files, if absent
+  -namespace NAME   where the pools are; absent: the kubeconfig's, else kube-system
+`,
+	run: printPools,
+};
+
+function printPools(args: readonly string[]): number {
 	const flags = parseFlags(args, { kubeconfig: "", namespace: "", holders: false, json: false });
 	const cluster = clusterOf(flags.kubeconfig);
 	using client = new KubeClient(cluster, COMMAND_MS);
@@ -18,11 +29,17 @@ export function list(args: readonly string[]): string {
 	const pools = readPools({ client, namespace, kubeconfig: flags.kubeconfig }, (sentence) =>
 		writeStderr(`whereabouts ls: ${sentence}\n`),
 	);
-	if (flags.json) return `${JSON.stringify(pools.map(listed), null, 4)}\n`;
-	if (!flags.holders) {
-		const rows = pools.map((pool) => [pool.name, rangeOf(pool), String(pool.allocations.size), String(sizeOf(pool))]);
-		return formatTable(["POOL", "RANGE", "USED", "SIZE"], rows);
-	}
+	if (flags.json) print(`${JSON.stringify(pools.map(listed), null, 4)}\n`);
+	else print(flags.holders ? tableOfHolders(pools) : tableOfPools(pools));
+	return 0;
+}
+
+function tableOfPools(pools: readonly PoolContent[]): string {
+	const rows = pools.map((pool) => [pool.name, rangeOf(pool), String(pool.allocations.size), String(sizeOf(pool))]);
+	return formatTable(["POOL", "RANGE", "USED", "SIZE"], rows);
+}
+
+function tableOfHolders(pools: readonly PoolContent[]): string {
 	const rows = pools.flatMap((pool) =>
 		listed(pool).holders.map(({ address, pod, interface: ifName, container }) => [
 			pool.name,

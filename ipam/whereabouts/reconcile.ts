@@ -8,6 +8,7 @@
 import { sentence } from "../../lib/cni/failures.ts";
 import { formatIp } from "../../lib/ip/address.ts";
 import { KubeClient } from "../../lib/kube/client.ts";
+import { type Command, print } from "../../lib/plugin/command.ts";
 import { parseFlags } from "../../lib/plugin/flags.ts";
 import { writeAtomic } from "../../lib/sys/files.ts";
 import { writeStderr } from "../../lib/sys/stderr.ts";
@@ -27,24 +28,32 @@ interface Outcome {
 	pools: readonly PoolContent[];
 }
 
-/**
- * What is printed for these arguments: a line for each change, and the count. Throws FlagError, and what the client
- * throws.
- */
-export function reconcile(args: readonly string[]): { text: string; status: number } {
-	const flags = parseFlags(args, { kubeconfig: "", namespace: "", metrics: "", dryrun: false });
+export const reconcile: Command = {
+	about: "frees what pods hold that are gone, and lets pools and reservations agree",
+	synopsis: "[--dry-run] [--metrics FILE] [-kubeconfig PATH] [-namespace NAME]",
+	help: `One run, for a CronJob. Prints a line for each change. Exit status 1 where a change failed, or two pods have one address.
+
+  --dry-run         prints the changes and makes none
+  --metrics FILE    writes the use of pools and the count of changes there, for node-exporter's textfile collector
+  -kubeconfig PATH  how to reach the API server; in a pod the service account's files, if absent
+  -namespace NAME   where the pools are; absent: the kubeconfig's, else kube-system
+`,
+	run: reconcileOnce,
+};
+
+function reconcileOnce(args: readonly string[]): number {
+	const flags = parseFlags(args, { kubeconfig: "", namespace: "", metrics: "", "dry-run": false });
 	const cluster = clusterOf(flags.kubeconfig);
 	using client = new KubeClient(cluster, COMMAND_MS);
 	const namespace = flags.namespace || cluster.namespace || DEFAULT_NAMESPACE;
-	const lines: string[] = [];
-	const outcome = reconcileAll({ client, namespace, kubeconfig: flags.kubeconfig }, flags.dryrun, (line) =>
-		lines.push(`${line}\n`),
+	const outcome = reconcileAll({ client, namespace, kubeconfig: flags.kubeconfig }, flags["dry-run"], (line) =>
+		print(`${line}\n`),
 	);
 	if (flags.metrics !== "") writeAtomic(flags.metrics, metricsOf(outcome), 0o644);
 	const { freed, healed, failed } = outcome;
-	const would = flags.dryrun ? "would be " : "";
-	lines.push(`${freed} ${would}freed, ${healed} ${would}healed, ${failed} failed\n`);
-	return { text: lines.join(""), status: failed > 0 ? 1 : 0 };
+	const would = flags["dry-run"] ? "would be " : "";
+	print(`${freed} ${would}freed, ${healed} ${would}healed, ${failed} failed\n`);
+	return failed > 0 ? 1 : 0;
 }
 
 function reconcileAll(session: Session, isDryRun: boolean, print: (line: string) => void): Outcome {

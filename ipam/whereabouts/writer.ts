@@ -4,6 +4,7 @@
  */
 import { KubeClient } from "../../lib/kube/client.ts";
 import { readKubeconfig } from "../../lib/kube/kubeconfig.ts";
+import type { Command } from "../../lib/plugin/command.ts";
 import { parseFlags } from "../../lib/plugin/flags.ts";
 import { writeStderr } from "../../lib/sys/stderr.ts";
 import * as sys from "../../lib/sys/sys.ts";
@@ -27,8 +28,15 @@ export function startWriter(pool: Pool, where: PoolName, kubeconfig: string, dat
 	}
 }
 
-/** `whereabouts write`: that process. Throws FlagError, and what the client throws. */
-export function write(args: readonly string[]): void {
+/** `whereabouts write`: that process. */
+export const write: Command = {
+	about: "writes to a pool what waits for it (started by ADD and DEL)",
+	synopsis: "-kubeconfig PATH -datadir PATH -namespace NAME -pool NAME -range CIDR",
+	help: "ADD and DEL start it in the background; nobody else needs to.\n",
+	run: writeWaiting,
+};
+
+function writeWaiting(args: readonly string[]): number {
 	const flags = parseFlags(args, { kubeconfig: "", datadir: "", namespace: "", pool: "", range: "" });
 	const where = { namespace: flags.namespace, name: flags.pool, range: flags.range };
 	using client = new KubeClient(readKubeconfig(flags.kubeconfig), LIMIT_MS);
@@ -36,9 +44,10 @@ export function write(args: readonly string[]): void {
 	// Who puts something there looks for the lock afterwards; so after the lock is released, one more look is needed.
 	while (pool.hasWaiting() && client.leftMs > 0) {
 		using lock = pool.writerLock();
-		if (lock === undefined) return;
+		if (lock === undefined) break;
 		// Not all nodes at the same time.
 		sys.sleepMs(pool.restMs() * (0.7 + (0.3 * sys.random(1)[0]!) / 255));
 		pool.flush();
 	}
+	return 0;
 }

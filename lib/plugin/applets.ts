@@ -8,24 +8,27 @@ import { sentence } from "../cni/failures.ts";
 import { quote } from "../cni/quote.ts";
 import { writeStderr } from "../sys/stderr.ts";
 import * as sys from "../sys/sys.ts";
+import { type Command, listCommands, print, runCommand, WRONG_CALL } from "./command.ts";
 
 /** What the executable does under a name. */
 type Applets = Readonly<Record<string, () => void>>;
 
-/** Exit status of a wrong call of `berth` itself. */
-const USAGE = 2;
-
-/** Runs the applet that argv[0] is called after, or that argv[1] names. */
-export function runApplet(applets: Applets): void {
+/** Runs the applet that argv[0] is called after, or the applet or command that argv[1] names. */
+export function runApplet(applets: Applets, commands: Readonly<Record<string, Command>>): void {
 	const [own = "", first = ""] = sys.args();
 	const applet = appletNamed(applets, fileName(own)) ?? (Object.hasOwn(applets, first) ? applets[first] : undefined);
 	if (applet !== undefined) {
 		applet();
 		return;
 	}
+	if (Object.hasOwn(commands, first)) runCommand(`berth ${first}`, commands[first]!, sys.args().slice(2));
 	if (first === "--version") {
 		const engine = sys.engine();
 		answer(`berth ${version} (QuickJS-ng ${engine.version}, ${engine.image ? "image" : "bytecode"})\n`);
+	}
+	if (first === "--help" || first === "-h") {
+		print(usage(applets, commands));
+		sys.exit(0);
 	}
 	const names = Object.keys(applets).sort().join(" ");
 	if (sys.environment().CNI_COMMAND) {
@@ -34,8 +37,16 @@ export function runApplet(applets: Applets): void {
 			'a part before it that ends with "-" or ".", or one behind it that begins with ".", does no harm: cnv-sriov, sriov.old';
 		answer(renderError(new CniError(Code.invalidEnvironment, reason, details)), 1);
 	}
-	writeStderr(`usage: berth APPLET, or a link to berth named after the applet\napplets: ${names}\n`);
-	sys.exit(USAGE);
+	writeStderr(usage(applets, commands));
+	sys.exit(WRONG_CALL);
+}
+
+function usage(applets: Applets, commands: Readonly<Record<string, Command>>): string {
+	const plugins = `plugins: ${Object.keys(applets).sort().join(" ")}`;
+	return [
+		"usage: berth COMMAND [--help], or a link to berth named after a plugin, which a container runtime calls\n\n",
+		`${listCommands(commands)}\n${plugins}\n`,
+	].join("");
 }
 
 /** The file name that this process was called by. */

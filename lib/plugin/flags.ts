@@ -1,38 +1,53 @@
 /**
- * Command lines of plugins (`dhcp daemon`, `whereabouts reconcile`), read as Go's package flag reads them:
+ * Command lines (`berth node`, `dhcp daemon`, `whereabouts reconcile`), read as Go's package flag reads them:
  * `-name value`, `-name=value`, one dash or two.
  */
 
 /** Thrown for what Go refuses, in its words. */
 export class FlagError extends Error {}
 
-export type Flags<T> = { readonly [K in keyof T]: T[K] };
+/** What a flag may be: a text, a duration in milliseconds, a switch, or texts, of which each use of it adds one. */
+type Value = string | number | boolean | readonly string[];
 
-/**
- * The values of `defaults` as `args` change them: booleans take no value of their own, numbers are durations in
- * milliseconds.
- */
-export function parseFlags<T extends Record<string, string | number | boolean>>(
+/** The values of `defaults` as `args` change them. Throws FlagError, for operands as well. */
+export function parseFlags<T extends Record<string, Value>>(args: readonly string[], defaults: T): T {
+	const { flags, operands } = parseCommandLine(args, defaults);
+	if (operands[0] !== undefined) throw new FlagError(`unexpected argument: ${operands[0]}`);
+	return flags;
+}
+
+/** Flags, and what is not a flag: before, between and behind them. Everything behind `--` is an operand. */
+export function parseCommandLine<T extends Record<string, Value>>(
 	args: readonly string[],
 	defaults: T,
-): T {
-	const values: Record<string, string | number | boolean> = { ...defaults };
+): { flags: T; operands: string[] } {
+	const values: Record<string, Value> = { ...defaults };
+	const operands: string[] = [];
 	for (let at = 0; at < args.length; at++) {
-		const match = /^--?([a-z]+)(?:=(.*))?$/s.exec(args[at]!);
+		if (args[at] === "--") {
+			operands.push(...args.slice(at + 1));
+			break;
+		}
+		if (args[at] === "-" || !args[at]!.startsWith("-")) {
+			operands.push(args[at]!);
+			continue;
+		}
+		const match = /^--?([a-z][a-z-]*)(?:=(.*))?$/s.exec(args[at]!);
 		const name = match?.[1];
 		if (name === undefined || !Object.hasOwn(values, name)) {
 			throw new FlagError(`flag provided but not defined: ${args[at]}; there are -${Object.keys(values).join(", -")}`);
 		}
-		const initial = values[name];
+		const initial = defaults[name];
 		if (typeof initial === "boolean") {
 			values[name] = parseBoolean(match![2] ?? "true", name);
 			continue;
 		}
 		const text = match![2] ?? args[++at];
 		if (text === undefined) throw new FlagError(`flag needs an argument: -${name}`);
-		values[name] = typeof initial === "number" ? parseDuration(text, name) : text;
+		if (typeof initial === "number") values[name] = parseDuration(text, name);
+		else values[name] = Array.isArray(values[name]) ? [...values[name], text] : text;
 	}
-	return values as T;
+	return { flags: values as T, operands };
 }
 
 function parseBoolean(text: string, name: string): boolean {

@@ -74,7 +74,7 @@ test("reconcile frees what pods hold that are gone or have finished, and brings 
 	await pod("finished", "Succeeded");
 	const before = await objects(namespace);
 
-	const dry = await run(namespace, "reconcile", "-dryrun");
+	const dry = await run(namespace, "reconcile", "--dry-run");
 	expect(dry.stdout).toContain("3 would be freed, 2 would be healed, 0 failed\n");
 	expect(await objects(namespace)).toEqual(before);
 
@@ -114,10 +114,10 @@ test("reconcile frees what pods hold that are gone or have finished, and brings 
 		["POOL", "RANGE", "USED", "SIZE"],
 		["blue-10.0.0.0-24", "10.0.0.0/24", "3", "254"],
 	]);
-	expect((await run(namespace, "ls", "-holders")).stdout).toMatch(
+	expect((await run(namespace, "ls", "--holders")).stdout).toMatch(
 		/^POOL +ADDRESS +POD +INTERFACE +CONTAINER\nblue-10\.0\.0\.0-24 +10\.0\.0\.1 +default\/stays +net1 +id-stays\n/,
 	);
-	expect(JSON.parse((await run(namespace, "ls", "-json")).stdout)).toMatchObject([
+	expect(JSON.parse((await run(namespace, "ls", "--json")).stdout)).toMatchObject([
 		{
 			pool: "blue-10.0.0.0-24",
 			used: 3,

@@ -5,12 +5,12 @@
 import { sentence } from "../../../lib/cni/failures.ts";
 import { Loop } from "../../../lib/loop/loop.ts";
 import { readGone, watchNamespaces } from "../../../lib/netlink/nsid.ts";
-import { FlagError, parseFlags } from "../../../lib/plugin/flags.ts";
+import type { Command } from "../../../lib/plugin/command.ts";
+import { parseFlags } from "../../../lib/plugin/flags.ts";
 import { Log } from "../../../lib/plugin/log.ts";
 import { bootId } from "../../../lib/sys/boot.ts";
 import { makeDirectories, removeIfPresent, statIfPresent, writeAtomic } from "../../../lib/sys/files.ts";
 import { Lock } from "../../../lib/sys/lock.ts";
-import { writeStderr } from "../../../lib/sys/stderr.ts";
 import * as sys from "../../../lib/sys/sys.ts";
 import { unixAddress } from "../../../lib/sys/unix-socket.ts";
 import { Journal } from "./journal.ts";
@@ -23,19 +23,26 @@ const BACKLOG = 4096;
 const LOCK_DEADLINE_MS = 5000;
 /** The first descriptor that systemd passes, sd_listen_fds(3). */
 const FIRST_PASSED_FD = 3;
-const USAGE = 2;
 
-/** Runs the daemon with these arguments, to its end. Throws Error for what keeps it from starting. */
-export function runDaemon(args: readonly string[]): never {
-	try {
-		sys.exit(daemon(args));
-	} catch (error) {
-		writeStderr(`dhcp daemon: ${sentence(error)}\n`);
-		sys.exit(error instanceof FlagError ? USAGE : 1);
-	}
-}
+/** `dhcp daemon`: the process that keeps the leases. */
+export const daemon: Command = {
+	about: "keeps the leases of this node; the plugin asks it",
+	synopsis:
+		"[-pidfile PATH] [-hostprefix DIR] [-socketpath PATH] [-broadcast] [-timeout 10s] [-resendmax 62s] [-resendtimeout 208s]",
+	help: `Stays in the foreground until SIGTERM or SIGINT; leases stay where they are, and the next daemon goes on with them.
 
-function daemon(args: readonly string[]): number {
+  -pidfile PATH        where its process id is written, an absolute path
+  -hostprefix DIR      put before the path of the socket
+  -socketpath PATH     the socket (${DEFAULT_SOCKET}); its state is beside it
+  -broadcast           servers are asked to answer by broadcast
+  -timeout 10s         for a carrier after the interface is up, and for the answer to a REQUEST
+  -resendmax 62s       longest pause before a question is repeated
+  -resendtimeout 208s  for all of an ADD
+`,
+	run: runDaemon,
+};
+
+function runDaemon(args: readonly string[]): number {
 	const flags = parseFlags(args, {
 		pidfile: "",
 		hostprefix: "",
