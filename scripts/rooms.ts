@@ -39,6 +39,7 @@ const ROOMS: readonly Room[] = [
 			"ipam/dhcp/*",
 			"lib/kube",
 			"lib/state",
+			"lib/store",
 			"lib/plugin",
 			"lib/cni",
 			"lib/linux",
@@ -64,6 +65,11 @@ const ROOMS: readonly Room[] = [
 		directory: "lib/state",
 		what: "records of attachments: a directory of them, what a damaged one says, whether its sandbox is still there",
 		uses: ["lib/plugin", "lib/cni", "lib/sys"],
+	},
+	{
+		directory: "lib/store",
+		what: "addresses that this node hands out, a file for each (the Go plugin host-local's format), with an index; which one comes next",
+		uses: ["lib/plugin", "lib/cni", "lib/ip", "lib/sys"],
 	},
 	{
 		directory: "lib/kube",

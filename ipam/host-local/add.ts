@@ -6,13 +6,13 @@ import { formatIp } from "../../lib/ip/address.ts";
 import { contains, formatCidr } from "../../lib/ip/cidr.ts";
 import type { RangeSet } from "../../lib/ip/range.ts";
 import { UndoStack } from "../../lib/plugin/undo-stack.ts";
-import { allocate } from "./allocate.ts";
+import { allocate } from "../../lib/store/allocate.ts";
+import { cooldownOf } from "../../lib/store/cooldown.ts";
+import { Store } from "../../lib/store/store.ts";
 import { loadHostLocal } from "./config.ts";
-import { cooldownOf } from "./cooldown.ts";
 import { logOf } from "./log.ts";
 import { readDns } from "./resolv-conf.ts";
 import { storeSettings } from "./settings.ts";
-import { Store } from "./store.ts";
 
 export function add(request: Request): CniResult {
 	const config = loadHostLocal(request);

@@ -7,9 +7,9 @@ import type { Request } from "../../lib/cni/types.ts";
 import { formatIp, type Ip } from "../../lib/ip/address.ts";
 import { parseCidr } from "../../lib/ip/cidr.ts";
 import { type RangeSet, rangeOf } from "../../lib/ip/range.ts";
+import { Store } from "../../lib/store/store.ts";
 import { loadHostLocal } from "./config.ts";
 import { storeSettings } from "./settings.ts";
-import { Store } from "./store.ts";
 
 export function check(request: Request): void {
 	const { sets } = loadHostLocal(request);

@@ -2,10 +2,10 @@
  * GC: releases what no valid attachment has.
  */
 import type { Request, ValidAttachment } from "../../lib/cni/types.ts";
-import type { Owner } from "./owner.ts";
+import type { Owner } from "../../lib/store/owner.ts";
+import { Store } from "../../lib/store/store.ts";
 import { recordRelease } from "./release.ts";
 import { storeSettings } from "./settings.ts";
-import { Store } from "./store.ts";
 
 /** A file that does not tell its interface is kept while its container has any. */
 export function gc(request: Request, valid: readonly ValidAttachment[] | undefined): void {

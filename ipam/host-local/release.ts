@@ -2,10 +2,10 @@
  * The record of releases, for `reuseDelaySeconds`: DEL and GC write it.
  */
 import type { Request } from "../../lib/cni/types.ts";
+import { cooldownOf } from "../../lib/store/cooldown.ts";
+import type { StoreSettings } from "../../lib/store/store.ts";
 import * as sys from "../../lib/sys/sys.ts";
-import { cooldownOf } from "./cooldown.ts";
 import { logOf } from "./log.ts";
-import type { StoreSettings } from "./settings.ts";
 
 /** A release must not fail because its time cannot be noted: the address would stay allocated. */
 export function recordRelease(request: Request, settings: StoreSettings, names: readonly string[]): void {

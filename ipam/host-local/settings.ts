@@ -7,16 +7,9 @@ import { foldKeys } from "../../lib/cni/keys.ts";
 import { joinPath } from "../../lib/cni/path.ts";
 import { excerpt } from "../../lib/cni/quote.ts";
 import type { JsonObject, JsonValue, Request } from "../../lib/cni/types.ts";
+import type { StoreSettings } from "../../lib/store/store.ts";
 
 const DEFAULT_DATA_DIR = "/var/lib/cni/networks";
-
-export interface StoreSettings {
-	/** Directory of the network's store. */
-	readonly directory: string;
-	/** Milliseconds before a released address is handed out again. */
-	readonly reuseDelayMs: number;
-	readonly reclaimAfterReboot: boolean;
-}
 
 /**
  * What concerns the network's store. It needs nothing else of the configuration: what was handed out can be released

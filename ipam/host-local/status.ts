@@ -4,12 +4,12 @@
 import { CniError, Code } from "../../lib/cni/error.ts";
 import type { Request } from "../../lib/cni/types.ts";
 import { rangeOf } from "../../lib/ip/range.ts";
+import { chooseFree, exhaustion, shortage } from "../../lib/store/allocate.ts";
+import { cooldownOf } from "../../lib/store/cooldown.ts";
+import { Store } from "../../lib/store/store.ts";
 import * as sys from "../../lib/sys/sys.ts";
-import { chooseFree, exhaustion, shortage } from "./allocate.ts";
 import { loadHostLocal } from "./config.ts";
-import { cooldownOf } from "./cooldown.ts";
 import { storeSettings } from "./settings.ts";
-import { Store } from "./store.ts";
 
 /** Ready when an ADD would find a store that can be written and an address in every range set. */
 export function status(request: Request): void {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { formatOwner, parseOwner } from "../../../ipam/host-local/owner.ts";
+import { formatOwner, parseOwner } from "../../../lib/store/owner.ts";
 
 describe("text of an address file", () => {
 	test.each<[string, string | undefined, string | undefined]>([

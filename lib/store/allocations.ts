@@ -2,7 +2,7 @@
  * What the files of a store say: from the index (index.ts) where there is a valid one, so that not all of them are read
  * each time, and else from the files themselves, once.
  */
-import { formatIp, type Ip, nextIp } from "../../lib/ip/address.ts";
+import { formatIp, type Ip, nextIp } from "../ip/address.ts";
 import { type Contents, readContents, readOwner, sentenceOf } from "./address-files.ts";
 import { type Allocation, Index, StaleError } from "./index.ts";
 import { type Content, isAllocated, type Owner } from "./owner.ts";

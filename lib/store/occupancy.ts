@@ -6,7 +6,7 @@
  * level n, set when that is full. A page that is not there is empty. So a million allocated addresses in a row are
  * passed in three steps.
  */
-import type { Family, Ip } from "../../lib/ip/address.ts";
+import type { Family, Ip } from "../ip/address.ts";
 
 const PAGE_BITS = 12n;
 const BITS = 1 << 12;

@@ -1,10 +1,10 @@
 /**
  * Which address an attachment gets: the one it asked for, or the next in turn, as the Go plugin takes turns.
  */
-import { CniError, Code } from "../../lib/cni/error.ts";
-import type { CniIp } from "../../lib/cni/types.ts";
-import { formatIp, type Ip, nextIp, parseIp, sameIp } from "../../lib/ip/address.ts";
-import { formatCidr } from "../../lib/ip/cidr.ts";
+import { CniError, Code } from "../cni/error.ts";
+import type { CniIp } from "../cni/types.ts";
+import { formatIp, type Ip, nextIp, parseIp, sameIp } from "../ip/address.ts";
+import { formatCidr } from "../ip/cidr.ts";
 import {
 	capacityOf,
 	exclusionOf,
@@ -13,8 +13,8 @@ import {
 	type RangeSet,
 	rangeContains,
 	rangeOf,
-} from "../../lib/ip/range.ts";
-import type { UndoStack } from "../../lib/plugin/undo-stack.ts";
+} from "../ip/range.ts";
+import type { UndoStack } from "../plugin/undo-stack.ts";
 import type { Released } from "./cooldown.ts";
 import { type Attachment, isAllocated } from "./owner.ts";
 import type { Store } from "./store.ts";

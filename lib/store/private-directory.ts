@@ -1,7 +1,7 @@
 /**
  * The private state directory of a store: what the Go plugin knows nothing of, outside of the store, which it walks.
  */
-import { statIfPresent } from "../../lib/sys/files.ts";
+import { statIfPresent } from "../sys/files.ts";
 
 /** Private state directory of a store. A network's name begins with a letter or a digit: this is none. */
 export function privateDirectory(store: string): string {

@@ -3,8 +3,8 @@
  */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { Occupancy } from "../../../ipam/host-local/occupancy.ts";
 import { type Ip, parseIp } from "../../../lib/ip/address.ts";
+import { Occupancy } from "../../../lib/store/occupancy.ts";
 
 function onFiles() {
 	const files = new Map<string, Uint8Array>();

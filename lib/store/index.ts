@@ -18,8 +18,8 @@
  *   made.
  * - `earlier`: lines as in `c<n>` of what is allocated since an earlier boot; only where there is such.
  */
-import { parseIp } from "../../lib/ip/address.ts";
-import { bootId } from "../../lib/sys/boot.ts";
+import { parseIp } from "../ip/address.ts";
+import { bootId } from "../sys/boot.ts";
 import {
 	listIfPresent,
 	makeDirectories,
@@ -27,8 +27,8 @@ import {
 	removeIfPresent,
 	statIfPresent,
 	writeAtomic,
-} from "../../lib/sys/files.ts";
-import * as sys from "../../lib/sys/sys.ts";
+} from "../sys/files.ts";
+import * as sys from "../sys/sys.ts";
 import { Occupancy } from "./occupancy.ts";
 import type { Owner } from "./owner.ts";
 import { privateDirectory } from "./private-directory.ts";

@@ -11,12 +11,12 @@
  * another. An address file that is empty is free, but taken last: with the lock held nobody is about to fill it, but
  * people remove lock files. One with a text that names no container is somebody's reservation.
  */
-import { CniError, Code } from "../../lib/cni/error.ts";
-import { formatIp, type Ip, parseIp } from "../../lib/ip/address.ts";
-import { takeLock } from "../../lib/plugin/verb-lock.ts";
-import { makeDirectories, readTextIfPresent, removeIfPresent } from "../../lib/sys/files.ts";
-import type { Lock } from "../../lib/sys/lock.ts";
-import * as sys from "../../lib/sys/sys.ts";
+import { CniError, Code } from "../cni/error.ts";
+import { formatIp, type Ip, parseIp } from "../ip/address.ts";
+import { takeLock } from "../plugin/verb-lock.ts";
+import { makeDirectories, readTextIfPresent, removeIfPresent } from "../sys/files.ts";
+import type { Lock } from "../sys/lock.ts";
+import * as sys from "../sys/sys.ts";
 import {
 	makeAddressFile,
 	readOwner,
@@ -28,6 +28,15 @@ import {
 import { Allocations } from "./allocations.ts";
 import { type Allocation, Index } from "./index.ts";
 import { type Attachment, type Content, formatOwner, isAllocated, type Owner } from "./owner.ts";
+
+/** Where the store of a network is, and how it is kept. */
+export interface StoreSettings {
+	/** Directory of the network's store. */
+	readonly directory: string;
+	/** Milliseconds before a released address is handed out again. */
+	readonly reuseDelayMs: number;
+	readonly reclaimAfterReboot: boolean;
+}
 
 /**
  * The store of one network, locked until it is disposed of. What it says of addresses is read once, when first asked

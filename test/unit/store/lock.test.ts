@@ -1,6 +1,6 @@
 import { expect, it, vi } from "vitest";
-import { Store } from "../../../ipam/host-local/store.ts";
 import { CniError, Code } from "../../../lib/cni/error.ts";
+import { Store } from "../../../lib/store/store.ts";
 
 const deadlines: number[] = [];
 vi.mock("../../../lib/sys/sys.ts", async (original) => ({

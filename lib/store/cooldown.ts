@@ -4,12 +4,12 @@
  *
  * The Go plugin does not know of it: what it releases is free at once, and it hands out what it likes.
  */
-import { formatIp, type Ip } from "../../lib/ip/address.ts";
-import { bootId } from "../../lib/sys/boot.ts";
-import { makeDirectories, readTextIfPresent, writeAtomic } from "../../lib/sys/files.ts";
-import * as sys from "../../lib/sys/sys.ts";
+import { formatIp, type Ip } from "../ip/address.ts";
+import { bootId } from "../sys/boot.ts";
+import { makeDirectories, readTextIfPresent, writeAtomic } from "../sys/files.ts";
+import * as sys from "../sys/sys.ts";
 import { privateDirectory } from "./private-directory.ts";
-import type { StoreSettings } from "./settings.ts";
+import type { StoreSettings } from "./store.ts";
 
 /** The file is written anew when this many of its lines are of no more use. */
 const MANY = 100;

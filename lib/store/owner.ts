@@ -1,7 +1,7 @@
 /**
  * Text of an address file: whom the address is allocated to.
  */
-import { SPACE } from "../../lib/cni/space.ts";
+import { SPACE } from "../cni/space.ts";
 
 /** One interface of one container. */
 export interface Attachment {

@@ -2,10 +2,10 @@
  * The files of a store: what they are called, how they are read, and how they are written so that each is there whole
  * or not at all.
  */
-import { CniError, Code } from "../../lib/cni/error.ts";
-import { parseIp } from "../../lib/ip/address.ts";
-import { isNoFile, readTextIfPresent, removeIfPresent, statIfPresent } from "../../lib/sys/files.ts";
-import * as sys from "../../lib/sys/sys.ts";
+import { CniError, Code } from "../cni/error.ts";
+import { parseIp } from "../ip/address.ts";
+import { isNoFile, readTextIfPresent, removeIfPresent, statIfPresent } from "../sys/files.ts";
+import * as sys from "../sys/sys.ts";
 import { type Content, type FileContent, parseOwner } from "./owner.ts";
 
 /**
