@@ -6,6 +6,7 @@ import { previousAddresses } from "../../lib/cni/result.ts";
 import type { Request } from "../../lib/cni/types.ts";
 import { formatIp, type Ip } from "../../lib/ip/address.ts";
 import { formatCidr, parseCidr } from "../../lib/ip/cidr.ts";
+import { holdsInBlock } from "./block-addresses.ts";
 import { loadWhereabouts, podRefOf, settingsOf, type Whereabouts } from "./config.ts";
 import { type Allocation, poolName } from "./objects.ts";
 import { Pool } from "./pool.ts";
@@ -17,6 +18,16 @@ export function check(request: Request): void {
 	const config = loadWhereabouts(request);
 	const owner = { id: request.containerId, podref: podRefOf(request), ifname: request.ifName };
 	const previous = (previousAddresses(request) ?? []).map(({ address }) => parseCidr(address)!.ip);
+	const { slicing } = config;
+	if (slicing !== undefined) {
+		const { dataDir } = settingsOf(request);
+		const ip = previous.find((each) => mayHandOut(config.ranges[0]!, each));
+		if (ip === undefined) throw failed(`prevResult has no address of ${formatCidr(slicing.network)}`, request);
+		if (!holdsInBlock(dataDir, slicing, ip, request)) {
+			throw failed(`${formatIp(ip)} of prevResult is not held for the container`, request);
+		}
+		return;
+	}
 	withApiServer(config.kubeconfig, ANSWER_MS, Code.tryAgain, (session) => {
 		for (const range of config.ranges) {
 			const ip = previous.find((each) => mayHandOut(range, each));

@@ -53,15 +53,19 @@ function namesOf({ metadata, spec }: JsonObject): { name: string; range: string 
 	};
 }
 
-/** "namespace/name" of every pod that has not finished: what finished holds nothing any more. */
-export function readPods({ client }: Session): Set<string> {
-	const pods = new Set<string>();
-	for (const { metadata, status } of client.list("/api/v1/pods")) {
-		const phase = isObject(status) ? status.phase : undefined;
-		if (!isObject(metadata) || phase === "Succeeded" || phase === "Failed") continue;
-		pods.add(`${text(metadata.namespace)}/${text(metadata.name)}`);
-	}
-	return pods;
+/** "namespace/name" of every pod that has not finished. */
+export const readPods = ({ client }: Session): Set<string> =>
+	new Set([...client.list("/api/v1/pods")].filter(isLiving).map(podRefOf));
+
+/** What has finished holds nothing any more. */
+export function isLiving({ status }: JsonObject): boolean {
+	const phase = isObject(status) ? status.phase : undefined;
+	return phase !== "Succeeded" && phase !== "Failed";
+}
+
+/** "namespace/name" */
+export function podRefOf({ metadata }: JsonObject): string {
+	return isObject(metadata) ? `${text(metadata.namespace)}/${text(metadata.name)}` : "";
 }
 
 /** The address that a reservation is named after, and the pools that could have it. */

@@ -16,6 +16,7 @@ import { readTextIfPresent } from "../../lib/sys/files.ts";
 import { optionalAddress, requireCidr, resultRoutes } from "../fields.ts";
 import { mayHandOut, type PoolRange, type RangeConfig, readRange } from "./ranges.ts";
 import type { WhereaboutsConfig } from "./schema.ts";
+import { readSliceSize, type Slicing } from "./slicing.ts";
 
 export const DEFAULT_DATA_DIR = "/var/lib/cni/whereabouts";
 
@@ -38,6 +39,12 @@ export interface Whereabouts {
 	readonly routes: CniRoute[];
 	readonly dns: CniDns | undefined;
 	readonly kubeconfig: string;
+	/** Where nodes have blocks of the range; then there is one range. */
+	readonly slicing: Slicing | undefined;
+	/** Files that may have the node's name in them. */
+	readonly nodeNameFiles: readonly string[];
+	/** PCI address of the VF that is attached; "" where the configuration names none. */
+	readonly device: string;
 }
 
 /** The members of `ipam` that every verb needs, as far as they can be read; DEL and GC must not fail for others. */
@@ -67,7 +74,7 @@ const textOf = (value: JsonValue | undefined): string => (typeof value === "stri
 /** The configuration of `request`, every check made. Throws code 4 (CNI_ARGS), 6 (wrong type) or 7. */
 export function loadWhereabouts(request: Request): Whereabouts {
 	const ipamWithDefaults = ipamOf(request);
-	const { ipam, args, runtimeConfig } = loadConfig<WhereaboutsConfig>(
+	const { ipam, args, runtimeConfig, deviceID, pciBusID } = loadConfig<WhereaboutsConfig>(
 		{ ...request.config, ipam: ipamWithDefaults },
 		validator,
 	);
@@ -77,12 +84,6 @@ export function loadWhereabouts(request: Request): Whereabouts {
 			Code.invalidConfig,
 			"you have not configured the storage engine (looks like you're using an invalid `kubernetes.kubeconfig` parameter in your config)",
 			`ipam.kubernetes.kubeconfig, here or in ${FLAT_FILES[0]}`,
-		);
-	}
-	if (ipamWithDefaults.node_slice_size) {
-		throw new CniError(
-			Code.invalidConfig,
-			"ipam.node_slice_size is not supported: a range is one pool of the whole cluster",
 		);
 	}
 	// A process that writes later has another working directory.
@@ -117,8 +118,43 @@ export function loadWhereabouts(request: Request): Whereabouts {
 		routes: resultRoutes(ipam.routes),
 		dns: ipam.dns as CniDns | undefined,
 		kubeconfig,
+		slicing: slicingOf(ipam, networkName || request.network, networkName, ranges),
+		nodeNameFiles: nodeNameFiles(ipam.configuration_path),
+		device: (deviceID || runtimeConfig?.deviceID || pciBusID || "").toLowerCase(),
 	};
 }
+
+/** Throws code 7. */
+function slicingOf(
+	{ node_slice_size, address }: WhereaboutsConfig["ipam"],
+	pool: string,
+	networkName: string,
+	ranges: readonly PoolRange[],
+): Slicing | undefined {
+	if (!node_slice_size) {
+		if (address === undefined) return undefined;
+		throw new CniError(
+			Code.invalidConfig,
+			'ipam.address "vf-index" counts in a node\'s block: ipam.node_slice_size is missing',
+		);
+	}
+	const [range, ...others] = ranges;
+	if (range === undefined || others.length > 0) {
+		throw new CniError(Code.invalidConfig, `ipam.node_slice_size needs one range, and there are ${ranges.length}`);
+	}
+	const { network } = range;
+	const prefix = readSliceSize(node_slice_size, network);
+	return { pool, networkName, network, prefix, isByVfIndex: address === "vf-index" };
+}
+
+/** As the Go plugin, which has `configuration_path` for a file and for its directory. */
+function nodeNameFiles(path: string | undefined): string[] {
+	return path
+		? [`${path}/nodename`, `${parentOf(path)}/nodename`]
+		: FLAT_FILES.map((file) => `${parentOf(file)}/nodename`);
+}
+
+const parentOf = (path: string): string => path.slice(0, path.lastIndexOf("/"));
 
 function rangeConfigs(ipam: WhereaboutsConfig["ipam"]): (readonly [RangeConfig, string])[] {
 	const first = ipam.range ? [[{ ...ipam, range: ipam.range, gateway: undefined }, "ipam"] as const] : [];

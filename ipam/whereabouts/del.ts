@@ -5,6 +5,7 @@
 import { CniError, Code } from "../../lib/cni/error.ts";
 import type { Request } from "../../lib/cni/types.ts";
 import { statIfPresent } from "../../lib/sys/files.ts";
+import { releaseInBlocks, releaseInStore } from "./block-addresses.ts";
 import { loadWhereabouts, settingsOf, type Whereabouts } from "./config.ts";
 import { logOf } from "./log.ts";
 import { attachmentOf, Records } from "./record.ts";
@@ -16,6 +17,11 @@ export function del(request: Request): void {
 	const records = new Records(dataDir);
 	const found = records.find(attachmentOf(request));
 	if (found !== undefined) {
+		releaseInStore(dataDir, found);
+		if (found.record.claims.length === 0) {
+			records.remove(found);
+			return;
+		}
 		withApiServer(kubeconfig || found.record.kubeconfig, ANSWER_MS, Code.tryAgain, (session) =>
 			releaseRecord(session, records, found, dataDir),
 		);
@@ -23,6 +29,10 @@ export function del(request: Request): void {
 	}
 	const config = loadIfUsable(request);
 	if (config === undefined) return;
+	if (config.slicing !== undefined) {
+		releaseInBlocks(dataDir, records, config.slicing, request);
+		return;
+	}
 	withApiServer(config.kubeconfig, ANSWER_MS, Code.tryAgain, (session) =>
 		releaseFound(session, config, request, dataDir),
 	);
@@ -35,7 +45,7 @@ export function del(request: Request): void {
 function loadIfUsable(request: Request): Whereabouts | undefined {
 	try {
 		const config = loadWhereabouts(request);
-		return statIfPresent(config.kubeconfig) && config;
+		return config.slicing !== undefined || statIfPresent(config.kubeconfig) ? config : undefined;
 	} catch (error) {
 		if (!(error instanceof CniError)) throw error;
 		logOf(request).warning(`nothing on record to release, and the configuration cannot be used: ${error.message}`);

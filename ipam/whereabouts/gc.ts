@@ -6,6 +6,7 @@
 import { Code } from "../../lib/cni/error.ts";
 import { attempt, throwTogether } from "../../lib/cni/failures.ts";
 import type { Request, ValidAttachment } from "../../lib/cni/types.ts";
+import { releaseInStore } from "./block-addresses.ts";
 import { settingsOf } from "./config.ts";
 import { Records } from "./record.ts";
 import { releaseRecord } from "./release.ts";
@@ -19,10 +20,22 @@ export function gc(request: Request, valid: readonly ValidAttachment[] | undefin
 	const stale = records
 		.ofNetwork(request.network)
 		.filter(({ record }) => !isValid.has(`${record.containerId}/${record.ifName}`));
-	if (stale.length === 0) return;
-	withApiServer(kubeconfig || stale[0]!.record.kubeconfig, ANSWER_MS, Code.tryAgain, (session) => {
-		const failures: unknown[] = [];
-		for (const found of stale) attempt(failures, () => releaseRecord(session, records, found, dataDir));
-		throwTogether(failures);
-	});
+	const failures: unknown[] = [];
+	for (const found of stale) {
+		attempt(failures, () => {
+			releaseInStore(dataDir, found);
+			if (found.record.claims.length === 0) records.remove(found);
+		});
+	}
+	const claiming = stale.filter(({ record }) => record.claims.length > 0);
+	if (claiming.length > 0) {
+		attempt(failures, () =>
+			withApiServer(kubeconfig || claiming[0]!.record.kubeconfig, ANSWER_MS, Code.tryAgain, (session) => {
+				const refused: unknown[] = [];
+				for (const found of claiming) attempt(refused, () => releaseRecord(session, records, found, dataDir));
+				throwTogether(refused);
+			}),
+		);
+	}
+	throwTogether(failures);
 }

@@ -11,12 +11,13 @@ import { del } from "./del.ts";
 import { gc } from "./gc.ts";
 import { list } from "./list.ts";
 import { reconcile } from "./reconcile.ts";
+import { slices } from "./slices.ts";
 import { status } from "./status.ts";
 import { write } from "./writer.ts";
 
 /** `whereabouts ls ...` and so on, or the same after `berth`. */
 function answerFlags(): undefined {
-	runCommandOf("whereabouts", { ls: list, reconcile, write });
+	runCommandOf("whereabouts", { ls: list, reconcile, slices, write });
 }
 
 export const plugin: Plugin = {

@@ -9,6 +9,7 @@ const API_VERSION = "whereabouts.cni.cncf.io/v1alpha1";
 const pathOf = (namespace: string, plural: string): string => `/apis/${API_VERSION}/namespaces/${namespace}/${plural}`;
 
 export const poolsPath = (namespace: string): string => pathOf(namespace, "ippools");
+export const slicePoolsPath = (namespace: string): string => pathOf(namespace, "nodeslicepools");
 export const reservationsPath = (namespace: string): string => pathOf(namespace, "overlappingrangeipreservations");
 
 /** An entry of a pool, under the address's offset. */
@@ -49,5 +50,20 @@ export function reservationObject(name: string, { id, podref, ifname }: Allocati
 		kind: "OverlappingRangeIPReservation",
 		metadata: { name },
 		spec: { containerid: id, podref, ifname },
+	};
+}
+
+export function slicePoolObject(
+	name: string,
+	range: string,
+	sliceSize: string,
+	slices: readonly { readonly node: string; readonly range: string }[],
+): JsonObject {
+	return {
+		apiVersion: API_VERSION,
+		kind: "NodeSlicePool",
+		metadata: { name },
+		spec: { range, sliceSize },
+		status: { allocations: slices.map((slice) => ({ nodeName: slice.node, sliceRange: slice.range })) },
 	};
 }

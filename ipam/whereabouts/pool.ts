@@ -64,7 +64,7 @@ export type Allocations = ReadonlyMap<string, Allocation>;
  * `managedFields` says who wrote which entry, which nobody asks; without it the server needs half the time for a
  * patch.
  */
-const NO_MANAGED_FIELDS: PatchStep = { op: "add", path: "/metadata/managedFields", value: [{}] };
+export const NO_MANAGED_FIELDS: PatchStep = { op: "add", path: "/metadata/managedFields", value: [{}] };
 
 export class Pool {
 	readonly #client: KubeClient;

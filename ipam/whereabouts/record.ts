@@ -27,7 +27,14 @@ export interface AttachmentRecord {
 	/** Where the objects are. */
 	readonly namespace: string;
 	readonly claims: readonly Claim[];
+	/** Name of the store of the node's block that its address is in (node-block.ts); "" for none. */
+	readonly store: string;
+	/** PCI address of the VF that its address belongs to; "" where it belongs to none. */
+	readonly device: string;
 }
+
+/** In place of a network: what this node has taken over from the Go plugin, which does not say of which one it is. */
+export const TAKEN_OVER = "*";
 
 /** A record, and the file that it is in. */
 export interface FoundRecord {
@@ -67,11 +74,22 @@ export class Records {
 		this.#directory.remove(file.name);
 	}
 
-	/** Those of a network. One that cannot be understood is nobody's. */
+	/** Removes the record of an attachment, if there is one. */
+	forget(attachment: Attachment): void {
+		const found = this.find(attachment);
+		if (found !== undefined) this.remove(found);
+	}
+
+	/** Those of a network. */
 	ofNetwork(network: string): FoundRecord[] {
+		return this.all().filter(({ record }) => record.network === network);
+	}
+
+	/** One that cannot be understood is nobody's. */
+	all(): FoundRecord[] {
 		return this.#directory.readAll().flatMap((file) => {
 			const record = parseRecord(file.told.json);
-			return record?.network === network ? [{ file, record }] : [];
+			return record === undefined ? [] : [{ file, record }];
 		});
 	}
 }
@@ -93,7 +111,7 @@ function ownerOf(json: JsonObject, { network, containerId, ifName }: Attachment)
 }
 
 function parseRecord(json: JsonObject): AttachmentRecord | undefined {
-	const { network, containerId, ifName, podRef, kubeconfig, namespace, claims } = json;
+	const { network, containerId, ifName, podRef, kubeconfig, namespace, claims, store, device } = json;
 	if (!text(network) || !text(containerId) || !text(ifName) || !Array.isArray(claims)) return undefined;
 	return {
 		network: text(network),
@@ -103,6 +121,8 @@ function parseRecord(json: JsonObject): AttachmentRecord | undefined {
 		kubeconfig: text(kubeconfig),
 		namespace: text(namespace),
 		claims: claims.flatMap(readClaim),
+		store: text(store),
+		device: text(device),
 	};
 }
 

@@ -20,6 +20,8 @@ const address = z.string();
 
 export const schema = pluginConfig
 	.extend({
+		deviceID: z.string().optional().describe("PCI address of the VF, for `ipam.address`. Multus sets it."),
+		pciBusID: z.string().optional().describe("The same, as Multus also writes it. Used where deviceID is missing."),
 		ipam: z
 			.looseObject({
 				type: z.string().optional().describe('"whereabouts".'),
@@ -47,6 +49,18 @@ export const schema = pluginConfig
 					.meta({ default: "hashed" })
 					.describe(
 						'"hashed": in an order that follows from pod and interface, so that pods that start together do not want the same; "lowest": the lowest that is free, as the Go plugin does.',
+					),
+				node_slice_size: z
+					.string()
+					.optional()
+					.describe(
+						"Prefix length of the blocks that the range is cut into, such as `/26`: each node hands out addresses of the block that the NodeSlicePool called `network_name`, or else `name`, gives it.",
+					),
+				address: z
+					.enum(["vf-index"])
+					.optional()
+					.describe(
+						'"vf-index": VF N of a PF gets address N, counted from 0, of those that the node\'s block hands out. Needs `node_slice_size`.',
 					),
 				addresses: z
 					.array(z.looseObject({ address: z.string(), gateway: z.string().optional() }))
@@ -83,6 +97,7 @@ export const schema = pluginConfig
 			.describe("Arguments that runtimes add."),
 		runtimeConfig: z
 			.looseObject({
+				deviceID: z.string().optional().describe("As `deviceID`, by the capability of that name."),
 				ips: z
 					.array(address)
 					.optional()

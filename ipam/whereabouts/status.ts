@@ -6,6 +6,7 @@ import { sentence } from "../../lib/cni/failures.ts";
 import type { Request } from "../../lib/cni/types.ts";
 import { formatCidr } from "../../lib/ip/cidr.ts";
 import { isSystemError } from "../../lib/sys/sys.ts";
+import { requireBlockAddress } from "./block-addresses.ts";
 import { loadWhereabouts, settingsOf } from "./config.ts";
 import { poolName } from "./objects.ts";
 import { Pool } from "./pool.ts";
@@ -18,8 +19,13 @@ export function status(request: Request): void {
 	const { dataDir } = settingsOf(request);
 	try {
 		new Records(dataDir).requireWritable();
+		if (config.slicing !== undefined) {
+			requireBlockAddress(config, config.slicing, dataDir, STATUS_MS);
+			return;
+		}
 	} catch (error) {
-		if (!isSystemError(error)) throw error;
+		const isIo = isSystemError(error) || (error instanceof CniError && error.code === Code.io);
+		if (!isIo) throw error;
 		throw new CniError(Code.notAvailable, `the state directory cannot be used: ${sentence(error)}`);
 	}
 	withApiServer(config.kubeconfig, STATUS_MS, Code.notAvailable, ({ client, namespace }) => {

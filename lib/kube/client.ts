@@ -83,10 +83,13 @@ export class KubeClient {
 		}
 	}
 
-	/** Every object of a list, page by page. */
+	/** Every object of a list, page by page. `path` may have a query. */
 	*list(path: string): Generator<JsonObject> {
 		for (let next = ""; ; ) {
-			const page = this.#ask("GET", `${path}?limit=${PAGE}${next && `&continue=${encodeURIComponent(next)}`}`);
+			const page = this.#ask(
+				"GET",
+				`${path}${path.includes("?") ? "&" : "?"}limit=${PAGE}${next && `&continue=${encodeURIComponent(next)}`}`,
+			);
 			// null is a list without items.
 			if (!String(page.kind).endsWith("List")) throw new NoAnswerError(`the API server's answer to ${path} is no list`);
 			for (const item of Array.isArray(page.items) ? page.items : []) if (isObject(item)) yield item;

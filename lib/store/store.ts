@@ -136,6 +136,14 @@ export class Store {
 		return { addresses: addresses + nameless, containers: containers.size, nameless };
 	}
 
+	/** Every address that is allocated to a container, with its owner. Reads every file. */
+	allocated(): { readonly ip: Ip; readonly owner: Owner }[] {
+		return [...this.#allocations.contents().owners].flatMap(([name, owner]) => {
+			const ip = parseIp(name);
+			return ip === undefined || typeof owner !== "object" ? [] : [{ ip, owner }];
+		});
+	}
+
 	/** Reads every file anew if only the index has been asked so far; false where what is known came from the files. */
 	readAgain(): boolean {
 		return this.#allocations.readAgain();

@@ -18,12 +18,16 @@ beforeAll(async () => {
 });
 afterAll(() => kube.stop());
 
-async function crowd(port?: number): Promise<Nodes> {
+async function crowd(
+	port?: number,
+	more: { namespace?: string; sliceSize?: string; directory?: string } = {},
+): Promise<Nodes> {
 	return new Nodes({
 		kube,
-		namespace: await kube.namespace(),
+		namespace: more.namespace ?? (await kube.namespace()),
+		...(more.sliceSize !== undefined && { sliceSize: more.sliceSize }),
 		executable: ours("whereabouts"),
-		directory: scratchDirectory(),
+		directory: more.directory ?? scratchDirectory(),
 		range: RANGE,
 		ipam: ({ directory }) => ({ dataDir: join(directory, "state") }),
 		...(port !== undefined && { port }),
@@ -85,4 +89,45 @@ test("with calls killed, connections cut and the server restarted, then one reco
 	const expected = sorted(new Map(living.map(({ address, pod }) => [address, pod])));
 	expect(sorted(await nodes.reservations())).toEqual(expected);
 	expect(sorted(await nodes.pool())).toEqual(expected);
+});
+
+test("with blocks no ADD and no DEL asks the server, which may be away; one reconcile brings all pools", async () => {
+	const namespace = await kube.namespace();
+	const blocks = Array.from({ length: 32 }, (_, index) => `10.100.${Math.floor(index / 2)}.${(index % 2) * 128}/25`);
+	const allocations = blocks.map((sliceRange, index) => ({ nodeName: index < 16 ? `node-${index}` : "", sliceRange }));
+	await kube.create({
+		apiVersion: "whereabouts.cni.cncf.io/v1alpha1",
+		kind: "NodeSlicePool",
+		metadata: { name: "load", namespace },
+		spec: { range: RANGE, sliceSize: "/25" },
+		status: { allocations },
+	});
+	const directory = scratchDirectory();
+	const nodes = await crowd(undefined, { namespace, sliceSize: "/25", directory });
+	const first = await nodes.add(Array.from({ length: 16 }, (_, node) => ({ pod: `first-${node}`, node })));
+	expect([first.failed, first.requestsPerCall]).toEqual([[], 2]);
+
+	const added = await nodes.add(nodes.attachments(PODS));
+	console.log(report(`ADD of ${PODS} pods on 16 nodes with blocks`, added));
+	expect(added.failed).toEqual([]);
+	expect(duplicates([...first.succeeded, ...added.succeeded])).toEqual([]);
+	expect(added.requestsPerCall).toBe(0);
+	for (const { pod, node } of [...first.succeeded, ...added.succeeded]) await nodes.makePod(pod, `node-${node}`);
+	for (let node = 0; node < 16; node++) {
+		const dataDir = join(directory, `node-${node}`, "state");
+		const { stdout, exitCode } = await nodes.reconcile("--node", "-datadir", dataDir);
+		expect(exitCode, stdout).toBe(0);
+		const held = [...first.succeeded, ...added.succeeded].filter((one) => one.node === node);
+		const pool = await nodes.pool(`node-${node}-${blocks[node]!.replace("/", "-")}`);
+		expect(sorted(pool)).toEqual(sorted(new Map(held.map(({ address, pod }) => [address, pod]))));
+	}
+
+	kube.freeze();
+	const away = await nodes.add(Array.from({ length: 160 }, (_, index) => ({ pod: `away-${index}`, node: index % 16 })));
+	console.log(report("ADD of 160 pods while the server is away", away));
+	const ended = await nodes.del([...added.succeeded, ...away.succeeded]);
+	console.log(report("DEL of all", ended));
+	kube.thaw();
+	expect([away.failed, ended.failed]).toEqual([[], []]);
+	expect(duplicates([...first.succeeded, ...added.succeeded, ...away.succeeded])).toEqual([]);
 });

@@ -24,6 +24,8 @@ export interface Settings {
 	readonly count?: number;
 	/** Of the API server; another one for a proxy. */
 	readonly port?: number;
+	/** Nodes have blocks of this size of the range: nobody reserves, and the API server may be away. */
+	readonly sliceSize?: string;
 	/** What a node's IPAM configuration has besides: its state directory, for one. */
 	readonly ipam?: (node: { readonly name: string; readonly directory: string }) => Record<string, unknown>;
 }
@@ -65,6 +67,7 @@ export interface Run<T> {
 	/** Of the calls that succeeded. */
 	readonly p50Ms: number;
 	readonly p99Ms: number;
+	/** NaN while the API server is frozen. */
 	readonly requestsPerCall: number;
 }
 
@@ -73,7 +76,10 @@ export function report(what: string, run: Run<unknown>): string {
 	const counts = `${succeeded.length} succeeded, ${failed.length} failed, ${killed.length} killed`;
 	const rate = `${seconds.toFixed(1)} s, ${(succeeded.length / seconds).toFixed(1)} a second`;
 	const times = `p50 ${p50Ms.toFixed(0)} ms, p99 ${p99Ms.toFixed(0)} ms`;
-	return `${what}: ${counts}; ${rate}; ${times}; ${requestsPerCall.toFixed(2)} requests per call`;
+	const requests = Number.isNaN(requestsPerCall)
+		? "requests not counted"
+		: `${requestsPerCall.toFixed(2)} requests per call`;
+	return `${what}: ${counts}; ${rate}; ${times}; ${requests}`;
 }
 
 export class Nodes {
@@ -105,7 +111,7 @@ export class Nodes {
 		const withoutReservation: Held[] = [];
 		const run = await this.#run("ADD", attachments, faults, async (ended) => {
 			const held = { pod: ended.pod, node: ended.node, address: JSON.parse(ended.stdout).ips[0].address.split("/")[0] };
-			if (!(await this.#isReserved(held))) withoutReservation.push(held);
+			if (this.#settings.sliceSize === undefined && !(await this.#isReserved(held))) withoutReservation.push(held);
 			return held;
 		});
 		return { ...run, withoutReservation };
@@ -125,7 +131,8 @@ export class Nodes {
 		const failed: { attachment: Attachment; stdout: string }[] = [];
 		const killed: Attachment[] = [];
 		const times: number[] = [];
-		const requests = await this.#settings.kube.audit();
+		const { kube } = this.#settings;
+		const requests = kube.isFrozen ? undefined : await kube.audit();
 		const start = performance.now();
 		const work = async (node: number): Promise<void> => {
 			for (const attachment of attachments.filter((one) => one.node === node)) {
@@ -142,14 +149,14 @@ export class Nodes {
 		const seconds = (performance.now() - start) / 1000;
 		times.sort((a, b) => a - b);
 		const quantile = (part: number): number => times[Math.ceil(times.length * part) - 1] ?? Number.NaN;
-		const requestsPerCall = (await requests()).length / attachments.length;
+		const requestsPerCall = ((await requests?.())?.length ?? Number.NaN) / attachments.length;
 		const numbers = { seconds, p50Ms: quantile(0.5), p99Ms: quantile(0.99), requestsPerCall };
 		return { succeeded, failed, killed, withoutReservation: [], ...numbers };
 	}
 
 	/** Undefined: it was killed. */
 	async #call(verb: string, { pod, node }: Attachment, faults?: Faults): Promise<Ended | undefined> {
-		const { executable, directory, range, namespace, ipam } = this.#settings;
+		const { executable, directory, range, namespace, ipam, sliceSize } = this.#settings;
 		const [name, ownDirectory] = [`node-${node}`, join(directory, `node-${node}`)];
 		const config = {
 			cniVersion: "1.0.0",
@@ -160,6 +167,7 @@ export class Nodes {
 				range,
 				configuration_path: join(directory, "whereabouts.conf"),
 				log_level: "error",
+				...(sliceSize !== undefined && { node_slice_size: sliceSize }),
 				...ipam?.({ name, directory: ownDirectory }),
 			},
 		};
@@ -203,9 +211,9 @@ export class Nodes {
 	}
 
 	/** Makes the pod's object: it is there, for a reconciler. */
-	async makePod(name: string): Promise<void> {
+	async makePod(name: string, nodeName = "node"): Promise<void> {
 		const { kube, namespace } = this.#settings;
-		const spec = { nodeName: "node", containers: [{ name: "c", image: "none" }] };
+		const spec = { nodeName, containers: [{ name: "c", image: "none" }] };
 		await kube.create({ apiVersion: "v1", kind: "Pod", metadata: { name, namespace }, spec });
 	}
 
@@ -219,24 +227,24 @@ export class Nodes {
 	}
 
 	/** `whereabouts reconcile`, as its own service account. */
-	async reconcile() {
+	async reconcile(...flags: string[]) {
 		const { kube, namespace, directory, executable } = this.#settings;
 		const kubeconfig = join(directory, "reconciler.kubeconfig");
 		const token = await kube.token(namespace, "whereabouts-reconciler");
 		writeKubeconfig(kubeconfig, { server: kube.url, authority: { path: kube.caPath }, namespace, user: { token } });
-		return execa(executable, ["reconcile", "-kubeconfig", kubeconfig], { reject: false });
+		return execa(executable, ["reconcile", "-kubeconfig", kubeconfig, ...flags], { reject: false });
 	}
 
 	/** What the pool's object holds: pod by address. IPv4 only. */
-	async pool(): Promise<Map<string, string>> {
-		const { kube, namespace, range } = this.#settings;
-		const path = `${GROUP}/namespaces/${namespace}/ippools/${range.replace("/", "-")}`;
+	async pool(name = this.#settings.range.replace("/", "-")): Promise<Map<string, string>> {
+		const { kube, namespace } = this.#settings;
+		const path = `${GROUP}/namespaces/${namespace}/ippools/${name}`;
 		const { status, json, text } = await kube.request("GET", path);
 		if (status !== 200) throw new Error(text);
-		const base = range
+		const base = json.spec.range
 			.split("/")[0]!
 			.split(".")
-			.reduce((number, byte) => number * 256 + Number(byte), 0);
+			.reduce((number: number, byte: string) => number * 256 + Number(byte), 0);
 		const entries = Object.entries<{ podref: string }>(json.spec.allocations);
 		return new Map(entries.map(([offset, { podref }]) => [dotted(base + Number(offset)), podref.split("/")[1]!]));
 	}

@@ -109,6 +109,7 @@ export class Kube {
 	readonly #apiServerCommand: readonly string[];
 	readonly #etcd: ChildProcess;
 	#apiServer: ChildProcess;
+	isFrozen = false;
 	#agent = new Agent();
 	#names = 0;
 
@@ -324,10 +325,12 @@ export class Kube {
 
 	/** The API server does nothing any more, and its connections stay open; until `thaw`. */
 	freeze(): void {
+		this.isFrozen = true;
 		this.#apiServer.kill("SIGSTOP");
 	}
 
 	thaw(): void {
+		this.isFrozen = false;
 		this.#apiServer.kill("SIGCONT");
 	}
 

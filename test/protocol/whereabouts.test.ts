@@ -76,10 +76,40 @@ describe("configurations", () => {
 		["a range that is none", { kubernetes, range: "10.0.0.0" }, 7, "invalid CIDR 10.0.0.0"],
 		["a range of another type", { kubernetes, range: 7 }, 6, "ipam.range must be a string"],
 		[
-			"node slices",
-			{ kubernetes, range: "10.0.0.0/24", node_slice_size: "/26" },
+			"blocks in letters",
+			{ kubernetes, range: "10.0.0.0/24", node_slice_size: "small" },
 			7,
-			"node_slice_size is not supported",
+			'ipam.node_slice_size "small" is no prefix length such as "/26"',
+		],
+		[
+			"blocks larger than the range",
+			{ kubernetes, range: "10.0.0.0/24", node_slice_size: "/22" },
+			7,
+			'ipam.node_slice_size "/22" makes blocks larger than the range 10.0.0.0/24',
+		],
+		[
+			"blocks smaller than an address",
+			{ kubernetes, range: "10.0.0.0/24", node_slice_size: "/33" },
+			7,
+			'ipam.node_slice_size "/33" is longer than an address of 10.0.0.0/24, which has 32 bits',
+		],
+		[
+			"more blocks than etcd takes in one object",
+			{ kubernetes, range: "10.0.0.0/8", node_slice_size: "/27" },
+			7,
+			'ipam.node_slice_size "/27" cuts 10.0.0.0/8 into 524288 blocks, and the NodeSlicePool with all of them would have at least 22.5 MB: etcd takes 1.6',
+		],
+		[
+			"blocks of two ranges",
+			{ kubernetes, range: "10.0.0.0/24", ipRanges: [{ range: "2001:db8::/64" }], node_slice_size: "/26" },
+			7,
+			"ipam.node_slice_size needs one range, and there are 2",
+		],
+		[
+			"the VF's address without blocks",
+			{ kubernetes, range: "10.0.0.0/24", address: "vf-index" },
+			7,
+			'ipam.address "vf-index" counts in a node\'s block: ipam.node_slice_size is missing',
 		],
 		["a policy that is none", { kubernetes, range: "10.0.0.0/24", allocationPolicy: "x" }, 7, "allocationPolicy"],
 		[

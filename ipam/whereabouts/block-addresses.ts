@@ -1,0 +1,178 @@
+/**
+ * Addresses of this node's block: handed out by the store that host-local has, with no request to the API server.
+ */
+import { CniError, Code } from "../../lib/cni/error.ts";
+import type { Request } from "../../lib/cni/types.ts";
+import { formatIp, type Ip } from "../../lib/ip/address.ts";
+import { parseCidr } from "../../lib/ip/cidr.ts";
+import { vfIndex } from "../../lib/linux/pci.ts";
+import { UndoStack } from "../../lib/plugin/undo-stack.ts";
+import { chooseFree, shortage } from "../../lib/store/allocate.ts";
+import { cooldownOf } from "../../lib/store/cooldown.ts";
+import { Store } from "../../lib/store/store.ts";
+import { settingsOf, type Whereabouts } from "./config.ts";
+import { learnBlock } from "./learn-block.ts";
+import { logOf } from "./log.ts";
+import { knownBlock, type NodeBlock, storeName, storeOf, storePath, storesOf } from "./node-block.ts";
+import { nodeName } from "./node-name.ts";
+import { hashedOrder } from "./order.ts";
+import { addressAt, mayHandOut, type PoolRange } from "./ranges.ts";
+import { attachmentOf, type FoundRecord, Records, TAKEN_OVER } from "./record.ts";
+import { ANSWER_MS, withApiServer } from "./session.ts";
+import { rangeOfBlock, rangeSetOf, type Slicing } from "./slicing.ts";
+
+/** ADD: an address of this node's block; the one that the attachment has already, where it has one. */
+export function addFromBlock(request: Request, config: Whereabouts, slicing: Slicing, podRef: string): Ip {
+	const { dataDir } = settingsOf(request);
+	const block = requireBlock(config, slicing, dataDir, ANSWER_MS, Code.tryAgain);
+	const range = rangeOfBlock(config.ranges[0]!, parseCidr(block.block)!);
+	const wanted = wantedAddress(config, slicing, range, block);
+	const records = new Records(dataDir);
+	const attachment = attachmentOf(request);
+	using store = Store.open(storeOf(dataDir, block), true);
+	// No sandbox outlives a boot.
+	store.releaseEarlier();
+	const own = store.addressesOf(request).find((ip) => mayHandOut(range, ip));
+	if (own !== undefined) return own;
+	const earlier = records.find(attachment);
+	using undo = new UndoStack((what, error) => logOf(request).error(`could not ${what} after a failed ADD: ${error}`));
+	if (earlier === undefined) undo.push("remove the record", () => records.forget(attachment));
+	// First: by this DEL and GC know of it.
+	records.write({
+		...attachment,
+		podRef,
+		kubeconfig: config.kubeconfig,
+		namespace: block.namespace,
+		claims: earlier?.record.claims ?? [],
+		store: storeName(block),
+		device: config.device,
+	});
+	// A VF has one pod at a time: what an earlier one had of it is not in use.
+	const isInherited = (owner: Owner): boolean =>
+		slicing.isByVfIndex && isOfDevice(records, request, owner, config.device);
+	const ip =
+		wanted === undefined
+			? reserveFree(store, config, range, block, request, podRef)
+			: reserveWanted(store, wanted, request, isInherited);
+	undo.commit();
+	return ip;
+}
+
+/** The block that this node has; asks the API server where it does not know it. Throws CniError `code`. */
+function requireBlock(config: Whereabouts, slicing: Slicing, dataDir: string, limitMs: number, code: Code): NodeBlock {
+	const known = knownBlock(dataDir, slicing);
+	if (known?.lost === "") return known;
+	return withApiServer(config.kubeconfig, limitMs, code, (session) =>
+		learnBlock(session, slicing, nodeName(config.nodeNameFiles), dataDir, code),
+	);
+}
+
+/** The address that is asked for, or that the VF has; undefined where any will do. */
+function wantedAddress(config: Whereabouts, slicing: Slicing, range: PoolRange, block: NodeBlock): Ip | undefined {
+	const [requested] = config.requested;
+	if (requested !== undefined && !mayHandOut(range, requested)) {
+		const reason = `requested address ${formatIp(requested)} is not of block ${block.block}, which node ${block.node} has`;
+		throw new CniError(Code.allocation, reason, `NodeSlicePool ${block.pool}`);
+	}
+	if (requested !== undefined || !slicing.isByVfIndex) return requested;
+	const index = config.device === "" ? undefined : vfIndex(config.device);
+	if (index === undefined) {
+		const reason =
+			config.device === ""
+				? "the configuration has no deviceID, which Multus sets where the network has the annotation k8s.v1.cni.cncf.io/resourceName"
+				: `${config.device} is no VF of this node`;
+		throw new CniError(Code.invalidConfig, `ipam.address "vf-index" needs a VF: ${reason}`, "field ipam.address");
+	}
+	if (BigInt(index) < range.size) return addressAt(range, BigInt(index));
+	const reason = `block ${block.block} of node ${block.node} has ${range.size} addresses to hand out, and none for VF ${index}`;
+	throw new CniError(Code.tryAgain, reason, `${config.device}; ipam.address is "vf-index", which counts from VF 0`);
+}
+
+type Owner = { readonly containerId: string; readonly ifName: string | undefined };
+
+function reserveWanted(store: Store, ip: Ip, request: Request, isInherited: (owner: Owner) => boolean): Ip {
+	const owner = store.ownerOf(ip);
+	if (typeof owner === "object" && owner.ifName !== undefined && isInherited(owner)) {
+		store.release(ip, { containerId: owner.containerId, ifName: owner.ifName });
+	}
+	if (store.reserve(ip, request, true)) return ip;
+	const holder = typeof owner === "object" ? `container ${owner.containerId}` : "another attachment";
+	throw new CniError(
+		Code.allocation,
+		`requested address ${formatIp(ip)} is held by ${holder}`,
+		`${store.directory}/${formatIp(ip)}`,
+	);
+}
+
+/** Whether an address is held for an earlier sandbox with the same VF. */
+function isOfDevice(
+	records: Records,
+	{ network }: Request,
+	{ containerId, ifName = "" }: Owner,
+	device: string,
+): boolean {
+	return records.find({ network, containerId, ifName })?.record.device === device;
+}
+
+/** A free address: "hashed" looks from where pod and interface lead on, "lowest" from the first. */
+function reserveFree(
+	store: Store,
+	config: Whereabouts,
+	range: PoolRange,
+	block: NodeBlock,
+	request: Request,
+	podRef: string,
+): Ip {
+	const cooldown = cooldownOf({ directory: store.directory, reuseDelayMs: 0, reclaimAfterReboot: true });
+	const seed = `${podRef}/${request.ifName}/${block.pool}`;
+	const first = config.policy === "hashed" ? hashedOrder(range, seed).next().value : undefined;
+	if (first !== undefined && store.reserve(first, request, false)) return first;
+	for (;;) {
+		const choice = chooseFree(store, cooldown, rangeSetOf(range), first);
+		if (choice === undefined) throw exhausted(Code.tryAgain, store, range, block);
+		if (store.reserve(choice.ip, request, choice.mayBeBlank)) return choice.ip;
+	}
+}
+
+function exhausted(code: Code, store: Store, range: PoolRange, { block, node }: NodeBlock): CniError {
+	const cooldown = cooldownOf({ directory: store.directory, reuseDelayMs: 0, reclaimAfterReboot: true });
+	const reason = `block ${block} of node ${node} has no address left`;
+	return new CniError(code, reason, shortage(store, cooldown, rangeSetOf(range)));
+}
+
+/** STATUS: an ADD would know the block, and find an address in it. */
+export function requireBlockAddress(config: Whereabouts, slicing: Slicing, dataDir: string, limitMs: number): void {
+	const block = requireBlock(config, slicing, dataDir, limitMs, Code.notAvailable);
+	const range = rangeOfBlock(config.ranges[0]!, parseCidr(block.block)!);
+	using store = Store.open(storeOf(dataDir, block), true);
+	store.requireWritable();
+	const cooldown = cooldownOf({ directory: store.directory, reuseDelayMs: 0, reclaimAfterReboot: true });
+	if (store.allocatedEarlier().some((ip) => mayHandOut(range, ip))) return;
+	if (chooseFree(store, cooldown, rangeSetOf(range), undefined) !== undefined) return;
+	throw exhausted(Code.notAvailable, store, range, block);
+}
+
+/** CHECK: whether a block that this node has or had holds `ip` for the attachment. */
+export function holdsInBlock(dataDir: string, { pool }: Slicing, ip: Ip, { containerId, ifName }: Request): boolean {
+	return storesOf(dataDir, pool).some((directory) => {
+		using store = Store.openIfPresent(directory, true);
+		const owner = store?.ownerOf(ip);
+		return typeof owner === "object" && owner.containerId === containerId && owner.ifName === ifName;
+	});
+}
+
+/** Gives back what a record says of a store. */
+export function releaseInStore(dataDir: string, { record }: FoundRecord): void {
+	if (record.store === "") return;
+	using store = Store.openIfPresent(storePath(dataDir, record.store), true);
+	store?.releaseAll(record);
+}
+
+/** DEL without a record of the network: what was taken over from the Go plugin, or what a lost record said. */
+export function releaseInBlocks(dataDir: string, records: Records, { pool }: Slicing, request: Request): void {
+	for (const directory of storesOf(dataDir, pool)) {
+		using store = Store.openIfPresent(directory, true);
+		store?.releaseAll(request);
+	}
+	records.forget({ ...attachmentOf(request), network: TAKEN_OVER });
+}

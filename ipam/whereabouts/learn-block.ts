@@ -1,0 +1,169 @@
+/**
+ * How a node comes to know its block: from the NodeSlicePool, once in a boot.
+ */
+import { CniError, type Code } from "../../lib/cni/error.ts";
+import { isObject } from "../../lib/cni/json.ts";
+import type { JsonObject } from "../../lib/cni/types.ts";
+import { type Cidr, contains, formatCidr, networkOf, parseCidr } from "../../lib/ip/cidr.ts";
+import { requireLock } from "../../lib/plugin/verb-lock.ts";
+import { text } from "../../lib/state/json.ts";
+import { formatOwner, parseOwner } from "../../lib/store/owner.ts";
+import { Store } from "../../lib/store/store.ts";
+import { bootId } from "../../lib/sys/boot.ts";
+import {
+	knownBlock,
+	lockOf,
+	type NodeBlock,
+	poolOfBlock,
+	readBlock,
+	storeName,
+	storeOf,
+	writeBlock,
+} from "./node-block.ts";
+import type { NodeName } from "./node-name.ts";
+import { poolsPath, slicePoolsPath } from "./objects.ts";
+import { allocationsOf } from "./pool.ts";
+import { Records, TAKEN_OVER } from "./record.ts";
+import type { Session } from "./session.ts";
+import type { Slicing } from "./slicing.ts";
+
+/** A block of a NodeSlicePool. */
+export interface Slice {
+	readonly node: string;
+	readonly range: string;
+}
+
+/** The blocks that a NodeSlicePool lists, in its order. */
+export function slicesOf({ status }: JsonObject): Slice[] {
+	const listed = isObject(status) && Array.isArray(status.allocations) ? status.allocations : [];
+	return listed.map((entry) => {
+		const { nodeName, sliceRange } = isObject(entry) ? entry : {};
+		return { node: text(nodeName), range: text(sliceRange) };
+	});
+}
+
+/** What a NodeSlicePool slices, and how: "10.0.0.0/16" and "/26", however it writes them. */
+export function slicingOf({ spec }: JsonObject): { range: string; sliceSize: string } {
+	const { range, sliceSize } = isObject(spec) ? spec : {};
+	const network = parseCidr(text(range));
+	return {
+		range: network === undefined ? text(range) : formatCidr(networkOf(network)),
+		sliceSize: `/${text(sliceSize).replace("/", "")}`,
+	};
+}
+
+/**
+ * Asks which block `node` has, and puts it on record. What the pool of the block holds goes into the node's store, where
+ * the node has had no such block before: the Go plugin made it, or the state directory is new. Throws CniError `code`
+ * where the node has none.
+ */
+export function learnBlock(
+	session: Session,
+	slicing: Slicing,
+	node: NodeName | undefined,
+	dataDir: string,
+	code: Code,
+): NodeBlock {
+	const { pool, networkName, network, prefix } = slicing;
+	const { client, namespace, kubeconfig } = session;
+	using _lock = requireLock(lockOf(dataDir, pool), `the block of ${pool}`, client.leftMs);
+	const known = knownBlock(dataDir, slicing);
+	// Somebody was quicker.
+	if (known?.lost === "") return known;
+	const object = client.get(`${slicePoolsPath(namespace)}/${pool}`);
+	if (object === undefined) {
+		throw new CniError(
+			code,
+			`there is no NodeSlicePool ${pool} in namespace ${namespace}`,
+			'"whereabouts slices" makes one',
+		);
+	}
+	const [range, sliceSize] = [formatCidr(network), `/${prefix}`];
+	const there = slicingOf(object);
+	if (there.range !== range || there.sliceSize !== sliceSize) {
+		throw new CniError(
+			code,
+			`NodeSlicePool ${pool} cuts ${there.range} into ${there.sliceSize}, the configuration ${range} into ${sliceSize}`,
+			"networks with one network_name must agree",
+		);
+	}
+	const block = ownBlock(object, slicing, node, code);
+	const before = readBlock(dataDir, pool);
+	const learnt: NodeBlock = {
+		pool,
+		namespace,
+		kubeconfig,
+		networkName,
+		range,
+		sliceSize,
+		node: block.node,
+		block: block.range,
+		boot: bootId(),
+		lost: "",
+	};
+	const isNew = before?.block !== learnt.block || before.node !== learnt.node;
+	if (isNew) takeOver(session, learnt, dataDir);
+	writeBlock(dataDir, learnt);
+	return learnt;
+}
+
+/** The block of `node`. Throws CniError `code` where there is none, or one that cannot be. */
+function ownBlock(
+	object: JsonObject,
+	{ pool, network, prefix }: Slicing,
+	node: NodeName | undefined,
+	code: Code,
+): Slice {
+	const none = (reason: string, details?: string): CniError => new CniError(code, reason, details);
+	if (node === undefined) throw none("nothing tells what the cluster calls this node", NAME_HINT);
+	const slices = slicesOf(object);
+	const own = slices.find((slice) => slice.node === node.name);
+	if (own === undefined) {
+		const taken = slices.filter((slice) => slice.node !== "").length;
+		throw none(
+			`node ${node.name} has no block in NodeSlicePool ${pool}: ${taken} of ${slices.length} are other nodes'`,
+			taken < slices.length ? `the name is from ${node.source}: ${NAME_HINT}` : "there are more nodes than blocks",
+		);
+	}
+	const block = parseCidr(own.range);
+	if (block === undefined || block.prefix !== prefix || !contains(network, block.ip) || !isNetwork(block)) {
+		const wanted = `which is no /${prefix} of ${formatCidr(network)}`;
+		throw none(`NodeSlicePool ${pool} gives node ${node.name} ${own.range}, ${wanted}`);
+	}
+	return { node: node.name, range: formatCidr(block) };
+}
+
+const NAME_HINT =
+	"NODENAME in the environment, or a file nodename beside whereabouts.conf, says what the cluster calls it";
+
+const isNetwork = (block: Cidr): boolean => formatCidr(networkOf(block)) === formatCidr(block);
+
+/** Puts what the pool in the API holds of the block into the node's store. May be done twice. */
+function takeOver({ client, namespace }: Session, learnt: NodeBlock, dataDir: string): void {
+	const block = parseCidr(learnt.block)!;
+	const object = client.get(`${poolsPath(namespace)}/${poolOfBlock(learnt, block)}`);
+	if (object === undefined) return;
+	const records = new Records(dataDir);
+	using store = Store.open(storeOf(dataDir, learnt), true);
+	for (const [offset, { id, podref, ifname }] of allocationsOf(object)) {
+		const ip = { family: block.ip.family, value: block.ip.value + BigInt(offset) };
+		if (!contains(block, ip)) continue;
+		// One that cannot be a container's is somebody's all the same.
+		const isContainer =
+			ifname !== "" && typeof parseOwner(formatOwner({ containerId: id, ifName: ifname })) === "object";
+		const owner = isContainer
+			? { containerId: id, ifName: ifname }
+			: { containerId: `unknown-${offset}`, ifName: "unknown" };
+		records.write({
+			...owner,
+			network: TAKEN_OVER,
+			podRef: podref,
+			kubeconfig: learnt.kubeconfig,
+			namespace,
+			claims: [],
+			store: storeName(learnt),
+			device: "",
+		});
+		store.reserve(ip, owner, true);
+	}
+}

@@ -1,0 +1,27 @@
+/**
+ * What the cluster calls this node, found as the Go plugin finds it.
+ */
+import { readTextIfFile } from "../../lib/sys/files.ts";
+import * as sys from "../../lib/sys/sys.ts";
+
+const HOSTNAME = "/etc/hostname";
+
+export interface NodeName {
+	readonly name: string;
+	/** Where it stands. */
+	readonly source: string;
+}
+
+/**
+ * Environment variable NODENAME, else the first of `files` (the installer writes `nodename` beside the flat file), else
+ * /etc/hostname, which is often not what the cluster says. Undefined where nothing tells.
+ */
+export function nodeName(files: readonly string[]): NodeName | undefined {
+	const own = sys.environment().NODENAME?.trim();
+	if (own) return { name: own, source: "NODENAME" };
+	for (const source of [...files, HOSTNAME]) {
+		const name = readTextIfFile(source)?.trim();
+		if (name) return { name, source };
+	}
+	return undefined;
+}

@@ -1,0 +1,150 @@
+/**
+ * `whereabouts slices`: which node has which block of a NodeSlicePool. Does what the Go project's node-slice-controller
+ * does, in one run: makes the object, gives nodes their blocks, and takes those of nodes that are gone.
+ */
+import { isObject } from "../../lib/cni/json.ts";
+import type { JsonObject } from "../../lib/cni/types.ts";
+import { formatCidr, networkOf, parseCidr } from "../../lib/ip/cidr.ts";
+import { KubeClient } from "../../lib/kube/client.ts";
+import { type Command, print } from "../../lib/plugin/command.ts";
+import { FlagError, parseFlags } from "../../lib/plugin/flags.ts";
+import { formatTable } from "../../lib/plugin/table.ts";
+import { text } from "../../lib/state/json.ts";
+import { clusterOf } from "./cluster.ts";
+import { type Slice, slicesOf, slicingOf } from "./learn-block.ts";
+import { slicePoolObject, slicePoolsPath } from "./objects.ts";
+import { COMMAND_MS, DEFAULT_NAMESPACE, type Session } from "./session.ts";
+import { blocksOf, ETCD_LIMIT, readSliceSize } from "./slicing.ts";
+
+export const slices: Command = {
+	about: "gives nodes blocks of a range, for node_slice_size",
+	synopsis: "[-name NAME -range CIDR -size PREFIX] [--dry-run] [--json] [-kubeconfig PATH] [-namespace NAME]",
+	help: `Lets every NodeSlicePool of the namespace have a block for each node of the cluster, and none for nodes that are
+gone, then prints who has which. With -name it makes that pool where it is missing. One run, for a CronJob; where the Go
+project's node-slice-controller runs, it does the same. Exit status 1 where there are more nodes than blocks.
+
+  -name NAME        of the NodeSlicePool: network_name of the configuration, or else its name
+  -range CIDR       what is cut into blocks
+  -size PREFIX      their size, such as /26
+  --dry-run         prints what would be, and changes nothing
+  --json            prints JSON
+  -kubeconfig PATH  how to reach the API server; in a pod the service account's files, if absent
+  -namespace NAME   where the pools are; absent: the kubeconfig's, else kube-system
+`,
+	run: assign,
+};
+
+function assign(args: readonly string[]): number {
+	const flags = parseFlags(args, {
+		kubeconfig: "",
+		namespace: "",
+		name: "",
+		range: "",
+		size: "",
+		"dry-run": false,
+		json: false,
+	});
+	const wanted = flags.name === "" ? undefined : readPool(flags.name, flags.range, flags.size);
+	if (wanted === undefined && (flags.range !== "" || flags.size !== "")) {
+		throw new FlagError("-range and -size need -name");
+	}
+	const cluster = clusterOf(flags.kubeconfig);
+	using client = new KubeClient(cluster, COMMAND_MS);
+	const namespace = flags.namespace || cluster.namespace || DEFAULT_NAMESPACE;
+	const session = { client, namespace, kubeconfig: flags.kubeconfig };
+	const nodes = [...client.list("/api/v1/nodes")].map(nameOf).sort();
+	const pools = readPools(session);
+	if (wanted !== undefined && !pools.some(({ name }) => name === wanted.name)) pools.push(wanted);
+	const assigned = pools.map((pool) => {
+		requireSame(pool, wanted);
+		return flags["dry-run"] ? assignNodes(pool, nodes) : writeAssigned(session, pool, nodes);
+	});
+	if (flags.json) print(`${JSON.stringify(assigned.map(listed), null, 4)}\n`);
+	else {
+		const rows = assigned.flatMap(({ name, slices }) =>
+			slices.filter(({ node }) => node !== "").map(({ node, range }) => [name, range, node]),
+		);
+		print(formatTable(["POOL", "BLOCK", "NODE"], rows));
+	}
+	const without = assigned.flatMap(({ name, slices }) =>
+		nodes.filter((node) => !slices.some((slice) => slice.node === node)).map((node) => `${node} of ${name}`),
+	);
+	if (without.length === 0) return 0;
+	print(`no block is left for ${without.join(", ")}\n`);
+	return 1;
+}
+
+interface SlicePool {
+	readonly name: string;
+	readonly range: string;
+	readonly sliceSize: string;
+	/** "" where there is no such object yet. */
+	readonly resourceVersion: string;
+	readonly slices: readonly Slice[];
+}
+
+const listed = ({ name, range, sliceSize, slices }: SlicePool) => ({ pool: name, range, sliceSize, blocks: slices });
+
+/** The pool that the flags say. Throws FlagError, and CniError for a slicing that cannot be. */
+function readPool(name: string, rangeText: string, size: string): SlicePool {
+	const range = parseCidr(rangeText);
+	if (range === undefined) throw new FlagError(`-range ${rangeText} is no CIDR`);
+	const network = networkOf(range);
+	const prefix = readSliceSize(size, network);
+	const slices = [...blocksOf(network, prefix)].map((block) => ({ node: "", range: formatCidr(block) }));
+	return { name, range: formatCidr(network), sliceSize: `/${prefix}`, resourceVersion: "", slices };
+}
+
+function readPools({ client, namespace }: Session): SlicePool[] {
+	return [...client.list(slicePoolsPath(namespace))].map(poolOf);
+}
+
+function poolOf(object: JsonObject): SlicePool {
+	const { metadata } = object;
+	const resourceVersion = isObject(metadata) ? text(metadata.resourceVersion) : "";
+	return { name: nameOf(object), ...slicingOf(object), resourceVersion, slices: slicesOf(object) };
+}
+
+const nameOf = ({ metadata }: JsonObject): string => (isObject(metadata) ? text(metadata.name) : "");
+
+/** Cut anew, blocks would have other owners. */
+function requireSame(there: SlicePool, wanted: SlicePool | undefined): void {
+	if (wanted?.name !== there.name || (there.range === wanted.range && there.sliceSize === wanted.sliceSize)) return;
+	throw new Error(
+		`NodeSlicePool ${there.name} cuts ${there.range} into ${there.sliceSize}: to have ${wanted.range} cut into ${wanted.sliceSize}, delete it first, when no pod has an address of it`,
+	);
+}
+
+/** Nodes keep what they have; those that have none take the first that are free. */
+function assignNodes(pool: SlicePool, nodes: readonly string[]): SlicePool {
+	const kept = pool.slices.map((slice) => (nodes.includes(slice.node) ? slice : { ...slice, node: "" }));
+	const waiting = nodes.filter((node) => !kept.some((slice) => slice.node === node));
+	return {
+		...pool,
+		slices: kept.map((slice) => (slice.node === "" ? { ...slice, node: waiting.shift() ?? "" } : slice)),
+	};
+}
+
+function writeAssigned({ client, namespace }: Session, before: SlicePool, nodes: readonly string[]): SlicePool {
+	const path = `${slicePoolsPath(namespace)}/${before.name}`;
+	for (let pool = before; ; ) {
+		const assigned = assignNodes(pool, nodes);
+		const { name, range, sliceSize, resourceVersion, slices } = assigned;
+		const object = slicePoolObject(name, range, sliceSize, slices);
+		const bytes = JSON.stringify(object).length;
+		if (bytes > ETCD_LIMIT)
+			throw new Error(`NodeSlicePool ${name} would have ${bytes} bytes: etcd takes ${ETCD_LIMIT}`);
+		const isSame = slices.every(({ node }, index) => node === pool.slices[index]!.node);
+		if (resourceVersion === "" ? client.create(slicePoolsPath(namespace), object) : isSame) return assigned;
+		if (resourceVersion !== "") {
+			const steps = [
+				{ op: "test" as const, path: "/metadata/resourceVersion", value: resourceVersion },
+				{ op: "replace" as const, path: "/status", value: object.status! },
+			];
+			if (typeof client.patch(path, steps) === "object") return assigned;
+		}
+		const there = client.get(path);
+		pool = there === undefined ? { ...before, resourceVersion: "" } : poolOf(there);
+		requireSame(pool, before);
+	}
+}

@@ -1,0 +1,86 @@
+/**
+ * Node blocks: a range cut into blocks of one size (`node_slice_size`), each of which serves one node. Which node has
+ * which is in an object of the Go project, a NodeSlicePool.
+ */
+import { CniError, Code } from "../../lib/cni/error.ts";
+import { quote } from "../../lib/cni/quote.ts";
+import { addressBits, nextIp, previousIp } from "../../lib/ip/address.ts";
+import { type Cidr, formatCidr, lastAddressOf } from "../../lib/ip/cidr.ts";
+import type { RangeSet } from "../../lib/ip/range.ts";
+import type { PoolRange } from "./ranges.ts";
+
+export interface Slicing {
+	/** Name of the NodeSlicePool. */
+	readonly pool: string;
+	readonly networkName: string;
+	readonly network: Cidr;
+	/** Length of a block's prefix. */
+	readonly prefix: number;
+	/** Whether the address follows from the VF: number N of the block for VF N. */
+	readonly isByVfIndex: boolean;
+}
+
+/** etcd takes no object above this, in bytes (its flag --max-request-bytes). */
+export const ETCD_LIMIT = 1_572_864;
+
+/** Length of the prefix that `node_slice_size` says, "/26" or "26". Throws code 7. */
+export function readSliceSize(size: string, network: Cidr): number {
+	const refuse = (reason: string): never => {
+		throw new CniError(
+			Code.invalidConfig,
+			`ipam.node_slice_size ${quote(size)} ${reason}`,
+			"field ipam.node_slice_size",
+		);
+	};
+	const prefix = /^\/?\d{1,3}$/.test(size)
+		? Number(size.replace("/", ""))
+		: refuse('is no prefix length such as "/26"');
+	const bits = addressBits(network.ip.family);
+	if (prefix > bits) refuse(`is longer than an address of ${formatCidr(network)}, which has ${bits} bits`);
+	if (prefix < network.prefix) refuse(`makes blocks larger than the range ${formatCidr(network)}`);
+	const count = 1n << BigInt(prefix - network.prefix);
+	const bytes = count * BigInt(sizeOfEntry(network, prefix));
+	if (bytes > ETCD_LIMIT) {
+		refuse(
+			`cuts ${formatCidr(network)} into ${count} blocks, and the NodeSlicePool with all of them would have at least ${megabytes(bytes)} MB: etcd takes ${megabytes(BigInt(ETCD_LIMIT))}`,
+		);
+	}
+	return prefix;
+}
+
+/** Bytes of a block that no node has, in the object's JSON. */
+function sizeOfEntry(network: Cidr, prefix: number): number {
+	return JSON.stringify({ nodeName: "", sliceRange: formatCidr({ ip: network.ip, prefix }) }).length + 1;
+}
+
+const megabytes = (bytes: bigint): string => (Number(bytes) / 1_000_000).toFixed(1);
+
+/** Every block, in order. */
+export function* blocksOf(network: Cidr, prefix: number): Generator<Cidr> {
+	const { family } = network.ip;
+	const size = 1n << BigInt(addressBits(family) - prefix);
+	const end = lastAddressOf(network).value;
+	for (let value = network.ip.value; value <= end; value += size) yield { ip: { family, value }, prefix };
+}
+
+/**
+ * What a node with `block` may hand out of `range`. As with the Go plugin, a block's first and last address stay free
+ * where it has more than two; `range_start`, `range_end` and `exclude` count, which Go does not look at. The result's
+ * prefix is the range's, as Go has it.
+ */
+export function rangeOfBlock(range: PoolRange, block: Cidr): PoolRange {
+	const last = lastAddressOf(block);
+	const isTiny = block.prefix > addressBits(block.ip.family) - 2;
+	const [start, end] = isTiny ? [block.ip, last] : [nextIp(block.ip)!, previousIp(last)!];
+	const blocks = range.blocks.flatMap((part) => {
+		const first = part.first.value > start.value ? part.first : start;
+		const stop = part.last.value < end.value ? part.last : end;
+		return first.value > stop.value ? [] : [{ first, last: stop }];
+	});
+	const size = blocks.reduce((sum, part) => sum + part.last.value - part.first.value + 1n, 0n);
+	return { ...range, start, end, blocks, size };
+}
+
+/** The same for the store. */
+export const rangeSetOf = ({ network, blocks }: PoolRange): RangeSet =>
+	blocks.map(({ first, last }) => ({ subnet: network, start: first, end: last, gateway: undefined, exclude: [] }));
