@@ -6,7 +6,7 @@ import type { CniIp, CniResult, Request } from "../../lib/cni/types.ts";
 import { UndoStack } from "../../lib/plugin/undo-stack.ts";
 import { addFromBlock } from "./block-addresses.ts";
 import { Claimer } from "./claim.ts";
-import { loadWhereabouts, podRefOf, resultAddress, settingsOf, type Whereabouts } from "./config.ts";
+import { loadWhereabouts, podRefOf, resultAddress, type Whereabouts } from "./config.ts";
 import { logOf } from "./log.ts";
 import { attachmentOf, Records } from "./record.ts";
 import { releaseRecord } from "./release.ts";
@@ -27,7 +27,7 @@ export function add(request: Request): CniResult {
 
 /** All or nothing. */
 function claimAll(request: Request, config: Whereabouts, podRef: string, session: Session): CniIp[] {
-	const { dataDir } = settingsOf(request);
+	const { dataDir } = config;
 	const records = new Records(dataDir);
 	const attachment = attachmentOf(request);
 	// What an ADD that was killed may have claimed is tried first.

@@ -10,7 +10,8 @@ import { UndoStack } from "../../lib/plugin/undo-stack.ts";
 import { chooseFree, shortage } from "../../lib/store/allocate.ts";
 import { cooldownOf } from "../../lib/store/cooldown.ts";
 import { Store } from "../../lib/store/store.ts";
-import { settingsOf, type Whereabouts } from "./config.ts";
+import { statIfPresent } from "../../lib/sys/files.ts";
+import type { Whereabouts } from "./config.ts";
 import { learnBlock } from "./learn-block.ts";
 import { logOf } from "./log.ts";
 import { knownBlock, type NodeBlock, storeName, storeOf, storePath, storesOf } from "./node-block.ts";
@@ -23,15 +24,13 @@ import { rangeOfBlock, rangeSetOf, type Slicing } from "./slicing.ts";
 
 /** ADD: an address of this node's block; the one that the attachment has already, where it has one. */
 export function addFromBlock(request: Request, config: Whereabouts, slicing: Slicing, podRef: string): Ip {
-	const { dataDir } = settingsOf(request);
-	const block = requireBlock(config, slicing, dataDir, ANSWER_MS, Code.tryAgain);
+	const { dataDir } = config;
+	const block = requireBlock(config, slicing, ANSWER_MS, Code.tryAgain);
 	const range = rangeOfBlock(config.ranges[0]!, parseCidr(block.block)!);
 	const wanted = wantedAddress(config, slicing, range, block);
 	const records = new Records(dataDir);
 	const attachment = attachmentOf(request);
-	using store = Store.open(storeOf(dataDir, block), true);
-	// No sandbox outlives a boot.
-	store.releaseEarlier();
+	using store = Store.open(storeOf(dataDir, block));
 	const own = store.addressesOf(request).find((ip) => mayHandOut(range, ip));
 	if (own !== undefined) return own;
 	const earlier = records.find(attachment);
@@ -59,7 +58,8 @@ export function addFromBlock(request: Request, config: Whereabouts, slicing: Sli
 }
 
 /** The block that this node has; asks the API server where it does not know it. Throws CniError `code`. */
-function requireBlock(config: Whereabouts, slicing: Slicing, dataDir: string, limitMs: number, code: Code): NodeBlock {
+function requireBlock(config: Whereabouts, slicing: Slicing, limitMs: number, code: Code): NodeBlock {
+	const { dataDir } = config;
 	const known = knownBlock(dataDir, slicing);
 	if (known?.lost === "") return known;
 	return withApiServer(config.kubeconfig, limitMs, code, (session) =>
@@ -123,7 +123,7 @@ function reserveFree(
 	request: Request,
 	podRef: string,
 ): Ip {
-	const cooldown = cooldownOf({ directory: store.directory, reuseDelayMs: 0, reclaimAfterReboot: true });
+	const cooldown = cooldownOf({ directory: store.directory, reuseDelayMs: 0, reclaimAfterReboot: false });
 	const seed = `${podRef}/${request.ifName}/${block.pool}`;
 	const first = config.policy === "hashed" ? hashedOrder(range, seed).next().value : undefined;
 	if (first !== undefined && store.reserve(first, request, false)) return first;
@@ -135,19 +135,19 @@ function reserveFree(
 }
 
 function exhausted(code: Code, store: Store, range: PoolRange, { block, node }: NodeBlock): CniError {
-	const cooldown = cooldownOf({ directory: store.directory, reuseDelayMs: 0, reclaimAfterReboot: true });
+	const cooldown = cooldownOf({ directory: store.directory, reuseDelayMs: 0, reclaimAfterReboot: false });
 	const reason = `block ${block} of node ${node} has no address left`;
 	return new CniError(code, reason, shortage(store, cooldown, rangeSetOf(range)));
 }
 
 /** STATUS: an ADD would know the block, and find an address in it. */
-export function requireBlockAddress(config: Whereabouts, slicing: Slicing, dataDir: string, limitMs: number): void {
-	const block = requireBlock(config, slicing, dataDir, limitMs, Code.notAvailable);
+export function requireBlockAddress(config: Whereabouts, slicing: Slicing, limitMs: number): void {
+	const { dataDir } = config;
+	const block = requireBlock(config, slicing, limitMs, Code.notAvailable);
 	const range = rangeOfBlock(config.ranges[0]!, parseCidr(block.block)!);
-	using store = Store.open(storeOf(dataDir, block), true);
+	using store = Store.open(storeOf(dataDir, block));
 	store.requireWritable();
-	const cooldown = cooldownOf({ directory: store.directory, reuseDelayMs: 0, reclaimAfterReboot: true });
-	if (store.allocatedEarlier().some((ip) => mayHandOut(range, ip))) return;
+	const cooldown = cooldownOf({ directory: store.directory, reuseDelayMs: 0, reclaimAfterReboot: false });
 	if (chooseFree(store, cooldown, rangeSetOf(range), undefined) !== undefined) return;
 	throw exhausted(Code.notAvailable, store, range, block);
 }
@@ -155,7 +155,7 @@ export function requireBlockAddress(config: Whereabouts, slicing: Slicing, dataD
 /** CHECK: whether a block that this node has or had holds `ip` for the attachment. */
 export function holdsInBlock(dataDir: string, { pool }: Slicing, ip: Ip, { containerId, ifName }: Request): boolean {
 	return storesOf(dataDir, pool).some((directory) => {
-		using store = Store.openIfPresent(directory, true);
+		using store = Store.openIfPresent(directory);
 		const owner = store?.ownerOf(ip);
 		return typeof owner === "object" && owner.containerId === containerId && owner.ifName === ifName;
 	});
@@ -164,14 +164,28 @@ export function holdsInBlock(dataDir: string, { pool }: Slicing, ip: Ip, { conta
 /** Gives back what a record says of a store. */
 export function releaseInStore(dataDir: string, { record }: FoundRecord): void {
 	if (record.store === "") return;
-	using store = Store.openIfPresent(storePath(dataDir, record.store), true);
+	using store = Store.openIfPresent(storePath(dataDir, record.store));
 	store?.releaseAll(record);
 }
 
-/** DEL without a record of the network: what was taken over from the Go plugin, or what a lost record said. */
-export function releaseInBlocks(dataDir: string, records: Records, { pool }: Slicing, request: Request): void {
-	for (const directory of storesOf(dataDir, pool)) {
-		using store = Store.openIfPresent(directory, true);
+/**
+ * DEL without a record of the network: what was taken over from the Go plugin, or what a lost record said. Where the
+ * block is not known it is asked for, since the pool in the API may have the address.
+ */
+export function releaseInBlocks(records: Records, config: Whereabouts, slicing: Slicing, request: Request): void {
+	const { dataDir, kubeconfig } = config;
+	if (knownBlock(dataDir, slicing) === undefined && statIfPresent(kubeconfig) !== undefined) {
+		withApiServer(kubeconfig, ANSWER_MS, Code.tryAgain, (session) => {
+			try {
+				learnBlock(session, slicing, nodeName(config.nodeNameFiles), dataDir, Code.tryAgain);
+			} catch (error) {
+				// This node has no block: nothing of it can be held.
+				if (!(error instanceof CniError)) throw error;
+			}
+		});
+	}
+	for (const directory of storesOf(dataDir, slicing.pool)) {
+		using store = Store.openIfPresent(directory);
 		store?.releaseAll(request);
 	}
 	records.forget({ ...attachmentOf(request), network: TAKEN_OVER });

@@ -7,7 +7,7 @@ import type { Request } from "../../lib/cni/types.ts";
 import { formatIp, type Ip } from "../../lib/ip/address.ts";
 import { formatCidr, parseCidr } from "../../lib/ip/cidr.ts";
 import { holdsInBlock } from "./block-addresses.ts";
-import { loadWhereabouts, podRefOf, settingsOf, type Whereabouts } from "./config.ts";
+import { loadWhereabouts, podRefOf, type Whereabouts } from "./config.ts";
 import { type Allocation, poolName } from "./objects.ts";
 import { Pool } from "./pool.ts";
 import { mayHandOut, offsetOf, type PoolRange } from "./ranges.ts";
@@ -20,10 +20,9 @@ export function check(request: Request): void {
 	const previous = (previousAddresses(request) ?? []).map(({ address }) => parseCidr(address)!.ip);
 	const { slicing } = config;
 	if (slicing !== undefined) {
-		const { dataDir } = settingsOf(request);
 		const ip = previous.find((each) => mayHandOut(config.ranges[0]!, each));
 		if (ip === undefined) throw failed(`prevResult has no address of ${formatCidr(slicing.network)}`, request);
-		if (!holdsInBlock(dataDir, slicing, ip, request)) {
+		if (!holdsInBlock(config.dataDir, slicing, ip, request)) {
 			throw failed(`${formatIp(ip)} of prevResult is not held for the container`, request);
 		}
 		return;
@@ -32,7 +31,7 @@ export function check(request: Request): void {
 		for (const range of config.ranges) {
 			const ip = previous.find((each) => mayHandOut(range, each));
 			if (ip === undefined) throw failed(`prevResult has no address of ${formatCidr(range.network)}`, request);
-			const holder = holderOf(session, config, range, ip, settingsOf(request).dataDir);
+			const holder = holderOf(session, config, range, ip);
 			if (holder === undefined) throw failed(`${formatIp(ip)} of prevResult is held by nobody`, request);
 			if (!isOf({ ...holder, id: holder.id || owner.id }, owner)) {
 				throw failed(`${formatIp(ip)} of prevResult is held by pod ${holder.podref}`, request);
@@ -41,20 +40,14 @@ export function check(request: Request): void {
 	});
 }
 
-function holderOf(
-	session: Session,
-	config: Whereabouts,
-	range: PoolRange,
-	ip: Ip,
-	dataDir: string,
-): Allocation | undefined {
+function holderOf(session: Session, config: Whereabouts, range: PoolRange, ip: Ip): Allocation | undefined {
 	if (config.isExclusive) {
 		const reservations = new Reservations(session.client, session.namespace, config.networkName);
 		return reservations.find(reservations.nameOf(ip));
 	}
 	const name = poolName(config.networkName, range.network);
 	const where = { namespace: session.namespace, name, range: formatCidr(range.network) };
-	return new Pool(session.client, where, dataDir).read()?.get(offsetOf(range, ip));
+	return new Pool(session.client, where, config.dataDir).read()?.get(offsetOf(range, ip));
 }
 
 const failed = (reason: string, { containerId, ifName }: Request): CniError =>

@@ -39,6 +39,7 @@ export interface Whereabouts {
 	readonly routes: CniRoute[];
 	readonly dns: CniDns | undefined;
 	readonly kubeconfig: string;
+	readonly dataDir: string;
 	/** Where nodes have blocks of the range; then there is one range. */
 	readonly slicing: Slicing | undefined;
 	/** Files that may have the node's name in them. */
@@ -118,6 +119,7 @@ export function loadWhereabouts(request: Request): Whereabouts {
 		routes: resultRoutes(ipam.routes),
 		dns: ipam.dns as CniDns | undefined,
 		kubeconfig,
+		dataDir: ipam.dataDir || DEFAULT_DATA_DIR,
 		slicing: slicingOf(ipam, networkName || request.network, networkName, ranges),
 		nodeNameFiles: nodeNameFiles(ipam.configuration_path),
 		device: (deviceID || runtimeConfig?.deviceID || pciBusID || "").toLowerCase(),

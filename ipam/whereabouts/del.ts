@@ -27,10 +27,11 @@ export function del(request: Request): void {
 		);
 		return;
 	}
+	records.forget(attachmentOf(request));
 	const config = loadIfUsable(request);
 	if (config === undefined) return;
 	if (config.slicing !== undefined) {
-		releaseInBlocks(dataDir, records, config.slicing, request);
+		releaseInBlocks(records, config, config.slicing, request);
 		return;
 	}
 	withApiServer(config.kubeconfig, ANSWER_MS, Code.tryAgain, (session) =>

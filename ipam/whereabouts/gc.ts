@@ -17,9 +17,10 @@ export function gc(request: Request, valid: readonly ValidAttachment[] | undefin
 	const { dataDir, kubeconfig } = settingsOf(request);
 	const records = new Records(dataDir);
 	const isValid = new Set(valid.map(({ containerID, ifname }) => `${containerID}/${ifname}`));
-	const stale = records
-		.ofNetwork(request.network)
-		.filter(({ record }) => !isValid.has(`${record.containerId}/${record.ifName}`));
+	const keep = ({ containerId, ifName }: { readonly containerId: string; readonly ifName: string }): boolean =>
+		isValid.has(`${containerId}/${ifName}`);
+	const stale = records.ofNetwork(request.network).filter(({ record }) => !keep(record));
+	records.removeTemporary(request.network, keep);
 	const failures: unknown[] = [];
 	for (const found of stale) {
 		attempt(failures, () => {

@@ -11,6 +11,7 @@ import { formatOwner, parseOwner } from "../../lib/store/owner.ts";
 import { Store } from "../../lib/store/store.ts";
 import { bootId } from "../../lib/sys/boot.ts";
 import {
+	isStoreOf,
 	knownBlock,
 	lockOf,
 	type NodeBlock,
@@ -18,6 +19,7 @@ import {
 	readBlock,
 	storeName,
 	storeOf,
+	storesOf,
 	writeBlock,
 } from "./node-block.ts";
 import type { NodeName } from "./node-name.ts";
@@ -101,6 +103,7 @@ export function learnBlock(
 		boot: bootId(),
 		lost: "",
 	};
+	if (before !== undefined && before.boot !== learnt.boot) releaseAll(dataDir, pool);
 	const isNew = before?.block !== learnt.block || before.node !== learnt.node;
 	if (isNew) takeOver(session, learnt, dataDir);
 	writeBlock(dataDir, learnt);
@@ -138,13 +141,26 @@ const NAME_HINT =
 
 const isNetwork = (block: Cidr): boolean => formatCidr(networkOf(block)) === formatCidr(block);
 
+/** Gives back what was handed out before the last boot: no sandbox outlives one. */
+function releaseAll(dataDir: string, pool: string): void {
+	for (const directory of storesOf(dataDir, pool)) {
+		using store = Store.openIfPresent(directory);
+		store?.releaseUnless(() => false);
+	}
+	const records = new Records(dataDir);
+	for (const found of records.all()) {
+		const { store, claims } = found.record;
+		if (isStoreOf(store, pool) && claims.length === 0) records.remove(found);
+	}
+}
+
 /** Puts what the pool in the API holds of the block into the node's store. May be done twice. */
 function takeOver({ client, namespace }: Session, learnt: NodeBlock, dataDir: string): void {
 	const block = parseCidr(learnt.block)!;
 	const object = client.get(`${poolsPath(namespace)}/${poolOfBlock(learnt, block)}`);
 	if (object === undefined) return;
 	const records = new Records(dataDir);
-	using store = Store.open(storeOf(dataDir, learnt), true);
+	using store = Store.open(storeOf(dataDir, learnt));
 	for (const [offset, { id, podref, ifname }] of allocationsOf(object)) {
 		const ip = { family: block.ip.family, value: block.ip.value + BigInt(offset) };
 		if (!contains(block, ip)) continue;

@@ -50,12 +50,12 @@ export const lockOf = (dataDir: string, pool: string): string => `${directoryOf(
 
 /** Stores of all blocks that this node has or had of `pool`: directories. */
 export function storesOf(dataDir: string, pool: string): string[] {
-	const prefix = `${pool}@`;
 	const names = listIfPresent(directoryOf(dataDir)) ?? [];
-	return names
-		.filter((name) => name.startsWith(prefix) && blockOfStore(name) !== undefined)
-		.map((name) => `${directoryOf(dataDir)}/${name}`);
+	return names.filter((name) => isStoreOf(name, pool)).map((name) => storePath(dataDir, name));
 }
+
+export const isStoreOf = (name: string, pool: string): boolean =>
+	name.startsWith(`${pool}@`) && blockOfStore(name) !== undefined;
 
 /** The block that a store is named after. */
 export function blockOfStore(path: string): Cidr | undefined {

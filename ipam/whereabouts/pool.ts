@@ -153,9 +153,9 @@ export class Pool {
 	/** What waits of the same attachment and entry, and what became of it: that no longer counts. */
 	#forget(change: Change): void {
 		for (const op of ["add", "remove"] as const) {
-			for (const isLater of [true, false]) files.removeIfPresent(this.#fileOf({ ...change, op }, isLater));
+			for (const isLater of [true, false]) files.removeWritten(this.#fileOf({ ...change, op }, isLater));
 		}
-		files.removeIfPresent(this.#refusedOf(change));
+		files.removeWritten(this.#refusedOf(change));
 	}
 
 	/** How long the next patch of this node should wait, in ms. */

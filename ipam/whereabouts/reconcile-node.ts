@@ -69,7 +69,7 @@ export function reconcileNode(session: Session, dataDir: string, tally: Tally): 
 }
 
 function readHeld(directory: string, block: Cidr, records: Records): Held[] {
-	using store = Store.openIfPresent(directory, true);
+	using store = Store.openIfPresent(directory);
 	const name = directory.slice(directory.lastIndexOf("/") + 1);
 	const byOwner = new Map<string, FoundRecord>();
 	for (const found of records.all()) {
@@ -92,7 +92,7 @@ function podsOf({ client }: Session, node: string): Set<string> {
 }
 
 function free(directory: string, { address, containerId, ifName, record }: Held, records: Records): boolean {
-	using store = Store.openIfPresent(directory, true);
+	using store = Store.openIfPresent(directory);
 	const held = store?.allocated().find(({ ip }) => formatIp(ip) === address);
 	// Given back, or another's, meanwhile.
 	if (held?.owner.containerId !== containerId || held.owner.ifName !== ifName) return false;

@@ -6,6 +6,7 @@ import { isObject } from "../../lib/cni/json.ts";
 import type { JsonObject, JsonValue, Request } from "../../lib/cni/types.ts";
 import { RecordDirectory, type RecordFile, type RecordOwner } from "../../lib/state/directory.ts";
 import { text } from "../../lib/state/json.ts";
+import * as files from "../../lib/sys/files.ts";
 
 /** An address, and where its claim is. */
 export interface Claim {
@@ -64,20 +65,36 @@ export class Records {
 	write(record: AttachmentRecord): void {
 		this.#directory.prepare();
 		const json = JSON.stringify({ version: 1, ...record });
-		const temporary = `${this.#directory.path}/.${partsOf(record).join("@")}.tmp`;
-		const isWritten = this.#directory.write(partsOf(record), json, temporary, (there) => ownerOf(there.json, record));
+		const isWritten = this.#directory.write(partsOf(record), json, this.#temporary(record), (there) =>
+			ownerOf(there.json, record),
+		);
 		if (!isWritten)
 			throw new Error(`${this.#directory.path} has no room for the record of ${partsOf(record).join("-")}`);
 	}
 
-	remove({ file }: FoundRecord): void {
+	remove({ file, record }: FoundRecord): void {
 		this.#directory.remove(file.name);
+		files.removeIfPresent(this.#temporary(record));
 	}
 
-	/** Removes the record of an attachment, if there is one. */
+	/** Removes the record of an attachment, if there is one, and what a killed process left of it. */
 	forget(attachment: Attachment): void {
 		const found = this.find(attachment);
 		if (found !== undefined) this.remove(found);
+		else files.removeIfPresent(this.#temporary(attachment));
+	}
+
+	/** Removes what killed processes have left of records of a network, but of those that `keep` says. */
+	removeTemporary(network: string, keep: (attachment: Attachment) => boolean): void {
+		for (const name of files.listIfPresent(this.#directory.path) ?? []) {
+			const [, of, containerId, ifName] = /^\.([^@]*)@([^@]*)@(.*)\.tmp$/s.exec(name) ?? [];
+			if (of !== network || !containerId || !ifName || keep({ network, containerId, ifName })) continue;
+			files.removeIfPresent(`${this.#directory.path}/${name}`);
+		}
+	}
+
+	#temporary(attachment: Attachment): string {
+		return `${this.#directory.path}/.${partsOf(attachment).join("@")}.tmp`;
 	}
 
 	/** Those of a network. */

@@ -7,7 +7,7 @@ import type { Request } from "../../lib/cni/types.ts";
 import { formatCidr } from "../../lib/ip/cidr.ts";
 import { isSystemError } from "../../lib/sys/sys.ts";
 import { requireBlockAddress } from "./block-addresses.ts";
-import { loadWhereabouts, settingsOf } from "./config.ts";
+import { loadWhereabouts } from "./config.ts";
 import { poolName } from "./objects.ts";
 import { Pool } from "./pool.ts";
 import { addressOfOffset, exhaustion, mayHandOut } from "./ranges.ts";
@@ -16,11 +16,11 @@ import { STATUS_MS, withApiServer } from "./session.ts";
 
 export function status(request: Request): void {
 	const config = loadWhereabouts(request);
-	const { dataDir } = settingsOf(request);
+	const { dataDir } = config;
 	try {
 		new Records(dataDir).requireWritable();
 		if (config.slicing !== undefined) {
-			requireBlockAddress(config, config.slicing, dataDir, STATUS_MS);
+			requireBlockAddress(config, config.slicing, STATUS_MS);
 			return;
 		}
 	} catch (error) {

@@ -7,12 +7,12 @@
  * then what is read, then the rest, so that a call touches few pages.
  */
 import { spawnSync } from "node:child_process";
-import { chmodSync, mkdtempDisposableSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempDisposableSync, readFileSync, writeFileSync } from "node:fs";
 import { hostname, tmpdir, userInfo } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { gunzipSync, gzipSync } from "node:zlib";
 
-/** A call whose blocks are wanted together. What it reads must be the same on every machine: nothing of the host. */
+/** A call whose blocks are wanted together. What it does must be the same on every machine. */
 export interface Sample {
 	readonly args: readonly string[];
 	readonly environment: Readonly<Record<string, string>>;
@@ -20,6 +20,8 @@ export interface Sample {
 	readonly status: number;
 	/** Blocks of a lower rank come first. */
 	readonly rank: number;
+	/** Files below the working directory that it needs. */
+	readonly files?: () => Readonly<Record<string, string>>;
 }
 
 /** The network namespace is only looked at, and files are made below the working directory. */
@@ -37,9 +39,24 @@ const STATIC = {
 	routes: [{ dst: "10.56.0.0/16" }],
 };
 
+/** As on a node that knows its block: the API server is not asked. */
+const BLOCK = { range: "10.56.0.0/16", sliceSize: "/24", block: "10.56.217.0/24", node: "node", pool: "network" };
+const WHEREABOUTS = {
+	type: "whereabouts",
+	range: BLOCK.range,
+	node_slice_size: BLOCK.sliceSize,
+	kubernetes: { kubeconfig: "/kubeconfig" },
+	dataDir: "/proc/self/cwd/whereabouts",
+};
+const blockFile = () => {
+	const boot = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+	return { "whereabouts/blocks/network.json": JSON.stringify({ ...BLOCK, boot }) };
+};
+const POD = { CNI_ARGS: "IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=pod" };
+
 const verb = (plugin: string, command: string, ipam: object, more: object = {}): Sample => ({
 	args: [plugin],
-	environment: { CNI_COMMAND: command, ...ATTACHMENT },
+	environment: { CNI_COMMAND: command, ...ATTACHMENT, ...POD },
 	stdin: JSON.stringify({ ...NETWORK, type: "bridge", ipam, ...more }),
 	status: 0,
 	rank: 1,
@@ -60,6 +77,8 @@ export const SAMPLES: readonly Sample[] = [
 	verb("host-local", "CHECK", HOST_LOCAL, { prevResult: PREVIOUS }),
 	verb("host-local", "DEL", HOST_LOCAL),
 	verb("static", "ADD", STATIC),
+	{ ...verb("whereabouts", "ADD", WHEREABOUTS), files: blockFile, rank: 2 },
+	{ ...verb("whereabouts", "DEL", WHEREABOUTS), rank: 2 },
 ];
 
 /**
@@ -115,6 +134,10 @@ export function addImage(
 	const blocks: Block[] = [];
 	const nothing: Sample = { args: [], environment: {}, stdin: "", status: 0, rank: COLD };
 	for (const sample of [nothing, ...samples]) {
+		for (const [name, text] of Object.entries(sample.files?.() ?? {})) {
+			mkdirSync(dirname(join(directory, name)), { recursive: true });
+			writeFileSync(join(directory, name), text);
+		}
 		run(["--image-trace", trace, ...sample.args], sample);
 		readTrace(readFileSync(trace), sample.rank, blocks);
 	}

@@ -1,4 +1,5 @@
 /** whereabouts on sixteen nodes at once: no address twice, none lost, whatever is killed, cut or restarted. */
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { cuttingProxy } from "../lab/cutting-proxy.ts";
@@ -91,6 +92,12 @@ test("with calls killed, connections cut and the server restarted, then one reco
 	expect(sorted(await nodes.pool())).toEqual(expected);
 });
 
+/** The files that nodes keep of addresses and attachments. */
+function held(directory: string): string[] {
+	const files = readdirSync(directory, { recursive: true, encoding: "utf8" });
+	return files.filter((path) => /\/state\/(attachments\/.|blocks\/load@[^/]*\/[0-9])/.test(path));
+}
+
 test("with blocks no ADD and no DEL asks the server, which may be away; one reconcile brings all pools", async () => {
 	const namespace = await kube.namespace();
 	const blocks = Array.from({ length: 32 }, (_, index) => `10.100.${Math.floor(index / 2)}.${(index % 2) * 128}/25`);
@@ -127,7 +134,18 @@ test("with blocks no ADD and no DEL asks the server, which may be away; one reco
 	console.log(report("ADD of 160 pods while the server is away", away));
 	const ended = await nodes.del([...added.succeeded, ...away.succeeded]);
 	console.log(report("DEL of all", ended));
+	// Killed at any moment, then DEL: nothing is held.
+	const random = randomNumbers(Number(process.env.BERTH_SEED ?? 1));
+	const faults = { killed: { perMille: 500, withinMs: 40, random } };
+	const many = nodes.attachments(PODS);
+	const killed = await nodes.add(many, faults);
+	console.log(report("ADD, half of them killed", killed));
+	const released = await nodes.del([...many, ...first.succeeded], faults);
+	const rest = await nodes.del(released.killed);
 	kube.thaw();
+	expect([killed.failed, released.failed, rest.failed]).toEqual([[], [], []]);
+	expect(duplicates([...first.succeeded, ...killed.succeeded])).toEqual([]);
+	expect(held(directory)).toEqual([]);
 	expect([away.failed, ended.failed]).toEqual([[], []]);
 	expect(duplicates([...first.succeeded, ...added.succeeded, ...away.succeeded])).toEqual([]);
 });
