@@ -55,9 +55,9 @@ export function slicingOf({ spec }: JsonObject): { range: string; sliceSize: str
 }
 
 /**
- * Asks which block `node` has, and puts it on record. What the pool of the block holds goes into the node's store, where
- * the node has had no such block before: the Go plugin made it, or the state directory is new. Throws CniError `code`
- * where the node has none.
+ * Asks which block `node` has, and puts it on record. What the pool of the block holds goes into the node's store,
+ * where the node has had no such block before: the Go plugin made it, or the state directory is new. Throws CniError
+ * `code` where the node has none.
  */
 export function learnBlock(
 	session: Session,

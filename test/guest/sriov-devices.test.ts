@@ -1,5 +1,6 @@
 /** VFs of other kinds: with a userspace driver, without a PF on this host; and what the runtime is told of a device. */
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { PLAIN_CARD } from "../lab/guest-cards.ts";
 import { type Answer, type Configuration, callPlugin, createPod, hostState, links, succeeded } from "../lab/pods.ts";
 import { createVfs, type Vf } from "../lab/sriov.ts";
 import { PF, useSriov } from "../lab/sriov-session.ts";
@@ -23,9 +24,8 @@ const call = (verb: string, configuration: Configuration): Promise<Answer> =>
 
 beforeAll(async () => {
 	vfs = await createVfs(guest(), PF, 2);
-	const { stdout } = await sh(`for net in /sys/class/net/*; do
-	case $(readlink $net/device/driver) in */virtio_net) echo "$(basename $(dirname $(readlink -f $net/device))) $(basename $net)";; esac
-done`);
+	const { stdout } = await sh(`cd $(dirname $(grep -l ${PLAIN_CARD.mac} /sys/class/net/*/address))
+echo "$(basename $(dirname $(readlink -f device))) $(basename $PWD)"`);
 	const [pci = "", netdev = ""] = stdout.trim().split(" ");
 	plain = { pci, netdev };
 });

@@ -6,18 +6,13 @@
  */
 import type { TestProject } from "vitest/node";
 import { Guest } from "./guest.ts";
+import { cardArguments } from "./guest-cards.ts";
 
 declare module "vitest" {
 	export interface ProvidedContext {
 		guestDirectory: string;
 	}
 }
-
-/** A network card without SR-IOV, on the same wire: what a VF looks like inside a virtual machine. */
-const plainCard = [
-	...["-netdev", "hubport,id=plain,hubid=0"],
-	...["-device", "virtio-net-pci,netdev=plain,mac=52:54:00:aa:01:01,romfile="],
-];
 
 export default async function setup(project: TestProject): Promise<(() => Promise<void>) | undefined> {
 	const running = process.env.BERTH_GUEST;
@@ -30,7 +25,7 @@ export default async function setup(project: TestProject): Promise<(() => Promis
 	}
 	const guest = await Guest.boot({
 		pfs: 2,
-		qemuArguments: plainCard,
+		qemuArguments: cardArguments,
 		modules: ["virtio_net"],
 		log: (line) => console.error(line),
 	});

@@ -16,6 +16,7 @@ import { fileURLToPath } from "node:url";
 import { parseAllDocuments } from "yaml";
 import { Authority, type Identity } from "./certificates.ts";
 import { buildGoTools } from "./go-tools.ts";
+import { API_CARD } from "./guest-cards.ts";
 import { until } from "./until.ts";
 
 const tools = fileURLToPath(new URL("../tools/kube/", import.meta.url));
@@ -151,7 +152,7 @@ export class Kube {
 			const { certificate, key } = authority.make({ commonName, usage, ...more });
 			return { certificate: this.#write(`${name}.crt`, certificate), key: this.#write(`${name}.key`, key) };
 		};
-		const names = "DNS:localhost,IP:127.0.0.1,IP:::1";
+		const names = `DNS:localhost,IP:127.0.0.1,IP:::1,IP:${API_CARD.host}`;
 		const server = make("api", "kube-apiserver", "serverAuth", { names });
 		const etcd = make("etcd", "etcd", "serverAuth,clientAuth", { names });
 		const etcdClient = make("etcd-client", "kube-apiserver", "clientAuth");
