@@ -8,8 +8,8 @@ import { formatIp, type Ip } from "../../lib/ip/address.ts";
 import { formatCidr, parseCidr } from "../../lib/ip/cidr.ts";
 import { holdsInBlock } from "./block-addresses.ts";
 import { loadWhereabouts, podRefOf, type Whereabouts } from "./config.ts";
-import { type Allocation, poolName } from "./objects.ts";
-import { Pool } from "./pool.ts";
+import type { Allocation } from "./objects.ts";
+import { poolOf } from "./pool.ts";
 import { mayHandOut, offsetOf, type PoolRange } from "./ranges.ts";
 import { isOf, Reservations } from "./reservations.ts";
 import { ANSWER_MS, type Session, withApiServer } from "./session.ts";
@@ -45,9 +45,7 @@ function holderOf(session: Session, config: Whereabouts, range: PoolRange, ip: I
 		const reservations = new Reservations(session.client, session.namespace, config.networkName);
 		return reservations.find(reservations.nameOf(ip));
 	}
-	const name = poolName(config.networkName, range.network);
-	const where = { namespace: session.namespace, name, range: formatCidr(range.network) };
-	return new Pool(session.client, where, config.dataDir).read()?.get(offsetOf(range, ip));
+	return poolOf(session, config.networkName, range.network, config.dataDir).read()?.get(offsetOf(range, ip));
 }
 
 const failed = (reason: string, { containerId, ifName }: Request): CniError =>

@@ -12,9 +12,9 @@ import { formatCidr } from "../../lib/ip/cidr.ts";
 import { KubeError } from "../../lib/kube/errors.ts";
 import type { Whereabouts } from "./config.ts";
 import { areGoNodesActive } from "./go-nodes.ts";
-import { type Allocation, poolName } from "./objects.ts";
+import { type Allocation, addressOfReservation } from "./objects.ts";
 import { hashedOrder, lowestOrder } from "./order.ts";
-import { type Allocations, Pool, type PoolName } from "./pool.ts";
+import { type Allocations, type Pool, poolOf } from "./pool.ts";
 import { addressOfOffset, exhaustion, mayHandOut, offsetOf, type PoolRange } from "./ranges.ts";
 import type { AttachmentRecord, Claim, Records } from "./record.ts";
 import { Reservations } from "./reservations.ts";
@@ -48,12 +48,10 @@ export class Claimer {
 
 	/** An address of `range` that is the attachment's alone. Throws CniError 11 where there is none. */
 	claim(range: PoolRange): Ip {
-		const name = poolName(this.#config.networkName, range.network);
-		const where = { namespace: this.#session.namespace, name, range: formatCidr(range.network) };
-		const pool = new Pool(this.#session.client, where, this.#dataDir);
+		const pool = poolOf(this.#session, this.#config.networkName, range.network, this.#dataDir);
 		const requested = this.#config.requested.find((ip) => mayHandOut(range, ip));
 		return this.#config.isExclusive
-			? this.#claimReservation(range, pool, where, requested)
+			? this.#claimReservation(range, pool, requested)
 			: this.#claimEntry(range, pool, requested);
 	}
 
@@ -62,7 +60,7 @@ export class Claimer {
 		return this.#record.claims;
 	}
 
-	#claimReservation(range: PoolRange, pool: Pool, where: PoolName, requested: Ip | undefined): Ip {
+	#claimReservation(range: PoolRange, pool: Pool, requested: Ip | undefined): Ip {
 		// What was held a moment ago is passed over at first; where nothing else is left, a look at all there is
 		// decides.
 		for (const hints of requested === undefined ? [true, false] : [false]) {
@@ -72,7 +70,7 @@ export class Claimer {
 			for (const ip of this.#candidates(range, pool, requested, preferred)) {
 				const offset = offsetOf(range, ip);
 				if (taken.has(offset)) continue;
-				if (this.#claimOne(range, pool, where, ip)) return ip;
+				if (this.#claimOne(range, pool, ip)) return ip;
 				taken.add(offset);
 				if (hints && ++tries === TRIES_BEFORE_LOOK) break;
 			}
@@ -81,13 +79,13 @@ export class Claimer {
 		throw this.#refusal(requested, this.#reservations.find(this.#reservations.nameOf(requested))?.podref);
 	}
 
-	#claimOne(range: PoolRange, pool: Pool, where: PoolName, ip: Ip): boolean {
+	#claimOne(range: PoolRange, pool: Pool, ip: Ip): boolean {
 		const claim = this.#note(range, pool, ip);
 		if (this.#attempt(claim, () => this.#reservations.claim(ip, this.#owner))) {
 			const { offset, reservation } = claim;
 			const mayLeave = (): boolean => !areGoNodesActive(this.#session);
 			const outcome = pool.write({ op: "add", offset, reservation, ...this.#owner }, mayLeave);
-			if (outcome === "later") startWriter(pool, where, this.#config.kubeconfig, this.#dataDir);
+			if (outcome === "later") startWriter(pool);
 			if (outcome !== "refused") return true;
 			// The pool says that somebody has it who made no reservation.
 			this.#reservations.release(reservation, this.#owner);
@@ -177,11 +175,11 @@ export class Claimer {
 
 	/** Adds the offsets of addresses of `range` that others have reserved. */
 	#addReservations(range: PoolRange, taken: Set<string>): void {
-		const prefix = this.#config.networkName === "" ? "" : `${this.#config.networkName}-`;
+		const { family } = range.network.ip;
 		for (const reservation of this.#reservations.all()) {
-			if (!reservation.name.startsWith(prefix) || this.#isOwn(reservation)) continue;
-			const ip = addressOfName(reservation.name.slice(prefix.length), range);
-			if (ip !== undefined) taken.add(offsetOf(range, ip));
+			if (this.#isOwn(reservation)) continue;
+			const ip = addressOfReservation(reservation.name, this.#config.networkName, family);
+			if (ip !== undefined && mayHandOut(range, ip)) taken.add(offsetOf(range, ip));
 		}
 	}
 
@@ -246,12 +244,4 @@ export class Claimer {
 function addressOf(range: PoolRange, offset: string | undefined): Ip | undefined {
 	const ip = offset === undefined ? undefined : addressOfOffset(range, offset);
 	return ip !== undefined && mayHandOut(range, ip) ? ip : undefined;
-}
-
-/** The address of `range` that a reservation is named after. */
-function addressOfName(name: string, range: PoolRange): Ip | undefined {
-	// "2001--0" is "2001::": the 0 was put there so that the name does not end with "-".
-	const text = range.network.ip.family === 4 ? name : name.replaceAll("-", ":");
-	const ip = parseIp(text);
-	return ip !== undefined && ip.family === range.network.ip.family && mayHandOut(range, ip) ? ip : undefined;
 }

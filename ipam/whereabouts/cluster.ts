@@ -4,13 +4,13 @@
  */
 import { isObject } from "../../lib/cni/json.ts";
 import type { JsonObject } from "../../lib/cni/types.ts";
-import { type Ip, parseIp } from "../../lib/ip/address.ts";
+import type { Ip } from "../../lib/ip/address.ts";
 import { type Cidr, contains, formatCidr, parseCidr } from "../../lib/ip/cidr.ts";
 import { KubeConfigError } from "../../lib/kube/errors.ts";
 import { type Cluster, inClusterConfig, readKubeconfig } from "../../lib/kube/kubeconfig.ts";
 import { text } from "../../lib/state/json.ts";
 import * as sys from "../../lib/sys/sys.ts";
-import { poolName, poolsPath } from "./objects.ts";
+import { addressOfReservation, poolName, poolsPath } from "./objects.ts";
 import { type Allocations, allocationsOf } from "./pool.ts";
 import type { Session } from "./session.ts";
 
@@ -71,10 +71,7 @@ export function podRefOf({ metadata }: JsonObject): string {
 /** The address that a reservation is named after, and the pools that could have it. */
 export function placesOf(reservation: string, pools: readonly PoolContent[]): { ip: Ip; pool: PoolContent }[] {
 	return pools.flatMap((pool) => {
-		const prefix = pool.networkName === "" ? "" : `${pool.networkName}-`;
-		if (!reservation.startsWith(prefix)) return [];
-		const name = reservation.slice(prefix.length);
-		const ip = parseIp(pool.network.ip.family === 4 ? name : name.replaceAll("-", ":"));
+		const ip = addressOfReservation(reservation, pool.networkName, pool.network.ip.family);
 		return ip !== undefined && contains(pool.network, ip) ? [{ ip, pool }] : [];
 	});
 }

@@ -95,10 +95,10 @@ export function loadWhereabouts(request: Request): Whereabouts {
 		if (!path.startsWith("/")) throw new CniError(Code.invalidConfig, `ipam.${key} ${quote(path)} must begin with "/"`);
 	}
 	const networkName = ipam.network_name ?? "";
-	if (networkName !== "" && !/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/.test(networkName)) {
+	if (networkName !== "" && !/^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/.test(networkName)) {
 		throw new CniError(
 			Code.invalidConfig,
-			`ipam.network_name ${quote(networkName)} must be lower-case letters, digits, "-" and ".": objects are named after it`,
+			`ipam.network_name ${quote(networkName)} must be lower-case letters, digits, "-" and ".", with a letter or digit at the ends of each part: objects are named after it`,
 		);
 	}
 	const gateway = optionalAddress(ipam.gateway, "ipam.gateway");

@@ -2,7 +2,7 @@
  * The objects of the Go project that hold addresses: whereabouts.cni.cncf.io/v1alpha1, namespaced.
  */
 import type { JsonObject } from "../../lib/cni/types.ts";
-import { formatIp, type Ip } from "../../lib/ip/address.ts";
+import { type Family, formatIp, type Ip, parseIp } from "../../lib/ip/address.ts";
 import { type Cidr, formatCidr } from "../../lib/ip/cidr.ts";
 
 const API_VERSION = "whereabouts.cni.cncf.io/v1alpha1";
@@ -34,6 +34,16 @@ export const poolName = (networkName: string, network: Cidr): string =>
 
 export const reservationName = (networkName: string, ip: Ip): string =>
 	withNetwork(networkName, normalize(formatIp(ip)));
+
+/** The address that a reservation of a network is named after; undefined for one of another network or family. */
+export function addressOfReservation(name: string, networkName: string, family: Family): Ip | undefined {
+	const prefix = withNetwork(networkName, "");
+	if (!name.startsWith(prefix)) return undefined;
+	const text = name.slice(prefix.length);
+	// "2001--0" is "2001::": the 0 was put there so that the name does not end with "-".
+	const ip = parseIp(family === 4 ? text : text.replaceAll("-", ":"));
+	return ip?.family === family ? ip : undefined;
+}
 
 export function poolObject(name: string, range: string, allocations: Readonly<Record<string, Allocation>>): JsonObject {
 	return {

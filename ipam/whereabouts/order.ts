@@ -27,7 +27,7 @@ export function* lowestOrder(range: PoolRange): Generator<Ip> {
 }
 
 /** FNV-1a of 128 bits. */
-function fnv1a(text: string): bigint {
+export function fnv1a(text: string): bigint {
 	let hash = 0x6c62272e07bb014262b821756295c58dn;
 	for (const byte of encodeUtf8(text)) {
 		hash = ((hash ^ BigInt(byte)) * 0x0000000001000000000000000000013bn) & ((1n << 128n) - 1n);

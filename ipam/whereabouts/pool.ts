@@ -10,14 +10,17 @@
 import { CniError, Code } from "../../lib/cni/error.ts";
 import { isObject } from "../../lib/cni/json.ts";
 import type { JsonObject } from "../../lib/cni/types.ts";
-import type { KubeClient, PatchStep } from "../../lib/kube/client.ts";
-import { NoAnswerError } from "../../lib/kube/errors.ts";
+import { type Cidr, formatCidr } from "../../lib/ip/cidr.ts";
+import { type KubeClient, type PatchStep, TOO_LARGE } from "../../lib/kube/client.ts";
+import { isStatus, KubeError, NoAnswerError } from "../../lib/kube/errors.ts";
 import { requireLock } from "../../lib/plugin/verb-lock.ts";
 import { readTold, text } from "../../lib/state/json.ts";
 import * as files from "../../lib/sys/files.ts";
 import { Lock } from "../../lib/sys/lock.ts";
 import * as sys from "../../lib/sys/sys.ts";
-import { type Allocation, poolObject, poolsPath } from "./objects.ts";
+import { type Allocation, poolName, poolObject, poolsPath } from "./objects.ts";
+import { fnv1a } from "./order.ts";
+import type { Session } from "./session.ts";
 
 /** Which pool. */
 export interface PoolName {
@@ -66,25 +69,37 @@ export type Allocations = ReadonlyMap<string, Allocation>;
  */
 export const NO_MANAGED_FIELDS: PatchStep = { op: "add", path: "/metadata/managedFields", value: [{}] };
 
+/** The pool of a network. */
+export function poolOf(session: Session, networkName: string, network: Cidr, dataDir: string): Pool {
+	return new Pool(session, { name: poolName(networkName, network), range: formatCidr(network) }, dataDir);
+}
+
 export class Pool {
+	readonly where: PoolName;
+	/** Path. */
+	readonly kubeconfig: string;
+	readonly dataDir: string;
 	readonly #client: KubeClient;
-	readonly #where: PoolName;
 	/** What waits to be written. */
 	readonly #directory: string;
 
-	constructor(client: KubeClient, where: PoolName, dataDir: string) {
+	constructor({ client, namespace, kubeconfig }: Session, where: Omit<PoolName, "namespace">, dataDir: string) {
+		this.where = { namespace, ...where };
+		this.kubeconfig = kubeconfig;
+		this.dataDir = dataDir;
 		this.#client = client;
-		this.#where = where;
-		this.#directory = `${dataDir}/pools/${where.namespace}@${where.name}`;
+		// Two clusters may have pools of one name: they have two kubeconfigs.
+		const cluster = fnv1a(kubeconfig).toString(36);
+		this.#directory = `${dataDir}/pools/${cluster}@${namespace}@${where.name}`;
 	}
 
 	get name(): string {
-		return this.#where.name;
+		return this.where.name;
 	}
 
 	/** Without the entries that this node is about to remove. Undefined where there is no such pool. */
 	read(): Allocations | undefined {
-		const there = readPool(this.#client, this.#where);
+		const there = readPool(this.#client, this.where);
 		if (there === undefined) return undefined;
 		const left = new Map(there);
 		for (const change of this.#waiting()) {
@@ -141,7 +156,7 @@ export class Pool {
 	 */
 	#apply(waiting: readonly Waiting[], more: readonly Change[]): readonly Change[] {
 		const startedMs = sys.boottimeMs();
-		const { refused, allocations } = changePool<Change>(this.#client, this.#where, [...waiting, ...more]);
+		const { refused, allocations } = changePool<Change>(this.#client, this.where, [...waiting, ...more]);
 		this.#remember({ startedMs, tookMs: sys.boottimeMs() - startedMs, offsets: [...allocations.keys()] });
 		for (const change of waiting) {
 			if (refused.includes(change) && !change.isLater) files.writeAtomic(this.#refusedOf(change), "", 0o600);
@@ -247,7 +262,7 @@ export function changePool<T extends Change>(
 	let there: Allocations | undefined;
 	while (steps.length > 0) {
 		if (client.leftMs === 0) throw new NoAnswerError(`pool ${where.name} was changed by others, again and again`);
-		const outcome = client.patch(pathOf(where), [...steps, NO_MANAGED_FIELDS]);
+		const outcome = patchPool(client, where, steps);
 		if (typeof outcome === "object") return { refused, allocations: allocationsOf(outcome) };
 		there = outcome === "gone" ? undefined : readPool(client, where);
 		if (there === undefined) {
@@ -271,6 +286,19 @@ export function changePool<T extends Change>(
 		}
 	}
 	return { refused, allocations: there ?? new Map<string, Allocation>() };
+}
+
+function patchPool(client: KubeClient, where: PoolName, steps: readonly PatchStep[]): ReturnType<KubeClient["patch"]> {
+	try {
+		return client.patch(pathOf(where), [...steps, NO_MANAGED_FIELDS]);
+	} catch (error) {
+		if (!isStatus(error, TOO_LARGE)) throw error;
+		const held = readPool(client, where)?.size ?? 0;
+		throw new KubeError(
+			TOO_LARGE,
+			`pool ${where.name} with its ${held} entries is as large as etcd takes an object (1.5 MB): use smaller ranges, or node_slice_size (${error.message})`,
+		);
+	}
 }
 
 /** False where somebody was quicker. */

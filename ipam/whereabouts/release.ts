@@ -3,10 +3,9 @@
  */
 import { attempt, throwTogether } from "../../lib/cni/failures.ts";
 import { formatIp } from "../../lib/ip/address.ts";
-import { formatCidr } from "../../lib/ip/cidr.ts";
 import type { Whereabouts } from "./config.ts";
-import { type Allocation, poolName } from "./objects.ts";
-import { Pool } from "./pool.ts";
+import type { Allocation } from "./objects.ts";
+import { Pool, poolOf } from "./pool.ts";
 import { addressOfOffset } from "./ranges.ts";
 import type { Claim, FoundRecord, Records } from "./record.ts";
 import { Reservations } from "./reservations.ts";
@@ -29,12 +28,9 @@ export function releaseRecord(session: Session, records: Records, found: FoundRe
 
 /** Gives back a claim, and nothing that is another's by now. The pool goes first: Go nodes look there. */
 function releaseClaim(session: Session, claim: Claim, owner: Allocation, dataDir: string, isGo = false): void {
-	const where = { namespace: session.namespace, name: claim.pool, range: claim.range };
-	const pool = new Pool(session.client, where, dataDir);
+	const pool = new Pool(session, { name: claim.pool, range: claim.range }, dataDir);
 	const { offset, reservation } = claim;
-	if (pool.write({ op: "remove", offset, reservation, ...owner }, () => true) === "later") {
-		startWriter(pool, where, session.kubeconfig, dataDir);
-	}
+	if (pool.write({ op: "remove", offset, reservation, ...owner }, () => true) === "later") startWriter(pool);
 	if (claim.reservation === "") return;
 	new Reservations(session.client, session.namespace, "").release(claim.reservation, owner, isGo);
 }
@@ -53,13 +49,12 @@ export function releaseFound(
 	const failures: unknown[] = [];
 	const reservations = new Reservations(session.client, session.namespace, config.networkName);
 	for (const range of config.ranges) {
-		const name = poolName(config.networkName, range.network);
-		const where = { namespace: session.namespace, name, range: formatCidr(range.network) };
-		for (const [offset, entry] of new Pool(session.client, where, dataDir).read() ?? []) {
+		const pool = poolOf(session, config.networkName, range.network, dataDir);
+		for (const [offset, entry] of pool.read() ?? []) {
 			if (entry.id !== containerId || (entry.ifname !== "" && entry.ifname !== ifName)) continue;
 			const ip = addressOfOffset(range, offset);
 			const reservation = config.isExclusive ? reservations.nameOf(ip) : "";
-			const claim = { ip: formatIp(ip), pool: name, range: where.range, offset, reservation };
+			const claim = { ip: formatIp(ip), pool: pool.name, range: pool.where.range, offset, reservation };
 			attempt(failures, () => releaseClaim(session, claim, entry, dataDir, true));
 		}
 	}

@@ -4,12 +4,10 @@
 import { CniError, Code } from "../../lib/cni/error.ts";
 import { sentence } from "../../lib/cni/failures.ts";
 import type { Request } from "../../lib/cni/types.ts";
-import { formatCidr } from "../../lib/ip/cidr.ts";
 import { isSystemError } from "../../lib/sys/sys.ts";
 import { requireBlockAddress } from "./block-addresses.ts";
 import { loadWhereabouts } from "./config.ts";
-import { poolName } from "./objects.ts";
-import { Pool } from "./pool.ts";
+import { poolOf } from "./pool.ts";
 import { addressOfOffset, exhaustion, mayHandOut } from "./ranges.ts";
 import { Records } from "./record.ts";
 import { STATUS_MS, withApiServer } from "./session.ts";
@@ -28,17 +26,16 @@ export function status(request: Request): void {
 		if (!isIo) throw error;
 		throw new CniError(Code.notAvailable, `the state directory cannot be used: ${sentence(error)}`);
 	}
-	withApiServer(config.kubeconfig, STATUS_MS, Code.notAvailable, ({ client, namespace }) => {
+	withApiServer(config.kubeconfig, STATUS_MS, Code.notAvailable, (session) => {
 		for (const range of config.ranges) {
-			const name = poolName(config.networkName, range.network);
-			const pool = new Pool(client, { namespace, name, range: formatCidr(range.network) }, dataDir);
+			const pool = poolOf(session, config.networkName, range.network, dataDir);
 			const offsets = [...(pool.read()?.keys() ?? [])];
 			const used = offsets.filter((offset) => mayHandOut(range, addressOfOffset(range, offset))).length;
 			if (BigInt(used) < range.size) continue;
 			throw new CniError(
 				Code.notAvailable,
 				exhaustion(range),
-				`pool ${name}: ${used} of ${range.size} addresses are held`,
+				`pool ${pool.name}: ${used} of ${range.size} addresses are held`,
 			);
 		}
 	});

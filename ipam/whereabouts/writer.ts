@@ -8,13 +8,14 @@ import type { Command } from "../../lib/plugin/command.ts";
 import { parseFlags } from "../../lib/plugin/flags.ts";
 import { writeStderr } from "../../lib/sys/stderr.ts";
 import * as sys from "../../lib/sys/sys.ts";
-import { Pool, type PoolName } from "./pool.ts";
+import { Pool } from "./pool.ts";
 
 /** How long it tries when the API server does not answer: then it is up to the next call. */
 const LIMIT_MS = 60_000;
 
 /** Sees to it that what waits for the pool is written. */
-export function startWriter(pool: Pool, where: PoolName, kubeconfig: string, dataDir: string): void {
+export function startWriter(pool: Pool): void {
+	const { where, kubeconfig, dataDir } = pool;
 	const lock = pool.writerLock();
 	if (lock === undefined) return;
 	lock.release();
@@ -38,9 +39,9 @@ export const write: Command = {
 
 function writeWaiting(args: readonly string[]): number {
 	const flags = parseFlags(args, { kubeconfig: "", datadir: "", namespace: "", pool: "", range: "" });
-	const where = { namespace: flags.namespace, name: flags.pool, range: flags.range };
 	using client = new KubeClient(readKubeconfig(flags.kubeconfig), LIMIT_MS);
-	const pool = new Pool(client, where, flags.datadir);
+	const { kubeconfig, namespace, pool: name, range } = flags;
+	const pool = new Pool({ client, namespace, kubeconfig }, { name, range }, flags.datadir);
 	// Who puts something there looks for the lock afterwards; so after the lock is released, one more look is needed.
 	while (pool.hasWaiting() && client.leftMs > 0) {
 		using lock = pool.writerLock();

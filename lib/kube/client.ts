@@ -26,6 +26,8 @@ export interface Precondition {
 
 /** Answers that say "not now": the server starts, ends or has too much to do. */
 const NOT_NOW = [429, 500, 502, 503, 504];
+/** Of an object that is larger than the store takes. */
+export const TOO_LARGE = 413;
 /** Reasons that no second try changes. */
 const FINAL: readonly Reason[] = ["settings", "certificate", "tls", "reply"];
 /** How long a refusal for want of rights may be an early one, where nothing else says so. */
@@ -157,6 +159,10 @@ export class KubeClient {
 				const isEarly = reply.status === 403 && (this.#wasAway || sys.monotonicMs() < beganMs + EARLY_MS);
 				// Nor what kinds there are: then it says so in plain text.
 				const isUnknown = reply.status === 404 && parseObject(reply.body) === undefined;
+				// What etcd says, which knows nothing of HTTP.
+				if (reply.status >= 500 && sentenceOf(reply).includes("request is too large")) {
+					throw new KubeError(TOO_LARGE, sentenceOf(reply));
+				}
 				if (!NOT_NOW.includes(reply.status) && !isEarly && !isUnknown) {
 					this.#wasAway = false;
 					return answerOf(reply, this.#cluster);

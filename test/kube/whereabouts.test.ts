@@ -290,7 +290,8 @@ describe("whose it is", () => {
 		const namespace = await kube.namespace();
 		const node = new Node(namespace, { range: "10.18.0.0/24" });
 		await node.add("a");
-		const waiting = join(node.directory, "state/pools", `${namespace}@10.18.0.0-24`);
+		const pools = join(node.directory, "state/pools");
+		const waiting = join(pools, readdirSync(pools)[0]!);
 		const copy = { op: "add", offset: "9", id: "x", podref: "default/x", ifname: "net1", reservation: "" };
 		writeFileSync(join(waiting, "9@x@net1@add@later.bak"), JSON.stringify(copy));
 		writeFileSync(join(waiting, "7@cut"), '{"op":"ad');
@@ -386,6 +387,34 @@ describe("the API server is away, or refuses", () => {
 		await node.del("a");
 		await node.settled();
 		expect(node.remembered()).toEqual([]);
+		expect(await reservations(namespace)).toEqual([]);
+	});
+
+	test("a pool that is as large as etcd takes an object: said at once, and what was reserved is released", async () => {
+		const namespace = await kube.namespace();
+		const create = (length: number) => {
+			const entry = { id: "x".repeat(length), podref: "default/large", ifname: "net1" };
+			return createIn(namespace, "IPPool", "10.1.0.0-24", { range: "10.1.0.0/24", allocations: { "1": entry } });
+		};
+		// The limit is on what the server makes of it.
+		let [fits, tooLong] = [1_000_000, 1_600_000];
+		while (tooLong - fits > 16) {
+			const length = Math.floor((fits + tooLong) / 2);
+			const isMade = await create(length).then(
+				() => true,
+				() => false,
+			);
+			if (isMade) await kube.request("DELETE", `${GROUP}/namespaces/${namespace}/ippools/10.1.0.0-24`);
+			[fits, tooLong] = isMade ? [length, tooLong] : [fits, length];
+		}
+		await create(fits);
+		const node = new Node(namespace, { range: "10.1.0.0/24" });
+		const requests = await kube.audit();
+		const { json } = await node.call("ADD", "a");
+		const msg = expect.stringContaining("pool 10.1.0.0-24 with its 1 entries is as large as etcd takes an object");
+		expect(json).toMatchObject({ code: 11, msg });
+		// To add the entry, and to remove it, should it be there after all.
+		expect((await requests()).filter(({ verb }) => verb === "patch")).toHaveLength(2);
 		expect(await reservations(namespace)).toEqual([]);
 	});
 
