@@ -1,13 +1,16 @@
 /**
  * ADD: an address of each range.
  */
-import { Code } from "../../lib/cni/error.ts";
+import { CniError, Code } from "../../lib/cni/error.ts";
 import type { CniIp, CniResult, Request } from "../../lib/cni/types.ts";
+import { formatIp } from "../../lib/ip/address.ts";
 import { UndoStack } from "../../lib/plugin/undo-stack.ts";
 import { addFromBlock } from "./block-addresses.ts";
 import { Claimer } from "./claim.ts";
 import { loadWhereabouts, podRefOf, resultAddress, type Whereabouts } from "./config.ts";
+import { findClaim, holderOf, type IpamClaim, writeStatus } from "./ipam-claim.ts";
 import { logOf } from "./log.ts";
+import { mayHandOut } from "./ranges.ts";
 import { attachmentOf, Records } from "./record.ts";
 import { releaseRecord } from "./release.ts";
 import { ANSWER_MS, type Session, withApiServer } from "./session.ts";
@@ -33,9 +36,11 @@ function claimAll(request: Request, config: Whereabouts, podRef: string, session
 	// What an ADD that was killed may have claimed is tried first.
 	const earlier = records.find(attachment)?.record;
 	const { kubeconfig } = config;
-	const claimer = new Claimer(session, config, dataDir, records, {
+	const claim = config.mayClaim ? findClaim(session.client, podRef, request.ifName, request.network) : undefined;
+	const wanted = claim === undefined ? config : withClaim(config, claim);
+	const claimer = new Claimer(session, wanted, dataDir, records, {
 		...attachment,
-		podRef,
+		podRef: claim === undefined ? podRef : holderOf(claim),
 		kubeconfig,
 		namespace: session.namespace,
 		claims: earlier?.claims ?? [],
@@ -49,6 +54,22 @@ function claimAll(request: Request, config: Whereabouts, podRef: string, session
 		releaseRecord(session, records, { ...found, record: { ...found.record, claims: claimer.claims } }, dataDir);
 	});
 	const ips = config.ranges.map((range) => resultAddress(range, claimer.claim(range)));
+	if (claim !== undefined) {
+		const addresses = ips.map(({ address }) => address);
+		writeStatus(session.client, claim, addresses, podRef);
+	}
 	undo.commit();
 	return ips;
+}
+
+/** The configuration with the addresses of a claim as those that are asked for. Throws code 7. */
+function withClaim(config: Whereabouts, { namespace, name, ips }: IpamClaim): Whereabouts {
+	const refuse = (reason: string): never => {
+		throw new CniError(Code.invalidConfig, `IPAMClaim ${namespace}/${name} ${reason}`);
+	};
+	if (config.requested.length > 0) refuse("is named by a pod that asks for addresses, too: either, not both");
+	for (const ip of ips) {
+		if (!config.ranges.some((range) => mayHandOut(range, ip))) refuse(`has ${formatIp(ip)}, which no range hands out`);
+	}
+	return { ...config, requested: ips };
 }

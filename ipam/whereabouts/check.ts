@@ -11,12 +11,16 @@ import { loadWhereabouts, podRefOf, type Whereabouts } from "./config.ts";
 import type { Allocation } from "./objects.ts";
 import { poolOf } from "./pool.ts";
 import { mayHandOut, offsetOf, type PoolRange } from "./ranges.ts";
+import { attachmentOf, Records } from "./record.ts";
 import { isOf, Reservations } from "./reservations.ts";
 import { ANSWER_MS, type Session, withApiServer } from "./session.ts";
 
 export function check(request: Request): void {
 	const config = loadWhereabouts(request);
-	const owner = { id: request.containerId, podref: podRefOf(request), ifname: request.ifName };
+	// The record tells whether a claim holds it in place of the pod.
+	const record = config.mayClaim ? new Records(config.dataDir).find(attachmentOf(request))?.record : undefined;
+	const podref = record?.podRef ?? podRefOf(request);
+	const owner = { id: request.containerId, podref, ifname: request.ifName };
 	const previous = (previousAddresses(request) ?? []).map(({ address }) => parseCidr(address)!.ip);
 	const { slicing } = config;
 	if (slicing !== undefined) {

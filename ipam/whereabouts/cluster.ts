@@ -10,6 +10,7 @@ import { KubeConfigError } from "../../lib/kube/errors.ts";
 import { type Cluster, inClusterConfig, readKubeconfig } from "../../lib/kube/kubeconfig.ts";
 import { text } from "../../lib/state/json.ts";
 import * as sys from "../../lib/sys/sys.ts";
+import { holdersNamed } from "./ipam-claim.ts";
 import { addressOfReservation, poolName, poolsPath } from "./objects.ts";
 import { type Allocations, allocationsOf } from "./pool.ts";
 import type { Session } from "./session.ts";
@@ -53,9 +54,16 @@ function namesOf({ metadata, spec }: JsonObject): { name: string; range: string 
 	};
 }
 
-/** "namespace/name" of every pod that has not finished. */
-export const readPods = ({ client }: Session): Set<string> =>
-	new Set([...client.list("/api/v1/pods")].filter(isLiving).map(podRefOf));
+/** "namespace/name" of every pod that has not finished, and the IPAMClaims that they name. */
+export function readHolders({ client }: Session): Set<string> {
+	const holders = new Set<string>();
+	for (const pod of client.list("/api/v1/pods")) {
+		if (!isLiving(pod)) continue;
+		holders.add(podRefOf(pod));
+		for (const holder of holdersNamed(pod)) holders.add(holder);
+	}
+	return holders;
+}
 
 /** What has finished holds nothing any more. */
 export function isLiving({ status }: JsonObject): boolean {

@@ -33,6 +33,8 @@ export interface Whereabouts {
 	readonly networkName: string;
 	/** Whether an address is claimed by a reservation, so that no other range hands it out. */
 	readonly isExclusive: boolean;
+	/** Whether a pod may name an IPAMClaim. */
+	readonly mayClaim: boolean;
 	readonly policy: "hashed" | "lowest";
 	/** Stand in the result after those of the ranges. */
 	readonly addresses: readonly CniIp[];
@@ -75,7 +77,7 @@ const textOf = (value: JsonValue | undefined): string => (typeof value === "stri
 /** The configuration of `request`, every check made. Throws code 4 (CNI_ARGS), 6 (wrong type) or 7. */
 export function loadWhereabouts(request: Request): Whereabouts {
 	const ipamWithDefaults = ipamOf(request);
-	const { ipam, args, runtimeConfig, deviceID, pciBusID } = loadConfig<WhereaboutsConfig>(
+	const { ipam, args, runtimeConfig, deviceID, pciBusID, allowPersistentIPs } = loadConfig<WhereaboutsConfig>(
 		{ ...request.config, ipam: ipamWithDefaults },
 		validator,
 	);
@@ -108,12 +110,20 @@ export function loadWhereabouts(request: Request): Whereabouts {
 		throw new CniError(Code.invalidConfig, reason, "ipam.range or ipam.ipRanges");
 	}
 	requireDisjoint(ranges);
+	for (const [isThere, key] of [
+		[ipam.node_slice_size, "node_slice_size: a block's addresses stay on its node"],
+		[ipam.enable_overlapping_ranges === false, "enable_overlapping_ranges false: a claim is kept as a reservation"],
+	]) {
+		if (!allowPersistentIPs || !isThere) continue;
+		throw new CniError(Code.invalidConfig, `allowPersistentIPs cannot be had with ipam.${key}`);
+	}
 	const wanted = readRequests(request.args, [...(args?.cni?.ips ?? []), ...(runtimeConfig?.ips ?? [])], ranges);
 	return {
 		ranges,
 		requested: wanted.requested,
 		networkName,
 		isExclusive: ipam.enable_overlapping_ranges ?? true,
+		mayClaim: allowPersistentIPs ?? false,
 		policy: ipam.allocationPolicy ?? "hashed",
 		addresses: [...(ipam.addresses ?? []).map(staticAddress), ...wanted.addresses],
 		routes: resultRoutes(ipam.routes),

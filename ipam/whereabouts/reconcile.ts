@@ -10,8 +10,9 @@ import { KubeClient } from "../../lib/kube/client.ts";
 import type { Command } from "../../lib/plugin/command.ts";
 import { parseFlags } from "../../lib/plugin/flags.ts";
 import { writeAtomic } from "../../lib/sys/files.ts";
-import { clusterOf, type PoolContent, placesOf, rangeOf, readPods, readPools } from "./cluster.ts";
+import { clusterOf, type PoolContent, placesOf, rangeOf, readHolders, readPools } from "./cluster.ts";
 import { DEFAULT_DATA_DIR } from "./config.ts";
+import { claimHolders, isClaimHolder } from "./ipam-claim.ts";
 import type { Allocation } from "./objects.ts";
 import { type Change, changePool } from "./pool.ts";
 import { type PoolUse, reconcileNode } from "./reconcile-node.ts";
@@ -60,10 +61,14 @@ function reconcileAll(session: Session, tally: Tally): PoolUse {
 	const pools = readPools(session, (line) => tally.warn(line));
 	const reservations = new Reservations(session.client, session.namespace, "");
 	const all = [...reservations.all()];
-	const pods = readPods(session);
+	const holders = readHolders(session);
+	const podRefs = [...all, ...pools.flatMap(({ allocations }) => [...allocations.values()])].map(
+		({ podref }) => podref,
+	);
+	if (podRefs.some(isClaimHolder)) for (const holder of claimHolders(session.client)) holders.add(holder);
 	// The pool first, as DEL does it.
 	for (const pool of pools) {
-		const gone = [...pool.allocations].filter(([, { podref }]) => !pods.has(podref));
+		const gone = [...pool.allocations].filter(([, { podref }]) => !holders.has(podref));
 		if (gone.length === 0) continue;
 		const names = gone.map(([offset, entry]) => describe(pool, offset, entry));
 		const changes = gone.map(([offset, entry]) => ({ op: "remove" as const, offset, reservation: "", ...entry }));
@@ -71,7 +76,7 @@ function reconcileAll(session: Session, tally: Tally): PoolUse {
 	}
 	for (const reservation of all) {
 		const { name, podref } = reservation;
-		if (pods.has(podref)) healEntry(session, reservation, pools, tally);
+		if (holders.has(podref)) healEntry(session, reservation, pools, tally);
 		else {
 			tally.change(`reservation ${name}: freed, pod ${podref} is gone`, "freed", () =>
 				reservations.remove(reservation),
@@ -79,7 +84,7 @@ function reconcileAll(session: Session, tally: Tally): PoolUse {
 		}
 	}
 	const byName = new Map(all.map((reservation) => [reservation.name, reservation]));
-	for (const pool of pools) healReservations(session, pool, byName, pods, tally);
+	for (const pool of pools) healReservations(session, pool, byName, holders, tally);
 	return new Map(pools.map(({ name, allocations }) => [name, allocations.size]));
 }
 
@@ -116,11 +121,11 @@ function healReservations(
 	session: Session,
 	pool: PoolContent,
 	byName: ReadonlyMap<string, Reservation>,
-	pods: ReadonlySet<string>,
+	holders: ReadonlySet<string>,
 	tally: Tally,
 ): void {
 	const reservations = new Reservations(session.client, session.namespace, pool.networkName);
-	const living = [...pool.allocations].filter(([, { podref }]) => pods.has(podref));
+	const living = [...pool.allocations].filter(([, { podref }]) => holders.has(podref));
 	const found = living.map(([offset, entry]) => {
 		const ip = { family: pool.network.ip.family, value: pool.network.ip.value + BigInt(offset) };
 		return { ip, entry, reservation: byName.get(reservations.nameOf(ip)) };
@@ -133,7 +138,7 @@ function healReservations(
 			tally.change(`reservation of ${address} for pod ${entry.podref} made`, "healed", () =>
 				reservations.claim(ip, entry),
 			);
-		} else if (reservation.podref !== entry.podref && pods.has(reservation.podref)) {
+		} else if (reservation.podref !== entry.podref && holders.has(reservation.podref)) {
 			tally.fail(
 				`${address} is held by two pods: ${entry.podref} in pool ${pool.name}, ${reservation.podref} by reservation`,
 			);

@@ -4,7 +4,8 @@
 import { attempt, throwTogether } from "../../lib/cni/failures.ts";
 import { formatIp } from "../../lib/ip/address.ts";
 import type { Whereabouts } from "./config.ts";
-import type { Allocation } from "./objects.ts";
+import { isClaimHolder, keepsAddress } from "./ipam-claim.ts";
+import { type Allocation, addressOfReservation } from "./objects.ts";
 import { Pool, poolOf } from "./pool.ts";
 import { addressOfOffset } from "./ranges.ts";
 import type { Claim, FoundRecord, Records } from "./record.ts";
@@ -18,12 +19,18 @@ export function releaseRecord(session: Session, records: Records, found: FoundRe
 	const owner = { id: containerId, podref: podRef, ifname: ifName };
 	const failures: unknown[] = [];
 	for (const claim of claims) {
-		attempt(failures, () =>
-			releaseClaim({ ...session, namespace: namespace || session.namespace }, claim, owner, dataDir),
-		);
+		attempt(failures, () => {
+			if (isKept(session, podRef, claim.ip)) return;
+			releaseClaim({ ...session, namespace: namespace || session.namespace }, claim, owner, dataDir);
+		});
 	}
 	throwTogether(failures);
 	records.remove(found);
+}
+
+/** Whether an IPAMClaim keeps the address. */
+function isKept({ client }: Session, podRef: string, address: string): boolean {
+	return isClaimHolder(podRef) && keepsAddress(client, podRef, address);
 }
 
 /** Gives back a claim, and nothing that is another's by now. The pool goes first: Go nodes look there. */
@@ -54,6 +61,7 @@ export function releaseFound(
 			if (entry.id !== containerId || (entry.ifname !== "" && entry.ifname !== ifName)) continue;
 			const ip = addressOfOffset(range, offset);
 			const reservation = config.isExclusive ? reservations.nameOf(ip) : "";
+			if (isKept(session, entry.podref, formatIp(ip))) continue;
 			const claim = { ip: formatIp(ip), pool: pool.name, range: pool.where.range, offset, reservation };
 			attempt(failures, () => releaseClaim(session, claim, entry, dataDir, true));
 		}
@@ -61,6 +69,8 @@ export function releaseFound(
 	if (config.isExclusive) {
 		for (const { name, id, podref, ifname } of reservations.all()) {
 			if (id !== containerId || ifname !== ifName) continue;
+			const ip = config.ranges.map(({ network }) => addressOfReservation(name, config.networkName, network.ip.family));
+			if (ip.some((each) => each !== undefined && isKept(session, podref, formatIp(each)))) continue;
 			attempt(failures, () => reservations.release(name, { id, podref, ifname }));
 		}
 	}

@@ -21,6 +21,13 @@ const address = z.string();
 export const schema = pluginConfig
 	.extend({
 		deviceID: z.string().optional().describe("PCI address of the VF, for `ipam.address`. Multus sets it."),
+		allowPersistentIPs: z
+			.boolean()
+			.optional()
+			.meta({ default: false })
+			.describe(
+				"Whether pods may name an IPAMClaim (`ipam-claim-reference` in their annotation of networks), which keeps its addresses while it lives.",
+			),
 		pciBusID: z.string().optional().describe("The same, as Multus also writes it. Used where deviceID is missing."),
 		ipam: z
 			.looseObject({

@@ -243,14 +243,24 @@ export class Kube {
 				object.subjects.push({ apiGroup: "rbac.authorization.k8s.io", kind: "User", name: "plugin" });
 			await this.create(object);
 		}
-		// The server learns of roles a little later.
-		const pools = `${GROUP}/namespaces/${namespace}/ippools`;
-		const asPlugin = { token: this.pluginToken };
-		await until(
-			"the plugin's rights",
-			async () => (await this.request("GET", pools, undefined, asPlugin)).status === 200,
-		);
+		await this.untilAllowed(`${GROUP}/namespaces/${namespace}/ippools`, this.pluginToken);
 		return namespace;
+	}
+
+	/** The rights of manifests/whereabouts/persistent-ips.yaml for the plugin and the reconciler of a namespace. */
+	async bindPersistentIps(namespace: string): Promise<void> {
+		for (const object of readManifest("persistent-ips.yaml", namespace)) {
+			if (object.kind === "ClusterRoleBinding") {
+				object.subjects.push({ apiGroup: "rbac.authorization.k8s.io", kind: "User", name: "plugin" });
+			}
+			await this.create(object);
+		}
+	}
+
+	/** The server learns of kinds and roles a little after they are made. */
+	async untilAllowed(path: string, token: string): Promise<void> {
+		const isAllowed = async () => (await this.request("GET", path, undefined, { token })).status === 200;
+		await until(`the right to read ${path}`, isAllowed);
 	}
 
 	/**

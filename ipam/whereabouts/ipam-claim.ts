@@ -1,0 +1,121 @@
+/**
+ * IPAMClaims of the multi-network API (k8s.cni.cncf.io/v1alpha1): addresses that stay while an object lives, for the
+ * interface of a virtual machine that goes from pod to pod. The claim is the holder in place of the pod, so that the
+ * next pod that names it gets what the one before had, also while that is still there (a live migration).
+ *
+ * Which claim a pod means stands in its annotation of networks; Multus hands plugins no part of it.
+ */
+import { CniError, Code } from "../../lib/cni/error.ts";
+import { isObject } from "../../lib/cni/json.ts";
+import type { JsonObject, JsonValue } from "../../lib/cni/types.ts";
+import { formatIp, type Ip } from "../../lib/ip/address.ts";
+import { parseCidr } from "../../lib/ip/cidr.ts";
+import type { KubeClient } from "../../lib/kube/client.ts";
+import { text } from "../../lib/state/json.ts";
+
+export interface IpamClaim {
+	readonly namespace: string;
+	readonly name: string;
+	/** What its status lists, or else what it asks for. */
+	readonly ips: readonly Ip[];
+	readonly hasStatus: boolean;
+}
+
+/** Of a pod: Network Plumbing Working Group's specification, 4.1.2. */
+const NETWORKS = "k8s.v1.cni.cncf.io/networks";
+/** In the place of a pod's name, which has no ":". */
+const MARK = "ipamclaim:";
+
+const pathOf = (namespace: string): string => `/apis/k8s.cni.cncf.io/v1alpha1/namespaces/${namespace}/ipamclaims`;
+
+/** Who holds a claim's addresses, where others have "namespace/pod". */
+export const holderOf = ({ namespace, name }: Pick<IpamClaim, "namespace" | "name">): string =>
+	`${namespace}/${MARK}${name}`;
+
+export const isClaimHolder = (podRef: string): boolean => podRef.includes(`/${MARK}`);
+
+/**
+ * The claim that the pod names for its interface `ifName`; undefined where it names none. Throws CniError 11 for one
+ * that is not there, 7 for one of another network.
+ */
+export function findClaim(client: KubeClient, podRef: string, ifName: string, network: string): IpamClaim | undefined {
+	const [namespace = "", pod = ""] = podRef.split("/");
+	const object = client.get(`/api/v1/namespaces/${namespace}/pods/${pod}`);
+	const name = object && claimNamed(object, ifName);
+	if (!name) return undefined;
+	const claim = client.get(`${pathOf(namespace)}/${name}`);
+	if (claim === undefined) {
+		throw new CniError(Code.tryAgain, `there is no IPAMClaim ${namespace}/${name}, which pod ${podRef} names`);
+	}
+	const { spec, status } = claim;
+	const of = isObject(spec) ? text(spec.network) : "";
+	if (of !== network) {
+		throw new CniError(Code.invalidConfig, `IPAMClaim ${namespace}/${name} is of network ${of}, not of ${network}`);
+	}
+	const listed = addressesIn(isObject(status) ? status.ips : undefined);
+	const ips = listed.length > 0 ? listed : addressesIn(isObject(spec) ? spec.ipRequests : undefined);
+	return { namespace, name, ips, hasStatus: isObject(status) };
+}
+
+/** The claim of the element for `ifName`: without a name of its own, the Nth interface is "netN". */
+function claimNamed({ metadata }: JsonObject, ifName: string): string | undefined {
+	const annotations = isObject(metadata) && isObject(metadata.annotations) ? metadata.annotations : {};
+	const elements = elementsOf(text(annotations[NETWORKS]));
+	const element = elements.find((each, index) => (text(each.interface) || `net${index + 1}`) === ifName);
+	return element && text(element["ipam-claim-reference"]);
+}
+
+/** Holders of the claims that a pod names. */
+export function holdersNamed({ metadata }: JsonObject): string[] {
+	const { namespace, annotations } = isObject(metadata) ? metadata : {};
+	const elements = elementsOf(isObject(annotations) ? text(annotations[NETWORKS]) : "");
+	const names = elements.map((element) => text(element["ipam-claim-reference"])).filter((name) => name !== "");
+	return names.map((name) => holderOf({ namespace: text(namespace), name }));
+}
+
+/** Of the short form, "namespace/name@interface, ...", no element names a claim. */
+function elementsOf(annotation: string): JsonObject[] {
+	try {
+		const parsed = JSON.parse(annotation) as JsonValue;
+		return Array.isArray(parsed) ? parsed.map((each) => (isObject(each) ? each : {})) : [];
+	} catch {
+		return [];
+	}
+}
+
+function addressesIn(value: JsonValue | undefined): Ip[] {
+	return (Array.isArray(value) ? value : []).flatMap((each) => parseCidr(text(each))?.ip ?? []);
+}
+
+/** Puts the addresses into the claim's status. `addresses` as CIDR. */
+export function writeStatus(client: KubeClient, claim: IpamClaim, addresses: readonly string[], podRef: string): void {
+	const ownerPod = podRef.slice(podRef.indexOf("/") + 1);
+	const ips = [...addresses];
+	const steps = claim.hasStatus
+		? [
+				{ op: "add" as const, path: "/status/ips", value: ips },
+				{ op: "add" as const, path: "/status/ownerPod", value: ownerPod },
+			]
+		: [{ op: "add" as const, path: "/status", value: { ips, ownerPod } }];
+	const outcome = client.patch(`${pathOf(claim.namespace)}/${claim.name}/status`, steps);
+	if (typeof outcome === "object") return;
+	const reason = outcome === "gone" ? "it is gone" : "the server refuses it";
+	throw new CniError(Code.tryAgain, `IPAMClaim ${claim.namespace}/${claim.name} cannot be written: ${reason}`);
+}
+
+/** Whether the claim `podRef` lives and lists the address: then it is kept, whatever becomes of the pod. */
+export function keepsAddress(client: KubeClient, podRef: string, address: string): boolean {
+	const [namespace = "", holder = ""] = podRef.split("/");
+	const claim = client.get(`${pathOf(namespace)}/${holder.slice(MARK.length)}`);
+	const status = claim?.status;
+	return addressesIn(isObject(status) ? status.ips : undefined).some((ip) => formatIp(ip) === address);
+}
+
+/** Holders of every claim of the cluster. */
+export function claimHolders(client: KubeClient): string[] {
+	const claims = [...client.list("/apis/k8s.cni.cncf.io/v1alpha1/ipamclaims")];
+	return claims.map(({ metadata }) => {
+		const { namespace, name } = isObject(metadata) ? metadata : {};
+		return holderOf({ namespace: text(namespace), name: text(name) });
+	});
+}
