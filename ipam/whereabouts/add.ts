@@ -51,7 +51,9 @@ function claimAll(request: Request, config: Whereabouts, podRef: string, session
 	undo.push("release what was claimed", () => {
 		const found = records.find(attachment);
 		if (found === undefined) return;
-		releaseRecord(session, records, { ...found, record: { ...found.record, claims: claimer.claims } }, dataDir);
+		const record = { ...found.record, claims: claimer.claims };
+		// Nobody has had it.
+		releaseRecord(session, records, { ...found, record }, { dataDir, reuseDelayMs: 0 });
 	});
 	const ips = config.ranges.map((range) => resultAddress(range, claimer.claim(range)));
 	if (claim !== undefined) {

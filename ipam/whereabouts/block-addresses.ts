@@ -8,7 +8,8 @@ import { parseCidr } from "../../lib/ip/cidr.ts";
 import { vfIndex } from "../../lib/linux/pci.ts";
 import { UndoStack } from "../../lib/plugin/undo-stack.ts";
 import { chooseFree, shortage } from "../../lib/store/allocate.ts";
-import { cooldownOf } from "../../lib/store/cooldown.ts";
+import { cooldownOf, type Released } from "../../lib/store/cooldown.ts";
+import type { Attachment } from "../../lib/store/owner.ts";
 import { Store } from "../../lib/store/store.ts";
 import { statIfPresent } from "../../lib/sys/files.ts";
 import type { Whereabouts } from "./config.ts";
@@ -19,6 +20,7 @@ import { nodeName } from "./node-name.ts";
 import { hashedOrder } from "./order.ts";
 import { addressAt, mayHandOut, type PoolRange } from "./ranges.ts";
 import { attachmentOf, type FoundRecord, Records, TAKEN_OVER } from "./record.ts";
+import type { ReleaseSettings } from "./release.ts";
 import { ANSWER_MS, withApiServer } from "./session.ts";
 import { rangeOfBlock, rangeSetOf, type Slicing } from "./slicing.ts";
 
@@ -33,6 +35,7 @@ export function addFromBlock(request: Request, config: Whereabouts, slicing: Sli
 	using store = Store.open(storeOf(dataDir, block));
 	const own = store.addressesOf(request).find((ip) => mayHandOut(range, ip));
 	if (own !== undefined) return own;
+	const cooldown = cooldownOf({ directory: store.directory, reuseDelayMs: config.reuseDelayMs });
 	const earlier = records.find(attachment);
 	using undo = new UndoStack((what, error) => logOf(request).error(`could not ${what} after a failed ADD: ${error}`));
 	if (earlier === undefined) undo.push("remove the record", () => records.forget(attachment));
@@ -49,9 +52,15 @@ export function addFromBlock(request: Request, config: Whereabouts, slicing: Sli
 	// A VF has one pod at a time: what an earlier one had of it is not in use.
 	const isInherited = (owner: Owner): boolean =>
 		slicing.isByVfIndex && isOfDevice(records, request, owner, config.device);
+	// What it waits for is that others forget who had it: a VF's address is the same VF's again.
+	const waitMs = wanted === undefined || slicing.isByVfIndex ? 0 : cooldown.remaining(wanted);
+	if (wanted !== undefined && waitMs > 0) {
+		const reason = `requested address ${formatIp(wanted)} was released a short time ago`;
+		throw new CniError(Code.tryAgain, reason, `it is free in ${Math.ceil(waitMs / 1000)} s`);
+	}
 	const ip =
 		wanted === undefined
-			? reserveFree(store, config, range, block, request, podRef)
+			? reserveFree(store, cooldown, config, range, block, request, podRef)
 			: reserveWanted(store, wanted, request, isInherited);
 	undo.commit();
 	return ip;
@@ -117,25 +126,30 @@ function isOfDevice(
 /** A free address: "hashed" looks from where pod and interface lead on, "lowest" from the first. */
 function reserveFree(
 	store: Store,
+	cooldown: Released,
 	config: Whereabouts,
 	range: PoolRange,
 	block: NodeBlock,
 	request: Request,
 	podRef: string,
 ): Ip {
-	const cooldown = cooldownOf({ directory: store.directory, reuseDelayMs: 0, reclaimAfterReboot: false });
 	const seed = `${podRef}/${request.ifName}/${block.pool}`;
 	const first = config.policy === "hashed" ? hashedOrder(range, seed).next().value : undefined;
-	if (first !== undefined && store.reserve(first, request, false)) return first;
+	if (first !== undefined && cooldown.remaining(first) === 0 && store.reserve(first, request, false)) return first;
 	for (;;) {
 		const choice = chooseFree(store, cooldown, rangeSetOf(range), first);
-		if (choice === undefined) throw exhausted(Code.tryAgain, store, range, block);
+		if (choice === undefined) throw exhausted(Code.tryAgain, store, cooldown, range, block);
 		if (store.reserve(choice.ip, request, choice.mayBeBlank)) return choice.ip;
 	}
 }
 
-function exhausted(code: Code, store: Store, range: PoolRange, { block, node }: NodeBlock): CniError {
-	const cooldown = cooldownOf({ directory: store.directory, reuseDelayMs: 0, reclaimAfterReboot: false });
+function exhausted(
+	code: Code,
+	store: Store,
+	cooldown: Released,
+	range: PoolRange,
+	{ block, node }: NodeBlock,
+): CniError {
 	const reason = `block ${block} of node ${node} has no address left`;
 	return new CniError(code, reason, shortage(store, cooldown, rangeSetOf(range)));
 }
@@ -147,9 +161,9 @@ export function requireBlockAddress(config: Whereabouts, slicing: Slicing, limit
 	const range = rangeOfBlock(config.ranges[0]!, parseCidr(block.block)!);
 	using store = Store.open(storeOf(dataDir, block));
 	store.requireWritable();
-	const cooldown = cooldownOf({ directory: store.directory, reuseDelayMs: 0, reclaimAfterReboot: false });
+	const cooldown = cooldownOf({ directory: store.directory, reuseDelayMs: config.reuseDelayMs });
 	if (chooseFree(store, cooldown, rangeSetOf(range), undefined) !== undefined) return;
-	throw exhausted(Code.notAvailable, store, range, block);
+	throw exhausted(Code.notAvailable, store, cooldown, range, block);
 }
 
 /** CHECK: whether a block that this node has or had holds `ip` for the attachment. */
@@ -162,10 +176,13 @@ export function holdsInBlock(dataDir: string, { pool }: Slicing, ip: Ip, { conta
 }
 
 /** Gives back what a record says of a store. */
-export function releaseInStore(dataDir: string, { record }: FoundRecord): void {
-	if (record.store === "") return;
-	using store = Store.openIfPresent(storePath(dataDir, record.store));
-	store?.releaseAll(record);
+export function releaseInStore(settings: ReleaseSettings, { record }: FoundRecord): void {
+	if (record.store !== "") release(storePath(settings.dataDir, record.store), settings, record);
+}
+
+function release(directory: string, { reuseDelayMs }: ReleaseSettings, attachment: Attachment): void {
+	using store = Store.openIfPresent(directory);
+	store?.releaseAll(attachment, (names) => cooldownOf({ directory, reuseDelayMs }).note(names));
 }
 
 /**
@@ -184,9 +201,6 @@ export function releaseInBlocks(records: Records, config: Whereabouts, slicing: 
 			}
 		});
 	}
-	for (const directory of storesOf(dataDir, slicing.pool)) {
-		using store = Store.openIfPresent(directory);
-		store?.releaseAll(request);
-	}
+	for (const directory of storesOf(dataDir, slicing.pool)) release(directory, config, request);
 	records.forget({ ...attachmentOf(request), network: TAKEN_OVER });
 }

@@ -11,13 +11,14 @@ import { formatIp, type Ip, parseIp } from "../../lib/ip/address.ts";
 import { formatCidr } from "../../lib/ip/cidr.ts";
 import { KubeError } from "../../lib/kube/errors.ts";
 import type { Whereabouts } from "./config.ts";
+import { readCooldown } from "./cooldown.ts";
 import { areGoNodesActive } from "./go-nodes.ts";
 import { type Allocation, addressOfReservation } from "./objects.ts";
 import { hashedOrder, lowestOrder } from "./order.ts";
 import { type Allocations, type Pool, poolOf } from "./pool.ts";
 import { addressOfOffset, exhaustion, mayHandOut, offsetOf, type PoolRange } from "./ranges.ts";
 import type { AttachmentRecord, Claim, Records } from "./record.ts";
-import { Reservations } from "./reservations.ts";
+import { mayTake, Reservations } from "./reservations.ts";
 import type { Session } from "./session.ts";
 import { startWriter } from "./writer.ts";
 
@@ -177,7 +178,7 @@ export class Claimer {
 	#addReservations(range: PoolRange, taken: Set<string>): void {
 		const { family } = range.network.ip;
 		for (const reservation of this.#reservations.all()) {
-			if (this.#isOwn(reservation)) continue;
+			if (mayTake(reservation, this.#owner)) continue;
 			const ip = addressOfReservation(reservation.name, this.#config.networkName, family);
 			if (ip !== undefined && mayHandOut(range, ip)) taken.add(offsetOf(range, ip));
 		}
@@ -228,15 +229,22 @@ export class Claimer {
 	}
 
 	#refusal(ip: Ip, podref: string | undefined): CniError {
+		const cooling = podref === undefined ? undefined : readCooldown(podref);
+		if (cooling !== undefined) {
+			const reason = `requested address ${formatIp(ip)} was released a short time ago`;
+			const seconds = Math.ceil(cooling.leftMs / 1000);
+			return new CniError(Code.tryAgain, reason, `by pod ${cooling.podRef}; it is free in ${seconds} s`);
+		}
 		const holder = podref === undefined ? "another attachment" : `pod ${podref}`;
 		return new CniError(Code.allocation, `requested address ${formatIp(ip)} is held by ${holder}`);
 	}
 
 	#exhausted(range: PoolRange, pool: Pool): CniError {
+		const wait = this.#config.reuseDelayMs > 0 ? ", or wait for reuseDelaySeconds" : "";
 		return new CniError(
 			Code.tryAgain,
 			`error at storage engine: ${exhaustion(range)}`,
-			`pool ${pool.name}: all of its ${range.size} addresses are held`,
+			`pool ${pool.name}: all of its ${range.size} addresses are held${wait}`,
 		);
 	}
 }

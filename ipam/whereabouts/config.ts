@@ -42,6 +42,8 @@ export interface Whereabouts {
 	readonly dns: CniDns | undefined;
 	readonly kubeconfig: string;
 	readonly dataDir: string;
+	/** Milliseconds before a released address is handed out again. */
+	readonly reuseDelayMs: number;
 	/** Where nodes have blocks of the range; then there is one range. */
 	readonly slicing: Slicing | undefined;
 	/** Files that may have the node's name in them. */
@@ -53,6 +55,8 @@ export interface Whereabouts {
 /** The members of `ipam` that every verb needs, as far as they can be read; DEL and GC must not fail for others. */
 export interface Settings {
 	readonly dataDir: string;
+	/** Milliseconds before a released address is handed out again. */
+	readonly reuseDelayMs: number;
 	/** Path, or "". */
 	readonly kubeconfig: string;
 	readonly logFile: string;
@@ -62,10 +66,11 @@ export interface Settings {
 /** Throws code 6 or 7 for what is no configuration of ours at all. */
 export function settingsOf(request: Request): Settings {
 	const ipam = usableIpam(request);
-	const { dataDir, kubernetes, log_file, log_level } = ipam;
+	const { dataDir, reuseDelaySeconds, kubernetes, log_file, log_level } = ipam;
 	const kubeconfig = isObject(kubernetes) ? kubernetes.kubeconfig : undefined;
 	return {
 		dataDir: textOf(dataDir) || DEFAULT_DATA_DIR,
+		reuseDelayMs: typeof reuseDelaySeconds === "number" ? Math.max(0, reuseDelaySeconds) * 1000 : 0,
 		kubeconfig: textOf(kubeconfig),
 		logFile: textOf(log_file),
 		logLevel: textOf(log_level),
@@ -117,6 +122,10 @@ export function loadWhereabouts(request: Request): Whereabouts {
 		if (!allowPersistentIPs || !isThere) continue;
 		throw new CniError(Code.invalidConfig, `allowPersistentIPs cannot be had with ipam.${key}`);
 	}
+	if (ipam.reuseDelaySeconds && ipam.enable_overlapping_ranges === false) {
+		const reason = "ipam.reuseDelaySeconds cannot be had with ipam.enable_overlapping_ranges false";
+		throw new CniError(Code.invalidConfig, reason, "a reservation says that an address waits");
+	}
 	const wanted = readRequests(request.args, [...(args?.cni?.ips ?? []), ...(runtimeConfig?.ips ?? [])], ranges);
 	return {
 		ranges,
@@ -130,6 +139,7 @@ export function loadWhereabouts(request: Request): Whereabouts {
 		dns: ipam.dns as CniDns | undefined,
 		kubeconfig,
 		dataDir: ipam.dataDir || DEFAULT_DATA_DIR,
+		reuseDelayMs: (ipam.reuseDelaySeconds ?? 0) * 1000,
 		slicing: slicingOf(ipam, networkName || request.network, networkName, ranges),
 		nodeNameFiles: nodeNameFiles(ipam.configuration_path),
 		device: (deviceID || runtimeConfig?.deviceID || pciBusID || "").toLowerCase(),

@@ -13,17 +13,18 @@ import { releaseFound, releaseRecord } from "./release.ts";
 import { ANSWER_MS, withApiServer } from "./session.ts";
 
 export function del(request: Request): void {
-	const { dataDir, kubeconfig } = settingsOf(request);
+	const settings = settingsOf(request);
+	const { dataDir, kubeconfig } = settings;
 	const records = new Records(dataDir);
 	const found = records.find(attachmentOf(request));
 	if (found !== undefined) {
-		releaseInStore(dataDir, found);
+		releaseInStore(settings, found);
 		if (found.record.claims.length === 0) {
 			records.remove(found);
 			return;
 		}
 		withApiServer(kubeconfig || found.record.kubeconfig, ANSWER_MS, Code.tryAgain, (session) =>
-			releaseRecord(session, records, found, dataDir),
+			releaseRecord(session, records, found, settings),
 		);
 		return;
 	}
@@ -35,7 +36,7 @@ export function del(request: Request): void {
 		return;
 	}
 	withApiServer(config.kubeconfig, ANSWER_MS, Code.tryAgain, (session) =>
-		releaseFound(session, config, request, dataDir),
+		releaseFound(session, config, request, settings),
 	);
 }
 

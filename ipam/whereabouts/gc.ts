@@ -14,7 +14,8 @@ import { ANSWER_MS, withApiServer } from "./session.ts";
 
 export function gc(request: Request, valid: readonly ValidAttachment[] | undefined): void {
 	if (valid === undefined) return;
-	const { dataDir, kubeconfig } = settingsOf(request);
+	const settings = settingsOf(request);
+	const { dataDir, kubeconfig } = settings;
 	const records = new Records(dataDir);
 	const isValid = new Set(valid.map(({ containerID, ifname }) => `${containerID}/${ifname}`));
 	const keep = ({ containerId, ifName }: { readonly containerId: string; readonly ifName: string }): boolean =>
@@ -24,7 +25,7 @@ export function gc(request: Request, valid: readonly ValidAttachment[] | undefin
 	const failures: unknown[] = [];
 	for (const found of stale) {
 		attempt(failures, () => {
-			releaseInStore(dataDir, found);
+			releaseInStore(settings, found);
 			if (found.record.claims.length === 0) records.remove(found);
 		});
 	}
@@ -33,7 +34,7 @@ export function gc(request: Request, valid: readonly ValidAttachment[] | undefin
 		attempt(failures, () =>
 			withApiServer(kubeconfig || claiming[0]!.record.kubeconfig, ANSWER_MS, Code.tryAgain, (session) => {
 				const refused: unknown[] = [];
-				for (const found of claiming) attempt(refused, () => releaseRecord(session, records, found, dataDir));
+				for (const found of claiming) attempt(refused, () => releaseRecord(session, records, found, settings));
 				throwTogether(refused);
 			}),
 		);

@@ -12,6 +12,7 @@ import { parseFlags } from "../../lib/plugin/flags.ts";
 import { writeAtomic } from "../../lib/sys/files.ts";
 import { clusterOf, type PoolContent, placesOf, rangeOf, readHolders, readPools } from "./cluster.ts";
 import { DEFAULT_DATA_DIR } from "./config.ts";
+import { readCooldown } from "./cooldown.ts";
 import { claimHolders, isClaimHolder } from "./ipam-claim.ts";
 import type { Allocation } from "./objects.ts";
 import { type Change, changePool } from "./pool.ts";
@@ -76,6 +77,14 @@ function reconcileAll(session: Session, tally: Tally): PoolUse {
 	}
 	for (const reservation of all) {
 		const { name, podref } = reservation;
+		const cooling = readCooldown(podref);
+		if (cooling !== undefined) {
+			if (cooling.leftMs > 0) continue;
+			tally.change(`reservation ${name}: freed, its reuseDelaySeconds are over`, "freed", () =>
+				reservations.remove(reservation),
+			);
+			continue;
+		}
 		if (holders.has(podref)) healEntry(session, reservation, pools, tally);
 		else {
 			tally.change(`reservation ${name}: freed, pod ${podref} is gone`, "freed", () =>

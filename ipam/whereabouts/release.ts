@@ -3,7 +3,7 @@
  */
 import { attempt, throwTogether } from "../../lib/cni/failures.ts";
 import { formatIp } from "../../lib/ip/address.ts";
-import type { Whereabouts } from "./config.ts";
+import type { Settings, Whereabouts } from "./config.ts";
 import { isClaimHolder, keepsAddress } from "./ipam-claim.ts";
 import { type Allocation, addressOfReservation } from "./objects.ts";
 import { Pool, poolOf } from "./pool.ts";
@@ -13,15 +13,18 @@ import { Reservations } from "./reservations.ts";
 import type { Session } from "./session.ts";
 import { startWriter } from "./writer.ts";
 
+/** What of the configuration a release needs. */
+export type ReleaseSettings = Pick<Settings, "dataDir" | "reuseDelayMs">;
+
 /** Releases what a record says, then removes it. Throws what could not be released; then the record stays. */
-export function releaseRecord(session: Session, records: Records, found: FoundRecord, dataDir: string): void {
+export function releaseRecord(session: Session, records: Records, found: FoundRecord, settings: ReleaseSettings): void {
 	const { containerId, podRef, ifName, claims, namespace } = found.record;
 	const owner = { id: containerId, podref: podRef, ifname: ifName };
 	const failures: unknown[] = [];
 	for (const claim of claims) {
 		attempt(failures, () => {
 			if (isKept(session, podRef, claim.ip)) return;
-			releaseClaim({ ...session, namespace: namespace || session.namespace }, claim, owner, dataDir);
+			releaseClaim({ ...session, namespace: namespace || session.namespace }, claim, owner, settings);
 		});
 	}
 	throwTogether(failures);
@@ -34,12 +37,18 @@ function isKept({ client }: Session, podRef: string, address: string): boolean {
 }
 
 /** Gives back a claim, and nothing that is another's by now. The pool goes first: Go nodes look there. */
-function releaseClaim(session: Session, claim: Claim, owner: Allocation, dataDir: string, isGo = false): void {
+function releaseClaim(
+	session: Session,
+	claim: Claim,
+	owner: Allocation,
+	{ dataDir, reuseDelayMs }: ReleaseSettings,
+	isGo = false,
+): void {
 	const pool = new Pool(session, { name: claim.pool, range: claim.range }, dataDir);
 	const { offset, reservation } = claim;
 	if (pool.write({ op: "remove", offset, reservation, ...owner }, () => true) === "later") startWriter(pool);
 	if (claim.reservation === "") return;
-	new Reservations(session.client, session.namespace, "").release(claim.reservation, owner, isGo);
+	new Reservations(session.client, session.namespace, "").release(claim.reservation, owner, reuseDelayMs, isGo);
 }
 
 /**
@@ -50,8 +59,9 @@ export function releaseFound(
 	session: Session,
 	config: Whereabouts,
 	attachment: { readonly containerId: string; readonly ifName: string },
-	dataDir: string,
+	settings: ReleaseSettings,
 ): void {
+	const { dataDir, reuseDelayMs } = settings;
 	const { containerId, ifName } = attachment;
 	const failures: unknown[] = [];
 	const reservations = new Reservations(session.client, session.namespace, config.networkName);
@@ -63,7 +73,7 @@ export function releaseFound(
 			const reservation = config.isExclusive ? reservations.nameOf(ip) : "";
 			if (isKept(session, entry.podref, formatIp(ip))) continue;
 			const claim = { ip: formatIp(ip), pool: pool.name, range: pool.where.range, offset, reservation };
-			attempt(failures, () => releaseClaim(session, claim, entry, dataDir, true));
+			attempt(failures, () => releaseClaim(session, claim, entry, settings, true));
 		}
 	}
 	if (config.isExclusive) {
@@ -71,7 +81,7 @@ export function releaseFound(
 			if (id !== containerId || ifname !== ifName) continue;
 			const ip = config.ranges.map(({ network }) => addressOfReservation(name, config.networkName, network.ip.family));
 			if (ip.some((each) => each !== undefined && isKept(session, podref, formatIp(each)))) continue;
-			attempt(failures, () => reservations.release(name, { id, podref, ifname }));
+			attempt(failures, () => reservations.release(name, { id, podref, ifname }, reuseDelayMs));
 		}
 	}
 	throwTogether(failures);

@@ -5,6 +5,7 @@ import { isObject } from "../../lib/cni/json.ts";
 import type { JsonObject } from "../../lib/cni/types.ts";
 import type { Ip } from "../../lib/ip/address.ts";
 import type { KubeClient, Precondition } from "../../lib/kube/client.ts";
+import { coolingHolder, readCooldown } from "./cooldown.ts";
 import { type Allocation, reservationName, reservationObject, reservationsPath } from "./objects.ts";
 
 export interface Reservation {
@@ -49,18 +50,17 @@ export class Reservations {
 			// Released since; or somebody was quicker.
 			if (there === undefined) continue;
 			if (isOf(there, owner)) return true;
-			// Also one of Go's, which does not name the container.
-			if (there.podref !== owner.podref || (there.ifname !== "" && there.ifname !== owner.ifname)) return false;
+			if (!mayTake(there, owner)) return false;
 			const metadata = { name, resourceVersion: there.precondition.resourceVersion };
 			if (this.#client.replace(`${this.#path}/${name}`, { ...object, metadata })) return true;
 		}
 	}
 
 	/**
-	 * Removes the reservation `name` if it is still `owner`'s. `isGo`: the pool says that Go made it for `owner`'s
-	 * container.
+	 * Removes the reservation `name` if it is still `owner`'s, or lets it say that the address is nobody's for `delayMs`.
+	 * `isGo`: the pool says that Go made it for `owner`'s container.
 	 */
-	release(name: string, owner: Allocation, isGo = false): void {
+	release(name: string, owner: Allocation, delayMs = 0, isGo = false): void {
 		for (;;) {
 			const there = this.find(name);
 			if (
@@ -68,8 +68,15 @@ export class Reservations {
 				!(isOf(there, owner) || (isGo && there.id === "" && isOf({ ...there, id: owner.id }, owner)))
 			)
 				return;
-			if (this.remove(there)) return;
+			if (delayMs > 0 ? this.#cool(there, delayMs) : this.remove(there)) return;
 		}
+	}
+
+	/** False where it is another one by now, or gone. */
+	#cool({ name, podref, ifname, precondition }: Reservation, delayMs: number): boolean {
+		const object = reservationObject(name, { id: "", podref: coolingHolder(podref, delayMs), ifname });
+		const metadata = { name, resourceVersion: precondition.resourceVersion };
+		return this.#client.replace(`${this.#path}/${name}`, { ...object, metadata });
 	}
 
 	/** False where it is another one by now, or gone. */
@@ -88,6 +95,16 @@ export class Reservations {
 			if (reservation !== undefined) yield reservation;
 		}
 	}
+}
+
+/**
+ * Whether a reservation of another container may go over to `owner`: of an earlier sandbox of the same pod, also one of
+ * Go's, which does not name the container; or one that waits, for its pod, or for nobody any more.
+ */
+export function mayTake({ podref, ifname }: Pick<Reservation, "podref" | "ifname">, owner: Allocation): boolean {
+	const cooling = readCooldown(podref);
+	if (cooling?.leftMs === 0) return true;
+	return (cooling?.podRef ?? podref) === owner.podref && (ifname || owner.ifname) === owner.ifname;
 }
 
 /** Whether a reservation is an attachment's. Go's plugin writes no container, and before 0.7 no interface. */

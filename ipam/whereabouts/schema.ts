@@ -69,6 +69,14 @@ export const schema = pluginConfig
 					.describe(
 						'"vf-index": VF N of a PF gets address N, counted from 0, of those that the node\'s block hands out. Needs `node_slice_size`.',
 					),
+				reuseDelaySeconds: z
+					.int()
+					.min(0)
+					.max(0xffffffff)
+					.optional()
+					.describe(
+						"A released address is not handed out to another pod sooner than this after its release. Absent or 0: at once.",
+					),
 				addresses: z
 					.array(z.looseObject({ address: z.string(), gateway: z.string().optional() }))
 					.optional()

@@ -22,7 +22,7 @@ const NOTHING: Released = { remaining: () => 0, first: () => undefined, note: ()
 /**
  * The cooldown of a network; without `reuseDelaySeconds` there is none. The store's lock must be held while it is used.
  */
-export function cooldownOf({ directory, reuseDelayMs }: StoreSettings): Released {
+export function cooldownOf({ directory, reuseDelayMs }: Pick<StoreSettings, "directory" | "reuseDelayMs">): Released {
 	return reuseDelayMs === 0 ? NOTHING : new Cooldown(directory, reuseDelayMs);
 }
 

@@ -268,6 +268,18 @@ test("what the Go plugin handed out of the block stays its owner's, and is given
 	await removePod("third");
 });
 
+test("reuseDelaySeconds of a block", async () => {
+	const namespace = await kube.namespace();
+	await slicePool(namespace, { nodes: ["node-a"] });
+	const node = new Node(namespace, "node-a", { reuseDelaySeconds: 1000, allocationPolicy: "lowest" });
+	expect(await node.add("a")).toBe("10.7.0.1/24");
+	await node.del("a");
+	expect(await node.add("b")).toBe("10.7.0.2/24");
+	const asked = await node.call("ADD", "c", { args: ";IP=10.7.0.1" });
+	expect(asked.json).toMatchObject({ code: 11, msg: "requested address 10.7.0.1 was released a short time ago" });
+	expect(await node.add("c", { ipam: { reuseDelaySeconds: 0 } })).toBe("10.7.0.1/24");
+});
+
 test("vf-index needs a VF", async () => {
 	const namespace = await kube.namespace();
 	await slicePool(namespace, { nodes: ["node-a"] });

@@ -40,6 +40,10 @@ async function scene(): Promise<string> {
 	await create("IPPool", "blue-10.0.0.0-24", { range: "10.0.0.0/24", allocations });
 	await create("IPPool", "odd", { range: "10.0.0.0/24", allocations: {} });
 	const pods = { "10.0.0.1": "stays", "10.0.0.2": "gone", "10.0.0.3": "stays", "10.0.0.10": "finished" };
+	const cooling = { "10.0.0.40": "default/cooldown:1000:gone", "10.0.0.41": "default/cooldown:99999999999:gone" };
+	for (const [ip, podref] of Object.entries(cooling)) {
+		await create("OverlappingRangeIPReservation", `blue-${ip}`, { containerid: "", podref, ifname: "net1" });
+	}
 	for (const [ip, pod] of Object.entries(pods)) {
 		const { id, podref, ifname } = entry(pod);
 		await create("OverlappingRangeIPReservation", `blue-${ip}`, { containerid: id, podref, ifname });
@@ -75,7 +79,7 @@ test("reconcile frees what pods hold that are gone or have finished, and brings 
 	const before = await objects(namespace);
 
 	const dry = await run(namespace, "reconcile", "--dry-run");
-	expect(dry.stdout).toContain("3 would be freed, 2 would be healed, 0 failed\n");
+	expect(dry.stdout).toContain("4 would be freed, 2 would be healed, 0 failed\n");
 	expect(await objects(namespace)).toEqual(before);
 
 	const metrics = join(scratchDirectory(), "whereabouts.prom");
@@ -86,17 +90,18 @@ test("reconcile frees what pods hold that are gone or have finished, and brings 
 			"reservation blue-10.0.0.10: freed, pod default/finished is gone",
 			"reservation blue-10.0.0.2: freed, pod default/gone is gone",
 			"pool blue-10.0.0.0-24: entry of 10.0.0.3 for pod default/stays made",
+			"reservation blue-10.0.0.40: freed, its reuseDelaySeconds are over",
 			"reservation of 10.0.0.20 for pod default/stays made",
-			"3 freed, 2 healed, 0 failed\n",
+			"4 freed, 2 healed, 0 failed\n",
 		].join("\n"),
 	);
 	expect(stderr).toContain("pool odd is passed over");
 	expect(exitCode).toBe(0);
 	expect(await objects(namespace)).toEqual({
 		entries: ["1", "20", "3"],
-		reservations: ["blue-10.0.0.1", "blue-10.0.0.20", "blue-10.0.0.3"],
+		reservations: ["blue-10.0.0.1", "blue-10.0.0.20", "blue-10.0.0.3", "blue-10.0.0.41"],
 	});
-	expect(readFileSync(metrics, "utf8")).toContain('whereabouts_reconciled{change="freed"} 3\n');
+	expect(readFileSync(metrics, "utf8")).toContain('whereabouts_reconciled{change="freed"} 4\n');
 
 	const again = await run(namespace, "reconcile");
 	expect(again.stdout).toBe("0 freed, 0 healed, 0 failed\n");

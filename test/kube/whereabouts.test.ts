@@ -324,6 +324,40 @@ describe("whose it is", () => {
 		expect(await other.add("a", { id: "new" })).toEqual([addresses[0], expect.stringMatching(/^10\.21\.0\./)]);
 	});
 
+	test("reuseDelaySeconds: a released address waits, but not for its own pod", async () => {
+		const namespace = await kube.namespace();
+		const ipam = { range: "10.19.0.0/30", reuseDelaySeconds: 1000 };
+		const node = new Node(namespace, ipam);
+		const [first] = await node.add("a");
+		const [second] = await node.add("b");
+		await node.del("a");
+		await node.settled();
+		expect(await entries(namespace)).toEqual([expect.stringContaining("default/b")]);
+		const full = await node.call("ADD", "c");
+		expect(full.json).toMatchObject({ code: 11, details: expect.stringContaining("or wait for reuseDelaySeconds") });
+		const asked = await node.call("ADD", "c", { args: `;IP=${first!.split("/")[0]}` });
+		expect(asked.json).toMatchObject({
+			code: 11,
+			msg: expect.stringContaining("was released a short time ago"),
+			details: expect.stringMatching(/^by pod default\/a; it is free in (99\d|100\d) s$/),
+		});
+		await node.del("c");
+		expect(await node.add("a", { id: "another" })).toEqual([first]);
+		await node.del("a", { id: "another" });
+
+		// As if the time were over: what the reservation says is what counts.
+		const name = first!.split("/")[0];
+		const path = `${GROUP}/namespaces/${namespace}/overlappingrangeipreservations/${name}`;
+		const holder = (await kube.request("GET", path)).json.spec.podref;
+		expect(holder).toMatch(/^default\/cooldown:\d+:a$/);
+		const past = [{ op: "replace", path: "/spec/podref", value: "default/cooldown:1000:a" }];
+		expect((await kube.request("PATCH", path, past)).status).toBe(200);
+		expect(await node.add("c")).toEqual([first]);
+		await node.del("b", { ipam: { reuseDelaySeconds: 0 } });
+		expect(await reservations(namespace)).toEqual([`${name} default/c net1 id-c`]);
+		expect(await node.add("d")).toEqual([second]);
+	});
+
 	test("GC gives back what this node made and nobody owns, and nothing of other nodes", async () => {
 		const namespace = await kube.namespace();
 		const [node, other] = [
