@@ -105,9 +105,9 @@ export class Claimer {
 	}
 
 	/**
-	 * Adds the offsets that the pool holds for others, as this node read it a moment ago or reads it now: there may be
-	 * entries without a reservation. The address that an attachment wants first is tried nevertheless where it may be
-	 * its pod's. Returns the addresses that the pool has for an earlier sandbox of the same pod.
+	 * Adds the offsets that the pool holds for others, as this node read it a moment ago or reads it now: there may
+	 * be entries without a reservation. The address that an attachment wants first is tried nevertheless where it may
+	 * be its pod's. Returns the addresses that the pool has for an earlier sandbox of the same pod.
 	 */
 	#takeHints(range: PoolRange, pool: Pool, taken: Set<string>): Ip[] {
 		const recent = this.#config.policy === "hashed" ? pool.recent() : undefined;

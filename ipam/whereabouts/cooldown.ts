@@ -1,10 +1,10 @@
 /**
- * Addresses that were released a short time ago (`reuseDelaySeconds`): the reservation stays, and names as its holder,
- * where others have "namespace/pod", until when. Go nodes pass over it as over any other. The pod that had the address
- * may have it again at once.
+ * Addresses that were released a short time ago (`reuseDelaySeconds`): the reservation stays, and names as its
+ * holder, where others have "namespace/pod", until when. Go nodes pass over it as over any other. The pod that had
+ * the address may have it again at once.
  *
- * Time is the releasing node's: a clock that is wrong makes the delay longer or shorter, and gives nobody what another
- * one has.
+ * Time is the releasing node's: a clock that is wrong makes the delay longer or shorter, and gives nobody what
+ * another one has.
  */
 import * as sys from "../../lib/sys/sys.ts";
 

@@ -64,7 +64,9 @@ export function blockOfStore(path: string): Cidr | undefined {
 	return parseCidr(`${name.slice(0, dash)}/${name.slice(dash + 1)}`);
 }
 
-/** The block that this node has by what it learnt in this boot, whatever became of it; undefined where it must ask. */
+/**
+ * The block that this node has by what it learnt in this boot, whatever became of it; undefined where it must ask.
+ */
 export function knownBlock(dataDir: string, { pool, network, prefix }: Slicing): NodeBlock | undefined {
 	const known = readBlock(dataDir, pool);
 	const isSame = known?.range === formatCidr(network) && known.sliceSize === `/${prefix}` && known.boot === bootId();

@@ -13,8 +13,8 @@ export interface NodeName {
 }
 
 /**
- * Environment variable NODENAME, else the first of `files` (the installer writes `nodename` beside the flat file), else
- * /etc/hostname, which is often not what the cluster says. Undefined where nothing tells.
+ * Environment variable NODENAME, else the first of `files` (the installer writes `nodename` beside the flat file),
+ * else /etc/hostname, which is often not what the cluster says. Undefined where nothing tells.
  */
 export function nodeName(files: readonly string[]): NodeName | undefined {
 	const own = sys.environment().NODENAME?.trim();

@@ -2,8 +2,8 @@
  * `whereabouts reconcile --node`: what a node has handed out of its blocks is brought to the pools in the API, where
  * people and Go nodes read it; what pods hold that are gone is freed; a block that was taken away is noticed.
  *
- * The store on the node is the truth, the pool follows. What the store holds is read before the pods are: an address is
- * handed out for a pod that is there, so one whose pod is not there afterwards is nobody's.
+ * The store on the node is the truth, the pool follows. What the store holds is read before the pods are: an address
+ * is handed out for a pod that is there, so one whose pod is not there afterwards is nobody's.
  */
 import type { JsonObject } from "../../lib/cni/types.ts";
 import { formatIp } from "../../lib/ip/address.ts";

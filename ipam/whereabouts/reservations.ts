@@ -57,8 +57,8 @@ export class Reservations {
 	}
 
 	/**
-	 * Removes the reservation `name` if it is still `owner`'s, or lets it say that the address is nobody's for `delayMs`.
-	 * `isGo`: the pool says that Go made it for `owner`'s container.
+	 * Removes the reservation `name` if it is still `owner`'s, or lets it say that the address is nobody's for
+	 * `delayMs`. `isGo`: the pool says that Go made it for `owner`'s container.
 	 */
 	release(name: string, owner: Allocation, delayMs = 0, isGo = false): void {
 		for (;;) {
@@ -98,8 +98,8 @@ export class Reservations {
 }
 
 /**
- * Whether a reservation of another container may go over to `owner`: of an earlier sandbox of the same pod, also one of
- * Go's, which does not name the container; or one that waits, for its pod, or for nobody any more.
+ * Whether a reservation of another container may go over to `owner`: of an earlier sandbox of the same pod, also one
+ * of Go's, which does not name the container; or one that waits, for its pod, or for nobody any more.
  */
 export function mayTake({ podref, ifname }: Pick<Reservation, "podref" | "ifname">, owner: Allocation): boolean {
 	const cooling = readCooldown(podref);

@@ -1,6 +1,7 @@
 /**
- * `whereabouts slices`: which node has which block of a NodeSlicePool. Does what the Go project's node-slice-controller
- * does, in one run: makes the object, gives nodes their blocks, and takes those of nodes that are gone.
+ * `whereabouts slices`: which node has which block of a NodeSlicePool. Does what the Go project's
+ * node-slice-controller does, in one run: makes the object, gives nodes their blocks, and takes those of nodes that
+ * are gone.
  */
 import { isObject } from "../../lib/cni/json.ts";
 import type { JsonObject } from "../../lib/cni/types.ts";
