@@ -5,6 +5,7 @@ import { CniError, Code } from "../../lib/cni/error.ts";
 import type { CniIp, CniResult, Request } from "../../lib/cni/types.ts";
 import { formatIp } from "../../lib/ip/address.ts";
 import { UndoStack } from "../../lib/plugin/undo-stack.ts";
+import { bootId } from "../../lib/sys/boot.ts";
 import { addFromBlock } from "./block-addresses.ts";
 import { Claimer } from "./claim.ts";
 import { loadWhereabouts, podRefOf, resultAddress, type Whereabouts } from "./config.ts";
@@ -46,6 +47,8 @@ function claimAll(request: Request, config: Whereabouts, podRef: string, session
 		claims: earlier?.claims ?? [],
 		store: earlier?.store ?? "",
 		device: earlier?.device ?? "",
+		netns: request.netns,
+		boot: bootId(),
 	});
 	using undo = new UndoStack((what, error) => logOf(request).error(`could not ${what} after a failed ADD: ${error}`));
 	undo.push("release what was claimed", () => {

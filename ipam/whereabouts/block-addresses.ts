@@ -48,6 +48,8 @@ export function addFromBlock(request: Request, config: Whereabouts, slicing: Sli
 		claims: earlier?.record.claims ?? [],
 		store: storeName(block),
 		device: config.device,
+		netns: request.netns,
+		boot: block.boot,
 	});
 	// A VF has one pod at a time: what an earlier one had of it is not in use.
 	const isInherited = (owner: Owner): boolean =>

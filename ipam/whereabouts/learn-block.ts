@@ -179,6 +179,8 @@ function takeOver({ client, namespace }: Session, learnt: NodeBlock, dataDir: st
 			claims: [],
 			store: storeName(learnt),
 			device: "",
+			netns: "",
+			boot: learnt.boot,
 		});
 		store.reserve(ip, owner, true);
 	}

@@ -32,6 +32,9 @@ export interface AttachmentRecord {
 	readonly store: string;
 	/** PCI address of the VF that its address belongs to; "" where it belongs to none. */
 	readonly device: string;
+	/** CNI_NETNS of ADD, and the boot of then; "" in a record that says nothing of it. */
+	readonly netns: string;
+	readonly boot: string;
 }
 
 /** In place of a network: what this node has taken over from the Go plugin, which does not say of which one it is. */
@@ -128,7 +131,7 @@ function ownerOf(json: JsonObject, { network, containerId, ifName }: Attachment)
 }
 
 function parseRecord(json: JsonObject): AttachmentRecord | undefined {
-	const { network, containerId, ifName, podRef, kubeconfig, namespace, claims, store, device } = json;
+	const { network, containerId, ifName, podRef, kubeconfig, namespace, claims, store, device, netns, boot } = json;
 	if (!text(network) || !text(containerId) || !text(ifName) || !Array.isArray(claims)) return undefined;
 	return {
 		network: text(network),
@@ -140,6 +143,8 @@ function parseRecord(json: JsonObject): AttachmentRecord | undefined {
 		claims: claims.flatMap(readClaim),
 		store: text(store),
 		device: text(device),
+		netns: text(netns),
+		boot: text(boot),
 	};
 }
 

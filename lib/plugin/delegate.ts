@@ -127,7 +127,7 @@ function runOnce(file: string, request: Request, deadlineMs: number): DelegateEn
 	return { stoppedBy, status: end.status ?? 0, stdout: end.stdout };
 }
 
-function changedVariables({ verb, containerId, ifName, netns, args }: Request): Record<string, string> {
+function changedVariables({ verb, containerId, ifName, netns, args, path }: Request): Record<string, string> {
 	const own = sys.environment();
 	const wanted = {
 		CNI_COMMAND: verb,
@@ -135,6 +135,7 @@ function changedVariables({ verb, containerId, ifName, netns, args }: Request): 
 		CNI_IFNAME: ifName,
 		CNI_NETNS: netns,
 		CNI_ARGS: args,
+		CNI_PATH: path,
 	};
 	// What is absent stays so.
 	return Object.fromEntries(Object.entries(wanted).filter(([name, value]) => (own[name] ?? "") !== value));

@@ -22,7 +22,7 @@ export function gc(request: Request, valid: readonly ValidAttachment[] | undefin
 	attempt(failures, clean);
 	for (const record of listRecords()) {
 		if (isOfNetwork(record, network) && !keep.some((each) => isRecordOf(record, each))) {
-			attempt(failures, () => collectGarbage(record, log));
+			attempt(failures, () => collect(record, log));
 		}
 	}
 	throwTogether(failures);
@@ -38,15 +38,16 @@ function isOfNetwork(record: RdmaRecord, network: string): boolean {
 	return mayBe && record.deviceId !== "" && namesOnHost(record.deviceId).length > 0;
 }
 
-function clean(): void {
+export function clean(): void {
 	using _lock = takeLock();
 	removeTemporary();
 }
 
-function collectGarbage(record: RdmaRecord, log: Log): void {
+/** The device of a record, unless `isNeeded` says otherwise by now. */
+export function collect(record: RdmaRecord, log: Log, isNeeded: (record: RdmaRecord) => boolean = () => false): void {
 	using _lock = takeLock();
 	const now = readRecord(record);
-	if (now === undefined) return;
+	if (now === undefined || isNeeded(now)) return;
 	log.info(`the RDMA device of ${now.deviceId} returns from container ${now.containerId}, which is not valid any more`);
 	release(now, now.netns, log);
 }

@@ -3,31 +3,13 @@
  */
 import { attempt, throwTogether } from "../../lib/cni/failures.ts";
 import type { Request, ValidAttachment } from "../../lib/cni/types.ts";
-import { vfNetdev } from "../../lib/linux/pci.ts";
-import { NETLINK_ROUTE } from "../../lib/netlink/constants.ts";
-import { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import { delegate } from "../../lib/plugin/delegate.ts";
 import type { Log } from "../../lib/plugin/log.ts";
-import { Sandbox } from "../../lib/plugin/sandbox.ts";
-import { releaseAddressesOf, takeLock } from "./claim.ts";
+import { collect, collectDamaged, collectOrphan } from "./collect.ts";
 import { ipamOf, looseConfig } from "./config.ts";
 import { openLog } from "./log.ts";
-import {
-	type DamagedRecord,
-	listDamaged,
-	listMarked,
-	listRecords,
-	type RecordKey,
-	readMarker,
-	readRecord,
-	recordName,
-	recordsOf,
-	removeMarker,
-	removeRecord,
-} from "./record.ts";
-import { pciIn, type VfRecord } from "./record-format.ts";
-import { networkIn, recover } from "./recover.ts";
-import { release } from "./release.ts";
+import { listDamaged, listMarked, listRecords, type RecordKey, recordName } from "./record.ts";
+import { networkIn } from "./recover.ts";
 import type { SriovConfig } from "./schema.ts";
 
 /**
@@ -64,7 +46,7 @@ function collectInvalid(
 	for (const record of listRecords()) {
 		if (record.network !== network) continue;
 		if (record.bootId === "" ? isInvalid(record) : !isValid(record))
-			attempt(failures, () => collect(record, request, log));
+			attempt(failures, () => void collect(record, request, log));
 	}
 	for (const damaged of listDamaged()) {
 		if (networkIn(damaged.told) !== network || !isInvalid(damaged)) continue;
@@ -72,53 +54,4 @@ function collectInvalid(
 	}
 	const known = new Set(listRecords().map(({ pci }) => pci));
 	for (const pci of listMarked()) if (!known.has(pci)) attempt(failures, () => collectOrphan(pci));
-}
-
-function collect(record: VfRecord, request: Request, log: Log): void {
-	using _lock = takeLock(record.pci);
-	// A DEL may have done it while we waited.
-	const now = readRecord(record.containerId, record.ifName);
-	if (now === undefined || now === "damaged") return;
-	using host = NetlinkSocket.open(NETLINK_ROUTE);
-	log.info(`VF ${now.pci} comes back from container ${now.containerId}, which is not valid any more`);
-	const failures: unknown[] = [];
-	// GC of the IPAM plugin does not find what was handed out before the network was edited.
-	attempt(failures, () => releaseAddressesOf(now, request));
-	attempt(failures, () => release(host, now, now.netns, log));
-	throwTogether(failures);
-}
-
-function collectDamaged(
-	{ containerId, ifName, told }: DamagedRecord,
-	network: string,
-	config: SriovConfig,
-	log: Log,
-): void {
-	const pci = pciIn(told);
-	log.warning(
-		`the record of ${containerId} ${ifName}, which is not valid any more, is damaged or truncated: using defaults for what is lost`,
-	);
-	if (pci === undefined) {
-		removeRecord({ containerId, ifName }, undefined);
-		return;
-	}
-	using _lock = takeLock(pci);
-	if (readRecord(containerId, ifName) !== "damaged") return;
-	using host = NetlinkSocket.open(NETLINK_ROUTE);
-	release(host, recover(host, { containerId, ifName, network }, config, pci), "", log);
-}
-
-/**
- * Removes a marker without a record, of whatever network: what an ADD that was killed at its beginning left, or a DEL
- * at its end, so that there is nothing else to put back. With the VF's lock held nobody is about to write the record. A
- * damaged one may be its own. And where the VF is not on the host, but the sandbox is there, it may be in that: its
- * record was lost.
- */
-function collectOrphan(pci: string): void {
-	using _lock = takeLock(pci);
-	if (recordsOf(pci).length > 0) return;
-	using sandbox = vfNetdev(pci) === undefined ? Sandbox.openIfAlive(readMarker(pci) ?? "") : undefined;
-	if (sandbox !== undefined) return;
-	const mayBeIts = ({ told }: DamagedRecord): boolean => (pciIn(told) ?? pci) === pci;
-	if (!listDamaged().some(mayBeIts)) removeMarker(pci);
 }

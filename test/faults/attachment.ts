@@ -18,11 +18,13 @@ export interface Place extends Pick<Scene, "watch"> {
 }
 
 type Verb = "ADD" | "DEL" | "GC";
+const HEAL = ["berth", "heal"] as const;
 
 const AFTERMATHS = {
 	DEL: "DEL",
 	GC: "GC",
 	gone: "the sandbox goes, then DEL at once",
+	heal: "the sandbox goes, then berth heal",
 	another: "the sandbox goes, ADD and DEL of another pod, then DEL",
 } as const;
 /** What comes after the fault. */
@@ -74,6 +76,10 @@ export function faultsOf(plugin: string, place: (aftermath?: Aftermath) => Place
 				["unnetns", "pod1"],
 				["call", ...calls.DEL],
 			],
+			[AFTERMATHS.heal]: [
+				["unnetns", "pod1"],
+				["call", ...HEAL],
+			],
 			[AFTERMATHS.another]: [
 				["unnetns", "pod1"],
 				["await", home],
@@ -86,13 +92,19 @@ export function faultsOf(plugin: string, place: (aftermath?: Aftermath) => Place
 		return [...steps[aftermath], ["same"]];
 	};
 
-	async function run(mode: "kill" | "fail", verb: Verb, steps: readonly Step[], at: Place): Promise<Outcome> {
+	async function run(
+		mode: "kill" | "fail",
+		first: readonly Step[],
+		target: Call,
+		steps: readonly Step[],
+		at: Place,
+	): Promise<Outcome> {
 		const outcome = await runFaults(
 			at.machine,
 			{
 				mode,
-				before: before[verb],
-				target: calls[verb],
+				before: first,
+				target,
 				after: steps,
 				configurations: { network: at.network, collect: { ...at.network, "cni.dev/valid-attachments": [] } },
 				// `ip` makes /run/netns a mount of its own first; a namespace that is mounted before that is in the
@@ -117,10 +129,16 @@ ${at.reset}`,
 	}
 
 	return {
+		/** Kills `berth heal`, which is run for a sandbox that is gone, at each call that can change something. */
+		async killHeal(): Promise<number> {
+			const at = place();
+			const gone: Step[] = [...before.DEL, ["unnetns", "pod1"]];
+			return (await run("kill", gone, HEAL, [["call", ...HEAL], ["same"]], at)).points;
+		},
 		/** Kills `verb` at each call that can change something. Resolves to how many these were. */
 		async kill(verb: Verb, aftermath: Aftermath): Promise<number> {
 			const at = place(aftermath);
-			return (await run("kill", verb, after(aftermath, at), at)).points;
+			return (await run("kill", before[verb], calls[verb], after(aftermath, at), at)).points;
 		},
 		/**
 		 * Makes each call of `verb` fail: it succeeds all the same and has done all, or says an error, after which ADD
@@ -133,7 +151,7 @@ ${at.reset}`,
 				verb === "ADD"
 					? [["same-if-failed"], ...after(AFTERMATHS.DEL, at)]
 					: [["same-if-succeeded"], ...after(AFTERMATHS[verb], at)];
-			return run("fail", verb, steps, at);
+			return run("fail", before[verb], calls[verb], steps, at);
 		},
 	};
 }

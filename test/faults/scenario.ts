@@ -32,8 +32,12 @@ export function tracer(): string {
 	return program;
 }
 
-/** One call of a plugin: verb, name of a configuration, container, sandbox ("-": none). */
-export type Call = readonly [plugin: string, verb: string, configuration: string, container: string, netns: string];
+/**
+ * One call of a plugin: verb, name of a configuration, container, sandbox ("-": none); or of an operator's command.
+ */
+export type Call =
+	| readonly [plugin: string, verb: string, configuration: string, container: string, netns: string]
+	| readonly [program: "berth", command: string];
 
 /** See test/faults/tracer/loop.c for what the steps mean. */
 export type Step =

@@ -74,6 +74,10 @@ test("GC killed, then GC", async () => {
 	expect(await faults.kill("GC", "GC")).toBeGreaterThan(15);
 });
 
+test("berth heal killed, then berth heal", async () => {
+	expect(await faults.killHeal()).toBeGreaterThan(5);
+});
+
 test("a call of ADD fails: success, or an error that leaves nothing", async () => {
 	const { points, failed } = await faults.fail("ADD");
 	expect(points).toBeGreaterThan(60);

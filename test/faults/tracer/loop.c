@@ -17,6 +17,7 @@
  *
  * Steps:
  *   call PROGRAM VERB CONFIG CONTAINER NETNS|-    must succeed
+ *   call PROGRAM COMMAND      likewise, an operator's: so may the target be
  *   clear DIR                 removes what is in it
  *   netns NAME                makes a network namespace, as `ip netns add` does; one that is there is kept
  *   unnetns NAME              removes it, as `ip netns delete` does
@@ -128,7 +129,7 @@ static bool do_point(long at)
 	for (int i = 0; i < scenario.before_count; i++)
 		do_step(&scenario.before[i]);
 	prepare_call(&call, scenario.target.words + 1);
-	outcome = trace(call.program, (char *[]){ call.program, NULL }, call.environment, call.fds, fault);
+	outcome = trace(call.program, call.arguments, call.environment, call.fds, fault);
 	strcpy(place_text, outcome.hit ? outcome.call : "none");
 	if (outcome.hit)
 		judge_answer(&outcome, &call);

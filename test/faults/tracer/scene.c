@@ -94,12 +94,28 @@ static const char *config_path(const char *name)
 	exit(2);
 }
 
-/* PROGRAM VERB CONFIG CONTAINER NETNS, as a container runtime calls a plugin. */
+/*
+ * PROGRAM VERB CONFIG CONTAINER NETNS, as a container runtime calls a plugin; or PROGRAM COMMAND, as an operator calls a
+ * command, which has small letters, with the flag that says where plugins are.
+ */
 void prepare_call(struct call *call, char *const *words)
 {
 	int count = 0;
 
 	call->program = words[0];
+	call->arguments[0] = words[0];
+	call->arguments[1] = NULL;
+	call->fds[1] = memory_file();
+	call->fds[2] = memory_file();
+	if (words[1][0] >= 'a' && words[1][0] <= 'z') {
+		call->arguments[1] = words[1];
+		call->arguments[2] = "-cni-path";
+		call->arguments[3] = (char *)scenario.cni_path;
+		call->arguments[4] = NULL;
+		call->environment[0] = NULL;
+		call->fds[0] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+		return;
+	}
 	snprintf(call->storage[0], sizeof(call->storage[0]), "CNI_COMMAND=%s", words[1]);
 	snprintf(call->storage[1], sizeof(call->storage[1]), "CNI_CONTAINERID=%s", words[3]);
 	snprintf(call->storage[2], sizeof(call->storage[2]), "CNI_PATH=%s", scenario.cni_path);
@@ -113,8 +129,6 @@ void prepare_call(struct call *call, char *const *words)
 	call->fds[0] = open(config_path(words[2]), O_RDONLY | O_CLOEXEC);
 	if (call->fds[0] < 0)
 		die(config_path(words[2]));
-	call->fds[1] = memory_file();
-	call->fds[2] = memory_file();
 }
 
 void end_call(struct call *call)
@@ -145,10 +159,10 @@ void call_plugin(char *const *words)
 	int status;
 
 	prepare_call(&call, words);
-	status = run(call.program, (char *[]){ call.program, NULL }, call.environment, call.fds);
+	status = run(call.program, call.arguments, call.environment, call.fds);
 	if (status != 0)
-		violation("%s %s of %s: %s: %s %s", call.program, words[1], words[3], signal_text(status), content(call.fds[1]),
-			  content(call.fds[2]));
+		violation("%s %s of %s: %s: %s %s", call.program, words[1], words[2] ? words[3] : "the node", signal_text(status),
+			  content(call.fds[1]), content(call.fds[2]));
 	end_call(&call);
 }
 

@@ -39,6 +39,7 @@ extern char place_text[64];
 
 /* A plugin, about to be called as a container runtime calls it: PROGRAM VERB CONFIG CONTAINER NETNS|- */
 struct call {
+	char *arguments[8];
 	char *program;
 	char *environment[8];
 	char storage[6][512];

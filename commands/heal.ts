@@ -1,0 +1,120 @@
+/**
+ * `berth heal`: gives back what sandboxes have left that no longer live, as GC would if the runtime called it (Multus
+ * and NRI never do). From our records and the kernel alone.
+ */
+
+import { findOrphans as findEarlierAddresses } from "../ipam/host-local/orphans.ts";
+import { findOrphans as findAddresses } from "../ipam/whereabouts/orphans.ts";
+import { sentence } from "../lib/cni/failures.ts";
+import type { Request } from "../lib/cni/types.ts";
+import { type Command, print } from "../lib/plugin/command.ts";
+import { parseFlags } from "../lib/plugin/flags.ts";
+import { formatTable } from "../lib/plugin/table.ts";
+import type { Orphan } from "../lib/state/orphan.ts";
+import { writeStderr } from "../lib/sys/stderr.ts";
+import * as sys from "../lib/sys/sys.ts";
+import { findOrphans as findRdmaDevices } from "../plugins/rdma/orphans.ts";
+import { findOrphans as findVfs } from "../plugins/sriov/orphans.ts";
+import { plugins } from "./plugins.ts";
+
+export const heal: Command = {
+	about: "gives back VFs, RDMA devices and addresses of sandboxes that no longer live",
+	synopsis: "[--dry-run] [--json] [-cni-path DIRS] [-networks DIR] [-whereabouts DIR]",
+	help: `Looks at the records of this node and at the kernel: what belongs to a sandbox that is gone, or to one from before the
+last boot, goes back to the host as GC would do it. What lives is not touched, and neither is what nobody can tell of; the
+latter is listed. One shot: run it after a boot, or now and then. Exit status 1 where something is left to do.
+
+  --dry-run         lists what would go back, and changes nothing
+  --json            prints JSON
+  -cni-path DIRS    where IPAM plugins are, separated by ":" (/opt/cni/bin)
+  -networks DIR     dataDir of host-local (/var/lib/cni/networks)
+  -whereabouts DIR  dataDir of whereabouts (/var/lib/cni/whereabouts)
+`,
+	run: healAll,
+};
+
+/** What became of an orphan. */
+interface Outcome {
+	readonly orphan: Orphan;
+	readonly outcome: "would be freed" | "freed" | "left alone" | "not yet" | "failed";
+	readonly error: string;
+}
+
+function healAll(args: readonly string[]): number {
+	const flags = parseFlags(args, {
+		"dry-run": false,
+		json: false,
+		"cni-path": "/opt/cni/bin",
+		networks: "/var/lib/cni/networks",
+		whereabouts: "/var/lib/cni/whereabouts",
+	});
+	const request = requestOf(flags["cni-path"]);
+	const outcomes: Outcome[] = [];
+	// In the order of DEL: what is last in a chain goes first, and addresses of VFs go with them.
+	const searches = [
+		findRdmaDevices,
+		findVfs,
+		() => findAddresses(flags.whereabouts),
+		() => findEarlierAddresses(flags.networks),
+	];
+	for (const search of searches) {
+		for (const orphan of search()) outcomes.push(treat(orphan, request, flags["dry-run"]));
+	}
+	print(flags.json ? `${JSON.stringify(outcomes.map(listed), null, 4)}\n` : tableOf(outcomes));
+	const isDone = ({ outcome }: Outcome): boolean => outcome === "freed";
+	return outcomes.every(isDone) ? 0 : 1;
+}
+
+function treat(orphan: Orphan, request: Request, isDryRun: boolean): Outcome {
+	// A device may take seconds to come back.
+	if (!isDryRun) writeStderr(`berth heal: ${orphan.kind} ${orphan.name}: ${orphan.why}\n`);
+	if (orphan.reclaim === undefined) return { orphan, outcome: "left alone", error: "" };
+	if (isDryRun) return { orphan, outcome: "would be freed", error: "" };
+	try {
+		return { orphan, outcome: orphan.reclaim(request) ? "freed" : "not yet", error: "" };
+	} catch (error) {
+		return { orphan, outcome: "failed", error: sentence(error) };
+	}
+}
+
+/** A call of nobody's attachment. */
+function requestOf(path: string): Request {
+	return {
+		verb: "GC",
+		cniVersion: "1.1.0",
+		network: "",
+		config: {},
+		containerId: "",
+		ifName: "",
+		netns: "",
+		args: "",
+		path,
+		stdin: sys.encodeUtf8("{}"),
+		plugins,
+	};
+}
+
+const listed = ({ orphan, outcome, error }: Outcome) => ({
+	kind: orphan.kind,
+	name: orphan.name,
+	container: orphan.containerId,
+	interface: orphan.ifName,
+	network: orphan.network,
+	why: orphan.why,
+	outcome,
+	...(error !== "" && { error }),
+});
+
+function tableOf(outcomes: readonly Outcome[]): string {
+	if (outcomes.length === 0) return "nothing to heal\n";
+	const rows = outcomes.map(({ orphan, outcome, error }) => [
+		orphan.kind,
+		orphan.name,
+		orphan.containerId.slice(0, 13) || "-",
+		orphan.ifName || "-",
+		orphan.network || "-",
+		orphan.why,
+		error === "" ? outcome : `${outcome}: ${error}`,
+	]);
+	return formatTable(["KIND", "NAME", "CONTAINER", "INTERFACE", "NETWORK", "WHY", "OUTCOME"], rows);
+}

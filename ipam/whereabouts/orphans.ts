@@ -1,0 +1,50 @@
+/**
+ * Addresses of sandboxes that no longer live, by the records of this node.
+ *
+ * A main plugin of ours knows better whose an address is, and gives it back with its device: these are those of others
+ * (macvlan, ipvlan), whose records say in which sandbox they were.
+ */
+import { Code } from "../../lib/cni/error.ts";
+import { isAlive, isOfEarlierBoot } from "../../lib/state/liveness.ts";
+import { type Orphan, whyGone } from "../../lib/state/orphan.ts";
+import { releaseInStore } from "./block-addresses.ts";
+import { type FoundRecord, Records } from "./record.ts";
+import { releaseRecord } from "./release.ts";
+import { ANSWER_MS, withApiServer } from "./session.ts";
+
+export function findOrphans(dataDir: string): Orphan[] {
+	const records = new Records(dataDir);
+	return records.all().flatMap((found): Orphan[] => {
+		const { containerId, ifName, network, netns, boot, claims, store } = found.record;
+		const sandbox = { netns, netnsIdentity: "", bootId: boot };
+		if (isAlive(sandbox)) return [];
+		const isKnown = netns !== "" || isOfEarlierBoot(sandbox);
+		const name = claims.map(({ ip }) => ip).join(" ") || store;
+		const reclaim = (): boolean => {
+			const now = records.find(found.record);
+			if (now !== undefined && !isAlive({ netns: now.record.netns, netnsIdentity: "", bootId: now.record.boot })) {
+				release(records, now, dataDir);
+			}
+			return true;
+		};
+		return [
+			{
+				...{ kind: "address", name, containerId, ifName, network },
+				why: whyGone(netns, isOfEarlierBoot(sandbox)),
+				reclaim: isKnown ? reclaim : undefined,
+			},
+		];
+	});
+}
+
+function release(records: Records, found: FoundRecord, dataDir: string): void {
+	const settings = { dataDir, reuseDelayMs: 0 };
+	releaseInStore(settings, found);
+	if (found.record.claims.length === 0) {
+		records.remove(found);
+		return;
+	}
+	withApiServer(found.record.kubeconfig, ANSWER_MS, Code.tryAgain, (session) =>
+		releaseRecord(session, records, found, settings),
+	);
+}

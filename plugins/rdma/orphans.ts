@@ -1,0 +1,34 @@
+/**
+ * RDMA devices of sandboxes that no longer live, by our records and the kernel alone.
+ */
+import { isAlive, isOfEarlierBoot } from "../../lib/state/liveness.ts";
+import { type Orphan, whyGone } from "../../lib/state/orphan.ts";
+import { namesOnHost } from "./device.ts";
+import { clean, collect } from "./gc.ts";
+import { openLog } from "./log.ts";
+import { listRecords, type RdmaRecord, readRecord } from "./record.ts";
+
+export function findOrphans(): Orphan[] {
+	return listRecords().flatMap((record): Orphan[] => {
+		if (isNeeded(record)) return [];
+		const { deviceId, containerId, ifName, network, netns } = record;
+		// One of Go's does not say where its sandbox is: only a device that has come back by itself is nobody's.
+		const isBack = netns === "" && deviceId !== "" && namesOnHost(deviceId).length > 0;
+		const isKnown = netns !== "" || isOfEarlierBoot(record) || isBack;
+		return [
+			{
+				...{ kind: "RDMA device", name: deviceId || "?", containerId, ifName, network },
+				why: isBack ? "the device is back on the host" : whyGone(netns, isOfEarlierBoot(record)),
+				reclaim: isKnown
+					? (request) => {
+							clean();
+							collect(record, openLog(request, { name: network }), isNeeded);
+							return readRecord(record) === undefined;
+						}
+					: undefined,
+			},
+		];
+	});
+}
+
+const isNeeded = (record: RdmaRecord): boolean => isAlive(record);
