@@ -6,9 +6,25 @@ import { type Orphan, whyGone } from "../../lib/state/orphan.ts";
 import { namesOnHost } from "./device.ts";
 import { clean, collect } from "./gc.ts";
 import { openLog } from "./log.ts";
-import { listRecords, type RdmaRecord, readRecord } from "./record.ts";
+import { listRecords, type RdmaRecord, readRecord, temporaryIfAny } from "./record.ts";
 
 export function findOrphans(): Orphan[] {
+	return [...orphanedTemporary(), ...orphanedDevices()];
+}
+
+/** A living process may be writing it: it has the lock, for which `clean` waits. */
+function orphanedTemporary(): Orphan[] {
+	const name = temporaryIfAny();
+	if (name === "") return [];
+	const reclaim = (): boolean => {
+		clean();
+		return true;
+	};
+	const why = "a call was killed while it wrote its record";
+	return [{ kind: "file", name, containerId: "", ifName: "", network: "", why, reclaim }];
+}
+
+function orphanedDevices(): Orphan[] {
 	return listRecords().flatMap((record): Orphan[] => {
 		if (isNeeded(record)) return [];
 		const { deviceId, containerId, ifName, network, netns } = record;
@@ -21,7 +37,6 @@ export function findOrphans(): Orphan[] {
 				why: isBack ? "the device is back on the host" : whyGone(netns, isOfEarlierBoot(record)),
 				reclaim: isKnown
 					? (request) => {
-							clean();
 							collect(record, openLog(request, { name: network }), isNeeded);
 							return readRecord(record) === undefined;
 						}

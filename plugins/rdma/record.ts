@@ -116,6 +116,9 @@ export function removeTemporary(): void {
 	files.removeIfPresent(TEMPORARY);
 }
 
+/** What a process has begun to write, or left when it was killed; "" for nothing. */
+export const temporaryIfAny = (): string => (files.statIfPresent(TEMPORARY) === undefined ? "" : TEMPORARY);
+
 const find = (key: RecordKey): RecordFile | undefined =>
 	records.find(partsFor(key), (told) => (isRecordOf(parseRecord(told, key), key) ? "own" : "other"));
 
