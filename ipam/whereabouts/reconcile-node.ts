@@ -12,10 +12,20 @@ import type { KubeClient } from "../../lib/kube/client.ts";
 import { NoAnswerError } from "../../lib/kube/errors.ts";
 import { requireLock } from "../../lib/plugin/verb-lock.ts";
 import { Store } from "../../lib/store/store.ts";
+import { bootId } from "../../lib/sys/boot.ts";
 import * as sys from "../../lib/sys/sys.ts";
 import { isLiving, podRefOf } from "./cluster.ts";
 import { slicesOf } from "./learn-block.ts";
-import { blockOfStore, knownBlocks, lockOf, type NodeBlock, poolOfBlock, storesOf, writeBlock } from "./node-block.ts";
+import {
+	blockOfStore,
+	knownBlocks,
+	lockOf,
+	type NodeBlock,
+	poolOfBlock,
+	readBlock,
+	storesOf,
+	writeBlock,
+} from "./node-block.ts";
 import { type Allocation, poolObject, poolsPath, slicePoolsPath } from "./objects.ts";
 import { type Allocations, allocationsOf, NO_MANAGED_FIELDS } from "./pool.ts";
 import { type FoundRecord, Records } from "./record.ts";
@@ -36,17 +46,19 @@ export type PoolUse = ReadonlyMap<string, number>;
 
 export function reconcileNode(session: Session, dataDir: string, tally: Tally): PoolUse {
 	const used = new Map<string, number>();
-	const own = sys.environment().NODENAME?.trim();
+	const own = sys.environment().NODENAME?.trim() ?? "";
 	const records = new Records(dataDir);
-	for (const known of knownBlocks(dataDir)) {
-		const block = { ...known, node: own || known.node };
+	// Of an earlier boot, or of the machine that a state directory was copied from, one says nothing.
+	for (const block of knownBlocks(dataDir).filter(({ boot }) => boot === bootId())) {
 		const here = { ...session, namespace: block.namespace };
 		const stores = storesOf(dataDir, block.pool).map((directory) => ({
 			directory,
 			block: blockOfStore(directory)!,
 			held: readHeld(directory, blockOfStore(directory)!, records),
 		}));
-		noticeLoss(here, block, dataDir, stores.flatMap(({ held }) => held).length, tally);
+		noticeLoss(here, block, own, dataDir, stores.flatMap(({ held }) => held).length, tally);
+		// Whose pods are this node's is not known then.
+		if (isMisnamed(block, own)) continue;
 		const pods = podsOf(session, block.node);
 		for (const { directory, block: cidr, held } of stores) {
 			const gone = held.filter(({ record }) => record !== undefined && !pods.has(record.record.podRef));
@@ -101,10 +113,14 @@ function free(directory: string, { address, containerId, ifName, record }: Held,
 	return true;
 }
 
+/** Whether the block was learnt for another node than NODENAME, `name`, says. */
+const isMisnamed = ({ node }: NodeBlock, name: string): boolean => name !== "" && name !== node;
+
 /** Puts on record whether the block is still the node's by the NodeSlicePool. */
 function noticeLoss(
 	{ client, namespace }: Session,
 	block: NodeBlock,
+	name: string,
 	dataDir: string,
 	held: number,
 	tally: Tally,
@@ -112,6 +128,9 @@ function noticeLoss(
 	const object = client.get(`${slicePoolsPath(namespace)}/${block.pool}`);
 	const own = object && slicesOf(object).find(({ node }) => node === block.node);
 	const lost = ((): string => {
+		if (isMisnamed(block, name)) {
+			return `NODENAME says ${name}, and ADD had ${block.block} for node ${block.node}: let the file nodename beside whereabouts.conf say the right name`;
+		}
 		if (object === undefined) return `there is no NodeSlicePool ${block.pool} in namespace ${namespace} any more`;
 		if (own === undefined) return `NodeSlicePool ${block.pool} has no block for node ${block.node} any more`;
 		return own.range === block.block ? "" : `NodeSlicePool ${block.pool} gives node ${block.node} ${own.range} now`;
@@ -121,7 +140,10 @@ function noticeLoss(
 			lost === "" ? `block ${block.block} is the node's again` : `block ${block.block} is no longer the node's`;
 		tally.change(line, "healed", () => {
 			using _lock = requireLock(lockOf(dataDir, block.pool), `the block of ${block.pool}`, client.leftMs);
-			writeBlock(dataDir, { ...block, lost });
+			const now = readBlock(dataDir, block.pool);
+			// An ADD has learnt another one meanwhile.
+			if (now?.block !== block.block || now.node !== block.node) return false;
+			writeBlock(dataDir, { ...now, lost });
 			return true;
 		});
 	}
