@@ -32,11 +32,13 @@ export function addFromBlock(request: Request, config: Whereabouts, slicing: Sli
 	const wanted = wantedAddress(config, slicing, range, block);
 	const records = new Records(dataDir);
 	const attachment = attachmentOf(request);
+	const earlier = records.find(attachment);
+	// Of a block that the node had before: its record is about to name this one.
+	if (earlier !== undefined && earlier.record.store !== storeName(block)) releaseInStore(config, records, earlier);
 	using store = Store.open(storeOf(dataDir, block));
 	const own = store.addressesOf(request).find((ip) => mayHandOut(range, ip));
 	if (own !== undefined) return own;
 	const cooldown = cooldownOf({ directory: store.directory, reuseDelayMs: config.reuseDelayMs });
-	const earlier = records.find(attachment);
 	using undo = new UndoStack((what, error) => logOf(request).error(`could not ${what} after a failed ADD: ${error}`));
 	if (earlier === undefined) undo.push("remove the record", () => records.forget(attachment));
 	// First: by this DEL and GC know of it.
@@ -53,7 +55,7 @@ export function addFromBlock(request: Request, config: Whereabouts, slicing: Sli
 	});
 	// A VF has one pod at a time: what an earlier one had of it is not in use.
 	const isInherited = (owner: Owner): boolean =>
-		slicing.isByVfIndex && isOfDevice(records, request, owner, config.device);
+		slicing.isByVfIndex && config.device !== "" && isOfDevice(records, request, owner, config.device);
 	// What it waits for is that others forget who had it: a VF's address is the same VF's again.
 	const waitMs = wanted === undefined || slicing.isByVfIndex ? 0 : cooldown.remaining(wanted);
 	if (wanted !== undefined && waitMs > 0) {
@@ -178,13 +180,22 @@ export function holdsInBlock(dataDir: string, { pool }: Slicing, ip: Ip, { conta
 }
 
 /** Gives back what a record says of a store. */
-export function releaseInStore(settings: ReleaseSettings, { record }: FoundRecord): void {
-	if (record.store !== "") release(storePath(settings.dataDir, record.store), settings, record);
+export function releaseInStore(settings: ReleaseSettings, records: Records, { record }: FoundRecord): void {
+	if (record.store === "" || release(storePath(settings.dataDir, record.store), settings, record)) return;
+	// It may have moved to the store of another block meanwhile (learn-block.ts).
+	const now = records.find(record)?.record.store ?? "";
+	if (now !== "" && now !== record.store) release(storePath(settings.dataDir, now), settings, record);
 }
 
-function release(directory: string, { reuseDelayMs }: ReleaseSettings, attachment: Attachment): void {
+/** Whether there was something to give back. */
+function release(directory: string, { reuseDelayMs }: ReleaseSettings, attachment: Attachment): boolean {
 	using store = Store.openIfPresent(directory);
-	store?.releaseAll(attachment, (names) => cooldownOf({ directory, reuseDelayMs }).note(names));
+	let isHeld = false;
+	store?.releaseAll(attachment, (names) => {
+		isHeld = true;
+		cooldownOf({ directory, reuseDelayMs }).note(names);
+	});
+	return isHeld;
 }
 
 /**

@@ -18,7 +18,7 @@ export function del(request: Request): void {
 	const records = new Records(dataDir);
 	const found = records.find(attachmentOf(request));
 	if (found !== undefined) {
-		releaseInStore(settings, found);
+		releaseInStore(settings, records, found);
 		if (found.record.claims.length === 0) {
 			records.remove(found);
 			return;

@@ -25,7 +25,7 @@ export function gc(request: Request, valid: readonly ValidAttachment[] | undefin
 	const failures: unknown[] = [];
 	for (const found of stale) {
 		attempt(failures, () => {
-			releaseInStore(settings, found);
+			releaseInStore(settings, records, found);
 			if (found.record.claims.length === 0) records.remove(found);
 		});
 	}

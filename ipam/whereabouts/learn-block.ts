@@ -7,10 +7,11 @@ import type { JsonObject } from "../../lib/cni/types.ts";
 import { type Cidr, contains, formatCidr, networkOf, parseCidr } from "../../lib/ip/cidr.ts";
 import { requireLock } from "../../lib/plugin/verb-lock.ts";
 import { text } from "../../lib/state/json.ts";
-import { formatOwner, parseOwner } from "../../lib/store/owner.ts";
+import { formatOwner, isAllocated, parseOwner } from "../../lib/store/owner.ts";
 import { Store } from "../../lib/store/store.ts";
 import { bootId } from "../../lib/sys/boot.ts";
 import {
+	blockOfStore,
 	isStoreOf,
 	knownBlock,
 	lockOf,
@@ -56,7 +57,7 @@ export function slicingOf({ spec }: JsonObject): { range: string; sliceSize: str
 
 /**
  * Asks which block `node` has, and puts it on record. What the pool of the block holds goes into the node's store,
- * where the node has had no such block before: the Go plugin made it, or the state directory is new. Throws CniError
+ * where that has not been done before: the Go plugin made it, or the state directory is new. Throws CniError
  * `code` where the node has none.
  */
 export function learnBlock(
@@ -89,7 +90,8 @@ export function learnBlock(
 			"networks with one network_name must agree",
 		);
 	}
-	const block = ownBlock(object, slicing, node, code);
+	const own = ownBlock(object, slicing, node, code);
+	const block = parseCidr(own.range)!;
 	const before = readBlock(dataDir, pool);
 	const learnt: NodeBlock = {
 		pool,
@@ -98,16 +100,20 @@ export function learnBlock(
 		networkName,
 		range,
 		sliceSize,
-		node: block.node,
-		block: block.range,
+		node: own.node,
+		block: own.range,
 		boot: bootId(),
 		lost: "",
+		takenOver: before?.takenOver ?? [],
 	};
 	if (before !== undefined && before.boot !== learnt.boot) releaseAll(dataDir, pool);
-	const isNew = before?.block !== learnt.block || before.node !== learnt.node;
-	if (isNew) takeOver(session, learnt, dataDir);
-	writeBlock(dataDir, learnt);
-	return learnt;
+	moveOverlapping(learnt, block, dataDir);
+	const source = poolOfBlock(learnt, block);
+	const isNew = !learnt.takenOver.includes(source);
+	if (isNew) takeOver(session, learnt, block, source, dataDir);
+	const whole = isNew ? { ...learnt, takenOver: [...learnt.takenOver, source] } : learnt;
+	writeBlock(dataDir, whole);
+	return whole;
 }
 
 /** The block of `node`. Throws CniError `code` where there is none, or one that cannot be. */
@@ -154,16 +160,47 @@ function releaseAll(dataDir: string, pool: string): void {
 	}
 }
 
-/** Puts what the pool in the API holds of the block into the node's store. May be done twice. */
-function takeOver({ client, namespace }: Session, learnt: NodeBlock, dataDir: string): void {
-	const block = parseCidr(learnt.block)!;
-	const object = client.get(`${poolsPath(namespace)}/${poolOfBlock(learnt, block)}`);
+/**
+ * Where a range is cut anew, the new block may have addresses of the node's old ones: what is held of them moves into
+ * the new block's store, so that it is not handed out twice. May be done twice.
+ */
+function moveOverlapping(learnt: NodeBlock, block: Cidr, dataDir: string): void {
+	const own = storeOf(dataDir, learnt);
+	for (const directory of storesOf(dataDir, learnt.pool)) {
+		const other = blockOfStore(directory)!;
+		if (directory === own || !(contains(block, other.ip) || contains(other, block.ip))) continue;
+		const name = directory.slice(directory.lastIndexOf("/") + 1);
+		using store = Store.open(own);
+		using before = Store.open(directory);
+		const records = new Records(dataDir);
+		const those = records.all().filter(({ record }) => record.store === name);
+		for (const { ip, owner } of before.allocated()) {
+			const { containerId, ifName = "" } = owner;
+			if (!contains(block, ip)) continue;
+			store.reserve(ip, { containerId, ifName }, true);
+			const of = those.filter(({ record }) => record.containerId === containerId && record.ifName === ifName);
+			// Before it is gone here: whoever finds it gone looks at the record once more.
+			for (const { record } of of) records.write({ ...record, store: storeName(learnt) });
+			before.release(ip, { containerId, ifName });
+		}
+	}
+}
+
+/** Puts what the pool `source` in the API holds of the block into the node's store. May be done twice. */
+function takeOver(
+	{ client, namespace }: Session,
+	learnt: NodeBlock,
+	block: Cidr,
+	source: string,
+	dataDir: string,
+): void {
+	const object = client.get(`${poolsPath(namespace)}/${source}`);
 	if (object === undefined) return;
 	const records = new Records(dataDir);
 	using store = Store.open(storeOf(dataDir, learnt));
 	for (const [offset, { id, podref, ifname }] of allocationsOf(object)) {
 		const ip = { family: block.ip.family, value: block.ip.value + BigInt(offset) };
-		if (!contains(block, ip)) continue;
+		if (!contains(block, ip) || isAllocated(store.ownerOf(ip))) continue;
 		// One that cannot be a container's is somebody's all the same.
 		const isContainer =
 			ifname !== "" && typeof parseOwner(formatOwner({ containerId: id, ifName: ifname })) === "object";

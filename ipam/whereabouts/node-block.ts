@@ -30,6 +30,8 @@ export interface NodeBlock {
 	readonly boot: string;
 	/** Why it is this node's no longer; "" while it is. */
 	readonly lost: string;
+	/** Names of the IPPools whose entries the stores have: from then on the stores know better. */
+	readonly takenOver: readonly string[];
 }
 
 const directoryOf = (dataDir: string): string => `${dataDir}/blocks`;
@@ -87,6 +89,7 @@ export function readBlock(dataDir: string, pool: string): NodeBlock | undefined 
 		block: text(json.block),
 		boot: text(json.boot),
 		lost: text(json.lost),
+		takenOver: Array.isArray(json.takenOver) ? json.takenOver.map(text) : [],
 	};
 	const isUsable = isWhole && block.node !== "" && parseCidr(block.block) !== undefined;
 	return isUsable && json.pool === pool ? block : undefined;

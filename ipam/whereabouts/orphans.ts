@@ -39,7 +39,7 @@ export function findOrphans(dataDir: string): Orphan[] {
 
 function release(records: Records, found: FoundRecord, dataDir: string): void {
 	const settings = { dataDir, reuseDelayMs: 0 };
-	releaseInStore(settings, found);
+	releaseInStore(settings, records, found);
 	if (found.record.claims.length === 0) {
 		records.remove(found);
 		return;

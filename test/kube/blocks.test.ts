@@ -98,11 +98,17 @@ class Node {
 			.map((name) => join(blocks, name));
 	}
 
-	async reconcile(...flags: string[]) {
+	reconcile(...flags: string[]) {
+		return this.reconcileAs("", ...flags);
+	}
+
+	/** With `nodeName` in NODENAME, as a DaemonSet has it. */
+	async reconcileAs(nodeName: string, ...flags: string[]) {
 		this.#kubeconfig("reconciler", await kube.token(this.namespace, "whereabouts-reconciler"));
 		const args = ["reconcile", "--node", "-datadir", join(this.directory, "state")];
 		return execa(ours("whereabouts"), [...args, "-kubeconfig", join(this.directory, "reconciler"), ...flags], {
 			reject: false,
+			env: { NODENAME: nodeName },
 		});
 	}
 }
@@ -434,4 +440,92 @@ test("whereabouts slices makes the pool, gives nodes their blocks and takes thos
 	const wrong = await slices("-size", "/27");
 	expect([wrong.exitCode, wrong.stderr]).toEqual([2, expect.stringContaining("-range and -size need -name")]);
 	for (const name of ["two", "three"]) await kube.request("DELETE", `/api/v1/nodes/${name}`);
+});
+
+test("vf-index: an address that a pod without a VF asked for is not another's who asks for it", async () => {
+	const namespace = await kube.namespace();
+	await slicePool(namespace, { nodes: ["node-a"] });
+	const node = new Node(namespace, "node-a", { address: "vf-index" });
+	const args = ";IP=10.7.0.3";
+	expect(await node.add("first", { args })).toBe("10.7.0.3/24");
+	expect((await node.call("ADD", "second", { args })).json).toMatchObject({
+		code: 101,
+		msg: "requested address 10.7.0.3 is held by container id-first",
+	});
+});
+
+test("a range that is cut anew: what the node has handed out of its old block is not handed out of the new one", async () => {
+	const namespace = await kube.namespace();
+	await slicePool(namespace, { nodes: ["node-a"] });
+	const lowest = { allocationPolicy: "lowest" };
+	const node = new Node(namespace, "node-a", lowest);
+	expect(await node.add("old")).toBe("10.7.0.1/24");
+	expect(await node.add("older")).toBe("10.7.0.2/24");
+	const path = `${GROUP}/namespaces/${namespace}/nodeslicepools/${NETWORK}`;
+	const steps = [
+		{ op: "replace", path: "/spec/sliceSize", value: "/28" },
+		{ op: "replace", path: "/status/allocations", value: [{ nodeName: "node-a", sliceRange: "10.7.0.0/28" }] },
+	];
+	expect((await kube.request("PATCH", path, steps)).status).toBe(200);
+	const more = { ipam: { node_slice_size: "/28" } };
+	expect(await node.add("new", more)).toBe("10.7.0.3/24");
+	await node.del("old", more);
+	expect(await node.add("next", more)).toBe("10.7.0.1/24");
+	const valid = ["new", "next"].map((pod) => ({ containerID: `id-${pod}`, ifname: "net1" }));
+	expect((await node.call("GC", "x", { ...more, "cni.dev/valid-attachments": valid })).status).toBe(0);
+	expect(await node.add("last", more)).toBe("10.7.0.2/24");
+});
+
+test("a block that a node gets back: what it has released of it is free, whatever the pool says", async () => {
+	const namespace = await kube.namespace();
+	await slicePool(namespace, { nodes: ["node-a", ""] });
+	const node = new Node(namespace, "node-a", { allocationPolicy: "lowest" });
+	for (const pod of ["mover", "twice"]) await makePod(pod, "node-a");
+	expect(await node.add("mover")).toBe("10.7.0.1/24");
+	expect(await node.add("twice")).toBe("10.7.0.2/24");
+	const path = `${GROUP}/namespaces/${namespace}/nodeslicepools/${NETWORK}`;
+	const assign = async (...nodes: string[]) => {
+		const steps = nodes.map((value, index) => ({
+			op: "replace",
+			path: `/status/allocations/${index}/nodeName`,
+			value,
+		}));
+		expect((await kube.request("PATCH", path, steps)).status).toBe(200);
+		await node.reconcile();
+	};
+	await assign("", "node-a");
+	// Who asks again has one address, not one of each block.
+	expect(await node.add("twice")).toBe("10.7.0.9/24");
+	expect(node.remembered().filter((each) => each.startsWith("10."))).toEqual(["10.7.0.1", "10.7.0.9"]);
+	await assign("node-a", "");
+	await node.del("mover");
+	expect(await node.add("third")).toBe("10.7.0.1/24");
+	for (const pod of ["mover", "twice"]) await removePod(pod);
+});
+
+test("reconcile --node frees nothing where NODENAME is not the name that the block was learnt under", async () => {
+	const namespace = await kube.namespace();
+	await slicePool(namespace, { nodes: ["node-a", "node-b"] });
+	const node = new Node(namespace, "node-a");
+	await makePod("misnamed", "node-a");
+	const address = (await node.add("misnamed")).split("/")[0];
+	const { exitCode, stdout, stderr } = await node.reconcileAs("node-b");
+	expect([exitCode, stdout]).toEqual([1, "block 10.7.0.0/29 is no longer the node's\n0 freed, 1 healed, 1 failed"]);
+	expect(stderr).toContain("NODENAME says node-b");
+	expect(node.remembered()).toContain(address);
+	await removePod("misnamed");
+});
+
+test("reconcile --node passes over a block of an earlier boot, or of the machine that the state was copied from", async () => {
+	const namespace = await kube.namespace();
+	await slicePool(namespace, { nodes: ["node-a"] });
+	const node = new Node(namespace, "node-a");
+	await makePod("copied", "node-a");
+	await node.add("copied");
+	const record = join(node.directory, "state", "blocks", `${NETWORK}.json`);
+	const learnt = JSON.parse((await execa("cat", [record])).stdout);
+	writeFileSync(record, JSON.stringify({ ...learnt, boot: "earlier" }));
+	expect((await node.reconcile()).stdout).toBe("0 freed, 0 healed, 0 failed");
+	expect(await entries(namespace, "node-a-10.7.0.0-29")).toBeUndefined();
+	await removePod("copied");
 });
