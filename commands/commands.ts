@@ -3,5 +3,6 @@
  */
 import type { Command } from "../lib/plugin/command.ts";
 import { heal } from "./heal.ts";
+import { node } from "./node/node.ts";
 
-export const commands: Readonly<Record<string, Command>> = { heal };
+export const commands: Readonly<Record<string, Command>> = { heal, node };

@@ -11,6 +11,9 @@ import { findPlugins } from "./build/bundle.ts";
 import { type JsonSchema, jsonSchema, LIBRARY_SCHEMAS, pluginSchemas, type SchemaSource } from "./build/validators.ts";
 import { planPicture, planTable } from "./rooms.ts";
 
+/** Of what commands print. */
+const COMMAND_SCHEMAS: SchemaSource[] = [{ name: "node", file: "commands/node/schema.ts" }];
+
 const ROOT = join(import.meta.dirname, "..");
 
 /** The published JSON Schema, as text. */
@@ -163,6 +166,9 @@ async function generated(): Promise<Map<string, string>> {
 	for (const source of pluginSchemas()) {
 		files.set(`schemas/${source.name}.schema.json`, await publishedSchema(source));
 		tables.set(source.name, fieldTable(await jsonSchema(source)));
+	}
+	for (const source of COMMAND_SCHEMAS) {
+		files.set(`schemas/${source.name}.schema.json`, await publishedSchema(source));
 	}
 	for (const page of listIfPresent("docs").filter((name) => name.endsWith(".md"))) {
 		files.set(

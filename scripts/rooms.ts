@@ -24,7 +24,23 @@ const ROOMS: readonly Room[] = [
 	{
 		directory: "commands",
 		what: "the executable: the table of plugins (generated), the table of operators' commands, and which of them a name means",
-		uses: ["plugins/*", "ipam/*", "lib/state", "lib/plugin", "lib/cni", "lib/sys"],
+		uses: ["commands/*", "plugins/*", "ipam/*", "lib/state", "lib/plugin", "lib/cni", "lib/sys"],
+	},
+	{
+		directory: "commands/*",
+		what: "a command of operators that is more than one file",
+		uses: [
+			"plugins/*",
+			"ipam/*",
+			"lib/state",
+			"lib/plugin",
+			"lib/cni",
+			"lib/linux",
+			"lib/netlink",
+			"lib/ip",
+			"lib/sys",
+			"zod",
+		],
 	},
 	{
 		directory: "plugins/*",

@@ -37,3 +37,10 @@ function parseBoolean(text: string, pair: string): boolean {
 		`ARGS: error parsing value of pair ${quote(pair)}: boolean unmarshal error: invalid input ${lower}`,
 	);
 }
+
+/** The pod that Kubernetes' runtimes name in CNI_ARGS: "namespace/name" and UID, "" where they do not. */
+export function podOf(args: string): { pod: string; podUid: string } {
+	const value = (key: string): string => new RegExp(`(?:^|;)${key}=([^;=]*)`).exec(args)?.[1] ?? "";
+	const [namespace, name] = [value("K8S_POD_NAMESPACE"), value("K8S_POD_NAME")];
+	return { pod: namespace && name && `${namespace}/${name}`, podUid: value("K8S_POD_UID") };
+}

@@ -120,6 +120,15 @@ export function vfCount(pf: string): number | undefined {
 	return count === undefined ? undefined : Number(count);
 }
 
+/** How many VFs the PF can have; undefined for a device that cannot have any. */
+export function mostVfs(pf: string): number | undefined {
+	const count = isPciAddress(pf) ? readTextIfPresent(`${devicePath(pf)}/sriov_totalvfs`) : undefined;
+	return count === undefined ? undefined : Number(count);
+}
+
+/** PCI address of VF `index` of a PF. */
+export const vfAt = (pf: string, index: number): string | undefined => targetName(`${devicePath(pf)}/virtfn${index}`);
+
 /** PCI addresses of all devices, sorted. */
 export function listDevices(): string[] {
 	return listIfPresent(PCI_DEVICES)?.filter(isPciAddress) ?? [];

@@ -114,6 +114,8 @@ declare module "native:sys" {
 	export function readFileIfPresent(path: string, max: number): Uint8Array | undefined;
 	/** Writes all of it (loops over short writes). */
 	export function write(fd: number, data: Uint8Array | string): void;
+	/** How many columns the terminal behind `fd` has; 0 for what is no terminal. */
+	export function terminalColumns(fd: number): number;
 	export function fsync(fd: number): void;
 	export function fchmod(fd: number, mode: number): void;
 	export function fstat(fd: number): FileStatus;

@@ -1,6 +1,8 @@
 /**
  * Who has a VF: the lock while a verb works on it, the marker while a sandbox has it.
  */
+
+import { podOf } from "../../lib/cni/args.ts";
 import { CniError, Code } from "../../lib/cni/error.ts";
 import type { JsonObject, Request } from "../../lib/cni/types.ts";
 import { IFF_ALLMULTI, IFF_PROMISC } from "../../lib/netlink/constants.ts";
@@ -127,6 +129,7 @@ export function claim(
 		netnsIdentity: sandbox.identity,
 		bootId: bootId(),
 		network: request.network,
+		...podOf(request.args),
 		pci: attachment.pci,
 		pfName: port?.pfName ?? "",
 		vfIndex: port?.vf ?? 0,

@@ -24,7 +24,7 @@ export function findOrphans(): Orphan[] {
 }
 
 /** Where the sandbox of a record is: one of Go's does not tell, but the VF's marker does. */
-const sandboxOf = ({ netns, pci }: VfRecord): string => netns || readMarker(pci) || "";
+export const sandboxOf = ({ netns, pci }: VfRecord): string => netns || readMarker(pci) || "";
 
 const isNeeded = (record: VfRecord): boolean => isAlive(record, sandboxOf(record));
 

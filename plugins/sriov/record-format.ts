@@ -51,6 +51,9 @@ export interface VfRecord {
 	/** `bootId` of ADD; "" in a record of Go's. */
 	readonly bootId: string;
 	readonly network: string;
+	/** "namespace/name" and UID of the pod, as far as CNI_ARGS tell; "" in a record of Go's. */
+	readonly pod: string;
+	readonly podUid: string;
 	readonly pci: string;
 	/** "" where the PF is not on this host. */
 	readonly pfName: string;
@@ -107,6 +110,8 @@ function formatOriginal(record: VfRecord): JsonObject {
 			netns: record.netns,
 			netnsIdentity: record.netnsIdentity,
 			bootId: record.bootId,
+			pod: record.pod,
+			podUid: record.podUid,
 			netdev:
 				netdev === undefined
 					? null
@@ -160,6 +165,8 @@ export function parseRecord(
 		netns: text(own?.netns),
 		netnsIdentity: text(own?.netnsIdentity),
 		bootId: text(own?.bootId),
+		pod: text(own?.pod),
+		podUid: text(own?.podUid),
 		network: text(record.name),
 		pci,
 		pfName: deviceName(record.Master),

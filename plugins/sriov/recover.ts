@@ -40,6 +40,8 @@ export function recover(host: NetlinkSocket, owner: Owner, given: Partial<SriovC
 		netns: text(own?.netns),
 		netnsIdentity: text(own?.netnsIdentity),
 		bootId: text(own?.bootId),
+		pod: text(own?.pod),
+		podUid: text(own?.podUid),
 		network,
 		pci,
 		pfName: port?.pfName ?? "",

@@ -41,6 +41,7 @@ export const write = (fd: number, data: Uint8Array | string): void =>
 		() => void (fd !== 2 && fs.writeSync(fd, typeof data === "string" ? Buffer.from(data) : data)),
 	);
 export const fsync = (): void => {};
+export const terminalColumns = (): number => 0;
 export const fstat = (fd: number) => attempt("fstat", undefined, () => fs.fstatSync(fd));
 export const readFile = (path: string, max: number): Uint8Array =>
 	attempt("open", path, () => {

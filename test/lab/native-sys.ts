@@ -57,6 +57,7 @@ export const readFile = absent("readFile");
 export const readFileIfPresent = absent("readFileIfPresent");
 export const write = absent("write");
 export const fsync = absent("fsync");
+export const terminalColumns = absent("terminalColumns");
 export const fchmod = absent("fchmod");
 export const fstat = absent("fstat");
 export const statat = absent("statat");

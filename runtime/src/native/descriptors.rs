@@ -1,6 +1,6 @@
 //! File descriptors are numbers in JavaScript, which owns them: it says when one is closed.
 
-use super::call::Call;
+use super::call::{Answer, Call};
 use super::errors::Failure;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
@@ -32,6 +32,15 @@ impl Call<'_, '_> {
         let high = fcntl_dupfd_cloexec(&low, 3).map_err(|errno| self.fail(errno))?;
         Ok(f64::from(high.into_raw_fd()))
     }
+}
+
+/// How many columns the terminal has that is behind a descriptor; 0 for what is no terminal.
+pub fn terminal_columns<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
+    let fd = call.fd(0)?;
+    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: TIOCGWINSZ writes a `winsize`, which is ours.
+    let status = unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCGWINSZ, &mut size) };
+    call.answer_number(if status == 0 { f64::from(size.ws_col) } else { 0.0 })
 }
 
 pub fn borrow(number: i32) -> Option<BorrowedFd<'static>> {

@@ -75,6 +75,7 @@ static NATIVES: &[Native] = natives![
     c"readFileIfPresent" 2 files::read_file_if_present,
     c"write" 2 files::write,
     c"fsync" 1 files::fsync,
+    c"terminalColumns" 1 descriptors::terminal_columns,
     c"fchmod" 2 files::fchmod,
     c"fstat" 1 files::fstat,
     c"statat" 3 files::statat,

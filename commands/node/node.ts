@@ -1,0 +1,83 @@
+/**
+ * `berth node`: what an operator asks at 3 a.m.
+ */
+import { type Command, print } from "../../lib/plugin/command.ts";
+import { parseFlags } from "../../lib/plugin/flags.ts";
+import { formatTableForTerminal } from "../../lib/plugin/table.ts";
+import type { NodeView, VfView } from "./schema.ts";
+import { viewNode } from "./view.ts";
+
+export const CHECKPOINT = "/var/lib/kubelet/device-plugins/kubelet_internal_checkpoint";
+
+export const node: Command = {
+	about: "PFs and VFs of this node: who has which, and what is wrong",
+	synopsis: "[--json] [-checkpoint PATH]",
+	help: `Prints every VF with its driver, settings, RDMA device, and the pod that has it, by the kernel and by the records of
+this node; and what a person should look at, marked with "!". Changes nothing, and waits for nobody. Exit status 1 where
+something is marked.
+
+  --json            prints JSON (schemas/node.schema.json)
+  -checkpoint PATH  of the kubelet's device manager
+                    (${CHECKPOINT})
+`,
+	run: show,
+};
+
+function show(args: readonly string[]): number {
+	const flags = parseFlags(args, { json: false, checkpoint: CHECKPOINT });
+	const view = viewNode(flags.checkpoint);
+	print(flags.json ? `${JSON.stringify(view, null, 4)}\n` : describe(view));
+	const isMarked = view.marks.length > 0 || view.pfs.some(({ vfs }) => vfs.some(({ marks }) => marks.length > 0));
+	return isMarked ? 1 : 0;
+}
+
+const HEAD = [
+	"VF",
+	"PCI",
+	"DRIVER",
+	"NETDEV",
+	"MAC",
+	"VLAN",
+	"TRUST",
+	"RDMA",
+	"POD",
+	"INTERFACE",
+	"ADDRESSES",
+	"STATE",
+];
+
+function describe({ pfs, rdmaMode, marks, notes }: NodeView): string {
+	const parts = pfs.map(({ pci, netdev, driver, vfs, totalVfs }) => {
+		const head = `PF ${netdev ?? "without an interface"} ${pci}, ${driver ?? "no driver"}: ${vfs.length} of ${totalVfs} VFs\n`;
+		return vfs.length === 0 ? head : `${head}${formatTableForTerminal(HEAD, vfs.map(rowOf))}${marksOf(vfs)}`;
+	});
+	if (pfs.length === 0) parts.push("no PF: there is no network card that can have VFs\n");
+	if (rdmaMode !== null) parts.push(`RDMA devices: ${rdmaMode} mode\n`);
+	if (marks.length > 0) parts.push(marks.map((mark) => `! ${mark}\n`).join(""));
+	if (notes.length > 0) parts.push(notes.map((note) => `not known: ${note}\n`).join(""));
+	return parts.join("\n");
+}
+
+function rowOf({ index, pci, driver, netdev, place, mac, settings, rdma, holder, addresses, state }: VfView): string[] {
+	const vlan = settings === null ? "?" : settings.qos > 0 ? `${settings.vlan}/${settings.qos}` : String(settings.vlan);
+	const trust = settings?.trust === null || settings === null ? "?" : settings.trust ? "on" : "off";
+	const who = holder === null ? "-" : holder.pod || holder.container.slice(0, 13);
+	return [
+		String(index),
+		pci,
+		driver ?? "-",
+		place === "elsewhere" ? "?" : (netdev ?? "-"),
+		mac ?? (settings?.mac || "-"),
+		vlan,
+		trust,
+		rdma === null ? "-" : rdma.place === "elsewhere" ? `${rdma.name}?` : rdma.name,
+		who,
+		holder?.interface || "-",
+		addresses.filter((address) => !address.startsWith("fe80:")).join(" ") || "-",
+		state,
+	];
+}
+
+function marksOf(vfs: readonly VfView[]): string {
+	return vfs.flatMap(({ index, marks }) => marks.map((mark) => `! VF ${index}: ${mark}\n`)).join("");
+}

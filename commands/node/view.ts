@@ -1,0 +1,235 @@
+/**
+ * What a node has of SR-IOV: PFs, VFs, who has them. Reads sysfs, netlink and records; takes no lock and writes nothing,
+ * so that it may run beside everything else. What changes while it reads is as it was at one moment or another.
+ */
+import { sentence } from "../../lib/cni/failures.ts";
+import * as pci from "../../lib/linux/pci.ts";
+import { listCidrs } from "../../lib/netlink/address.ts";
+import { NETLINK_RDMA, NETLINK_ROUTE } from "../../lib/netlink/constants.ts";
+import { getLinkByName, type Link, listLinks } from "../../lib/netlink/link.ts";
+import { findRdmaDevice, getRdmaNetnsMode } from "../../lib/netlink/rdma.ts";
+import { NetlinkSocket } from "../../lib/netlink/socket.ts";
+import { getVfs, type VfSettings } from "../../lib/netlink/vf.ts";
+import type { Sandbox } from "../../lib/plugin/sandbox.ts";
+import { isAlive, openSandboxOf } from "../../lib/state/liveness.ts";
+import type { Orphan } from "../../lib/state/orphan.ts";
+import { statIfPresent } from "../../lib/sys/files.ts";
+import { isSystemError } from "../../lib/sys/sys.ts";
+import { namesAnywhere, namesOnHost } from "../../plugins/rdma/device.ts";
+import { findOrphans as findRdmaOrphans } from "../../plugins/rdma/orphans.ts";
+import { findOrphans as findVfOrphans, sandboxOf } from "../../plugins/sriov/orphans.ts";
+import { listRecords } from "../../plugins/sriov/record.ts";
+import type { VfRecord } from "../../plugins/sriov/record-format.ts";
+import { type Checkpoint, readCheckpoint } from "./checkpoint.ts";
+import type { Holder, NodeView, VfView } from "./schema.ts";
+
+/** What is known of the whole node, to be looked up for each VF. */
+interface Known {
+	readonly records: ReadonlyMap<string, VfRecord>;
+	readonly orphans: readonly Orphan[];
+	readonly checkpoint: Checkpoint;
+	readonly links: ReadonlyMap<string, Link>;
+	readonly notes: string[];
+}
+
+export function viewNode(checkpointPath: string): NodeView {
+	const notes: string[] = [];
+	const ask = <T>(what: string, otherwise: T, question: () => T): T => {
+		try {
+			return question();
+		} catch (error) {
+			if (!(error instanceof Error)) throw error;
+			notes.push(`${what}: ${sentence(error)}`);
+			return otherwise;
+		}
+	};
+	if (statIfPresent("/sys/bus/pci/devices") === undefined) {
+		notes.push("devices: there is no /sys/bus/pci/devices: is sysfs mounted, and has this machine a PCI bus?");
+	}
+	const records = ask("who has VFs", [], () => listRecords());
+	const orphans = ask("orphans", [], () => [...findVfOrphans(), ...findRdmaOrphans()]);
+	const checkpoint = readCheckpoint(checkpointPath);
+	if (checkpoint.note !== "") notes.push(checkpoint.note);
+	const links = ask("interfaces", [], () => {
+		using host = NetlinkSocket.open(NETLINK_ROUTE);
+		return listLinks(host);
+	});
+	const known: Known = {
+		records: new Map(records.map((record) => [record.pci, record])),
+		orphans,
+		checkpoint,
+		links: new Map(links.map((link) => [link.name, link])),
+		notes,
+	};
+	const devices = ask("devices", [], () => pci.listDevices());
+	const pfs = devices.filter(
+		(each) => (pci.vfCount(each) ?? 0) > 0 || (pci.isPf(each) && pci.isNetworkController(each)),
+	);
+	const views = pfs.map((each) => viewPf(each, known));
+	const there = new Set(views.flatMap(({ vfs }) => vfs.map((vf) => vf.pci)));
+	const elsewhere = orphans.filter(({ name }) => !there.has(name));
+	const gone = records.filter((record) => !there.has(record.pci) && !elsewhere.some(({ name }) => name === record.pci));
+	return {
+		pfs: views,
+		rdmaMode: ask("RDMA", null, rdmaMode),
+		marks: [
+			...elsewhere.map((orphan) => `${orphan.kind} ${orphan.name} of ${whose(orphan)}: ${orphan.why}`),
+			...gone.map((record) => `VF ${record.pci} of ${whose(record)}: there is no such VF`),
+		],
+		notes,
+	};
+}
+
+const whose = ({ containerId, ifName }: { readonly containerId: string; readonly ifName: string }): string =>
+	containerId === "" ? "nobody" : `container ${containerId}, interface ${ifName}`;
+
+function rdmaMode(): NodeView["rdmaMode"] {
+	try {
+		using rdma = NetlinkSocket.open(NETLINK_RDMA);
+		return getRdmaNetnsMode(rdma) ?? null;
+	} catch (error) {
+		// The kernel has no RDMA.
+		if (isSystemError(error, "EPROTONOSUPPORT")) return null;
+		throw error;
+	}
+}
+
+function viewPf(device: string, known: Known): NodeView["pfs"][number] {
+	const [netdev] = pci.netdevs(device);
+	const settings = netdev === undefined ? [] : settingsOf(netdev, known);
+	const count = pci.vfCount(device) ?? 0;
+	const vfs = Array.from({ length: count }, (_, index) => pci.vfAt(device, index));
+	return {
+		pci: device,
+		netdev: netdev ?? null,
+		driver: pci.driver(device) ?? null,
+		totalVfs: pci.mostVfs(device) ?? 0,
+		vfs: vfs.flatMap((vf, index) => (vf === undefined ? [] : [viewVf(vf, index, settings[index], known)])),
+	};
+}
+
+function settingsOf(netdev: string, { links, notes }: Known): (VfSettings | undefined)[] {
+	try {
+		using host = NetlinkSocket.open(NETLINK_ROUTE);
+		const link = links.get(netdev) ?? getLinkByName(host, netdev);
+		return link === undefined ? [] : getVfs(host, link.index);
+	} catch (error) {
+		if (!isSystemError(error)) throw error;
+		notes.push(`settings of the VFs of ${netdev}: ${error.message}`);
+		return [];
+	}
+}
+
+function viewVf(device: string, index: number, settings: VfSettings | undefined, known: Known): VfView {
+	const record = known.records.get(device);
+	const orphans = known.orphans.filter(({ name }) => name === device);
+	const driver = pci.driver(device);
+	const [onHost] = pci.netdevs(device);
+	const inPod = record && onHost === undefined ? lookInPod(device, record, known) : undefined;
+	const makesNetdev = driver !== undefined && !pci.isUserspaceDriver(driver);
+	const place = onHost !== undefined ? "host" : inPod !== undefined ? "pod" : makesNetdev ? "elsewhere" : "none";
+	const link = onHost === undefined ? inPod?.link : known.links.get(onHost);
+	const holder = record === undefined ? null : holderOf(record);
+	const marks = orphans.map(({ kind, why }) => `${kind === "marker" ? "a marker without a record" : kind}: ${why}`);
+	if (record !== undefined && holder?.alive && place === "host")
+		marks.push("its interface is on the host, and a pod has it on record");
+	if (record !== undefined && holder?.alive && place === "elsewhere")
+		marks.push("its interface is neither on the host nor in its pod");
+	if (record === undefined && orphans.length === 0 && place === "elsewhere") {
+		marks.push("its interface is in a namespace that no record knows");
+	}
+	const given = known.checkpoint.pods.get(device);
+	if (record?.podUid && given !== undefined && given !== record.podUid) {
+		marks.push(`the kubelet gave it to the pod with UID ${given}, and not to ${record.pod || record.podUid}`);
+	}
+	return {
+		index,
+		pci: device,
+		driver: driver ?? null,
+		place,
+		netdev: link?.name ?? onHost ?? null,
+		mac: link?.mac ?? null,
+		settings: settings === undefined ? null : settingsView(settings),
+		addresses: [...(inPod?.addresses ?? [])],
+		rdma: inPod?.rdma ?? rdmaOf(device),
+		holder,
+		state: stateOf(holder, orphans, place),
+		marks,
+	};
+}
+
+function stateOf(holder: Holder | null, orphans: readonly Orphan[], place: VfView["place"]): VfView["state"] {
+	if (orphans.length > 0) return orphans.every(({ reclaim }) => reclaim === undefined) ? "unknown" : "orphaned";
+	if (holder !== null) return "used";
+	return place === "elsewhere" ? "unknown" : "free";
+}
+
+function settingsView({
+	mac,
+	vlan,
+	vlanQos,
+	vlanProto,
+	trust,
+	spoofCheck,
+	linkState,
+	minTxRate,
+	maxTxRate,
+}: VfSettings) {
+	const known = (flag: boolean | undefined): boolean | null => flag ?? null;
+	return {
+		...{ mac, vlan, qos: vlanQos, vlanProto, trust: known(trust), spoofchk: known(spoofCheck), linkState },
+		...{ minTxRate, maxTxRate },
+	};
+}
+
+function holderOf(record: VfRecord): Holder {
+	const { containerId, ifName, network, pod, bootId } = record;
+	const netns = sandboxOf(record);
+	return {
+		...{ container: containerId, interface: ifName, network, pod, netns },
+		alive: isAlive(record, netns),
+		madeBy: bootId === "" ? "go" : "berth",
+	};
+}
+
+interface InPod {
+	readonly link: Link | undefined;
+	readonly addresses: ReadonlySet<string>;
+	readonly rdma: VfView["rdma"];
+}
+
+/** What the sandbox has of the VF; undefined where it has nothing, or ends while it is looked at. */
+function lookInPod(device: string, record: VfRecord, { notes }: Known): InPod | undefined {
+	try {
+		using sandbox = openSandboxOf(record, sandboxOf(record));
+		if (sandbox === undefined) return undefined;
+		const link = netdevIn(sandbox, device, record);
+		const addresses = link === undefined ? new Set<string>() : listCidrs(sandbox.route, link.index);
+		return link && { link, addresses, rdma: rdmaIn(sandbox, device) };
+	} catch (error) {
+		if (!isSystemError(error)) throw error;
+		notes.push(`the sandbox of container ${record.containerId}: ${error.message}`);
+		return undefined;
+	}
+}
+
+function netdevIn(sandbox: Sandbox, device: string, { ifName, original }: VfRecord): Link | undefined {
+	const named = getLinkByName(sandbox.route, ifName);
+	const parent = original.netdev?.parentDevice || device;
+	if (named !== undefined && (named.parentDevice ?? parent) === parent) return named;
+	return listLinks(sandbox.route).find((link) => link.parentDevice === parent);
+}
+
+function rdmaOf(device: string): VfView["rdma"] {
+	const [host] = namesOnHost(device);
+	if (host !== undefined) return { name: host, place: "host" };
+	const [name] = namesAnywhere(device);
+	return name === undefined ? null : { name, place: "elsewhere" };
+}
+
+function rdmaIn(sandbox: Sandbox, device: string): VfView["rdma"] {
+	const seen = rdmaOf(device);
+	if (seen === null || seen.place === "host") return seen;
+	const isHere = findRdmaDevice(sandbox.rdma, [seen.name], undefined) !== undefined;
+	return { name: seen.name, place: isHere ? "pod" : "elsewhere" };
+}
