@@ -3,6 +3,7 @@
  */
 import type { Command } from "../lib/plugin/command.ts";
 import { heal } from "./heal.ts";
+import { metrics } from "./metrics.ts";
 import { node } from "./node/node.ts";
 
-export const commands: Readonly<Record<string, Command>> = { heal, node };
+export const commands: Readonly<Record<string, Command>> = { heal, metrics, node };

@@ -1,8 +1,8 @@
 /**
  * Which device the kubelet's device manager gave to which pod.
  *
- * Source: kubernetes v1.34 pkg/kubelet/cm/devicemanager/checkpoint/checkpoint.go. An inner file of the kubelet's: where
- * it is another one, nothing is known.
+ * Source: kubernetes v1.34 pkg/kubelet/cm/devicemanager/checkpoint/checkpoint.go. An inner file of the kubelet's:
+ * where it is another one, nothing is known.
  */
 
 import { sentence } from "../../lib/cni/failures.ts";

@@ -4,6 +4,7 @@
 import { type Command, print } from "../../lib/plugin/command.ts";
 import { parseFlags } from "../../lib/plugin/flags.ts";
 import { formatTableForTerminal } from "../../lib/plugin/table.ts";
+import { prepare } from "./prepare.ts";
 import type { NodeView, VfView } from "./schema.ts";
 import { viewNode } from "./view.ts";
 
@@ -11,15 +12,18 @@ export const CHECKPOINT = "/var/lib/kubelet/device-plugins/kubelet_internal_chec
 
 export const node: Command = {
 	about: "PFs and VFs of this node: who has which, and what is wrong",
-	synopsis: "[--json] [-checkpoint PATH]",
+	synopsis: "[--json] [-checkpoint PATH] | prepare --help",
 	help: `Prints every VF with its driver, settings, RDMA device, and the pod that has it, by the kernel and by the records of
 this node; and what a person should look at, marked with "!". Changes nothing, and waits for nobody. Exit status 1 where
 something is marked.
+
+"berth node prepare" makes VFs: "berth node prepare --help".
 
   --json            prints JSON (schemas/node.schema.json)
   -checkpoint PATH  of the kubelet's device manager
                     (${CHECKPOINT})
 `,
+	subcommands: { prepare },
 	run: show,
 };
 

@@ -1,6 +1,7 @@
 /**
- * What a node has of SR-IOV: PFs, VFs, who has them. Reads sysfs, netlink and records; takes no lock and writes nothing,
- * so that it may run beside everything else. What changes while it reads is as it was at one moment or another.
+ * What a node has of SR-IOV: PFs, VFs, who has them. Reads sysfs, netlink and records; takes no lock and writes
+ * nothing, so that it may run beside everything else. What changes while it reads is as it was at one moment or
+ * another.
  */
 import { sentence } from "../../lib/cni/failures.ts";
 import * as pci from "../../lib/linux/pci.ts";

@@ -146,6 +146,7 @@ const RDMA_NL_NLDEV = 5;
 export const RDMA_NLDEV_CMD_GET = (RDMA_NL_NLDEV << 10) | 1;
 export const RDMA_NLDEV_CMD_SET = (RDMA_NL_NLDEV << 10) | 2;
 export const RDMA_NLDEV_CMD_SYS_GET = (RDMA_NL_NLDEV << 10) | 6;
+export const RDMA_NLDEV_CMD_SYS_SET = (RDMA_NL_NLDEV << 10) | 7;
 
 export const RDMA_NLDEV_ATTR_DEV_INDEX = 1;
 export const RDMA_NLDEV_ATTR_DEV_NAME = 2;

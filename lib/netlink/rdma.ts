@@ -14,6 +14,7 @@ import {
 	RDMA_NLDEV_CMD_GET,
 	RDMA_NLDEV_CMD_SET,
 	RDMA_NLDEV_CMD_SYS_GET,
+	RDMA_NLDEV_CMD_SYS_SET,
 	RDMA_NLDEV_NET_NS_FD,
 	RDMA_NLDEV_SYS_ATTR_NETNS_MODE,
 } from "./constants.ts";
@@ -40,6 +41,16 @@ export function getRdmaNetnsMode(socket: NetlinkSocket): "exclusive" | "shared" 
 		if (attribute.type === RDMA_NLDEV_SYS_ATTR_NETNS_MODE) return attribute.u8() === 0 ? "exclusive" : "shared";
 	}
 	return undefined;
+}
+
+/**
+ * Lets each device belong to one network namespace, from now on. Equivalent: `rdma system set netns exclusive`. Throws
+ * NetlinkError (EBUSY: there are other namespaces).
+ */
+export function setRdmaExclusive(socket: NetlinkSocket): void {
+	const message = new MessageWriter(RDMA_NLDEV_CMD_SYS_SET, NLM_F_ACK);
+	message.attributeBytes(RDMA_NLDEV_SYS_ATTR_NETNS_MODE, new Uint8Array([0]));
+	socket.change(message, { request: "RDMA_NLDEV_CMD_SYS_SET", subject: "" });
 }
 
 /** The devices of the socket's namespace, by index. Equivalent: `rdma dev`. Throws NetlinkError. */

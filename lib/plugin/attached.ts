@@ -25,8 +25,8 @@ export function checkAddresses(socket: NetlinkSocket, link: Link, expected: read
 
 /**
  * Throws CniError 102 for the first route that does not go out of the interface. What a route does not ask for may be
- * anything: the kernel's default, or what a plugin later in the chain has made of it (vrf moves routes to the table of
- * its own).
+ * anything: the kernel's default, or what a plugin later in the chain has made of it (vrf moves routes to the table
+ * of its own).
  */
 export function checkRoutes(socket: NetlinkSocket, link: Link, expected: readonly CniRoute[]): void {
 	if (expected.length === 0) return;
@@ -76,8 +76,8 @@ const mostAdvmss = (advmss: number): number => Math.min(advmss, 65535 - 40);
 type Difference = "gw" | "table" | "priority" | "mtu" | "advmss" | "scope";
 
 /**
- * The first key in which a route of the kernel's is not what is asked for; undefined where it is. 0 is "not given" but
- * for a scope, which IPv6 does not know.
+ * The first key in which a route of the kernel's is not what is asked for; undefined where it is. 0 is "not given"
+ * but for a scope, which IPv6 does not know.
  */
 function firstDifference(there: Route, route: CniRoute): Difference | undefined {
 	const { table, priority, mtu, advmss, scope } = route;

@@ -1,6 +1,6 @@
 /**
- * Commands of people: `berth node`, `whereabouts ls`. They print a table, or with `--json` what scripts read, and exit
- * with 0, 1 (something was found, or failed) or 2 (a wrong call).
+ * Commands of people: `berth node`, `whereabouts ls`. They print a table, or with `--json` what scripts read, and
+ * exit with 0, 1 (something was found, or failed) or 2 (a wrong call).
  */
 import { sentence } from "../cni/failures.ts";
 import { writeStderr } from "../sys/stderr.ts";
@@ -14,6 +14,8 @@ export interface Command {
 	readonly help: string;
 	/** Operands and flags of the call, as in "[--json] [FILE...]". */
 	readonly synopsis: string;
+	/** By the word that chooses one. */
+	readonly subcommands?: Readonly<Record<string, Command>>;
 	/** Prints, and returns the exit status. Throws FlagError for a wrong call. */
 	readonly run: (args: readonly string[]) => number;
 }
@@ -23,6 +25,8 @@ export const WRONG_CALL = 2;
 
 /** Runs `command`, which people call `name` ("berth node"), and ends the process. */
 export function runCommand(name: string, command: Command, args: readonly string[]): never {
+	const sub = Object.hasOwn(command.subcommands ?? {}, args[0] ?? "") ? command.subcommands?.[args[0]!] : undefined;
+	if (sub !== undefined) return runCommand(`${name} ${args[0]}`, sub, args.slice(1));
 	try {
 		if (args.some((arg) => arg === "-h" || arg === "-help" || arg === "--help")) {
 			print(`usage: ${[name, command.synopsis].join(" ").trimEnd()}\n\n${command.help}`);

@@ -93,8 +93,8 @@ function statOrNothing(path: string): sys.FileStatus | undefined {
 }
 
 /**
- * Runs the delegate with the request's stdin, and the same environment but for CNI_COMMAND (and for the attachment, if
- * it is another).
+ * Runs the delegate with the request's stdin, and the same environment but for CNI_COMMAND (and for the attachment,
+ * if it is another).
  */
 function execute(file: string, request: Request, type: string): DelegateEnd {
 	const started = sys.monotonicMs();

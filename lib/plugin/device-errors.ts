@@ -5,7 +5,9 @@ import { CniError, Code } from "../cni/error.ts";
 import type { Plugin } from "../cni/types.ts";
 import { NetlinkError } from "../netlink/error.ts";
 
-/** The plugin, with refusals of the kernel as code 100, a matter of the device, and not as 5, an I/O error of ours. */
+/**
+ * The plugin, with refusals of the kernel as code 100, a matter of the device, and not as 5, an I/O error of ours.
+ */
 export function withDeviceErrors(plugin: Plugin): Plugin {
 	return {
 		...plugin,

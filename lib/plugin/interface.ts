@@ -31,8 +31,8 @@ const LOOK_AGAIN_MS = 250;
  * Adds the addresses to `link`, brings it up where it is not known to be, and adds the routes. A route without a
  * gateway gets the first gateway of its family, if there is one (not where its scope is link or host: the kernel
  * refuses a gateway there, and so the Go plugins fail). With an IPv6 gateway, waits up to 5 s for duplicate address
- * detection: before, the routes could not be used. Throws CniError (what, on which interface, and the kernel's words).
- * What was done stays, that after the refusal too; it goes with the interface.
+ * detection: before, the routes could not be used. Throws CniError (what, on which interface, and the kernel's
+ * words). What was done stays, that after the refusal too; it goes with the interface.
  */
 export function configureInterface(
 	socket: NetlinkSocket,
@@ -94,8 +94,9 @@ function refusal(what: string, change: () => void): void {
 }
 
 /**
- * Turns IPv6 on for the interface and for lo, where the container runtime has it off, and keeps the addresses when the
- * link goes down. A kernel without IPv6 has none of these settings: adding the address then fails with its own words.
+ * Turns IPv6 on for the interface and for lo, where the container runtime has it off, and keeps the addresses when
+ * the link goes down. A kernel without IPv6 has none of these settings: adding the address then fails with its own
+ * words.
  */
 function prepareIpv6(name: string): void {
 	enableIpv6(name, refusal);
@@ -104,9 +105,9 @@ function prepareIpv6(name: string): void {
 }
 
 /**
- * Waits until duplicate address detection is done with all IPv6 addresses of the interface. Throws CniError if one is a
- * duplicate, or if there is no end after 5 s on a link that is up (on one without a carrier it cannot end, and that is
- * no error).
+ * Waits until duplicate address detection is done with all IPv6 addresses of the interface. Throws CniError if one is
+ * a duplicate, or if there is no end after 5 s on a link that is up (on one without a carrier it cannot end, and that
+ * is no error).
  */
 function settleAddresses(socket: NetlinkSocket, link: Pick<Link, "index" | "name">): void {
 	let duplicate: string | undefined;

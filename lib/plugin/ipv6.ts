@@ -7,7 +7,9 @@ import type { LinkIndex } from "../netlink/link.ts";
 import type { NetlinkSocket } from "../netlink/socket.ts";
 import { readSysctlIfPresent, writeSysctl } from "../sys/sysctl.ts";
 
-/** Turns IPv6 on for lo and the interface in the current network namespace, where the container runtime has it off. */
+/**
+ * Turns IPv6 on for lo and the interface in the current network namespace, where the container runtime has it off.
+ */
 export function enableIpv6(name: string, refused: (what: string, change: () => void) => void): void {
 	for (const each of ["lo", name]) {
 		const key = `net/ipv6/conf/${each}/disable_ipv6`;

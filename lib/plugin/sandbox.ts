@@ -40,8 +40,8 @@ export class Sandbox {
 	}
 
 	/**
-	 * Undefined where the namespace is gone: no path, no file, or a file that is no namespace (its mount went, the file
-	 * stayed).
+	 * Undefined where the namespace is gone: no path, no file, or a file that is no namespace (its mount went, the
+	 * file stayed).
 	 */
 	static openIfAlive(path: string, protocol: Protocol = NETLINK_ROUTE): Sandbox | undefined {
 		if (path === "") return undefined;

@@ -3,9 +3,9 @@
  */
 
 /**
- * A stack of undo steps: `using undo = new UndoStack()`, push after each change, `undo.commit()` at the end.
- * Without the commit, leaving the scope runs the steps in reverse. A step that fails does not stop the others and never
- * hides the error that led here: it is told to `report`.
+ * A stack of undo steps: `using undo = new UndoStack()`, push after each change, `undo.commit()` at the end. Without
+ * the commit, leaving the scope runs the steps in reverse. A step that fails does not stop the others and never hides
+ * the error that led here: it is told to `report`.
  */
 export class UndoStack {
 	readonly #steps: { what: string; run: () => void }[] = [];

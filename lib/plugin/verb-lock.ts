@@ -11,9 +11,9 @@ import { isSystemError } from "../sys/sys.ts";
 const DEADLINE_MS = 60_000;
 
 /**
- * Takes the exclusive lock on `path`, a file that is made with `mode` where it is missing. `what` is what it protects:
- * "VF 0000:3b:02.1". Throws CniError 11, with the owner's name in it, when the lock is another's after a minute;
- * SystemError (ENOENT: there is no such directory).
+ * Takes the exclusive lock on `path`, a file that is made with `mode` where it is missing. `what` is what it
+ * protects: "VF 0000:3b:02.1". Throws CniError 11, with the owner's name in it, when the lock is another's after a
+ * minute; SystemError (ENOENT: there is no such directory).
  */
 export function takeLock(path: string, what: string, mode: number, deadlineMs = DEADLINE_MS): Lock {
 	const lock = Lock.acquire(path, { deadlineMs, mode });

@@ -8,8 +8,8 @@ import { attachmentOf, emptyRecord, readRecord, takeLock } from "./record.ts";
 import { release, releaseLost } from "./release.ts";
 
 /**
- * Idempotent. Works from the record; where that is gone or truncated, from what the configuration tells: a device that
- * is still in the pod returns in any case.
+ * Idempotent. Works from the record; where that is gone or truncated, from what the configuration tells: a device
+ * that is still in the pod returns in any case.
  */
 export function del(request: Request): void {
 	const config = looseConfig(request);

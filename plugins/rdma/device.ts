@@ -1,10 +1,10 @@
 /**
  * Which RDMA device belongs to a PCI or auxiliary device, and where it is, from sysfs; its index, from netlink.
  *
- * `infiniband/` below a device lists its RDMA devices in the network namespace of the sysfs mount, which is the host's.
- * `infiniband_verbs/` lists their device nodes (uverbsN) whatever the namespace, and `ibdev` of each tells the RDMA
- * device's name of now: so a device is found by where it is plugged in, even when it was moved or renamed behind our
- * back.
+ * `infiniband/` below a device lists its RDMA devices in the network namespace of the sysfs mount, which is the
+ * host's. `infiniband_verbs/` lists their device nodes (uverbsN) whatever the namespace, and `ibdev` of each tells
+ * the RDMA device's name of now: so a device is found by where it is plugged in, even when it was moved or renamed
+ * behind our back.
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
 import { isPciAddress } from "../../lib/linux/pci.ts";

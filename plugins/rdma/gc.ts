@@ -11,7 +11,8 @@ import { isRecordOf, listRecords, type RdmaRecord, readRecord, removeTemporary, 
 import { release } from "./release.ts";
 
 /**
- * Reclaims every device of this network whose attachment is not valid. Goes on after errors, and tells of all of them.
+ * Reclaims every device of this network whose attachment is not valid. Goes on after errors, and tells of all of
+ * them.
  */
 export function gc(request: Request, valid: readonly ValidAttachment[] | undefined): void {
 	if (valid === undefined) return;
@@ -29,8 +30,8 @@ export function gc(request: Request, valid: readonly ValidAttachment[] | undefin
 }
 
 /**
- * The file name of a record does not tell where the network's name ends. Ours says it inside; one of Go's, or one that
- * was truncated, may be another network's, so it counts only where its pod has no device any more.
+ * The file name of a record does not tell where the network's name ends. Ours says it inside; one of Go's, or one
+ * that was truncated, may be another network's, so it counts only where its pod has no device any more.
  */
 function isOfNetwork(record: RdmaRecord, network: string): boolean {
 	if (record.own) return record.network === network;

@@ -36,7 +36,9 @@ export function deviceOfInterface(sandbox: Sandbox, previous: CniResult): string
 	);
 }
 
-/** Says what is wrong with rdma behind macvlan or alike, if that is what it is behind: else there is another reason. */
+/**
+ * Says what is wrong with rdma behind macvlan or alike, if that is what it is behind: else there is another reason.
+ */
 export function refuseSoftwareInterface(sandbox: Sandbox, previous: CniResult): void {
 	for (const each of previous.interfaces ?? []) {
 		const link = each.sandbox ? linkInPod(sandbox, each) : undefined;
@@ -59,7 +61,9 @@ function linkInPod(sandbox: Sandbox, { name, mac }: CniInterface): Link | undefi
 	return mac === undefined ? undefined : listLinks(sandbox.route).find((link) => link.mac === mac.toLowerCase());
 }
 
-/** The VF of this host with that administrative MAC, as the Go plugin finds it; undefined for none and for several. */
+/**
+ * The VF of this host with that administrative MAC, as the Go plugin finds it; undefined for none and for several.
+ */
 function vfWithMac(mac: string | undefined): string | undefined {
 	if (!mac) return undefined;
 	using host = NetlinkSocket.open(NETLINK_ROUTE);

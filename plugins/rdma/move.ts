@@ -9,9 +9,9 @@ import { deviceOfNode, uverbsOf } from "./device.ts";
 
 /**
  * Moves `device`, the RDMA device of `deviceId`, from the namespace of `from` into `to`. The kernel makes its node
- * again, with the lowest number that is free: warns where that is not `uverbs`, which it was before, since the pod was
- * given the node of that number, and so may be the pod of the device that has it now. The caller holds the lock; what
- * still changes numbers is somebody else's move at the same moment, or a number below that was free.
+ * again, with the lowest number that is free: warns where that is not `uverbs`, which it was before, since the pod
+ * was given the node of that number, and so may be the pod of the device that has it now. The caller holds the lock;
+ * what still changes numbers is somebody else's move at the same moment, or a number below that was free.
  */
 export function move(
 	from: NetlinkSocket,

@@ -25,8 +25,8 @@ export function hasDirectory(name: string): boolean {
 }
 
 /**
- * The host's settings of device `name`, and what the pod shall have. Throws CniError for a type of service that cannot
- * be set.
+ * The host's settings of device `name`, and what the pod shall have. Throws CniError for a type of service that
+ * cannot be set.
  */
 export function planQos(name: string, wanted: Attachment, log: Log): { host: QosSettings; pod: QosSettings } {
 	const tos = readTos(name);

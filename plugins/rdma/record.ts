@@ -1,9 +1,9 @@
 /**
  * What this node knows of RDMA devices in pods: a record per attachment, under /var/lib/cni/rdma.
  *
- * The files are those of the Go plugin (rdma-cni v1.6.0) and of NVIDIA's fork (`rdmaQoS`), so that each can delete what
- * another added: <network>-<container>-<ifname>, JSON. Ours have one key more, `berth`. A record is written before the
- * first change and removed after the last, with the lock held.
+ * The files are those of the Go plugin (rdma-cni v1.6.0) and of NVIDIA's fork (`rdmaQoS`), so that each can delete
+ * what another added: <network>-<container>-<ifname>, JSON. Ours have one key more, `berth`. A record is written
+ * before the first change and removed after the last, with the lock held.
  */
 import type { JsonObject, JsonValue } from "../../lib/cni/types.ts";
 import { requireLock } from "../../lib/plugin/verb-lock.ts";
@@ -136,8 +136,8 @@ export function emptyRecord(key: RecordKey): RdmaRecord {
 /** All records, of any network, but that of `except`; damaged ones with what is left of them. */
 export function listRecords(except?: RdmaRecord): RdmaRecord[] {
 	return records.readAll(except?.file).flatMap(({ name, told }) => {
-		// Ours says inside what the parts are; elsewhere a network's name without a dash and an interface's without one
-		// are the best guess.
+		// Ours says inside what the parts are; elsewhere a network's name without a dash and an interface's without
+		// one are the best guess.
 		const [network, containerId, ifName] = partsOf(name, 3) ?? [];
 		if (network === undefined || containerId === undefined || ifName === undefined) return [];
 		const record = parseRecord(told, { network, containerId, ifName });
@@ -173,8 +173,8 @@ function toJson(record: RdmaRecord): JsonObject {
 const qosToJson = ({ tos, trafficClass }: QosSettings): JsonObject => ({ tos: tos ?? null, tc: trafficClass ?? null });
 
 /**
- * Reads what is there: the Go plugin does not write its files in one step, so that they may be truncated anywhere. What
- * becomes a path is checked like a user's, and is as good as lost where it makes no sense.
+ * Reads what is there: the Go plugin does not write its files in one step, so that they may be truncated anywhere.
+ * What becomes a path is checked like a user's, and is as good as lost where it makes no sense.
  */
 function parseRecord({ json: told, isWhole }: Told, key: RecordKey): RdmaRecord {
 	const own = isWhole ? object(told.berth) : undefined;

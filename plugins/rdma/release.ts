@@ -1,6 +1,6 @@
 /**
- * Giving an RDMA device back: DEL, GC, the undo of a failed ADD, and the healing of a device whose pod is gone are all
- * this.
+ * Giving an RDMA device back: DEL, GC, the undo of a failed ADD, and the healing of a device whose pod is gone are
+ * all this.
  */
 import { Netns } from "../../lib/linux/netns.ts";
 import { NETLINK_RDMA } from "../../lib/netlink/constants.ts";
@@ -24,9 +24,9 @@ const TRANSIT_MS = 1000;
 
 /**
  * Returns the device to the host from wherever it is, under its old name and with its old settings, then forgets the
- * attachment. `netns` is CNI_NETNS of this call. A device that another attachment has by now is not touched. The caller
- * holds the lock. What cannot be put back is a warning in the log: it must not keep a pod from ending. Throws (the
- * record stays, so that it can be tried again) where the device could not leave the pod.
+ * attachment. `netns` is CNI_NETNS of this call. A device that another attachment has by now is not touched. The
+ * caller holds the lock. What cannot be put back is a warning in the log: it must not keep a pod from ending. Throws
+ * (the record stays, so that it can be tried again) where the device could not leave the pod.
  */
 export function release(record: RdmaRecord, netns: string, log: Log): void {
 	const { deviceId } = record;
@@ -51,8 +51,8 @@ export function releaseLost(key: RecordKey, deviceId: string, netns: string, log
 }
 
 /**
- * The record of another attachment that has the device. One of another sandbox says nothing against what is in the pod:
- * it may have been brought back from a backup.
+ * The record of another attachment that has the device. One of another sandbox says nothing against what is in the
+ * pod: it may have been brought back from a backup.
  */
 function otherOwner(record: RdmaRecord, netns: string): RdmaRecord | undefined {
 	const others = listRecords(record).filter(({ deviceId }) => deviceId === record.deviceId);

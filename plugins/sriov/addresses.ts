@@ -12,8 +12,8 @@ import type { Sandbox } from "../../lib/plugin/sandbox.ts";
 import type { UndoStack } from "../../lib/plugin/undo-stack.ts";
 
 /**
- * How long announcements wait for a carrier: as the Go plugin does, and longer where one has to come: some drivers are
- * slow to see it.
+ * How long announcements wait for a carrier: as the Go plugin does, and longer where one has to come: some drivers
+ * are slow to see it.
  */
 const CARRIER_DEADLINE_MS = 200;
 const EXPECTED_CARRIER_DEADLINE_MS = 1000;

@@ -50,8 +50,8 @@ export function takeLock(pci: string): Lock {
 export function requireFree(request: Request, host: NetlinkSocket, pci: string, log: Log): void {
 	const all = listMarked();
 	const marker = all.includes(pci) ? readMarker(pci) : undefined;
-	// Go writes its record before its marker, and removes a stale marker without looking further: some record may be of
-	// a VF without a marker. Told by their numbers alone, since records are many, and rarely one is.
+	// Go writes its record before its marker, and removes a stale marker without looking further: some record may be
+	// of a VF without a marker. Told by their numbers alone, since records are many, and rarely one is.
 	if (marker === undefined && countRecords() <= all.length) return;
 	const records = recordsOf(pci);
 	// The marker may be an old one that somebody brought back.
@@ -78,7 +78,9 @@ export function requireFree(request: Request, host: NetlinkSocket, pci: string, 
 	if (marker !== undefined) removeMarker(pci);
 }
 
-/** Releases the addresses of an attachment by its own record, which is another's than this call's. Throws CniError. */
+/**
+ * Releases the addresses of an attachment by its own record, which is another's than this call's. Throws CniError.
+ */
 export function releaseAddressesOf({ containerId, ifName, network, config }: VfRecord, request: Request): void {
 	const ipam = ipamOf(config);
 	// The name of the network is a directory of host-local's; it is lost where a record was truncated before it.

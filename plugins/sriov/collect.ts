@@ -1,6 +1,6 @@
 /**
- * Giving back what an attachment left that is not valid any more, or whose sandbox is dead: for GC and `berth heal`. Each
- * looks again with the VF's lock held.
+ * Giving back what an attachment left that is not valid any more, or whose sandbox is dead: for GC and `berth heal`.
+ * Each looks again with the VF's lock held.
  */
 import { attempt, throwTogether } from "../../lib/cni/failures.ts";
 import type { Request } from "../../lib/cni/types.ts";
@@ -49,8 +49,8 @@ export function collect(
 }
 
 /**
- * What a damaged record still tells of; with `request`, for which no GC of the IPAM plugin follows, its addresses, too.
- * False: to be tried again.
+ * What a damaged record still tells of; with `request`, for which no GC of the IPAM plugin follows, its addresses,
+ * too. False: to be tried again.
  */
 export function collectDamaged(
 	{ containerId, ifName, told }: DamagedRecord,
@@ -83,8 +83,8 @@ export function collectDamaged(
 
 /**
  * Removes a marker without a record, of whatever network: what an ADD that was killed at its beginning left, or a DEL
- * at its end, so that there is nothing else to put back. With the VF's lock held nobody is about to write the record. A
- * damaged one may be its own. And where the VF is not on the host, but the sandbox is there, it may be in that: its
+ * at its end, so that there is nothing else to put back. With the VF's lock held nobody is about to write the record.
+ * A damaged one may be its own. And where the VF is not on the host, but the sandbox is there, it may be in that: its
  * record was lost.
  */
 export function collectOrphan(pci: string): void {

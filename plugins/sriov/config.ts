@@ -84,7 +84,8 @@ function pciAddress(config: SriovConfig): string {
 }
 
 /**
- * Rules of the Go plugin: QoS and protocol only with a VLAN, and other than their defaults only with one that is not 0.
+ * Rules of the Go plugin: QoS and protocol only with a VLAN, and other than their defaults only with one that is not
+ * 0.
  */
 function requireVlan({ vlan, vlanQoS, vlanProto }: SriovConfig): void {
 	const proto = vlanProto?.toLowerCase();

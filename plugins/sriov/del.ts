@@ -30,8 +30,8 @@ import { release } from "./release.ts";
 import type { SriovConfig } from "./schema.ts";
 
 /**
- * Idempotent: what is missing is not needed, and the addresses are released whatever happens to the device. Works from
- * the record; the configuration may have lost fields on its way (Multus 4.3.0 and older).
+ * Idempotent: what is missing is not needed, and the addresses are released whatever happens to the device. Works
+ * from the record; the configuration may have lost fields on its way (Multus 4.3.0 and older).
  */
 export function del(request: Request): void {
 	const config = looseConfig(request);
@@ -45,8 +45,8 @@ export function del(request: Request): void {
 
 /**
  * By what ADD was given, since that is where the addresses are: networks are edited, and Multus 4.3.0 and older lose
- * fields. And by what this call says, where that differs. Of `ipam` Go's record has the type alone, which counts where
- * the call names none.
+ * fields. And by what this call says, where that differs. Of `ipam` Go's record has the type alone, which counts
+ * where the call names none.
  */
 function releaseAllAddresses(request: Request, config: SriovConfig, failures: unknown[], log: Log): void {
 	const record = readRecord(request.containerId, request.ifName);

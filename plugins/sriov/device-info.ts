@@ -2,7 +2,8 @@
  * The device-info file, from which Multus fills `device-info` of a pod's network status.
  *
  * Source: Device Information Specification 1.1.0 of the Network Plumbing Working Group. The runtime names the file
- * (capability CNIDeviceInfoFile), has copied the device plugin's into it where there was one, and removes it after DEL.
+ * (capability CNIDeviceInfoFile), has copied the device plugin's into it where there was one, and removes it after
+ * DEL.
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
 import { isObject } from "../../lib/cni/json.ts";
@@ -51,7 +52,8 @@ export function writeDeviceInfo(config: SriovConfig, pci: string, undo: UndoStac
 }
 
 /**
- * Removes what an ADD that was killed while it wrote the file left in its directory. The file itself is the runtime's.
+ * Removes what an ADD that was killed while it wrote the file left in its directory. The file itself is the
+ * runtime's.
  */
 export function removeDeviceInfoTemporary({ runtimeConfig }: SriovConfig): void {
 	// From a record: it may be anything.

@@ -20,9 +20,9 @@ interface VfPlace {
 }
 
 /**
- * The VF's place on its PF; undefined where that is not to be seen here: a VF that was given to a virtual machine, a PF
- * whose netdev is in another namespace, or that has no driver. Throws CniError where there is no such device, where it
- * is a PF, or where its PF does not list it.
+ * The VF's place on its PF; undefined where that is not to be seen here: a VF that was given to a virtual machine, a
+ * PF whose netdev is in another namespace, or that has no driver. Throws CniError where there is no such device,
+ * where it is a PF, or where its PF does not list it.
  */
 export function findPlace(address: string): VfPlace | undefined {
 	const pf = pci.physicalFunction(address);
@@ -121,9 +121,9 @@ export function makesNetdev(address: string): boolean {
 }
 
 /**
- * The VF's netdev on the host, within a few seconds: the kernel brings one back a while after the last of its namespace
- * has gone, and until then it is nowhere to be seen. Undefined where it does not come, or has no driver that could make
- * one.
+ * The VF's netdev on the host, within a few seconds: the kernel brings one back a while after the last of its
+ * namespace has gone, and until then it is nowhere to be seen. Undefined where it does not come, or has no driver
+ * that could make one.
  */
 export function awaitNetdevOnHost(host: NetlinkSocket, address: string): Link | undefined {
 	if (!makesNetdev(address)) return undefined;

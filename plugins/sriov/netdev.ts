@@ -32,7 +32,8 @@ import { recordsOf } from "./record.ts";
 import type { OriginalNetdev } from "./record-format.ts";
 
 /**
- * The kernel puts the first free number in place of "%d", as for a netdev whose name is taken when its namespace ends.
+ * The kernel puts the first free number in place of "%d", as for a netdev whose name is taken when its namespace
+ * ends.
  */
 export const SOME_NAME = "dev%d";
 /** How long a driver may take until its netdev shows a MAC that was set through the PF. */
@@ -172,8 +173,8 @@ function isOurs(link: Link, parentDevice: string): boolean {
 }
 
 /**
- * Returns the netdev from the pod to the host, in one message under the name and with the MTU that it had. Returns what
- * could not be put back; throws only where the netdev stays in the pod.
+ * Returns the netdev from the pod to the host, in one message under the name and with the MTU that it had. Returns
+ * what could not be put back; throws only where the netdev stays in the pod.
  */
 export function returnToHost(host: NetlinkSocket, sandbox: Sandbox, inPod: Link, original: OriginalNetdev): string[] {
 	// The pod may have given it any, even one that is a name on the host and would keep it here.
@@ -219,8 +220,8 @@ export function correctName(host: NetlinkSocket, onHost: Link, original: Origina
 }
 
 /**
- * Whether no other interface than `own` has the name. A VF that returned under the name that its pod had given it, and
- * still has its own DEL before it, goes out of the way: else two VFs could keep each other's names for ever.
+ * Whether no other interface than `own` has the name. A VF that returned under the name that its pod had given it,
+ * and still has its own DEL before it, goes out of the way: else two VFs could keep each other's names for ever.
  */
 function clearName(host: NetlinkSocket, name: string, own: LinkIndex | undefined): boolean {
 	const owner = getLinkByName(host, name);

@@ -1,6 +1,6 @@
 /**
- * The text of a record: that of the Go plugin (sriov-cni v2.10.0), its configuration with `OrigVfState` in it, so that
- * either can delete what the other added. Ours has one key more, `berth`.
+ * The text of a record: that of the Go plugin (sriov-cni v2.10.0), its configuration with `OrigVfState` in it, so
+ * that either can delete what the other added. Ours has one key more, `berth`.
  */
 import { fold } from "../../lib/cni/keys.ts";
 import type { JsonObject } from "../../lib/cni/types.ts";
@@ -145,9 +145,9 @@ export function pciIn({ json }: Told): string | undefined {
 }
 
 /**
- * Undefined for anything that is not a whole record: state files may be truncated (Go does not write them atomically),
- * and what is in them may make no sense. What becomes a path or a name is checked like a user's; a number that cannot
- * be is as good as none.
+ * Undefined for anything that is not a whole record: state files may be truncated (Go does not write them
+ * atomically), and what is in them may make no sense. What becomes a path or a name is checked like a user's; a
+ * number that cannot be is as good as none.
  */
 export function parseRecord(
 	{ json: record, isWhole }: Told,
@@ -199,8 +199,8 @@ export function parseNetdev(go: JsonObject, own: JsonObject | undefined, pci: st
 		alias: typeof netdev?.alias === "string" ? netdev.alias : undefined,
 		txQueueLength: integer(netdev?.txQueueLength, 0xffff_ffff),
 		group: integer(netdev?.group, 0xffff_ffff),
-		// Go knows no VF whose netdev hangs on anything but the PCI device. (A record that was truncated may have lost
-		// it, too.)
+		// Go knows no VF whose netdev hangs on anything but the PCI device. (A record that was truncated may have
+		// lost it, too.)
 		parentDevice: typeof netdev?.parentDevice === "string" ? netdev.parentDevice : pci,
 	};
 }

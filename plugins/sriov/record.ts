@@ -5,8 +5,8 @@
  *   <container>-<ifname>      the configuration with `OrigVfState`, JSON. Ours has one key more, `berth`.
  *   pci/<address>             the marker: path of the sandbox that has the VF
  *   pci/vf_lock/<address>.lock
- * Order: marker, record, then the first change; back: device, record, marker. So every record of ours has a marker, and
- * a VF whose marker is stale is one that some record may still tell how to restore.
+ * Order: marker, record, then the first change; back: device, record, marker. So every record of ours has a marker,
+ * and a VF whose marker is stale is one that some record may still tell how to restore.
  */
 import { isPciAddress } from "../../lib/linux/pci.ts";
 import { partsOf, RecordDirectory, type RecordFile, type RecordOwner } from "../../lib/state/directory.ts";
@@ -20,7 +20,8 @@ const MARKER_DIRECTORY = `${records.path}/pci`;
 const LOCK_DIRECTORY = `${MARKER_DIRECTORY}/vf_lock`;
 
 /**
- * The name that Go gives an attachment's record. Two attachments may have the same: a dash may be part of either name.
+ * The name that Go gives an attachment's record. Two attachments may have the same: a dash may be part of either
+ * name.
  */
 export const recordName = (containerId: string, ifName: string): string => `${containerId}-${ifName}`;
 export const markerPath = (pci: string): string => `${MARKER_DIRECTORY}/${pci}`;
@@ -96,8 +97,8 @@ export function writeRecord(record: VfRecord): boolean {
 }
 
 /**
- * Removes the record of an attachment, if it is of VF `pci` (undefined: if nobody can tell of which). The caller holds
- * that VF's lock.
+ * Removes the record of an attachment, if it is of VF `pci` (undefined: if nobody can tell of which). The caller
+ * holds that VF's lock.
  */
 export function removeRecord(key: RecordKey, pci: string | undefined): void {
 	const file = find(key);
@@ -146,9 +147,9 @@ function readAll(): (DamagedRecord & { file: RecordFile; record: VfRecord | unde
 export const countRecords = (): number => records.names().length;
 
 /**
- * The records of a VF, the newest first: what an older one says of the VF's original state is nearer to the truth. Ours
- * are older than Go's, since we leave none of another when we make one. Between Go's, whose order nothing else tells,
- * the files' times decide.
+ * The records of a VF, the newest first: what an older one says of the VF's original state is nearer to the truth.
+ * Ours are older than Go's, since we leave none of another when we make one. Between Go's, whose order nothing else
+ * tells, the files' times decide.
  */
 export function recordsOf(pci: string): VfRecord[] {
 	const found = readAll().filter(({ record }) => record?.pci === pci);

@@ -1,6 +1,6 @@
 /**
- * What a damaged record still says. Go writes its records in place, so a full disk or a power failure can truncate one
- * anywhere.
+ * What a damaged record still says. Go writes its records in place, so a full disk or a power failure can truncate
+ * one anywhere.
  */
 import { driver, isUserspaceDriver } from "../../lib/linux/pci.ts";
 import type { NetlinkSocket } from "../../lib/netlink/socket.ts";

@@ -18,7 +18,8 @@ import { FIELDS, settingsOf } from "./vf-settings.ts";
 
 /**
  * Puts the VF back to what the record says it was, wherever it is now, then forgets the attachment: device, record,
- * marker, in this order. A VF that another sandbox has by now (marker) is not touched. The caller holds the VF's lock.
+ * marker, in this order. A VF that another sandbox has by now (marker) is not touched. The caller holds the VF's
+ * lock.
  *
  * What could not be put back is a warning in the log: it must not keep a pod from ending. If the netdev is nowhere to
  * be seen, or settings are still the pod's, record and marker stay, so that GC or the next ADD of the VF tries again;
@@ -60,8 +61,8 @@ interface Found {
 }
 
 /**
- * Looks before anything is changed: marker and record may be old ones that somebody brought back, and the VF another's.
- * `path`: where its sandbox should be. One whose sandbox is gone is waited for.
+ * Looks before anything is changed: marker and record may be old ones that somebody brought back, and the VF
+ * another's. `path`: where its sandbox should be. One whose sandbox is gone is waited for.
  */
 function locate(host: NetlinkSocket, record: VfRecord, path: string, marker: string | undefined): Found {
 	const { netdev } = record.original;
@@ -102,8 +103,9 @@ const othersOf = (record: VfRecord): VfRecord[] =>
 	);
 
 /**
- * Whether the VF, whose marker names the sandbox `marker`, is another attachment's than the record's. Where neither the
- * record (Go's) nor the call names a sandbox, and several records are of the VF, the newest is that of a living one.
+ * Whether the VF, whose marker names the sandbox `marker`, is another attachment's than the record's. Where neither
+ * the record (Go's) nor the call names a sandbox, and several records are of the VF, the newest is that of a living
+ * one.
  */
 function isOfAnother(marker: string, record: VfRecord, netns: string, place: Found["place"]): boolean {
 	const path = record.netns || netns;
@@ -151,8 +153,8 @@ interface Failures {
 
 /**
  * Settings first: some drivers refuse changes to the netdev of a VF whose settings are half a pod's. Then the netdev,
- * from the pod or from where the kernel put it when the pod's namespace died. Settings again, if its MAC had to be set:
- * that of a trusted VF becomes the administrative one.
+ * from the pod or from where the kernel put it when the pod's namespace died. Settings again, if its MAC had to be
+ * set: that of a trusted VF becomes the administrative one.
  */
 function giveBack(host: NetlinkSocket, record: VfRecord, found: Found): Failures {
 	const failures: Failures = { minor: [], retry: [] };

@@ -39,7 +39,8 @@ export function applySettings(
 	const changes = difference(before, wanted);
 	if (changes === undefined) return before;
 	const refusal = trySetVf(route, port, changes);
-	// What a driver accepted is taken for done, MAC apart: some report other figures than they were given (qed: rates).
+	// What a driver accepted is taken for done, MAC apart: some report other figures than they were given (qed:
+	// rates).
 	if (refusal === undefined && changes.mac === undefined) return { ...before, ...changes };
 	let after = readSettings(route, port);
 	if (refusal === undefined && after.mac !== (changes.mac ?? after.mac)) after = awaitMac(route, port, changes.mac);
@@ -73,10 +74,10 @@ function refusalSentence(
 }
 
 /**
- * Puts the settings back to `original`, one at a time where the driver refuses them together, so that one refusal does
- * not keep the others. What the driver does not tell of cannot have been changed: Go's records have a value for it all
- * the same. A MAC of "" is not known. `seen` is what the VF has now, where that is known. Returns a sentence for each
- * that could not be put back.
+ * Puts the settings back to `original`, one at a time where the driver refuses them together, so that one refusal
+ * does not keep the others. What the driver does not tell of cannot have been changed: Go's records have a value for
+ * it all the same. A MAC of "" is not known. `seen` is what the VF has now, where that is known. Returns a sentence
+ * for each that could not be put back.
  */
 export function restoreSettings(route: NetlinkSocket, port: VfPort, original: VfSettings, seen?: VfSettings): string[] {
 	try {
@@ -128,8 +129,8 @@ function trySetVf(route: NetlinkSocket, port: VfPort, settings: Partial<VfSettin
 }
 
 /**
- * The settings of a VF. Waits for those of one that its PF leaves out just now, as i40e and ice do while the VF is in a
- * reset. Throws CniError 11 where they do not come.
+ * The settings of a VF. Waits for those of one that its PF leaves out just now, as i40e and ice do while the VF is in
+ * a reset. Throws CniError 11 where they do not come.
  */
 export function readSettings(route: NetlinkSocket, port: VfPort): VfSettings {
 	const settings = poll(

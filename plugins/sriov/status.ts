@@ -49,7 +49,8 @@ function whyNot(device: string): string | undefined {
 }
 
 /**
- * Undefined where there is a PF with VFs, or no PF at all but a network card: in a virtual machine VFs look like that.
+ * Undefined where there is a PF with VFs, or no PF at all but a network card: in a virtual machine VFs look like
+ * that.
  */
 function whyNoVfs(): string | undefined {
 	const devices = pci.listDevices();

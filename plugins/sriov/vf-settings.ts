@@ -1,6 +1,6 @@
 /**
- * The settings of a VF that its PF enforces, and what there is to know of each. The order in which the kernel is given
- * them, groups, messages, records, recovery, CHECK and the table in docs/sriov.md come from here.
+ * The settings of a VF that its PF enforces, and what there is to know of each. The order in which the kernel is
+ * given them, groups, messages, records, recovery, CHECK and the table in docs/sriov.md come from here.
  */
 import type { JsonObject, JsonValue } from "../../lib/cni/types.ts";
 import { parseMac } from "../../lib/ip/mac.ts";
@@ -17,7 +17,8 @@ interface Setting<V> {
 	/** The key that makes ADD change it, where that is another: it then gets its default if its own is absent. */
 	readonly setBy?: ConfigKey;
 	/**
-	 * Go's key in `OrigVfState`; undefined where Go has none: then it is among our own in the record, under the user's.
+	 * Go's key in `OrigVfState`; undefined where Go has none: then it is among our own in the record, under the
+	 * user's.
 	 */
 	readonly goKey: string | undefined;
 	/** Settings of one group are one to the kernel, which takes them only together. */
@@ -127,7 +128,9 @@ export function settingsOf(config: SriovConfig): Partial<VfSettings> {
 	});
 }
 
-/** Where drivers begin, for what ADD sets by `config` and the driver tells of: the Go plugin undoes no more either. */
+/**
+ * Where drivers begin, for what ADD sets by `config` and the driver tells of: the Go plugin undoes no more either.
+ */
 export function defaultsOf(config: SriovConfig, now: VfSettings): Partial<VfSettings> {
 	return fromFields((field) => {
 		const { key, setBy = key, default: initial } = settingOf(field);
@@ -141,7 +144,9 @@ export function settingsToGo(settings: VfSettings | undefined): JsonObject {
 	return Object.fromEntries(known.map((field) => [SETTINGS[field].goKey, toRecord(field, settings)]));
 }
 
-/** What Go's part cannot say: that the PF reports no settings (null), or not this one; and settings that Go has not. */
+/**
+ * What Go's part cannot say: that the PF reports no settings (null), or not this one; and settings that Go has not.
+ */
 export function settingsToOwn(settings: VfSettings | undefined): JsonObject | null {
 	if (settings === undefined) return null;
 	const own = FIELDS.filter((field) => SETTINGS[field].mayBeUntold || SETTINGS[field].goKey === undefined);

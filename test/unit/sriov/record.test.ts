@@ -9,6 +9,8 @@ const record: VfRecord = {
 	netns: "/run/netns/pod1",
 	netnsIdentity: "0102",
 	bootId: "boot",
+	pod: "default/pod",
+	podUid: "uid",
 	network: 'net "quoted" \\ {[,]}',
 	pci: "0000:01:10.0",
 	pfName: "eth0",

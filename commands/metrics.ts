@@ -1,0 +1,117 @@
+/**
+ * `berth metrics`: what `berth node` shows, as a text file for node-exporter's textfile collector.
+ *
+ * Verbs write no counters: an ADD shall not pay for them.
+ */
+
+import { Records } from "../ipam/whereabouts/record.ts";
+import { type Command, print } from "../lib/plugin/command.ts";
+import { FlagError, parseCommandLine } from "../lib/plugin/flags.ts";
+import { Store } from "../lib/store/store.ts";
+import { listIfPresent, statIfPresent, writeAtomic } from "../lib/sys/files.ts";
+import * as sys from "../lib/sys/sys.ts";
+import { CHECKPOINT } from "./node/node.ts";
+import type { NodeView } from "./node/schema.ts";
+import { viewNode } from "./node/view.ts";
+
+export const metrics: Command = {
+	about: "writes the state of VFs and addresses for node-exporter's textfile collector",
+	synopsis: "DIR [-networks DIR] [-whereabouts DIR] [-checkpoint PATH]",
+	help: `Writes DIR/berth.prom in one step; "-" is stdout. For a timer or a CronJob: it changes nothing else.
+
+  -networks DIR     dataDir of host-local (/var/lib/cni/networks)
+  -whereabouts DIR  dataDir of whereabouts (/var/lib/cni/whereabouts)
+  -checkpoint PATH  of the kubelet's device manager
+`,
+	run: write,
+};
+
+function write(args: readonly string[]): number {
+	const { flags, operands } = parseCommandLine(args, {
+		networks: "/var/lib/cni/networks",
+		whereabouts: "/var/lib/cni/whereabouts",
+		checkpoint: CHECKPOINT,
+	});
+	const [directory, ...more] = operands;
+	if (directory === undefined || more.length > 0) throw new FlagError("one directory is wanted");
+	const text = [
+		...devices(viewNode(flags.checkpoint)),
+		...addresses(flags.networks, flags.whereabouts),
+		family("berth_metrics_timestamp_seconds", "When this was written, in seconds since 1970.", [
+			[{}, Math.floor(sys.realtimeMs() / 1000)],
+		]),
+	].join("");
+	if (directory === "-") print(text);
+	else writeAtomic(`${directory}/berth.prom`, text, 0o644);
+	return 0;
+}
+
+type Sample = readonly [labels: Readonly<Record<string, string>>, value: number];
+
+/** Of a gauge; nothing where there is no sample. Source: Prometheus text format 0.0.4. */
+function family(name: string, help: string, samples: readonly Sample[]): string {
+	if (samples.length === 0) return "";
+	const lines = samples.map(([labels, value]) => {
+		const pairs = Object.entries(labels).map(([key, text]) => `${key}="${quoted(text)}"`);
+		return `${name}${pairs.length > 0 ? `{${pairs.join(",")}}` : ""} ${value}\n`;
+	});
+	return `# HELP ${name} ${help}\n# TYPE ${name} gauge\n${lines.join("")}`;
+}
+
+const quoted = (text: string): string => text.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n");
+
+const STATES = ["free", "used", "orphaned", "unknown"] as const;
+
+function devices({ pfs, marks }: NodeView): string[] {
+	const vfs = pfs.flatMap(({ netdev, pci, vfs: own }) => own.map((vf) => ({ pf: netdev ?? pci, ...vf })));
+	const states = pfs.flatMap(({ netdev, pci, vfs: own }) =>
+		STATES.map((state): Sample => [{ pf: netdev ?? pci, state }, own.filter((vf) => vf.state === state).length]),
+	);
+	const held = vfs.flatMap(({ pf, index, pci, holder }): Sample[] =>
+		holder === null
+			? []
+			: [
+					[
+						{
+							...{ pf, vf: String(index), pci, pod: holder.pod, container: holder.container },
+							...{ interface: holder.interface, network: holder.network },
+						},
+						1,
+					],
+				],
+	);
+	const places = ["host", "pod", "elsewhere"] as const;
+	const rdma = places.map((place): Sample => [{ place }, vfs.filter((vf) => vf.rdma?.place === place).length]);
+	const marked = vfs.reduce((sum, vf) => sum + vf.marks.length, marks.length);
+	return [
+		family("berth_vfs", "VFs by state.", states),
+		family(
+			"berth_vf_capacity",
+			"VFs that a PF can have.",
+			pfs.map(({ netdev, pci, totalVfs }) => [{ pf: netdev ?? pci }, totalVfs]),
+		),
+		family("berth_vf_held", "Which pod has which VF, by the records of the node.", held),
+		family("berth_rdma_devices", "RDMA devices of VFs by where they are.", rdma),
+		family("berth_marks", "What berth node marks: orphans, damaged records, VFs that are not where they should be.", [
+			[{}, marked],
+		]),
+	];
+}
+
+function addresses(networks: string, whereabouts: string): string[] {
+	const names = (listIfPresent(networks) ?? []).filter((name) => !name.startsWith("."));
+	const stores = names.flatMap((network): Sample[] => {
+		// What is no store has no lock, and nothing is made here.
+		if (statIfPresent(`${networks}/${network}/lock`) === undefined) return [];
+		using store = Store.openIfPresent(`${networks}/${network}`);
+		return store === undefined ? [] : [[{ ipam: "host-local", network }, store.countAllocated(() => true).addresses]];
+	});
+	const counts = new Map<string, number>();
+	for (const { record } of new Records(whereabouts).all()) {
+		counts.set(record.network, (counts.get(record.network) ?? 0) + Math.max(1, record.claims.length));
+	}
+	const records = [...counts].map(([network, count]): Sample => [{ ipam: "whereabouts", network }, count]);
+	return [
+		family("berth_addresses", "Addresses that this node has handed out and not got back.", [...stores, ...records]),
+	];
+}
