@@ -1,7 +1,7 @@
 /**
- * Addresses that were handed out before the last boot, as far as the index of a store tells: no sandbox outlives a boot.
- * Of the others the store says no more than a container's name, and nobody can tell from that whether it lives; those of
- * VFs go back with the VF.
+ * Addresses that were handed out before the last boot, as far as the index of a store tells: no sandbox outlives a
+ * boot. Of the others the store says no more than a container's name, and nobody can tell from that whether it lives;
+ * those of VFs go back with the VF.
  */
 import { formatIp } from "../../lib/ip/address.ts";
 import type { Orphan } from "../../lib/state/orphan.ts";

@@ -54,7 +54,8 @@ const checkpoint = (pairs: readonly (readonly [uid: string, pci: string])[]) => 
 });
 
 describe("pods of every sort", () => {
-	// 0: with RDMA. 1: without. 2: its namespace is gone. 3: its record is truncated. 4: Go's. 5: for a program. 6: free.
+	// 0: with RDMA. 1: without. 2: its namespace is gone. 3: its record is truncated. 4: Go's. 5: for a program. 6:
+	// free.
 	beforeAll(async () => {
 		vfs = await createVfs(guest(), PF, 7);
 		await createRdmaDevices(guest(), [vfs[0]!, vfs[2]!, vfs[6]!]);
