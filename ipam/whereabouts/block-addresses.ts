@@ -4,7 +4,7 @@
 import { CniError, Code } from "../../lib/cni/error.ts";
 import type { Request } from "../../lib/cni/types.ts";
 import { formatIp, type Ip } from "../../lib/ip/address.ts";
-import { parseCidr } from "../../lib/ip/cidr.ts";
+import { contains, parseCidr } from "../../lib/ip/cidr.ts";
 import { vfIndex } from "../../lib/linux/pci.ts";
 import { UndoStack } from "../../lib/plugin/undo-stack.ts";
 import { chooseFree, shortage } from "../../lib/store/allocate.ts";
@@ -84,7 +84,9 @@ function requireBlock(config: Whereabouts, slicing: Slicing, limitMs: number, co
 function wantedAddress(config: Whereabouts, slicing: Slicing, range: PoolRange, block: NodeBlock): Ip | undefined {
 	const [requested] = config.requested;
 	if (requested !== undefined && !mayHandOut(range, requested)) {
-		const reason = `requested address ${formatIp(requested)} is not of block ${block.block}, which node ${block.node} has`;
+		const isOfBlock = contains(parseCidr(block.block)!, requested);
+		const relation = isOfBlock ? "is the first or the last, which stay free," : "is not";
+		const reason = `requested address ${formatIp(requested)} ${relation} of block ${block.block}, which node ${block.node} has`;
 		throw new CniError(Code.allocation, reason, `NodeSlicePool ${block.pool}`);
 	}
 	if (requested !== undefined || !slicing.isByVfIndex) return requested;

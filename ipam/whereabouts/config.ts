@@ -102,7 +102,7 @@ export function loadWhereabouts(request: Request): Whereabouts {
 		if (!path.startsWith("/")) throw new CniError(Code.invalidConfig, `ipam.${key} ${quote(path)} must begin with "/"`);
 	}
 	const networkName = ipam.network_name ?? "";
-	if (networkName !== "" && !/^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/.test(networkName)) {
+	if (networkName !== "" && !OBJECT_NAME.test(networkName)) {
 		throw new CniError(
 			Code.invalidConfig,
 			`ipam.network_name ${quote(networkName)} must be lower-case letters, digits, "-" and ".", with a letter or digit at the ends of each part: objects are named after it`,
@@ -146,6 +146,9 @@ export function loadWhereabouts(request: Request): Whereabouts {
 	};
 }
 
+/** What the API server takes (RFC 1123, subdomain). */
+const OBJECT_NAME = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
+
 /** Throws code 7. */
 function slicingOf(
 	{ node_slice_size, address }: WhereaboutsConfig["ipam"],
@@ -163,6 +166,13 @@ function slicingOf(
 	const [range, ...others] = ranges;
 	if (range === undefined || others.length > 0) {
 		throw new CniError(Code.invalidConfig, `ipam.node_slice_size needs one range, and there are ${ranges.length}`);
+	}
+	if (!OBJECT_NAME.test(pool)) {
+		throw new CniError(
+			Code.invalidConfig,
+			`no NodeSlicePool can be called ${quote(pool)}, as the network is: ipam.network_name gives it another name, of lower-case letters, digits, "-" and "."`,
+			"ipam.node_slice_size",
+		);
 	}
 	const { network } = range;
 	const prefix = readSliceSize(node_slice_size, network);

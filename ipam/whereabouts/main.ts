@@ -1,6 +1,6 @@
 /**
  * whereabouts: addresses that are handed out once in a whole cluster, on record in the Kubernetes API. The IPAM
- * plugin, and two commands: `whereabouts ls` and `whereabouts reconcile`.
+ * plugin, and commands: `whereabouts ls`, `whereabouts reconcile` and `whereabouts slices`.
  */
 import type { Plugin } from "../../lib/cni/types.ts";
 import { runCommandOf } from "../../lib/plugin/command.ts";

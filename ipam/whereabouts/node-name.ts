@@ -14,13 +14,13 @@ export interface NodeName {
 
 /**
  * Environment variable NODENAME, else the first of `files` (the installer writes `nodename` beside the flat file),
- * else /etc/hostname, which is often not what the cluster says. Undefined where nothing tells.
+ * else /etc/hostname, which is often not what the cluster says. In lower case, as kubelet has it. Undefined where nothing tells.
  */
 export function nodeName(files: readonly string[]): NodeName | undefined {
-	const own = sys.environment().NODENAME?.trim();
+	const own = sys.environment().NODENAME?.trim().toLowerCase();
 	if (own) return { name: own, source: "NODENAME" };
 	for (const source of [...files, HOSTNAME]) {
-		const name = readTextIfFile(source)?.trim();
+		const name = readTextIfFile(source)?.trim().toLowerCase();
 		if (name) return { name, source };
 	}
 	return undefined;

@@ -46,7 +46,7 @@ export type PoolUse = ReadonlyMap<string, number>;
 
 export function reconcileNode(session: Session, dataDir: string, tally: Tally): PoolUse {
 	const used = new Map<string, number>();
-	const own = sys.environment().NODENAME?.trim() ?? "";
+	const own = sys.environment().NODENAME?.trim().toLowerCase() ?? "";
 	const records = new Records(dataDir);
 	// Of an earlier boot, or of the machine that a state directory was copied from, one says nothing.
 	for (const block of knownBlocks(dataDir).filter(({ boot }) => boot === bootId())) {
@@ -175,7 +175,7 @@ function writePool(client: KubeClient, namespace: string, name: string, block: C
 	const allocations = Object.fromEntries(wanted);
 	while (client.leftMs > 0) {
 		const value = { ...allocations } as unknown as JsonObject;
-		const steps = [{ op: "replace" as const, path: "/spec/allocations", value }, NO_MANAGED_FIELDS];
+		const steps = [{ op: "add" as const, path: "/spec/allocations", value }, NO_MANAGED_FIELDS];
 		const outcome = client.patch(`${poolsPath(namespace)}/${name}`, steps);
 		if (typeof outcome === "object") return true;
 		if (client.create(poolsPath(namespace), poolObject(name, formatCidr(block), allocations))) return true;

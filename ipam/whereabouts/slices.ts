@@ -5,7 +5,7 @@
  */
 import { isObject } from "../../lib/cni/json.ts";
 import type { JsonObject } from "../../lib/cni/types.ts";
-import { formatCidr, networkOf, parseCidr } from "../../lib/ip/cidr.ts";
+import { type Cidr, formatCidr, networkOf, parseCidr } from "../../lib/ip/cidr.ts";
 import { KubeClient } from "../../lib/kube/client.ts";
 import { type Command, print } from "../../lib/plugin/command.ts";
 import { FlagError, parseFlags } from "../../lib/plugin/flags.ts";
@@ -92,7 +92,7 @@ function readPool(name: string, rangeText: string, size: string): SlicePool {
 	if (range === undefined) throw new FlagError(`-range ${rangeText} is no CIDR`);
 	const network = networkOf(range);
 	const prefix = readSliceSize(size, network);
-	const slices = [...blocksOf(network, prefix)].map((block) => ({ node: "", range: formatCidr(block) }));
+	const slices = freeSlices(network, prefix);
 	return { name, range: formatCidr(network), sliceSize: `/${prefix}`, resourceVersion: "", slices };
 }
 
@@ -103,8 +103,19 @@ function readPools({ client, namespace }: Session): SlicePool[] {
 function poolOf(object: JsonObject): SlicePool {
 	const { metadata } = object;
 	const resourceVersion = isObject(metadata) ? text(metadata.resourceVersion) : "";
-	return { name: nameOf(object), ...slicingOf(object), resourceVersion, slices: slicesOf(object) };
+	const { range, sliceSize } = slicingOf(object);
+	return { name: nameOf(object), range, sliceSize, resourceVersion, slices: slicesIn(object, range, sliceSize) };
 }
+
+/** Its blocks; all there are, free, of one that somebody has made without a status. Throws CniError as `readPool`. */
+function slicesIn(object: JsonObject, range: string, sliceSize: string): readonly Slice[] {
+	const listed = slicesOf(object);
+	const network = parseCidr(range);
+	return listed.length > 0 || network === undefined ? listed : freeSlices(network, readSliceSize(sliceSize, network));
+}
+
+const freeSlices = (network: Cidr, prefix: number): Slice[] =>
+	[...blocksOf(network, prefix)].map((block) => ({ node: "", range: formatCidr(block) }));
 
 const nameOf = ({ metadata }: JsonObject): string => (isObject(metadata) ? text(metadata.name) : "");
 
@@ -116,13 +127,17 @@ function requireSame(there: SlicePool, wanted: SlicePool | undefined): void {
 	);
 }
 
-/** Nodes keep what they have; those that have none take the first that are free. */
+/**
+ * Nodes keep what they have; those that have none take the first that are free. A block whose node has just gone is
+ * given away last: its pods may still run, or the node come back.
+ */
 function assignNodes(pool: SlicePool, nodes: readonly string[]): SlicePool {
-	const kept = pool.slices.map((slice) => (nodes.includes(slice.node) ? slice : { ...slice, node: "" }));
-	const waiting = nodes.filter((node) => !kept.some((slice) => slice.node === node));
+	const waiting = nodes.filter((node) => !pool.slices.some((slice) => slice.node === node));
+	const given = pool.slices.map((slice) => (slice.node === "" ? { ...slice, node: waiting.shift() ?? "" } : slice));
+	const isGone = ({ node }: Slice): boolean => node !== "" && !nodes.includes(node);
 	return {
 		...pool,
-		slices: kept.map((slice) => (slice.node === "" ? { ...slice, node: waiting.shift() ?? "" } : slice)),
+		slices: given.map((slice) => (isGone(slice) ? { ...slice, node: waiting.shift() ?? "" } : slice)),
 	};
 }
 
@@ -140,7 +155,7 @@ function writeAssigned({ client, namespace }: Session, before: SlicePool, nodes:
 		if (resourceVersion !== "") {
 			const steps = [
 				{ op: "test" as const, path: "/metadata/resourceVersion", value: resourceVersion },
-				{ op: "replace" as const, path: "/status", value: object.status! },
+				{ op: "add" as const, path: "/status", value: object.status! },
 			];
 			if (typeof client.patch(path, steps) === "object") return assigned;
 		}

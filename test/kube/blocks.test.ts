@@ -1,11 +1,13 @@
 /** Node blocks of whereabouts: a node that knows its block asks the API server nothing. */
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { once } from "node:events";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { execa } from "execa";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Answer, call, heldAddresses, ours, scratchDirectory } from "../lab/ipam.ts";
 import { GROUP, Kube } from "../lab/kube.ts";
 import { writeKubeconfig } from "../lab/kubeconfig.ts";
+import { until } from "../lab/until.ts";
 
 let kube: Kube;
 beforeAll(async () => {
@@ -319,12 +321,24 @@ test("no block, another node's name, another slicing: said, and nothing is hande
 	// Nothing to release either.
 	await node.del("p");
 
-	node.rename("node-c");
+	// Nothing makes an object of such a name.
+	expect(await refusal("ADD", { name: "Rail_0" })).toEqual([
+		7,
+		expect.stringContaining('no NodeSlicePool can be called "Rail_0"'),
+	]);
+
+	// As /etc/hostname may have it, and a cluster never.
+	node.rename("Node-C");
 	expect(await node.add("p")).toMatch(/^10\.7\.0\.(9|1[0-4])\/24$/);
 	const foreign = await node.call("ADD", "q", { args: ";IP=10.7.0.3" });
 	expect([foreign.json.code, foreign.json.msg]).toEqual([
 		101,
 		"requested address 10.7.0.3 is not of block 10.7.0.8/29, which node node-c has",
+	]);
+	const last = await node.call("ADD", "q", { args: ";IP=10.7.0.15" });
+	expect([last.json.code, last.json.msg]).toEqual([
+		101,
+		"requested address 10.7.0.15 is the first or the last, which stay free, of block 10.7.0.8/29, which node node-c has",
 	]);
 	expect(await node.add("q", { args: ";IP=10.7.0.10" })).toBe("10.7.0.10/24");
 	expect((await node.call("ADD", "r", { args: ";IP=10.7.0.10" })).json).toMatchObject({
@@ -523,9 +537,61 @@ test("reconcile --node passes over a block of an earlier boot, or of the machine
 	await makePod("copied", "node-a");
 	await node.add("copied");
 	const record = join(node.directory, "state", "blocks", `${NETWORK}.json`);
-	const learnt = JSON.parse((await execa("cat", [record])).stdout);
+	const learnt = JSON.parse(readFileSync(record, "utf8"));
 	writeFileSync(record, JSON.stringify({ ...learnt, boot: "earlier" }));
 	expect((await node.reconcile()).stdout).toBe("0 freed, 0 healed, 0 failed");
 	expect(await entries(namespace, "node-a-10.7.0.0-29")).toBeUndefined();
 	await removePod("copied");
+});
+
+test("whereabouts slices fills a pool without a status, and gives away last what a node that is gone had", async () => {
+	const namespace = await kube.namespace();
+	const makeNode = (name: string) => kube.create({ apiVersion: "v1", kind: "Node", metadata: { name } });
+	const kubeconfig = join(scratchDirectory(), "kubeconfig");
+	const token = await kube.token(namespace, "whereabouts-reconciler");
+	writeKubeconfig(kubeconfig, { server: kube.url, authority: { path: kube.caPath }, namespace, user: { token } });
+	const assigned = async (): Promise<string[]> => {
+		const { stdout } = await execa(ours("whereabouts"), ["slices", "-kubeconfig", kubeconfig]);
+		return stdout.split("\n").slice(1);
+	};
+	await kube.create({
+		apiVersion: "whereabouts.cni.cncf.io/v1alpha1",
+		kind: "NodeSlicePool",
+		metadata: { name: NETWORK, namespace },
+		spec: { range: "10.7.0.0/27", sliceSize: "/29" },
+	});
+	await makeNode("first");
+	expect(await assigned()).toEqual(["rail  10.7.0.0/29  first"]);
+	await kube.request("DELETE", "/api/v1/nodes/first");
+	await makeNode("second");
+	expect(await assigned()).toEqual(["rail  10.7.0.8/29  second"]);
+	await kube.request("DELETE", "/api/v1/nodes/second");
+});
+
+test("what an ADD has learnt while reconcile --node found the block lost is kept", async () => {
+	const namespace = await kube.namespace();
+	await slicePool(namespace, { nodes: ["node-a", ""] });
+	const node = new Node(namespace, "node-a");
+	await node.add("p");
+	const blocks = join(node.directory, "state", "blocks");
+	const record = join(blocks, `${NETWORK}.json`);
+	const path = `${GROUP}/namespaces/${namespace}/nodeslicepools/${NETWORK}`;
+	const steps = [0, 1].map((index) => ({
+		op: "replace",
+		path: `/status/allocations/${index}/nodeName`,
+		value: index === 0 ? "" : "node-a",
+	}));
+	expect((await kube.request("PATCH", path, steps)).status).toBe(200);
+	// Who has the lock is an ADD, as far as the others know.
+	const lock = execa("flock", [join(blocks, `${NETWORK}@lock`), "cat"]);
+	lock.stdin.write("held\n");
+	await once(lock.stdout, "data");
+	const learnt = { ...JSON.parse(readFileSync(record, "utf8")), block: "10.7.0.8/29" };
+	const requests = await kube.audit();
+	const reconciled = node.reconcile();
+	await until("the question for the NodeSlicePool", async () => (await requests()).some(({ uri }) => uri === path));
+	writeFileSync(record, JSON.stringify(learnt));
+	lock.stdin.end();
+	await reconciled;
+	expect(JSON.parse(readFileSync(record, "utf8"))).toEqual(learnt);
 });
