@@ -1,6 +1,5 @@
 /**
- * Fields that IPAM configurations share: addresses, CIDRs and routes, with Go's sentences and Go's spelling in
- * results.
+ * Fields that IPAM configurations share: addresses, CIDRs and routes, with Go's sentences and Go's spelling in results.
  */
 import type { z } from "zod";
 import { CniError, Code } from "../lib/cni/error.ts";
@@ -12,8 +11,8 @@ import { areCanonical, type Cidr, canonicalCidr, parseCidr } from "../lib/ip/cid
 type RouteConfig = z.infer<typeof routeConfig>;
 
 /**
- * `ipam.routes` for the result: host bits of `dst` stay, as in Go. Throws code 7 for what is no CIDR or no address,
- * and for a gateway of another family, with which every main plugin of Go's fails, too.
+ * `ipam.routes` for the result: host bits of `dst` stay, as in Go. Throws code 7 for what is no CIDR or no address, and
+ * for a gateway of another family, with which every main plugin of Go's fails, too.
  */
 export function resultRoutes(routes: readonly RouteConfig[] = []): CniRoute[] {
 	return routes.map((route, index) => {

@@ -1,8 +1,8 @@
 /**
- * Writes what follows from the plugins' directories and their zod schemas: commands/plugins.ts,
- * lib/cni/validator.d.ts, schemas/<name>.schema.json, the tables of fields in docs/<name>.md, the table of VF
- * settings in docs/sriov.md and the floor plan in docs/architecture.md. With --check it writes nothing and fails with
- * a list when a file is not as it would be written.
+ * Writes what follows from the plugins' directories and their zod schemas: commands/plugins.ts, lib/cni/validator.d.ts,
+ * schemas/<name>.schema.json, the tables of fields in docs/<name>.md, the table of VF settings in docs/sriov.md and the
+ * floor plan in docs/architecture.md. With --check it writes nothing and fails with a list when a file is not as it
+ * would be written.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -74,8 +74,7 @@ function cell(text: string): string {
 }
 
 /**
- * A page with its tables put between `<!-- fields:NAME -->` and `<!-- /fields -->`. Throws for a name without a
- * schema.
+ * A page with its tables put between `<!-- fields:NAME -->` and `<!-- /fields -->`. Throws for a name without a schema.
  */
 export function withTables(page: string, tables: ReadonlyMap<string, string>): string {
 	return page.replaceAll(/(<!-- fields:([\w-]+) -->\n)[\s\S]*?(<!-- \/fields -->)/g, (_, open, name, close) => {

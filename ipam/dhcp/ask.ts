@@ -21,8 +21,8 @@ const NEWLINE = 10;
 export class NoDaemonError extends CniError {}
 
 /**
- * The daemon's answer. Throws what it says against the question, and NoDaemonError: code 11, or 1 where what listens
- * is not of this release.
+ * The daemon's answer. Throws what it says against the question, and NoDaemonError: code 11, or 1 where what listens is
+ * not of this release.
  */
 export function ask(socketPath: string, question: Question, deadlineMs: number): unknown {
 	const line = exchange(socketPath, `${JSON.stringify({ protocol: PROTOCOL, ...question })}\n`, deadlineMs);

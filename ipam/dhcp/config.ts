@@ -42,9 +42,7 @@ export interface Wanted {
 	readonly slaac: boolean;
 }
 
-/**
- * What `request` asks for, every check made that needs no interface. Throws code 4 (CNI_ARGS), 6 (wrong type) or 7.
- */
+/** What `request` asks for, every check made that needs no interface. Throws code 4 (CNI_ARGS), 6 (wrong type) or 7. */
 export function loadWanted(request: Request): Wanted {
 	const { ipam } = loadConfig<DhcpConfig>(request.config, validator);
 	const { ipv4 = true, ipv6 } = ipam;

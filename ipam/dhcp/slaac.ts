@@ -1,6 +1,5 @@
 /**
- * The addresses that the kernel makes of router advertisements (RFC 4862): nobody need renew them, nor give them
- * back.
+ * The addresses that the kernel makes of router advertisements (RFC 4862): nobody need renew them, nor give them back.
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
 import type { CniResult, Request } from "../../lib/cni/types.ts";
@@ -15,9 +14,7 @@ import { Sandbox } from "../../lib/plugin/sandbox.ts";
 const DEADLINE_MS = 10_000;
 const RT_SCOPE_UNIVERSE = 0;
 
-/**
- * Waits for addresses of global scope that can be used. Throws CniError 7 (no such interface) or 11 (none in time).
- */
+/** Waits for addresses of global scope that can be used. Throws CniError 7 (no such interface) or 11 (none in time). */
 export function waitForSlaac({ netns, ifName }: Request): CniResult {
 	using sandbox = Sandbox.open(netns);
 	const socket = sandbox.route;

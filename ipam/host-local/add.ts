@@ -35,8 +35,8 @@ function reclaim(request: Request, store: Store): void {
 }
 
 /**
- * Go takes any gateway. One that is out of reach is most often a slip, but need not be: a route of link scope may
- * lead to it.
+ * Go takes any gateway. One that is out of reach is most often a slip, but need not be: a route of link scope may lead
+ * to it.
  */
 function warnOfGateways(request: Request, sets: readonly RangeSet[]): void {
 	for (const { gateway, subnet } of sets.flat()) {

@@ -47,8 +47,7 @@ export function loadHostLocal(request: Request): HostLocal {
 }
 
 /**
- * The short form: fields of a range next to `ranges`. Without a subnet they mean nothing, but must still be
- * addresses.
+ * The short form: fields of a range next to `ranges`. Without a subnet they mean nothing, but must still be addresses.
  */
 function readLegacyRange(ipam: HostLocalConfig["ipam"]): ReadRange | undefined {
 	if (ipam.subnet !== undefined) return readRange(ipam as RangeConfig, "ipam");

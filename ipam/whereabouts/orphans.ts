@@ -1,8 +1,8 @@
 /**
  * Addresses of sandboxes that no longer live, by the records of this node.
  *
- * A main plugin of ours knows better whose an address is, and gives it back with its device: these are those of
- * others (macvlan, ipvlan), whose records say in which sandbox they were.
+ * A main plugin of ours knows better whose an address is, and gives it back with its device: these are those of others
+ * (macvlan, ipvlan), whose records say in which sandbox they were.
  */
 import { Code } from "../../lib/cni/error.ts";
 import { isAlive, isOfEarlierBoot } from "../../lib/state/liveness.ts";

@@ -100,8 +100,8 @@ function readNetworkConfig(io: PluginIo): NetworkConfig {
 const IPAM_TYPE = { members: { ipam: { members: { type: {} } } } };
 
 /**
- * Throws code 7 where the file that we are called by is to be the IPAM plugin, too: we would call it, and it would
- * call itself.
+ * Throws code 7 where the file that we are called by is to be the IPAM plugin, too: we would call it, and it would call
+ * itself.
  */
 function requireOtherIpam(config: JsonObject, calledAs: string): void {
 	const { ipam } = foldKeys(config, IPAM_TYPE) as JsonObject;
@@ -137,9 +137,9 @@ function checkVersion(verb: Verb, field: JsonValue | undefined): string {
 }
 
 /**
- * CNI_NETNS, unless it is the namespace that we are in. ADD refuses that. For DEL it means that the sandbox is gone
- * and its path now leads to us (/proc/PID/ns/net, its PID used again): there is nothing in it, and DEL must not fail
- * for ever (Go: code 8, after the work).
+ * CNI_NETNS, unless it is the namespace that we are in. ADD refuses that. For DEL it means that the sandbox is gone and
+ * its path now leads to us (/proc/PID/ns/net, its PID used again): there is nothing in it, and DEL must not fail for
+ * ever (Go: code 8, after the work).
  */
 function sandboxOf(io: PluginIo, verb: Verb, { netns, sameNetnsAllowed }: Environment): string {
 	if ((verb !== "ADD" && verb !== "DEL") || netns === "" || sameNetnsAllowed || !io.isOwnNetns(netns)) return netns;

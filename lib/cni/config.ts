@@ -27,8 +27,8 @@ export interface Validator {
 	/** A union: the value must fit one of these. */
 	readonly anyOf?: readonly Validator[];
 	/**
-	 * Of the whole: true where `value` needs no folding and breaks no rule, told by code that the build has made of
-	 * the above.
+	 * Of the whole: true where `value` needs no folding and breaks no rule, told by code that the build has made of the
+	 * above.
 	 */
 	readonly quick?: (value: JsonValue) => boolean;
 }
@@ -47,8 +47,8 @@ export function loadConfig<T>(config: JsonObject, validator: Validator): T {
 }
 
 /**
- * What is usable of a configuration, for verbs that must work with what is left of it: without the values that break
- * a rule of its schema. Its name has been looked at before any verb. For schemas that require no other member.
+ * What is usable of a configuration, for verbs that must work with what is left of it: without the values that break a
+ * rule of its schema. Its name has been looked at before any verb. For schemas that require no other member.
  */
 export function usableConfig<T extends { name: string }>(
 	config: JsonObject,
@@ -82,8 +82,8 @@ interface Rule {
 }
 
 /**
- * The rule that `value` breaks first; `path`, which is empty, then leads from it to the place. Undefined where there
- * is none.
+ * The rule that `value` breaks first; `path`, which is empty, then leads from it to the place. Undefined where there is
+ * none.
  */
 function findViolation(value: JsonValue, validator: Validator, path: Path): Rule | undefined {
 	if (validator.anyOf !== undefined) return findUnionViolation(value, validator.anyOf, path);

@@ -21,8 +21,7 @@ export interface DelegateEnd {
 
 /**
  * The files that could be the plugin `type`, in the order of `path` (CNI_PATH). Empty entries are left out: Go would
- * take them for the current directory, which is not a place to run programs from. Throws code 103, with Go's
- * sentences.
+ * take them for the current directory, which is not a place to run programs from. Throws code 103, with Go's sentences.
  */
 export function delegateCandidates(type: string, path: string): string[] {
 	if (type === "") throw new CniError(Code.delegation, "no plugin name provided");

@@ -1,9 +1,9 @@
 /**
  * One call of a plugin, from its variables to its exit status: what Go's skel does, in its order.
  *
- * Source: containernetworking/cni v1.3.0, pkg/skel. Two differences, both on purpose: the sandbox is compared with
- * our own network namespace before the work (Go: after it, with the result already printed; DEL takes it for gone),
- * and whatever happens, stdout gets one document, written once, at the end.
+ * Source: containernetworking/cni v1.3.0, pkg/skel. Two differences, both on purpose: the sandbox is compared with our
+ * own network namespace before the work (Go: after it, with the result already printed; DEL takes it for gone), and
+ * whatever happens, stdout gets one document, written once, at the end.
  */
 import { performCall } from "./call.ts";
 import { CniError, Code } from "./error.ts";

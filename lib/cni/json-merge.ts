@@ -1,7 +1,7 @@
 /**
- * JSON in which a key stands twice in an object, as Go's encoding/json reads it into a struct: what comes later is
- * read into what is there, so that objects are merged and other values replaced. Keys are the same whatever the case
- * of their letters (keys.ts).
+ * JSON in which a key stands twice in an object, as Go's encoding/json reads it into a struct: what comes later is read
+ * into what is there, so that objects are merged and other values replaced. Keys are the same whatever the case of
+ * their letters (keys.ts).
  */
 import { isObject } from "./json.ts";
 import { define, fold } from "./keys.ts";

@@ -1,6 +1,6 @@
 /**
- * Where and why a text is not JSON, in the words of Go's encoding/json. The engine's own parser is the judge; this
- * runs only after it has said no, to find the byte that a person must look at.
+ * Where and why a text is not JSON, in the words of Go's encoding/json. The engine's own parser is the judge; this runs
+ * only after it has said no, to find the byte that a person must look at.
  */
 import { quoteCharacter } from "./quote.ts";
 

@@ -8,8 +8,7 @@ import type { JsonObject, JsonValue } from "./types.ts";
 /** The keys of a schema, as far as there are any below. */
 interface KeyTree {
 	/**
-	 * The members of an object, spelled as the schema spells them. Without a prototype, where its keys may be
-	 * anything.
+	 * The members of an object, spelled as the schema spells them. Without a prototype, where its keys may be anything.
 	 */
 	readonly members?: { readonly [key: string]: KeyTree };
 	/** The members that the schema does not name (a map), or the items of a list. */
@@ -33,9 +32,8 @@ function spelling(key: string, members: { readonly [key: string]: KeyTree } = {}
 }
 
 /**
- * `value` with the schema's spelling of every key that it knows, and without known members that are null: null is
- * "not set" in Go. Where two spellings of one key meet, the later one wins, as in Go. What needs no change is not
- * copied.
+ * `value` with the schema's spelling of every key that it knows, and without known members that are null: null is "not
+ * set" in Go. Where two spellings of one key meet, the later one wins, as in Go. What needs no change is not copied.
  */
 export function foldKeys(value: JsonValue, tree: KeyTree): JsonValue {
 	if (Array.isArray(value)) return tree.items === undefined ? value : foldItems(value, tree.items);

@@ -1,7 +1,7 @@
 /**
  * `directory/name`, cleaned by its text alone as Go's filepath.Join does: `..` takes away the name before it, though
- * that be a symbolic link, which the kernel would follow first. A path that Go joins must be joined so here, or the
- * two use different files.
+ * that be a symbolic link, which the kernel would follow first. A path that Go joins must be joined so here, or the two
+ * use different files.
  */
 export function joinPath(directory: string, name: string): string {
 	const names: string[] = [];

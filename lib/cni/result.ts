@@ -1,6 +1,6 @@
 /**
- * Results as they come in: a delegate's answer, the prevResult of a chain. Any version of the specification, made
- * into the newest form.
+ * Results as they come in: a delegate's answer, the prevResult of a chain. Any version of the specification, made into
+ * the newest form.
  *
  * Source: containernetworking/cni v1.3.0, pkg/types (up-conversions), pkg/version ParsePrevResult, pkg/invoke
  * fixupResultVersion.
@@ -41,8 +41,8 @@ function fromRaw(raw: RawResult, configVersion: string): CniResult {
 }
 
 /**
- * The result that the plugins before this one made, or undefined where there is none. It must be of the
- * configuration's own version, or of one with the same shape. Throws code 6 or 7.
+ * The result that the plugins before this one made, or undefined where there is none. It must be of the configuration's
+ * own version, or of one with the same shape. Throws code 6 or 7.
  */
 export function parsePrevResult(request: Request): CniResult | undefined {
 	return parsePrevious(request, (prevResult) => prevResult);

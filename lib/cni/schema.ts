@@ -1,7 +1,6 @@
 /**
  * What every plugin's configuration has: specification 1.1.0, section 1, as Go's types.PluginConf reads it. Plugins
- * extend it: `pluginConfig.extend({ ... })`. The build reads this; what runs in the executable imports only the
- * types.
+ * extend it: `pluginConfig.extend({ ... })`. The build reads this; what runs in the executable imports only the types.
  *
  * Unknown keys are allowed on every level, as in Go: use z.looseObject.
  */

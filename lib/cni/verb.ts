@@ -6,8 +6,8 @@ import { resultAsVersion } from "./result-render.ts";
 import type { JsonObject, Plugin, Request } from "./types.ts";
 
 /**
- * Runs the verb that `request` names. Returns the answer of ADD; the other verbs have none. What should be known and
- * is no answer goes to `report`.
+ * Runs the verb that `request` names. Returns the answer of ADD; the other verbs have none. What should be known and is
+ * no answer goes to `report`.
  */
 export function runVerb(plugin: Plugin, request: Request, report: (sentence: string) => void): JsonObject | undefined {
 	switch (request.verb) {

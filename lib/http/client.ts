@@ -20,9 +20,8 @@ export class HttpsClient {
 	/**
 	 * Any status is a reply. Throws HttpError where none comes, and TypeError for a request that cannot be sent.
 	 *
-	 * A server may close a kept connection while a request is under way, and nobody can tell whether it has done it.
-	 * So a request is sent again, once and on a new connection, if it is repeatable and not a byte of a reply has
-	 * come.
+	 * A server may close a kept connection while a request is under way, and nobody can tell whether it has done it. So
+	 * a request is sent again, once and on a new connection, if it is repeatable and not a byte of a reply has come.
 	 */
 	request(request: Request): Reply {
 		const bytes = renderRequest(this.#endpoint, request);

@@ -1,6 +1,5 @@
 /**
- * A TLS connection to a server: TCP to the first of its addresses that takes it, then the handshake. No proxy is
- * asked.
+ * A TLS connection to a server: TCP to the first of its addresses that takes it, then the handshake. No proxy is asked.
  *
  * A deadline is a time of `sys.monotonicMs()`.
  */

@@ -1,6 +1,5 @@
 /**
- * Messages of the DNS, as far as a client needs them to ask for the addresses of a name: RFC 1035, section 4; RFC
- * 3596.
+ * Messages of the DNS, as far as a client needs them to ask for the addresses of a name: RFC 1035, section 4; RFC 3596.
  */
 import { type Ip, ipFromBytes } from "../ip/address.ts";
 

@@ -15,8 +15,8 @@ const MOST = 4096;
  * The answers for IPv4 and IPv6 that came before the deadline: both, one or none. Throws SystemError, ECONNREFUSED
  * where nothing listens.
  *
- * The socket is connected, so that the kernel drops what another address sends; it has a port of its own by chance,
- * as the questions have their ids.
+ * The socket is connected, so that the kernel drops what another address sends; it has a port of its own by chance, as
+ * the questions have their ids.
  */
 export function ask(server: Ip, name: string, deadline: number): Answer[] {
 	const fd = sys.socket(familyNumber(server), sys.SOCK_DGRAM | sys.SOCK_NONBLOCK, 0);

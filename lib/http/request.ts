@@ -21,8 +21,8 @@ const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 const OURS = new Set(["host", "connection", "content-length", "transfer-encoding"]);
 
 /**
- * Throws TypeError for what would end a line, or the request, before its end. No value is in the message: one may be
- * a secret.
+ * Throws TypeError for what would end a line, or the request, before its end. No value is in the message: one may be a
+ * secret.
  */
 export function renderRequest(endpoint: Endpoint, { method, path, headers = {}, body }: Request): Uint8Array {
 	if (!/^[A-Z]+$/.test(method)) throw new TypeError(`${JSON.stringify(method)} is no HTTP method`);

@@ -1,7 +1,6 @@
 /**
- * From a host's name to its addresses, as the C library's resolver finds them, which a static executable does not
- * have: /etc/hosts (hosts(5)), then the nameservers of /etc/resolv.conf (resolv.conf(5)). Not nsswitch.conf(5), nor
- * mDNS.
+ * From a host's name to its addresses, as the C library's resolver finds them, which a static executable does not have:
+ * /etc/hosts (hosts(5)), then the nameservers of /etc/resolv.conf (resolv.conf(5)). Not nsswitch.conf(5), nor mDNS.
  */
 import { formatIp, type Ip, parseIp } from "../ip/address.ts";
 import { readTextIfPresent } from "../sys/files.ts";

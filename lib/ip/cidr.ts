@@ -8,8 +8,8 @@ import { addressBits, formatIp, type Ip, parseIpUnmapped } from "./address.ts";
 export type Cidr = { readonly ip: Ip; readonly prefix: number };
 
 /**
- * The CIDR that `text` is, or undefined. The prefix is decimal digits, leading zeros allowed, within the family's
- * bits. "::ffff:10.0.0.1/120" is "10.0.0.1/24", as Go prints it; of a prefix below 96 nothing is left there: "/0".
+ * The CIDR that `text` is, or undefined. The prefix is decimal digits, leading zeros allowed, within the family's bits.
+ * "::ffff:10.0.0.1/120" is "10.0.0.1/24", as Go prints it; of a prefix below 96 nothing is left there: "/0".
  */
 export function parseCidr(text: string): Cidr | undefined {
 	const slash = text.indexOf("/");

@@ -6,8 +6,8 @@
 export type Mac = Uint8Array;
 
 /**
- * The address that `text` is, or undefined: pairs of hex digits joined by ":" or "-", groups of four joined by ".",
- * or (as of Go 1.26) digits alone; 6, 8 or 20 bytes.
+ * The address that `text` is, or undefined: pairs of hex digits joined by ":" or "-", groups of four joined by ".", or
+ * (as of Go 1.26) digits alone; 6, 8 or 20 bytes.
  */
 export function parseMac(text: string): Mac | undefined {
 	let separator = "";

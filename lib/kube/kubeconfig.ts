@@ -24,8 +24,8 @@ export interface Cluster extends Endpoint {
 const SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /**
- * The cluster of the current context of the kubeconfig at `path`. Throws KubeConfigError, and SystemError where a
- * file cannot be read.
+ * The cluster of the current context of the kubeconfig at `path`. Throws KubeConfigError, and SystemError where a file
+ * cannot be read.
  */
 export function readKubeconfig(path: string): Cluster {
 	const config = parseKubeconfig(readText(path), path);

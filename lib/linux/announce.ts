@@ -26,8 +26,8 @@ interface Announcer {
 /**
  * Announces each address ("10.1.2.3/24") once, in the current network namespace, out of this interface only (Go's
  * sriov-cni leaves the interface of IPv6 to the routing table, so that in a pod with several it may be another).
- * Returns what went wrong: an announcement is a courtesy, and a failed one must not hold up the others. Nothing is
- * sent for a MAC that is not 6 bytes, all zero or the broadcast address.
+ * Returns what went wrong: an announcement is a courtesy, and a failed one must not hold up the others. Nothing is sent
+ * for a MAC that is not 6 bytes, all zero or the broadcast address.
  */
 export function announce(
 	link: Pick<Link, "index" | "name" | "mac">,

@@ -1,6 +1,6 @@
 /**
- * Neighbour discovery by hand: who has an IPv6 address on the link of an interface? Wire format: RFC 4861, sections
- * 4.3 and 4.4.
+ * Neighbour discovery by hand: who has an IPv6 address on the link of an interface? Wire format: RFC 4861, sections 4.3
+ * and 4.4.
  */
 import { type Ip, ipToBytes } from "../ip/address.ts";
 import type { Mac } from "../ip/mac.ts";
@@ -52,9 +52,7 @@ export function sendNeighborSolicitation(
 	sys.sendTo(fd, packet, 0, linkAddress(group, link.index));
 }
 
-/**
- * The address that somebody says is his, and his MAC (all zero: he does not say); undefined for any other message.
- */
+/** The address that somebody says is his, and his MAC (all zero: he does not say); undefined for any other message. */
 export function readNeighborAdvertisement(
 	packet: Uint8Array,
 ): { readonly target: Uint8Array; readonly mac: Mac } | undefined {

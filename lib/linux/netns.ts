@@ -2,8 +2,8 @@
  * Network namespaces: opening them by path, and running code inside.
  *
  * Note on sysfs: /sys/class/net and .../net of a PCI device show the namespace in which that sysfs was *mounted*,
- * whatever namespace the reader is in. /proc/sys/net shows the reader's. So look at sysfs for the host, and at
- * netlink and sysctls for the pod.
+ * whatever namespace the reader is in. /proc/sys/net shows the reader's. So look at sysfs for the host, and at netlink
+ * and sysctls for the pod.
  */
 import { writeStderr } from "../sys/stderr.ts";
 import * as sys from "../sys/sys.ts";
@@ -15,8 +15,7 @@ const PROC_SUPER_MAGIC = 0x9fa0;
 const OWN_NETNS = "/proc/self/ns/net";
 
 /**
- * A path that leads to no network namespace: the message says why. It has the fields of the system call that found
- * out.
+ * A path that leads to no network namespace: the message says why. It has the fields of the system call that found out.
  */
 export class NotNetnsError extends Error implements sys.SystemError {
 	readonly errno: number;

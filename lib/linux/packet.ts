@@ -64,8 +64,8 @@ function program(filter: readonly Instruction[]): Uint8Array {
 }
 
 /**
- * Asks everyone on the link who has `target`. A `sender` of 0.0.0.0 asks without claiming anything (a probe, RFC
- * 5227, section 2.1.1).
+ * Asks everyone on the link who has `target`. A `sender` of 0.0.0.0 asks without claiming anything (a probe, RFC 5227,
+ * section 2.1.1).
  */
 export function sendArpRequest(
 	fd: number,

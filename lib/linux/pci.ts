@@ -1,8 +1,8 @@
 /**
  * PCI devices and their virtual functions, from sysfs.
  *
- * Source: Documentation/ABI/testing/sysfs-bus-pci. `net/` directories list only interfaces in the network namespace
- * of the sysfs mount, which is the host's: a VF whose interface is in a pod has none here.
+ * Source: Documentation/ABI/testing/sysfs-bus-pci. `net/` directories list only interfaces in the network namespace of
+ * the sysfs mount, which is the host's: a VF whose interface is in a pod has none here.
  */
 import {
 	listIfPresent,
@@ -43,8 +43,8 @@ export function physicalFunction(vf: string): string | undefined {
 
 /**
  * Name of the interface of VF `vf`'s PF (`pf`, for those who know it). In switchdev mode the representors of the VFs
- * are there, too (kernel 5.8 and later), and the first in sort order, which Go's sriov-cni takes, may be one of
- * those; then it is the one whose port name is that of a physical port.
+ * are there, too (kernel 5.8 and later), and the first in sort order, which Go's sriov-cni takes, may be one of those;
+ * then it is the one whose port name is that of a physical port.
  */
 export function pfNetdev(vf: string, pf = physicalFunction(vf)): string | undefined {
 	if (pf === undefined) return undefined;

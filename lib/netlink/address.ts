@@ -87,9 +87,7 @@ export function newAddress(
 	return { message, name: addressRequest(socket, "RTM_NEWADDR", index, cidrText) };
 }
 
-/**
- * Removes an address; EADDRNOTAVAIL if the interface does not have it. Equivalent: `ip address del CIDR dev NAME`.
- */
+/** Removes an address; EADDRNOTAVAIL if the interface does not have it. Equivalent: `ip address del CIDR dev NAME`. */
 export function deleteAddress(socket: NetlinkSocket, index: LinkIndex, cidrText: string): void {
 	const message = addressMessage(RTM_DELADDR, NLM_F_ACK, index, knownCidr(cidrText));
 	socket.change(message, addressRequest(socket, "RTM_DELADDR", index, cidrText));
@@ -99,8 +97,8 @@ export function deleteAddress(socket: NetlinkSocket, index: LinkIndex, cidrText:
 export function listAddresses(socket: NetlinkSocket, index?: LinkIndex, family?: Family): LinkAddress[] {
 	const wanted = family === undefined ? 0 : addressFamily(family);
 	return socket.dump(dumpMessage(wanted, index ?? 0), DUMP_NAME, (answer) => {
-		// Kernels before 4.20 ignore the filters. Without IPv6 in the kernel, a question for it is answered with
-		// every family.
+		// Kernels before 4.20 ignore the filters. Without IPv6 in the kernel, a question for it is answered with every
+		// family.
 		if (answer.type !== RTM_NEWADDR || (index !== undefined && answer.u32(4) !== index)) return undefined;
 		const family = answer.u8(0);
 		return (family === AF_INET || family === AF_INET6) && (wanted === 0 || family === wanted)
@@ -110,8 +108,7 @@ export function listAddresses(socket: NetlinkSocket, index?: LinkIndex, family?:
 }
 
 /**
- * The addresses of an interface with the prefix of their network: `listAddresses` where no more is asked, and
- * quicker.
+ * The addresses of an interface with the prefix of their network: `listAddresses` where no more is asked, and quicker.
  */
 export function listCidrs(socket: NetlinkSocket, index: LinkIndex): ReadonlySet<string> {
 	const cidrs = new Set<string>();

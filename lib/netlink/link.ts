@@ -99,8 +99,7 @@ interface LinkChange {
 	readonly promiscuous?: boolean;
 	readonly allMulticast?: boolean;
 	/**
-	 * Sysctl net/ipv4/conf/NAME/arp_notify, after all others: neighbours hear when the MAC changes or the link goes
-	 * up.
+	 * Sysctl net/ipv4/conf/NAME/arp_notify, after all others: neighbours hear when the MAC changes or the link goes up.
 	 */
 	readonly arpNotify?: boolean;
 }
@@ -136,8 +135,8 @@ export function linkRequest(socket: NetlinkSocket, request: string, target: Link
 }
 
 /**
- * The interface with this name, or undefined. Kernels from 5.5 on find alternative names, too: compare with
- * `link.name` where that matters. Equivalent: `ip link show dev NAME`.
+ * The interface with this name, or undefined. Kernels from 5.5 on find alternative names, too: compare with `link.name`
+ * where that matters. Equivalent: `ip link show dev NAME`.
  */
 export function getLinkByName(socket: NetlinkSocket, name: string): Link | undefined {
 	return getLink(socket, name);
@@ -318,8 +317,8 @@ export function setLinkMtu(socket: NetlinkSocket, index: LinkIndex, mtu: number)
 }
 
 /**
- * Renames an interface. Before Linux 6.2 it must be down (EBUSY); a taken name is EEXIST, also as someone's
- * alternative name. Equivalent: `ip link set dev NAME name NEW`.
+ * Renames an interface. Before Linux 6.2 it must be down (EBUSY); a taken name is EEXIST, also as someone's alternative
+ * name. Equivalent: `ip link set dev NAME name NEW`.
  */
 export function setLinkName(socket: NetlinkSocket, index: LinkIndex, name: string): void {
 	setLink(socket, index, { name });

@@ -126,8 +126,8 @@ export class MessageWriter {
 }
 
 /**
- * Bytes that are read as numbers of 16 and of 32 bits, too: dumps are long, and for the engine a DataView is ten
- * times the work. So are private fields (`#name`): the readers below have those of TypeScript.
+ * Bytes that are read as numbers of 16 and of 32 bits, too: dumps are long, and for the engine a DataView is ten times
+ * the work. So are private fields (`#name`): the readers below have those of TypeScript.
  */
 class Datagram {
 	readonly bytes: Uint8Array;
@@ -223,18 +223,18 @@ export class Message {
 	}
 
 	/**
-	 * The values of the attributes of these types after a fixed struct of `skip` bytes (a multiple of 4), in the
-	 * order of `wanted`: for messages of which there are thousands. Of a type that comes twice the last. Throws
-	 * SystemError EINVAL for one of a wrong length.
+	 * The values of the attributes of these types after a fixed struct of `skip` bytes (a multiple of 4), in the order
+	 * of `wanted`: for messages of which there are thousands. Of a type that comes twice the last. Throws SystemError
+	 * EINVAL for one of a wrong length.
 	 */
 	values(skip: number, wanted: WantedAttributes): readonly (number | string | undefined)[] {
 		return attributeValues(this.bytes, this.start, skip, this.length, wanted.pairs);
 	}
 
 	/**
-	 * The values of this message and of those right after it that are of its type, flags, request and family (the
-	 * first byte of the struct), over which the cursor is moved: flat, for each where its struct begins in `bytes`,
-	 * then its values.
+	 * The values of this message and of those right after it that are of its type, flags, request and family (the first
+	 * byte of the struct), over which the cursor is moved: flat, for each where its struct begins in `bytes`, then its
+	 * values.
 	 */
 	rows(skip: number, wanted: WantedAttributes): readonly (number | string | undefined)[] {
 		const rows = attributeRows(this.bytes, this.start - NLMSG_HDRLEN, skip, wanted.pairs);
@@ -249,8 +249,8 @@ export class Message {
 }
 
 /**
- * What `Message.values` is to give of an attribute: a number (u32), an address in canonical text, or where its
- * payload begins, as the readers count.
+ * What `Message.values` is to give of an attribute: a number (u32), an address in canonical text, or where its payload
+ * begins, as the readers count.
  */
 type Kind = "number" | "address" | "place";
 
@@ -268,8 +268,8 @@ export class WantedAttributes {
 const KINDS: readonly Kind[] = ["number", "address", "place"];
 
 /**
- * A cursor over attributes: `while (attribute.next()) switch (attribute.type) ...`. After `next()` the readers give
- * the payload of the current attribute. An attribute that says to be longer than what is there ends the walk.
+ * A cursor over attributes: `while (attribute.next()) switch (attribute.type) ...`. After `next()` the readers give the
+ * payload of the current attribute. An attribute that says to be longer than what is there ends the walk.
  */
 export class Attributes {
 	/** Without the flags NLA_F_NESTED and NLA_F_NET_BYTEORDER. */

@@ -2,8 +2,8 @@
  * RDMA devices: in which network namespace they are, and under which name.
  *
  * Wire format: rdma/rdma_netlink.h, client RDMA_NL_NLDEV. Messages have no fixed struct, attributes follow the header
- * at once. The kernel tells and changes only devices of the namespace that the socket was opened in (in exclusive
- * mode; in shared mode all are in all).
+ * at once. The kernel tells and changes only devices of the namespace that the socket was opened in (in exclusive mode;
+ * in shared mode all are in all).
  */
 import { isSystemError } from "../sys/sys.ts";
 import {
@@ -31,8 +31,8 @@ export interface RdmaDevice {
 }
 
 /**
- * Whether a device belongs to one namespace ("exclusive") or is seen in all ("shared"); undefined for a kernel
- * without the distinction (before 5.3), which is as good as shared. Equivalent: `rdma system`. Throws NetlinkError.
+ * Whether a device belongs to one namespace ("exclusive") or is seen in all ("shared"); undefined for a kernel without
+ * the distinction (before 5.3), which is as good as shared. Equivalent: `rdma system`. Throws NetlinkError.
  */
 export function getRdmaNetnsMode(socket: NetlinkSocket): "exclusive" | "shared" | undefined {
 	const message = new MessageWriter(RDMA_NLDEV_CMD_SYS_GET, 0);
@@ -44,8 +44,8 @@ export function getRdmaNetnsMode(socket: NetlinkSocket): "exclusive" | "shared" 
 }
 
 /**
- * Lets each device belong to one network namespace, from now on. Equivalent: `rdma system set netns exclusive`.
- * Throws NetlinkError (EBUSY: there are other namespaces).
+ * Lets each device belong to one network namespace, from now on. Equivalent: `rdma system set netns exclusive`. Throws
+ * NetlinkError (EBUSY: there are other namespaces).
  */
 export function setRdmaExclusive(socket: NetlinkSocket): void {
 	const message = new MessageWriter(RDMA_NLDEV_CMD_SYS_SET, NLM_F_ACK);
@@ -72,8 +72,8 @@ function getRdmaDevice(socket: NetlinkSocket, index: RdmaIndex): RdmaDevice | un
 }
 
 /**
- * The device in the socket's namespace that has one of these names. The kernel finds devices by their index alone,
- * and lists them one to a datagram. `likely` is where to look first: its last known index, or the number of its node
+ * The device in the socket's namespace that has one of these names. The kernel finds devices by their index alone, and
+ * lists them one to a datagram. `likely` is where to look first: its last known index, or the number of its node
  * uverbsN, since both count devices in the order in which they came, until some have gone.
  */
 export function findRdmaDevice(
@@ -106,9 +106,9 @@ export function renameRdmaDevice(socket: NetlinkSocket, device: RdmaDevice, name
 
 /**
  * Moves a device of the socket's namespace to that of `netnsFd`. This thread must be in the socket's namespace, too:
- * the kernel looks at both (rdma_dev_change_netns). Not together with a rename, of which the kernel would do only
- * that. What programs do with the device ends. Equivalent: `rdma dev set DEV netns NS`. Throws NetlinkError
- * (EOPNOTSUPP: shared mode, or a driver that cannot; ENODEV: it, or this thread, is not in the namespace).
+ * the kernel looks at both (rdma_dev_change_netns). Not together with a rename, of which the kernel would do only that.
+ * What programs do with the device ends. Equivalent: `rdma dev set DEV netns NS`. Throws NetlinkError (EOPNOTSUPP:
+ * shared mode, or a driver that cannot; ENODEV: it, or this thread, is not in the namespace).
  */
 export function moveRdmaDevice(socket: NetlinkSocket, device: RdmaDevice, netnsFd: number): void {
 	change(socket, device, (message) => message.attributeU32(RDMA_NLDEV_NET_NS_FD, netnsFd));

@@ -70,10 +70,10 @@ export interface Route extends Omit<RouteSpec, "linkIndex"> {
 }
 
 /**
- * The change that adds a route as the Go plugins do (vishvananda/netlink's RouteAddEcmp: NLM_F_CREATE and neither
- * EXCL nor APPEND), with `mtu` and `advmss` in addition. A second gateway for the same destination and metric: IPv6
- * makes one route with two next hops of them; IPv4 puts the new route before the old one. The very same route again:
- * EEXIST. Equivalent: `ip route prepend DST via GW dev NAME` (IPv4), `ip -6 route append ...` (IPv6).
+ * The change that adds a route as the Go plugins do (vishvananda/netlink's RouteAddEcmp: NLM_F_CREATE and neither EXCL
+ * nor APPEND), with `mtu` and `advmss` in addition. A second gateway for the same destination and metric: IPv6 makes
+ * one route with two next hops of them; IPv4 puts the new route before the old one. The very same route again: EEXIST.
+ * Equivalent: `ip route prepend DST via GW dev NAME` (IPv4), `ip -6 route append ...` (IPv6).
  */
 export function newRoute(socket: NetlinkSocket, route: RouteSpec): Change {
 	const message = routeMessage(RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE, route, route.scope ?? 0);
@@ -100,8 +100,8 @@ function routeMessage(type: number, flags: number, route: RouteSpec, scope: numb
 	const table = route.table || RT_TABLE_MAIN;
 	const deleting = type === RTM_DELROUTE;
 	const message = new MessageWriter(type, flags);
-	// struct rtmsg: family, lengths of destination and source, TOS, table, protocol, scope, type, flags. 0 matches
-	// all in a removal.
+	// struct rtmsg: family, lengths of destination and source, TOS, table, protocol, scope, type, flags. 0 matches all
+	// in a removal.
 	message.u8(addressFamily(dst.ip.family)).u8(dst.prefix).u8(0).u8(0);
 	message.u8(table < 256 ? table : 0).u8(deleting ? 0 : RTPROT_BOOT);
 	message

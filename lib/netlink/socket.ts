@@ -1,9 +1,9 @@
 /**
  * Netlink sockets: one request, one answer. Serves every family (route, RDMA).
  *
- * System calls: one to open, one before the first request (NETLINK_EXT_ACK), two per request (send, receive). There
- * is no bind(2): the kernel binds an unbound socket at its first send. NETLINK_CAP_ACK is not asked for: a refused
- * request comes back in full, and it is small.
+ * System calls: one to open, one before the first request (NETLINK_EXT_ACK), two per request (send, receive). There is
+ * no bind(2): the kernel binds an unbound socket at its first send. NETLINK_CAP_ACK is not asked for: a refused request
+ * comes back in full, and it is small.
  */
 import * as sys from "../sys/sys.ts";
 import {
@@ -67,8 +67,7 @@ export class NetlinkSocket {
 		const fd = sys.socket(sys.AF_NETLINK, sys.SOCK_RAW, protocol);
 		const socket = new NetlinkSocket(fd);
 		try {
-			// struct sockaddr_nl: family, padding, port (0: the kernel chooses), groups; in the byte order of the
-			// host.
+			// struct sockaddr_nl: family, padding, port (0: the kernel chooses), groups; in the byte order of the host.
 			const address = new Uint8Array(12);
 			new Uint16Array(address.buffer)[0] = sys.AF_NETLINK;
 			new Uint32Array(address.buffer)[2] = groups;
@@ -96,8 +95,8 @@ export class NetlinkSocket {
 	}
 
 	/**
-	 * Kernels before 4.12 and 4.20 do not know these options; all that we lose is words in errors, and filters that
-	 * we repeat.
+	 * Kernels before 4.12 and 4.20 do not know these options; all that we lose is words in errors, and filters that we
+	 * repeat.
 	 */
 	#setOption(option: number): void {
 		try {
@@ -117,8 +116,7 @@ export class NetlinkSocket {
 
 	/**
 	 * Sends changes in one datagram, which the kernel makes one after the other. The last one alone is acknowledged,
-	 * since refusals are answered in any case. Returns the first refusal: those after it have been tried all the
-	 * same.
+	 * since refusals are answered in any case. Returns the first refusal: those after it have been tried all the same.
 	 */
 	changeAll(changes: readonly Change[]): { readonly index: number; readonly error: NetlinkError } | undefined {
 		const last = changes.at(-1);
@@ -139,8 +137,8 @@ export class NetlinkSocket {
 	}
 
 	/**
-	 * Sends a question for one object (without NLM_F_ACK) and gives the answer. `before` is a change to be made
-	 * before, in the same datagram. Throws NetlinkError.
+	 * Sends a question for one object (without NLM_F_ACK) and gives the answer. `before` is a change to be made before,
+	 * in the same datagram. Throws NetlinkError.
 	 */
 	get(message: MessageWriter, name: RequestName, before?: Change): Message {
 		const sequence = this.#send(message, before && [before]);

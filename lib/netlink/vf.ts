@@ -1,8 +1,8 @@
 /**
  * SR-IOV virtual function settings, set and read through the physical function.
  *
- * Wire format: linux/if_link.h, IFLA_VFINFO_LIST > IFLA_VF_INFO > IFLA_VF_*; each of those is a struct that starts
- * with the number of the VF. Nothing here knows about CNI.
+ * Wire format: linux/if_link.h, IFLA_VFINFO_LIST > IFLA_VF_INFO > IFLA_VF_*; each of those is a struct that starts with
+ * the number of the VF. Nothing here knows about CNI.
  */
 import { formatMac } from "../ip/mac.ts";
 import {
@@ -110,9 +110,10 @@ export function getPfByName(socket: NetlinkSocket, name: string): Pf | undefined
 }
 
 /**
- * The settings of all VFs of a PF; the place in the list is the number of the VF, with holes for those whose driver
- * does not answer just now. Empty where the driver has no VFs or tells nothing (virtio). Equivalent: `ip link show
- * dev PF`. Throws NetlinkError (ENODEV: no such PF; EMSGSIZE: more VFs than fit one answer, some 300).
+ * The settings of all VFs of a PF; the place in the list is the number of the VF, with holes for those whose
+ * driver does not answer just now. Empty where the driver has no VFs or tells nothing
+ * (virtio). Equivalent: `ip link show dev PF`. Throws NetlinkError (ENODEV: no such PF; EMSGSIZE: more VFs than fit one
+ * answer, some 300).
  */
 export function getVfs(socket: NetlinkSocket, pf: LinkIndex): (VfSettings | undefined)[] {
 	return allVfs(askVfs(socket, pf));
@@ -154,8 +155,8 @@ function oneVf(answer: Message, index: VfIndex): VfSettings | undefined {
 }
 
 /**
- * Walks the VFs in an answer until `visit` returns false. `number` is the VF's, -1 where the kernel does not begin
- * with its MAC.
+ * Walks the VFs in an answer until `visit` returns false. `number` is the VF's, -1 where the kernel does not begin with
+ * its MAC.
  */
 function eachVf(answer: Message, visit: (vf: Attributes, macLength: number, number: number) => boolean): void {
 	const attribute = answer.attributes(IFINFOMSG_BYTES);
@@ -230,12 +231,12 @@ function onOff(setting: number): boolean | undefined {
 }
 
 /**
- * Sets what is given (undefined: left alone) in one request, in this order: VLAN, MAC, rates, spoof check, trust,
- * link state. The kernel stops at the first setting that the driver refuses and keeps those before it; it does not
- * say which one it was: read back.
+ * Sets what is given (undefined: left alone) in one request, in this order: VLAN, MAC, rates, spoof check, trust, link
+ * state. The kernel stops at the first setting that the driver refuses and keeps those before it; it does not say which
+ * one it was: read back.
  *
- * `minTxRate` and `maxTxRate` are one setting, so both must be given; `vlanQos` and `vlanProto` need `vlan`, and are
- * 0 and "802.1q" if missing.
+ * `minTxRate` and `maxTxRate` are one setting, so both must be given; `vlanQos` and `vlanProto` need `vlan`, and are 0
+ * and "802.1q" if missing.
  *
  * Equivalent: `ip link set dev PF vf N vlan V qos Q proto P mac M min_tx_rate A max_tx_rate B spoofchk on trust on
  * state auto`.
@@ -272,8 +273,7 @@ export function setVf(socket: NetlinkSocket, pf: LinkIndex, index: VfIndex, sett
 }
 
 /**
- * `struct ifla_vf_vlan_info`: 16 bytes with its padding; the kernel refuses 14. The protocol is in network byte
- * order.
+ * `struct ifla_vf_vlan_info`: 16 bytes with its padding; the kernel refuses 14. The protocol is in network byte order.
  */
 function writeVlan(
 	message: MessageWriter,

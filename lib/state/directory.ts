@@ -3,8 +3,8 @@
  * the last.
  *
  * A record's name is the one that the Go plugin gives it: the attachment's parts, joined by dashes. Parts may hold
- * dashes, too, so two attachments can have one name: whoever comes second gets a name with "@" between the parts,
- * which no container's or network's name has in it. Go never looks at those.
+ * dashes, too, so two attachments can have one name: whoever comes second gets a name with "@" between the parts, which
+ * no container's or network's name has in it. Go never looks at those.
  */
 
 import * as files from "../sys/files.ts";

@@ -1,6 +1,6 @@
 /**
- * What a record says, also one that is damaged: the Go plugins write their records in place, so a full disk or a
- * power failure can truncate one anywhere, and a file that is whole may still hold anything.
+ * What a record says, also one that is damaged: the Go plugins write their records in place, so a full disk or a power
+ * failure can truncate one anywhere, and a file that is whole may still hold anything.
  */
 import { isObject } from "../cni/json.ts";
 import type { JsonObject, JsonValue } from "../cni/types.ts";

@@ -1,6 +1,6 @@
 /**
- * Whether the sandbox that a record is of is still there: a path may lead to another namespace by now, and nothing of
- * a pod outlives a boot. No clock is asked: it may be set at any moment.
+ * Whether the sandbox that a record is of is still there: a path may lead to another namespace by now, and nothing of a
+ * pod outlives a boot. No clock is asked: it may be set at any moment.
  */
 import { type Protocol, Sandbox } from "../plugin/sandbox.ts";
 import { bootId } from "../sys/boot.ts";

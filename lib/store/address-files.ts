@@ -24,9 +24,7 @@ export interface Contents {
 	readonly unreadable: Map<string, string>;
 }
 
-/**
- * What the file of an address says; "foreign" where it cannot be read: a name that is taken is an address that is.
- */
+/** What the file of an address says; "foreign" where it cannot be read: a name that is taken is an address that is. */
 export function readOwner(directory: string, name: string): Content {
 	try {
 		const text = readTextIfPresent(`${directory}/${name}`);
@@ -54,9 +52,9 @@ export function readContents(directory: string): Contents {
 }
 
 /**
- * Makes the file of an address: it is there whole, or not at all. Never replaces one: false where the address is
- * taken. (The lock should keep others out; but people remove lock files.) With `mayFill` one that is blank is filled.
- * Throws code 5.
+ * Makes the file of an address: it is there whole, or not at all. Never replaces one: false where the address is taken.
+ * (The lock should keep others out; but people remove lock files.) With `mayFill` one that is blank is filled. Throws
+ * code 5.
  */
 export function makeAddressFile(directory: string, name: string, text: string, mayFill: boolean): boolean {
 	const path = `${directory}/${name}`;
@@ -82,8 +80,8 @@ export function makeAddressFile(directory: string, name: string, text: string, m
 }
 
 /**
- * Writes into a file that holds nothing. It keeps its place, and its own lock keeps a second one out that has seen
- * the same; false where somebody else has that lock.
+ * Writes into a file that holds nothing. It keeps its place, and its own lock keeps a second one out that has seen the
+ * same; false where somebody else has that lock.
  */
 function fillBlank(path: string, text: string): boolean {
 	const fd = sys.openat(sys.AT_FDCWD, path, sys.O_RDONLY | sys.O_NONBLOCK, 0);

@@ -123,8 +123,8 @@ function chooseNext(
 }
 
 /**
- * The next in turn that is free. When the index knows of none, the files have the last word. At the very end those
- * with a blank file.
+ * The next in turn that is free. When the index knows of none, the files have the last word. At the very end those with
+ * a blank file.
  */
 export function chooseFree(store: Store, cooldown: Released, set: RangeSet, last: Ip | undefined): Choice | undefined {
 	const next = (mayBeBlank: boolean): Choice | undefined => {
@@ -141,9 +141,8 @@ export function chooseFree(store: Store, cooldown: Released, set: RangeSet, last
 
 /**
  * The first free address after `last`, through all ranges of the set and round again; `last` itself comes at the very
- * end. Where `last` is unknown or in no range, the first free address from the start. A range's own gateway and what
- * it excludes are left out, and what `accepts` refuses. `nextFree` is the first free one of those from `from` to
- * `to`.
+ * end. Where `last` is unknown or in no range, the first free address from the start. A range's own gateway and what it
+ * excludes are left out, and what `accepts` refuses. `nextFree` is the first free one of those from `from` to `to`.
  */
 function nextInTurn(
 	set: RangeSet,

@@ -1,6 +1,6 @@
 /**
- * What the files of a store say: from the index (index.ts) where there is a valid one, so that not all of them are
- * read each time, and else from the files themselves, once.
+ * What the files of a store say: from the index (index.ts) where there is a valid one, so that not all of them are read
+ * each time, and else from the files themselves, once.
  */
 import { formatIp, type Ip, nextIp } from "../ip/address.ts";
 import { type Contents, readContents, readOwner, sentenceOf } from "./address-files.ts";
@@ -112,8 +112,7 @@ export class Allocations {
 	}
 
 	/**
-	 * What every file says. Makes an index where it is worth it, and says nothing if it cannot: the store does
-	 * without.
+	 * What every file says. Makes an index where it is worth it, and says nothing if it cannot: the store does without.
 	 */
 	contents(): Contents {
 		if (this.#contents !== undefined) return this.#contents;
@@ -124,9 +123,7 @@ export class Allocations {
 		return contents;
 	}
 
-	/**
-	 * Reads every file anew if only the index has been asked so far; false where what is known came from the files.
-	 */
+	/** Reads every file anew if only the index has been asked so far; false where what is known came from the files. */
 	readAgain(): boolean {
 		if (this.#contents !== undefined) return false;
 		this.contents();
@@ -158,8 +155,8 @@ export class Allocations {
 	}
 
 	/**
-	 * Changes the store by `work`, then the index by `record`. Where `work` fails, or says false, nobody knows what
-	 * the store is like: the index is no more, and the files are to be read again.
+	 * Changes the store by `work`, then the index by `record`. Where `work` fails, or says false, nobody knows what the
+	 * store is like: the index is no more, and the files are to be read again.
 	 */
 	change<T>(work: () => T, record: (index: Index) => void = () => {}): T {
 		const index = this.#openIndex();
@@ -193,8 +190,8 @@ export class Allocations {
 	}
 
 	/**
-	 * Runs `work` with the index, if there is one. If that fails there is none from here on, and the next call makes
-	 * a new one.
+	 * Runs `work` with the index, if there is one. If that fails there is none from here on, and the next call makes a
+	 * new one.
 	 */
 	#withIndex<T>(work: (index: Index) => T): T | undefined {
 		const index = this.#openIndex();

@@ -20,8 +20,7 @@ export type Released = Pick<Cooldown, "remaining" | "first" | "note">;
 const NOTHING: Released = { remaining: () => 0, first: () => undefined, note: () => {} };
 
 /**
- * The cooldown of a network; without `reuseDelaySeconds` there is none. The store's lock must be held while it is
- * used.
+ * The cooldown of a network; without `reuseDelaySeconds` there is none. The store's lock must be held while it is used.
  */
 export function cooldownOf({ directory, reuseDelayMs }: Pick<StoreSettings, "directory" | "reuseDelayMs">): Released {
 	return reuseDelayMs === 0 ? NOTHING : new Cooldown(directory, reuseDelayMs);
@@ -59,8 +58,8 @@ class Cooldown {
 	}
 
 	/**
-	 * Notes that these are released now. To be called before they are: who is killed in between has only delayed
-	 * them. Throws SystemError.
+	 * Notes that these are released now. To be called before they are: who is killed in between has only delayed them.
+	 * Throws SystemError.
 	 */
 	note(names: readonly string[]): void {
 		makeDirectories(this.#directory, 0o700);

@@ -4,16 +4,14 @@
  * store, so the index lies outside, in `<dataDir>/.berth/<network>/<boot>/`. Everything in it may be removed at any
  * time.
  *
- * It is valid while the store's directory is as we left it: it has the time of change (mtime) that we gave it, a
- * random one of the past, and the time of status change (ctime) that the kernel gave it then, which nobody can set.
- * Both are in the file `token` of the index, written last of all. Any change of the directory by anyone (an address
- * file made or removed) gives it the time of now, also when it comes in the same tick of the clock as ours, and when
- * we are killed half-way; and a directory that comes back from a backup with its mtime has another ctime. Address
- * files do not change while they are there. The directory of the boot, because after a power failure files may be
- * older than times.
+ * It is valid while the store's directory is as we left it: it has the time of change (mtime) that we gave it, a random
+ * one of the past, and the time of status change (ctime) that the kernel gave it then, which nobody can set. Both are
+ * in the file `token` of the index, written last of all. Any change of the directory by anyone (an address file made or
+ * removed) gives it the time of now, also when it comes in the same tick of the clock as ours, and when we are killed
+ * half-way; and a directory that comes back from a backup with its mtime has another ctime. Address files do not change
+ * while they are there. The directory of the boot, because after a power failure files may be older than times.
  *
- * - `c<n>`, 1024 of them: lines "address container interface" of the containers whose name's hash is n. What is not
- * in
+ * - `c<n>`, 1024 of them: lines "address container interface" of the containers whose name's hash is n. What is not in
  *   one is not allocated, so each must be the very file that we wrote: `token` has a mark of each, made of its inode,
  *   size and ctime.
  * - `held.*`: which addresses are allocated (occupancy.ts). A hint: the address file itself is looked at before it is

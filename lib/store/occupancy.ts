@@ -92,8 +92,7 @@ export class Occupancy {
 	#page(name: string): Uint8Array | undefined {
 		if (this.#pages.has(name)) return this.#pages.get(name);
 		const page = this.#files.read(name);
-		// Of another length it is not ours: as good as none. Nobody gets an address before its own file was looked
-		// at.
+		// Of another length it is not ours: as good as none. Nobody gets an address before its own file was looked at.
 		const known = page?.length === BYTES ? page : undefined;
 		this.#pages.set(name, known);
 		return known;

@@ -21,8 +21,8 @@ export function formatOwner({ containerId, ifName }: Attachment): string {
 }
 
 /**
- * What an address file says: to whom the address is allocated, that it is allocated to somebody we know nothing of,
- * or nothing.
+ * What an address file says: to whom the address is allocated, that it is allocated to somebody we know nothing of, or
+ * nothing.
  */
 export type FileContent = Owner | "foreign" | "blank";
 /** Undefined where there is no file. */
@@ -30,8 +30,8 @@ export type Content = FileContent | undefined;
 
 /**
  * "blank" for what a crash leaves of a file, nothing or NULs: nobody has the address, though to Go such a file is
- * held for ever. Any other text that names no container is somebody's reservation. White space around is ignored, as
- * in Go; a bare LF is accepted too.
+ * held for ever. Any other text that names no container is somebody's reservation. White space around is ignored, as in
+ * Go; a bare LF is accepted too.
  */
 export function parseOwner(text: string): FileContent {
 	const match = OWNER.exec(text);

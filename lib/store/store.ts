@@ -55,8 +55,8 @@ export class Store {
 
 	/**
 	 * Locks the store in `directory`, which is made if missing. With `keepIndex` there is an index however few
-	 * addresses are allocated, since it tells in which boot they were. Throws code 5, or 11 when the lock is not to
-	 * be had.
+	 * addresses are allocated, since it tells in which boot they were. Throws code 5, or 11 when the lock is not to be
+	 * had.
 	 */
 	static open(directory: string, keepIndex = false): Store {
 		try {
@@ -144,9 +144,7 @@ export class Store {
 		});
 	}
 
-	/**
-	 * Reads every file anew if only the index has been asked so far; false where what is known came from the files.
-	 */
+	/** Reads every file anew if only the index has been asked so far; false where what is known came from the files. */
 	readAgain(): boolean {
 		return this.#allocations.readAgain();
 	}
@@ -171,8 +169,8 @@ export class Store {
 
 	/**
 	 * Releases all addresses of `attachment`; where there are none, those of its container and no interface in
-	 * particular. `before` is told of them first. Releases what it can; throws code 5 if any file could not be read
-	 * or removed, since it may still hold an address.
+	 * particular. `before` is told of them first. Releases what it can; throws code 5 if any file could not be read or
+	 * removed, since it may still hold an address.
 	 */
 	releaseAll(attachment: Attachment, before: (names: readonly string[]) => void = () => {}): void {
 		const { exact, legacy } = this.#allocationsOf(attachment);
@@ -207,9 +205,7 @@ export class Store {
 		return earlier.map(({ name }) => name);
 	}
 
-	/**
-	 * The address that range set `index` handed out last; undefined where none or nonsense is on record, as in Go.
-	 */
+	/** The address that range set `index` handed out last; undefined where none or nonsense is on record, as in Go. */
 	lastReserved(index: number): Ip | undefined {
 		try {
 			return parseIp(readTextIfPresent(this.#path(`last_reserved_ip.${index}`)) ?? "");
@@ -296,8 +292,8 @@ function isLocked(lock: Lock): boolean {
 
 /**
  * For who has changed a store without its lock, which somebody had removed: whoever took the new one may have made an
- * index that does not say what has been changed. Waits for the end of that call. Where it cannot be done the files
- * are right all the same.
+ * index that does not say what has been changed. Waits for the end of that call. Where it cannot be done the files are
+ * right all the same.
  */
 function invalidateIndex(directory: string): void {
 	try {

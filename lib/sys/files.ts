@@ -115,8 +115,8 @@ const isDirectory = (path: string): boolean => sys.isDirectory(statIfPresent(pat
  * Replaces a file in one step: readers see the old text or the new one, also after a crash or a power failure.
  * The directory is not synced: what our state describes (devices, containers) does not outlive the kernel either.
  *
- * The text is written to `temporary` first, on the same file system, which is removed when anything fails. Its name
- * is always the same, so that what a killed process leaves is found: the caller holds a lock, or is the only one who
+ * The text is written to `temporary` first, on the same file system, which is removed when anything fails. Its name is
+ * always the same, so that what a killed process leaves is found: the caller holds a lock, or is the only one who
  * writes this file.
  */
 export function writeAtomic(path: string, text: string, mode: number, temporary = temporaryOf(path)): void {
@@ -130,8 +130,8 @@ export function writeAtomic(path: string, text: string, mode: number, temporary 
 }
 
 /**
- * As `writeAtomic`, but never replaces a file: false, and nothing is left, where there is one, or anything else of
- * that name.
+ * As `writeAtomic`, but never replaces a file: false, and nothing is left, where there is one, or anything else of that
+ * name.
  */
 export function writeNew(path: string, text: string, mode: number, temporary: string): boolean {
 	let isNew = false;

@@ -20,8 +20,8 @@ export function describeHolder(path: string): string | undefined {
 
 /**
  * A line of /proc/locks: "1: FLOCK  ADVISORY  WRITE 4711 08:01:1234 0 EOF", "->" after the number for one that waits.
- * The device number is not what stat(2) tells on file systems such as overlayfs, so the inode number picks and the
- * open files of the owner confirm.
+ * The device number is not what stat(2) tells on file systems such as overlayfs, so the inode number picks and the open
+ * files of the owner confirm.
  */
 function holderOf(path: string): string | undefined {
 	const ino = statIfPresent(path)?.ino;

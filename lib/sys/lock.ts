@@ -48,9 +48,7 @@ export class Lock {
 	}
 }
 
-/**
- * Somebody may have removed the file, or its directory, while we waited for it: then a lock on it keeps nobody out.
- */
+/** Somebody may have removed the file, or its directory, while we waited for it: then a lock on it keeps nobody out. */
 function isAt(path: string, fd: number): boolean {
 	const [own, there] = [sys.fstat(fd), sys.statat(sys.AT_FDCWD, path, true)];
 	return own.ino === there?.ino && own.dev === there.dev;

@@ -231,8 +231,8 @@ declare module "native:sys" {
 		timedOut: boolean;
 	};
 	/**
-	 * Starts this executable anew with these arguments, argv[0] included, as a process of its own: in a session of
-	 * its own, with nothing on its standard descriptors. Nobody waits for it.
+	 * Starts this executable anew with these arguments, argv[0] included, as a process of its own: in a session of its
+	 * own, with nothing on its standard descriptors. Nobody waits for it.
 	 */
 	export function detach(args: string[]): void;
 }

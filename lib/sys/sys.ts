@@ -60,8 +60,8 @@ export const isSocket = (mode: number): boolean => (mode & S_IFMT) === S_IFSOCK;
 export const isRegular = (mode: number): boolean => (mode & S_IFMT) === S_IFREG;
 
 /**
- * Closes a descriptor that no file was written through: a socket, a lock, a namespace. Linux frees it whatever
- * close(2) answers, so an error means nothing there, and must not turn finished work into a failure.
+ * Closes a descriptor that no file was written through: a socket, a lock, a namespace. Linux frees it whatever close(2)
+ * answers, so an error means nothing there, and must not turn finished work into a failure.
  */
 export function discard(fd: number): void {
 	try {

@@ -137,8 +137,7 @@ export const countInstructions: Measure<number> = (laboratory, call, status) => 
 };
 
 /**
- * The output of `strace -f`. A call that is interrupted by another thread's has two lines, one of them "<...
- * resumed>".
+ * The output of `strace -f`. A call that is interrupted by another thread's has two lines, one of them "<... resumed>".
  */
 export function parseTrace(text: string): Trace {
 	const systemCalls: Record<string, number> = {};

@@ -1,6 +1,6 @@
 /**
- * Measures sriov and rdma on a real VF, in the test guest, against the least that the same change of the kernel's
- * state takes: see docs/bench.md.
+ * Measures sriov and rdma on a real VF, in the test guest, against the least that the same change of the kernel's state
+ * takes: see docs/bench.md.
  *
  *   npm run bench:guest -- [--rounds N] [--executable PATH]
  *   npm run bench:guest -- --update

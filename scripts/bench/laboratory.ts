@@ -21,8 +21,7 @@ import { type Peer, peer } from "../../test/lab/peers.ts";
 /** One run of a program. */
 export interface Call {
 	/**
-	 * Relative to the laboratory's `programs`, so that a count does not depend on where the checkout lies; or
-	 * absolute.
+	 * Relative to the laboratory's `programs`, so that a count does not depend on where the checkout lies; or absolute.
 	 */
 	readonly program: string;
 	readonly arguments?: readonly string[];

@@ -9,8 +9,8 @@ import { join } from "node:path";
 import { addImage, type Sample } from "./image.ts";
 
 /**
- * Runs a program to its end; throws a sentence when it cannot be run or fails, in which `what` stands for the
- * command. Returns stdout when `capture` is set.
+ * Runs a program to its end; throws a sentence when it cannot be run or fails, in which `what` stands for the command.
+ * Returns stdout when `capture` is set.
  */
 export function run(
 	program: string,
@@ -34,10 +34,10 @@ export function run(
 }
 
 /**
- * What is built for the machine that builds, such as x86_64-unknown-linux-musl; x86_64-unknown-linux-gnu where
- * musl-gcc (Debian: musl-tools) or Rust's standard library for musl (`rustup target add`) is missing. Both are linked
- * statically and do the same, but in a virtual machine glibc's start-up code alone takes 0.2 ms: each of its 43 CPUID
- * instructions is a trip to the hypervisor.
+ * What is built for the machine that builds, such as x86_64-unknown-linux-musl; x86_64-unknown-linux-gnu where musl-gcc
+ * (Debian: musl-tools) or Rust's standard library for musl (`rustup target add`) is missing. Both are linked statically
+ * and do the same, but in a virtual machine glibc's start-up code alone takes 0.2 ms: each of its 43 CPUID instructions
+ * is a trip to the hypervisor.
  */
 export function hostTarget(root: string): string {
 	const host = /^host: (.+)$/m.exec(run("rustc", ["-vV"], { cwd: root, capture: true }))?.[1];
@@ -63,8 +63,8 @@ interface HostOptions {
 }
 
 /**
- * Compiles the host around the module in the directory `modules`, puts the image into it, and the executable at
- * `path`. Returns whether it has an image: one for another machine, which nothing here can run, has none.
+ * Compiles the host around the module in the directory `modules`, puts the image into it, and the executable at `path`.
+ * Returns whether it has an image: one for another machine, which nothing here can run, has none.
  */
 export function compileHost(
 	root: string,
@@ -107,8 +107,8 @@ cargo "$@" && cp "$built" "$path" && echo "$sources" >"$stamp"`;
 }
 
 /**
- * Panics name files: those of the registry without this machine's directory, so that every build gives the same
- * bytes. Ours are relative.
+ * Panics name files: those of the registry without this machine's directory, so that every build gives the same bytes.
+ * Ours are relative.
  */
 function withoutPaths(target: string): string[] {
 	const home = process.env.CARGO_HOME || join(homedir(), ".cargo");

@@ -3,8 +3,8 @@
  * (runtime/src/image.rs).
  *
  * Two runs. The first ones trace: which blocks of the engine are alive, and which of them a few typical calls read or
- * write. The last one makes the image with its blocks in the order of that: what is written lies together at the
- * front, then what is read, then the rest, so that a call touches few pages.
+ * write. The last one makes the image with its blocks in the order of that: what is written lies together at the front,
+ * then what is read, then the rest, so that a call touches few pages.
  */
 import { spawnSync } from "node:child_process";
 import { chmodSync, mkdirSync, mkdtempDisposableSync, readFileSync, writeFileSync } from "node:fs";
@@ -64,9 +64,7 @@ const verb = (plugin: string, command: string, ipam: object, more: object = {}):
 
 const PREVIOUS = { cniVersion: "1.1.0", ips: [{ address: "10.56.217.2/24", gateway: "10.56.217.1" }] };
 
-/**
- * VERSION is what runtimes ask most. ADD, CHECK and DEL of IPAM stand for all verbs: configuration, result, files.
- */
+/** VERSION is what runtimes ask most. ADD, CHECK and DEL of IPAM stand for all verbs: configuration, result, files. */
 export const SAMPLES: readonly Sample[] = [
 	{
 		args: ["sriov"],
@@ -107,8 +105,8 @@ const COLD = 1000;
 const PROFILED = 500;
 
 /**
- * Makes the image of `executable` and writes it, as an executable with image, to `path`. `emulator` runs it where
- * this machine cannot. Without samples the blocks stay in the order in which they were made.
+ * Makes the image of `executable` and writes it, as an executable with image, to `path`. `emulator` runs it where this
+ * machine cannot. Without samples the blocks stay in the order in which they were made.
  */
 export function addImage(
 	executable: string,
@@ -249,8 +247,7 @@ function makePlan(blocks: readonly Block[]): Buffer {
 function requireAnonymous(image: Buffer, linked: Buffer): void {
 	const words = [process.cwd(), tmpdir(), hostname(), userInfo().homedir, ...Object.values(process.env)];
 	for (const word of new Set(words)) {
-		// Shorter ones, such as "C" or "xterm", and a word that the executable has anyway ("host-local"), tell
-		// nothing.
+		// Shorter ones, such as "C" or "xterm", and a word that the executable has anyway ("host-local"), tell nothing.
 		if (word === undefined || word.length < 8 || linked.includes(word)) continue;
 		if (image.includes(word) || image.includes(Buffer.from(word, "utf16le"))) {
 			throw new Error(`the image has ${JSON.stringify(word)} in it, which is this machine's`);
@@ -265,8 +262,8 @@ const SHDR = { name: 0, addr: 16, offset: 24 };
 const PT_LOAD = 1;
 
 /**
- * The executable with `content` where its section `.sbss.arena` starts. The kernel makes zeros of what its segment
- * has beyond the file.
+ * The executable with `content` where its section `.sbss.arena` starts. The kernel makes zeros of what its segment has
+ * beyond the file.
  */
 function embed(executable: Buffer, content: Buffer): Buffer {
 	const file = Buffer.from(executable);

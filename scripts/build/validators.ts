@@ -1,8 +1,8 @@
 /**
  * Validators: the module `validator:<name>` for esbuild and vite, made from the zod schema of that name.
  *
- * zod is the source, not the run-time: the schema becomes a JSON Schema, and what of it can say no to a value becomes
- * a small tree that lib/cni/config.ts walks. That tree is all that the executable gets.
+ * zod is the source, not the run-time: the schema becomes a JSON Schema, and what of it can say no to a value becomes a
+ * small tree that lib/cni/config.ts walks. That tree is all that the executable gets.
  */
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
@@ -59,9 +59,7 @@ const KEYWORDS = new Set(
 	),
 );
 
-/**
- * The JSON Schema of a source file's `schema`. Throws for what a validator of ours cannot say or would silently do.
- */
+/** The JSON Schema of a source file's `schema`. Throws for what a validator of ours cannot say or would silently do. */
 export async function jsonSchema(source: SchemaSource): Promise<JsonSchema> {
 	const { schema } = (await import(pathToFileURL(join(ROOT, source.file)).href)) as { schema: z.ZodType };
 	return z.toJSONSchema(schema, {
@@ -82,9 +80,7 @@ export async function jsonSchema(source: SchemaSource): Promise<JsonSchema> {
 	}) as JsonSchema;
 }
 
-/**
- * Takes out what zod adds and no JSON value can violate: bounds of safe integers, text keys, "anything else goes".
- */
+/** Takes out what zod adds and no JSON value can violate: bounds of safe integers, text keys, "anything else goes". */
 function simplify(schema: JsonSchema): void {
 	if (schema.minimum === Number.MIN_SAFE_INTEGER) delete schema.minimum;
 	if (schema.maximum === Number.MAX_SAFE_INTEGER) delete schema.maximum;

@@ -14,9 +14,7 @@ export class Refusal extends Error {}
 
 const userspaceDrivers = ["vfio-pci", "uio_pci_generic", "igb_uio"];
 
-/**
- * Four VFs with administrative MACs and an RDMA device each, as a node's administrator and its driver prepare them.
- */
+/** Four VFs with administrative MACs and an RDMA device each, as a node's administrator and its driver prepare them. */
 export async function prepareGuestCard(guest: Guest, progress: Progress): Promise<string> {
 	const pf = "eth0";
 	progress.step("making 4 VFs on the guest's card eth0, with administrative MACs and RDMA devices");

@@ -1,6 +1,6 @@
 /**
- * Faults in the verbs of a plugin that moves a device: one attachment, killed or failed at every system call, and
- * what a runtime does then. Afterwards all must be as before.
+ * Faults in the verbs of a plugin that moves a device: one attachment, killed or failed at every system call, and what
+ * a runtime does then. Afterwards all must be as before.
  */
 import { afterAll, expect } from "vitest";
 import type { Machine } from "../lab/machine.ts";
@@ -32,15 +32,15 @@ type Aftermath = (typeof AFTERMATHS)[keyof typeof AFTERMATHS];
 export const aftermaths: readonly Aftermath[] = Object.values(AFTERMATHS);
 
 /**
- * Calls whose failure leaves a process without an answer: memory that is not there, start-up of the C library, the
- * way back into the host's namespace (what follows would change the wrong one), the answer itself.
+ * Calls whose failure leaves a process without an answer: memory that is not there, start-up of the C library, the way
+ * back into the host's namespace (what follows would change the wrong one), the answer itself.
  */
 const mayEndWithoutAnswer =
 	/: (brk|futex|mmap|munmap|mprotect|mremap|madvise|arch_prctl|set_tid_address|rt_sig\w+|setns \d+|write 1): /;
 
 /**
- * Faults of `plugin` in a test file; at its end the number of all is printed. `place` is told what will come after
- * the fault.
+ * Faults of `plugin` in a test file; at its end the number of all is printed. `place` is told what will come after the
+ * fault.
  */
 export function faultsOf(plugin: string, place: (aftermath?: Aftermath) => Place) {
 	const totals = { points: 0, violations: 0 };
@@ -141,9 +141,9 @@ ${at.reset}`,
 			return (await run("kill", before[verb], calls[verb], after(aftermath, at), at)).points;
 		},
 		/**
-		 * Makes each call of `verb` fail: it succeeds all the same and has done all, or says an error, after which
-		 * ADD has left nothing, and DEL and GC succeed the next time. Resolves to how many calls these were, and how
-		 * many ended in an error.
+		 * Makes each call of `verb` fail: it succeeds all the same and has done all, or says an error, after which ADD
+		 * has left nothing, and DEL and GC succeed the next time. Resolves to how many calls these were, and how many
+		 * ended in an error.
 		 */
 		async fail(verb: Verb): Promise<{ points: number; failed: number }> {
 			const at = place();

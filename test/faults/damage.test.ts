@@ -4,8 +4,7 @@
  * beside them; the clock stepped. Seeded (BERTH_SEED); BERTH_STORM_ROUNDS for a longer run.
  *
  * What holds, whatever was damaged:
- * - a pod whose ADD succeeded has its VF and the VF's RDMA device until its own DEL, or until GC is told that it is
- * not
+ * - a pod whose ADD succeeded has its VF and the VF's RDMA device until its own DEL, or until GC is told that it is not
  *   valid; no other pod has its address; and the VF has the pod's settings as long, if the pod's record was not
  *   damaged;
  * - DEL succeeds, and takes VF and RDMA device out of a living pod;

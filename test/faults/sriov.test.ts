@@ -27,8 +27,7 @@ ip link set $name mtu 1480
 ip link property add dev $name altname enp1s16`;
 
 /**
- * The VF is up on the host, as some distributions have it. It costs time: a carrier has to come back after each
- * fault.
+ * The VF is up on the host, as some distributions have it. It costs time: a carrier has to come back after each fault.
  */
 const up = `ip link set $name up; until ip -j link show $name | grep -q '"operstate":"UP"'; do :; done`;
 

@@ -90,9 +90,7 @@ const NASTY: readonly unknown[] = [
 	{ dst: "x" },
 ];
 
-/**
- * The tree with one of its values replaced, removed, doubled, or under another key. Shares what it did not change.
- */
+/** The tree with one of its values replaced, removed, doubled, or under another key. Shares what it did not change. */
 export function damageValue(chance: Chance, value: unknown): unknown {
 	const isBranch = typeof value === "object" && value !== null && Object.keys(value).length > 0;
 	if (!isBranch || chance.below(8) === 0) return chance.below(6) === 0 ? chance.text() : chance.of(NASTY);

@@ -36,8 +36,8 @@ schemas.sriov!.properties!.ipam = {
 
 /**
  * A node, in a directory that no path leads out of: its state goes with the mount namespace. VFs as a virtual machine
- * has them (no PF is to be seen) with a userspace driver, a pod's namespace with an interface in it. What an
- * interface makes of odd addresses and routes is test/protocol/netlink-interface.test.ts.
+ * has them (no PF is to be seen) with a userspace driver, a pod's namespace with an interface in it. What an interface
+ * makes of odd addresses and routes is test/protocol/netlink-interface.test.ts.
  */
 const NODE = `
 root=$1; driver=$2

@@ -1,7 +1,7 @@
 /**
  * Configurations that look valid: of the fields of a published JSON Schema, with values that each could stand there,
- * and that contradict one another now and then. As text, since a key may stand twice in it, and a number may be
- * spelled in several ways.
+ * and that contradict one another now and then. As text, since a key may stand twice in it, and a number may be spelled
+ * in several ways.
  */
 import type { JsonSchema } from "../../scripts/build/validators.ts";
 import type { Chance } from "./damage.ts";

@@ -1,6 +1,5 @@
 /**
- * The neighbours hear of a pod's addresses: captured on another VF of the same PF, as another pod's card would have
- * it.
+ * The neighbours hear of a pod's addresses: captured on another VF of the same PF, as another pod's card would have it.
  */
 import { beforeAll, expect, test } from "vitest";
 import { compileC } from "../lab/fixture-executable.ts";

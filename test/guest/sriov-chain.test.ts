@@ -1,6 +1,6 @@
 /**
- * CHECK of sriov in a chain, called by libcni (cnitool): what a plugin later in the chain changes by right is no
- * fault, and what the pod changes is. VFs whose PF is not to be seen.
+ * CHECK of sriov in a chain, called by libcni (cnitool): what a plugin later in the chain changes by right is no fault,
+ * and what the pod changes is. VFs whose PF is not to be seen.
  */
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { peer, peersDirectory } from "../lab/peers.ts";

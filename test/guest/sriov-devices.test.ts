@@ -1,6 +1,4 @@
-/**
- * VFs of other kinds: with a userspace driver, without a PF on this host; and what the runtime is told of a device.
- */
+/** VFs of other kinds: with a userspace driver, without a PF on this host; and what the runtime is told of a device. */
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { PLAIN_CARD } from "../lab/guest-cards.ts";
 import { type Answer, type Configuration, callPlugin, createPod, hostState, links, succeeded } from "../lab/pods.ts";

@@ -11,8 +11,7 @@ let namespace: string;
 const CLAIMS = "/apis/k8s.cni.cncf.io/v1alpha1";
 
 /**
- * The kind as the multi-network API has it, as far as it matters here: `ips` and `ownerPod` of a status, both or
- * none.
+ * The kind as the multi-network API has it, as far as it matters here: `ips` and `ownerPod` of a status, both or none.
  */
 const kind = {
 	apiVersion: "apiextensions.k8s.io/v1",

@@ -12,9 +12,7 @@ import { until } from "./until.ts";
 
 const RANGE = "--dhcp-range=10.7.0.50,10.7.0.250,255.255.255.0,120";
 
-/**
- * dnsmasq on `interfaceName` alone, in the foreground; gives 10.7.0.50 to 10.7.0.250 unless `more` says otherwise.
- */
+/** dnsmasq on `interfaceName` alone, in the foreground; gives 10.7.0.50 to 10.7.0.250 unless `more` says otherwise. */
 export function dnsmasqCommand(interfaceName: string, ...more: readonly string[]): string[] {
 	const range = more.some((option) => option.startsWith("--dhcp-range=")) ? [] : [RANGE];
 	return [
@@ -89,8 +87,7 @@ export class DhcpLab {
 
 	constructor() {
 		this.lan = this.netns.add();
-		// A bridge without a MAC of its own takes on that of a new port, and servers send from the one they began
-		// with.
+		// A bridge without a MAC of its own takes on that of a new port, and servers send from the one they began with.
 		ip(this.lan, "link add br0 address 02:00:0a:07:00:01 type bridge forward_delay 0");
 		ip(this.lan, "address add 10.7.0.1/24 dev br0");
 		ip(this.lan, "link set br0 up");
@@ -108,8 +105,8 @@ export class DhcpLab {
 	}
 
 	/**
-	 * dnsmasq that gives 10.7.0.50 to 10.7.0.250 for two minutes, its least; `more` are further options, such as
-	 * short T1 and T2.
+	 * dnsmasq that gives 10.7.0.50 to 10.7.0.250 for two minutes, its least; `more` are further options, such as short
+	 * T1 and T2.
 	 */
 	async dnsmasq(...more: string[]): Promise<Background> {
 		const server = this.inLan(dnsmasqCommand("br0", `--dhcp-leasefile=${this.leaseFile}`, ...more));
@@ -133,8 +130,8 @@ export class DhcpLab {
 	}
 
 	/**
-	 * tshark on the bridge: each DHCP packet as the values of these fields, in order. Not promiscuous, or servers
-	 * would hear what is not for them.
+	 * tshark on the bridge: each DHCP packet as the values of these fields, in order. Not promiscuous, or servers would
+	 * hear what is not for them.
 	 */
 	capture(...fields: readonly string[]): Promise<Capture> {
 		return this.#capture("udp port 67 or udp port 68", ["dhcp.option.dhcp", ...fields], TYPES);

@@ -1,6 +1,6 @@
 /**
- * Which executable the tests run (BERTH_START): the one whose start is a heap image, the one without, or that of
- * arm64 in QEMU's user mode.
+ * Which executable the tests run (BERTH_START): the one whose start is a heap image, the one without, or that of arm64
+ * in QEMU's user mode.
  */
 import { fileURLToPath } from "node:url";
 

@@ -13,8 +13,8 @@ import { start } from "./executables.ts";
 const ROOT = join(import.meta.dirname, "../..");
 
 /**
- * The executable with `main` of test/fixtures/<name>/main.ts, built if what it consists of has changed. Test files
- * that ask for the same one at the same time wait for each other.
+ * The executable with `main` of test/fixtures/<name>/main.ts, built if what it consists of has changed. Test files that
+ * ask for the same one at the same time wait for each other.
  */
 export async function fixtureExecutable(name: string): Promise<string> {
 	const directory = join(ROOT, "build/fixtures", start === "image" ? name : `${name}-bytecode`);

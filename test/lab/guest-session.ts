@@ -11,8 +11,8 @@ interface GuestSession {
 }
 
 /**
- * Connects to the tier's guest for this file, and puts it into the state after the boot when the file begins. For
- * tests and hooks.
+ * Connects to the tier's guest for this file, and puts it into the state after the boot when the file begins. For tests
+ * and hooks.
  */
 export function useGuest(): GuestSession {
 	let guest: Guest | undefined;

@@ -1,9 +1,9 @@
 /**
  * The test guest: a virtual machine with real SR-IOV network cards (QEMU's igb), driven from this side.
  *
- * Its root directory is this host's, read-only, below a tmpfs: programs, the checkout and node_modules are there
- * under the same paths, and all that it writes is lost. It keeps what it has read: what was built after the boot is
- * seen after `refresh`. Code runs some 20 times slower in it, so tests run here and only the commands run there.
+ * Its root directory is this host's, read-only, below a tmpfs: programs, the checkout and node_modules are there under
+ * the same paths, and all that it writes is lost. It keeps what it has read: what was built after the boot is seen
+ * after `refresh`. Code runs some 20 times slower in it, so tests run here and only the commands run there.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, statSync } from "node:fs";

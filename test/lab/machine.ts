@@ -13,9 +13,7 @@ export interface RunOptions {
 	readonly cwd?: string;
 	/** Default 120 s. Over it the command's process group is killed and `run` throws. */
 	readonly timeoutMs?: number;
-	/**
-	 * False: any exit status and signal is an answer. Default true: all but status 0 throws, with what was printed.
-	 */
+	/** False: any exit status and signal is an answer. Default true: all but status 0 throws, with what was printed. */
 	readonly ok?: boolean;
 	/** Told of output as it comes; the result has it all the same. */
 	readonly onStdout?: (bytes: Uint8Array) => void;

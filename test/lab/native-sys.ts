@@ -1,7 +1,6 @@
 /**
- * What unit tests get for "native:sys", the native module of the executable's host: the parts that are pure, by
- * Node's means. The others throw; a test that needs them mocks this module (`vi.mock("native:sys", ...)`) or is no
- * unit test.
+ * What unit tests get for "native:sys", the native module of the executable's host: the parts that are pure, by Node's
+ * means. The others throw; a test that needs them mocks this module (`vi.mock("native:sys", ...)`) or is no unit test.
  */
 import { randomBytes } from "node:crypto";
 

@@ -76,8 +76,7 @@ export async function links(machine: Machine, pod?: string): Promise<any[]> {
 	const where = pod === undefined ? [] : ["-n", pod];
 	const all = await machine.json(["ip", ...where, "-j", "-d", "link", "show"]);
 	for (const link of all) {
-		// An interface that is down shows the queueing discipline of when it was up, until it is moved: not a
-		// setting.
+		// An interface that is down shows the queueing discipline of when it was up, until it is moved: not a setting.
 		if (!link.flags.includes("UP")) delete link.qdisc;
 		// igbvf takes on another at each reset of the VF.
 		delete link.permaddr;
@@ -86,8 +85,7 @@ export async function links(machine: Machine, pod?: string): Promise<any[]> {
 }
 
 /**
- * Files of state that are left below /var/lib/cni, without what stays for good: lock files and Go's round-robin
- * memory.
+ * Files of state that are left below /var/lib/cni, without what stays for good: lock files and Go's round-robin memory.
  */
 export async function stateFiles(machine: Machine): Promise<string[]> {
 	const { stdout } = await machine.run([

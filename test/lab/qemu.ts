@@ -1,8 +1,8 @@
 /**
  * QEMU's command line for the test guest.
  *
- * Always TCG: where this was made, /dev/kvm opens but runs an unmodified guest kernel slower than emulation does, and
- * a guest that behaves the same everywhere is worth more than a faster one somewhere.
+ * Always TCG: where this was made, /dev/kvm opens but runs an unmodified guest kernel slower than emulation does, and a
+ * guest that behaves the same everywhere is worth more than a faster one somewhere.
  */
 import { join } from "node:path";
 

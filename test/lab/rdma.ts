@@ -1,6 +1,6 @@
 /**
- * RDMA devices on a machine, as its administrator sees them (`rdma`, sysfs), and the plugin as a runtime calls it
- * after sriov. None of the plugins' code is used here.
+ * RDMA devices on a machine, as its administrator sees them (`rdma`, sysfs), and the plugin as a runtime calls it after
+ * sriov. None of the plugins' code is used here.
  */
 import type { Machine } from "./machine.ts";
 import { type Answer, callPlugin, createPod } from "./pods.ts";

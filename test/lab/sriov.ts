@@ -1,6 +1,6 @@
 /**
- * SR-IOV on a machine, as its administrator sees it: through `ip`, `rdma` and sysfs. An independent witness of what
- * the plugins do: none of their code is used here.
+ * SR-IOV on a machine, as its administrator sees it: through `ip`, `rdma` and sysfs. An independent witness of what the
+ * plugins do: none of their code is used here.
  */
 import type { Machine } from "./machine.ts";
 import { until } from "./until.ts";

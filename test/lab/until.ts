@@ -4,8 +4,8 @@ import { setTimeout as delay } from "node:timers/promises";
 const DEADLINE_MS = 40_000;
 
 /**
- * Asks again and again until `condition` gives something else than undefined or false, which it resolves to. Throws
- * at the deadline, with what `explain` says then.
+ * Asks again and again until `condition` gives something else than undefined or false, which it resolves to. Throws at
+ * the deadline, with what `explain` says then.
  */
 export async function until<T>(
 	what: string,

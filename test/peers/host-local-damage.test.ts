@@ -1,11 +1,11 @@
 /**
- * host-local while somebody damages its store, at any moment: lock, index and times, address files removed, cut off
- * and rolled back, the whole directory removed or brought back from a backup. Seeded; BERTH_STORM_CALLS=3000 for the
- * long run.
+ * host-local while somebody damages its store, at any moment: lock, index and times, address files removed, cut off and
+ * rolled back, the whole directory removed or brought back from a backup. Seeded; BERTH_STORM_CALLS=3000 for the long
+ * run.
  *
- * What holds then. An address is *damaged* while its file is removed, written or brought back by damage, and until
- * the calls have ended that ran meanwhile: they may act on what they saw before. An attachment is *clean* if its
- * address has not been damaged since such a call could still be there when its ADD began. Then:
+ * What holds then. An address is *damaged* while its file is removed, written or brought back by damage, and until the
+ * calls have ended that ran meanwhile: they may act on what they saw before. An attachment is *clean* if its address
+ * has not been damaged since such a call could still be there when its ADD began. Then:
  * - a clean attachment has its address alone: no other ADD gets it before its DEL, and its file says whose it is;
  * - DEL of a clean attachment gives the address back;
  * - no ADD gets an address whose file a backup brought back, though its pod be gone: it is held until GC;

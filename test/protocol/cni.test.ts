@@ -1,6 +1,6 @@
 /**
- * The protocol as the executable speaks it, where a comparison with Go's plugins (test/peers/protocol.test.ts) does
- * not reach: its descriptors, its limits, its own network namespace.
+ * The protocol as the executable speaks it, where a comparison with Go's plugins (test/peers/protocol.test.ts) does not
+ * reach: its descriptors, its limits, its own network namespace.
  */
 import { type SpawnOptions, spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from "node:fs";

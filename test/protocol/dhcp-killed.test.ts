@@ -1,6 +1,6 @@
 /**
- * The daemon, killed at each of its system calls while a lease is asked for, renewed, refused, replaced and given
- * back: the next daemon goes on, and in the end nobody has an address that is not given, nor two.
+ * The daemon, killed at each of its system calls while a lease is asked for, renewed, refused, replaced and given back:
+ * the next daemon goes on, and in the end nobody has an address that is not given, nor two.
  *
  * A life is some hundreds of calls. Without BERTH_KILLS a few of them are tried, drawn by BERTH_SEED; BERTH_KILLS=all
  * tries each.

@@ -20,8 +20,7 @@ const TOGETHER = 200;
 const MOST_MEMORY = 12;
 
 /**
- * Interfaces `e0`, `e1`, ... of one namespace on the bridge of `lab`: veth pairs are what costs, not the daemon's
- * part.
+ * Interfaces `e0`, `e1`, ... of one namespace on the bridge of `lab`: veth pairs are what costs, not the daemon's part.
  */
 function interfaces(lab: DhcpLab, count: number): { netns: string; names: string[] } {
 	const netns = lab.netns.add();

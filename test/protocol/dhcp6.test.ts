@@ -1,6 +1,6 @@
 /**
- * dhcp over IPv6 from outside: DHCPv6 and SLAAC of dnsmasq, DHCPv6 of ISC dhcpd where leases have to be short, and
- * what is on the wire as tshark reads it.
+ * dhcp over IPv6 from outside: DHCPv6 and SLAAC of dnsmasq, DHCPv6 of ISC dhcpd where leases have to be short, and what
+ * is on the wire as tshark reads it.
  */
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -179,8 +179,8 @@ test("addresses are announced by a gratuitous ARP request and an unsolicited nei
 	const parts = ["ffffffffffff", MAC, "0806", "0001080006040001", MAC, "0a010203", "ffffffffffff", "0a010203"];
 	expect(arp).toBe(parts.join(""));
 
-	// IPv6 header (54 bytes with Ethernet's), then type 136, code 0, checksum, override flag, target, option 2 with
-	// the MAC.
+	// IPv6 header (54 bytes with Ethernet's), then type 136, code 0, checksum, override flag, target, option 2 with the
+	// MAC.
 	const advertisement = await sniffer.next((frame) => frame.slice(24, 28) === "86dd" && frame.slice(108, 110) === "88");
 	expect(advertisement.slice(0, 12)).toBe("333300000001");
 	const [payloadLength, next, hopLimit] = [36, 40, 42].map((at) =>

@@ -60,8 +60,8 @@ const PF = "0000:3b:00.0";
 const VF = "0000:3b:02.1";
 
 /**
- * The second function of a card. Its offset is 237 and its stride 2, so that all but the first nine VFs are on the
- * next bus.
+ * The second function of a card. Its offset is 237 and its stride 2, so that all but the first nine VFs are on the next
+ * bus.
  */
 const LARGE_PF = "0000:81:00.1";
 const LARGE_PF_VFS = [
@@ -69,14 +69,13 @@ const LARGE_PF_VFS = [
 	...["82:00.0", "82:00.2", "82:00.4"],
 ].map((rest) => `0000:${rest}`);
 /**
- * Where VF 12 of it would be, and an address between VF 10 and 11: physfn of both leads to the PF, which knows
- * neither.
+ * Where VF 12 of it would be, and an address between VF 10 and 11: physfn of both leads to the PF, which knows neither.
  */
 const STRAY_VFS = ["0000:82:00.6", "0000:82:00.3"];
 
 /**
- * A sysfs with a PF in switchdev mode and three VFs: with a netdev, with a virtio netdev, with a userspace driver.
- * And others.
+ * A sysfs with a PF in switchdev mode and three VFs: with a netdev, with a virtio netdev, with a userspace driver. And
+ * others.
  */
 function fakeSysfs(root: string): void {
 	const device = (pci: string) => join(root, "bus/pci/devices", pci);

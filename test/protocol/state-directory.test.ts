@@ -8,8 +8,7 @@ const STATE = "/var/lib/cni/sriov";
 const FILLER = `${STATE}/fill.lock`;
 
 /**
- * STATUS of sriov with a tmpfs of one page as its state directory, after `prepare`; and what is in the directory
- * then.
+ * STATUS of sriov with a tmpfs of one page as its state directory, after `prepare`; and what is in the directory then.
  */
 async function status(prepare: string): Promise<Answer & { files: string[] }> {
 	const script = `mount -t tmpfs tmpfs /var/lib; mkdir -p ${STATE}; mount -t tmpfs -o size=4k tmpfs ${STATE}; ${prepare}

@@ -44,8 +44,8 @@ const TO_CLIENTS: readonly Instruction[] = [
 ];
 
 /**
- * ARP that comes from `address`, or from nobody (a probe) about it. A network where many pods start is full of ARP
- * for others, and each packet would wake us once for every probe.
+ * ARP that comes from `address`, or from nobody (a probe) about it. A network where many pods start is full of ARP for
+ * others, and each packet would wake us once for every probe.
  */
 function aboutAddress(address: string): Instruction[] {
 	const wanted = u32At(addressBytes(address));

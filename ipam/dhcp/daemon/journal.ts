@@ -67,8 +67,8 @@ export class Journal {
 	}
 
 	/**
-	 * Calls `use` with each record of this boot. Others are removed, and `dropped` hears why: nothing of a pod
-	 * outlives a boot, and what is no record is none of ours.
+	 * Calls `use` with each record of this boot. Others are removed, and `dropped` hears why: nothing of a pod outlives
+	 * a boot, and what is no record is none of ours.
 	 */
 	load(use: (file: number, record: LeaseRecord) => void, dropped: (name: string, why: string) => void): void {
 		for (const name of listIfPresent(this.#directory) ?? []) {

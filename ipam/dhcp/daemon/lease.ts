@@ -1,6 +1,6 @@
 /**
- * One lease of one attachment: the client of RFC 2131, section 4.4, and of RFC 8415, section 18.2, in what they have
- * in common, which is all but the messages.
+ * One lease of one attachment: the client of RFC 2131, section 4.4, and of RFC 8415, section 18.2, in what they have in
+ * common, which is all but the messages.
  */
 import type { CniResult } from "../../../lib/cni/types.ts";
 import { formatMac, type Mac } from "../../../lib/ip/mac.ts";
@@ -14,9 +14,8 @@ import { findLink, findSandbox, replaceOnInterface } from "./place.ts";
 import type { LeaseSpec } from "./protocol.ts";
 
 /**
- * `waiting`: for a carrier. `selecting`: DISCOVER is out. `requesting`: REQUEST is out, for an offer or for an
- * address that we had. `probing`: the server gave it, and the link is asked whether somebody has it. Then as in the
- * RFC.
+ * `waiting`: for a carrier. `selecting`: DISCOVER is out. `requesting`: REQUEST is out, for an offer or for an address
+ * that we had. `probing`: the server gave it, and the link is asked whether somebody has it. Then as in the RFC.
  */
 export type State = "waiting" | "selecting" | "requesting" | "probing" | "bound" | "renewing" | "rebinding";
 

@@ -56,8 +56,8 @@ export class Lease4 extends Lease<Exchange> implements Listener {
 	/**
 	 * To the server from the address, by the kernel's routes, and each second time past the kernel to whoever handed
 	 * over its last answer: in a node whose table of neighbours is full, or a pod that has changed its routes, the
-	 * kernel sends nothing, and does not say so. Where the interface does not have the address, nobody could answer
-	 * to it: then as a client does that has been away (INIT-REBOOT), by broadcast.
+	 * kernel sends nothing, and does not say so. Where the interface does not have the address, nobody could answer to
+	 * it: then as a client does that has been away (INIT-REBOOT), by broadcast.
 	 */
 	protected override sendRenewal(exchange: Exchange, sandbox: Sandbox, link: Link, binding: Binding): void {
 		const { address, server, serverMac } = binding;

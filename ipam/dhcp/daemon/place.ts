@@ -13,8 +13,8 @@ import * as sys from "../../../lib/sys/sys.ts";
 import type { Place } from "./journal.ts";
 
 /**
- * The sandbox at `path`, or, where that path is gone or leads elsewhere, the same namespace by a process that is in
- * it. Undefined: it is gone. The caller closes it.
+ * The sandbox at `path`, or, where that path is gone or leads elsewhere, the same namespace by a process that is in it.
+ * Undefined: it is gone. The caller closes it.
  */
 export function findSandbox(path: string, place: Place): Sandbox | undefined {
 	const sandbox = openIfSame(path, place);
@@ -58,10 +58,10 @@ export function findLink(sandbox: Sandbox, place: Place): Link | undefined {
 }
 
 /**
- * Takes `before` (address with prefix, and the routes that came with it) off the interface and puts `after` on it.
- * What is as it shall be already is no failure: it may have been done by a daemon that was killed before it could say
- * so. What the kernel refuses is told to `refused`, and the rest is done: a server's route by a gateway that is
- * nowhere must not cost the address.
+ * Takes `before` (address with prefix, and the routes that came with it) off the interface and puts `after` on it. What
+ * is as it shall be already is no failure: it may have been done by a daemon that was killed before it could say so.
+ * What the kernel refuses is told to `refused`, and the rest is done: a server's route by a gateway that is nowhere
+ * must not cost the address.
  */
 export function replaceOnInterface(
 	sandbox: Sandbox,

@@ -12,8 +12,7 @@ export const PROTOCOL = 1;
 export const DEFAULT_SOCKET = "/run/cni/dhcp.sock";
 
 /**
- * The directory of the daemon's state, next to its socket: what is in it does not outlive the boot, as `/run` does
- * not.
+ * The directory of the daemon's state, next to its socket: what is in it does not outlive the boot, as `/run` does not.
  */
 export const stateDirectory = (socketPath: string): string => `${socketPath}.d`;
 /** Attachments whose DEL came while no daemon was there: a file for each. */

@@ -1,6 +1,6 @@
 /**
- * DHCPv6 messages and what is in them: written, and read with distrust. Wire format: RFC 8415, sections 8 and 21;
- * DNS: RFC 3646.
+ * DHCPv6 messages and what is in them: written, and read with distrust. Wire format: RFC 8415, sections 8 and 21; DNS:
+ * RFC 3646.
  */
 import type { CniDns } from "../../../lib/cni/types.ts";
 import { formatIp, ipFromBytes, ipToBytes, parseIp } from "../../../lib/ip/address.ts";

@@ -93,8 +93,8 @@ export function addresses(options: Options, code: number): string[] {
 }
 
 /**
- * The result that a lease makes. Routes: option 121 alone where it is there (RFC 3442), else 249, else 33 and a
- * default route by the first router. A router 0.0.0.0 is a route on the link. `priority` 0: none.
+ * The result that a lease makes. Routes: option 121 alone where it is there (RFC 3442), else 249, else 33 and a default
+ * route by the first router. A router 0.0.0.0 is a route on the link. `priority` 0: none.
  */
 export function leaseResult(address: string, options: Options, priority: number): CniResult {
 	const [router] = addresses(options, OPTION.routers);
@@ -130,8 +130,7 @@ function leaseRoutes(options: Options, router: string | undefined): CniRoute[] {
 }
 
 /**
- * RFC 3442: prefix length, as many bytes of the destination as that needs, router. Undefined: not there, or
- * malformed.
+ * RFC 3442: prefix length, as many bytes of the destination as that needs, router. Undefined: not there, or malformed.
  */
 function classlessRoutes(value: Uint8Array | undefined): CniRoute[] | undefined {
 	if (value === undefined || value.length === 0) return undefined;
@@ -157,8 +156,8 @@ function classlessRoutes(value: Uint8Array | undefined): CniRoute[] | undefined 
 const RT_SCOPE_LINK = 253;
 
 /**
- * Option 33: pairs of destination and router; the class of the address says how long its network is (RFC 2132,
- * section 5.8).
+ * Option 33: pairs of destination and router; the class of the address says how long its network is (RFC 2132, section
+ * 5.8).
  */
 function classfulRoutes(options: Options): CniRoute[] {
 	const list = addresses(options, OPTION.staticRoutes);

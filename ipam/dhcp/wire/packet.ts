@@ -101,8 +101,7 @@ export interface Reply {
 }
 
 /**
- * A server's message; undefined for what is none: too short, no reply, no cookie, no type, an option that is
- * truncated.
+ * A server's message; undefined for what is none: too short, no reply, no cookie, no type, an option that is truncated.
  */
 export function decodeReply(bytes: Uint8Array): Reply | undefined {
 	if (bytes.length < OPTIONS_AT || bytes[0] !== BOOTREPLY || u32At(bytes, 236) !== COOKIE) return undefined;
