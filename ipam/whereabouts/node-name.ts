@@ -14,7 +14,8 @@ export interface NodeName {
 
 /**
  * Environment variable NODENAME, else the first of `files` (the installer writes `nodename` beside the flat file),
- * else /etc/hostname, which is often not what the cluster says. In lower case, as kubelet has it. Undefined where nothing tells.
+ * else /etc/hostname, which is often not what the cluster says. In lower case, as kubelet has it. Undefined where
+ * nothing tells.
  */
 export function nodeName(files: readonly string[]): NodeName | undefined {
 	const own = sys.environment().NODENAME?.trim().toLowerCase();
