@@ -223,7 +223,7 @@ function rebind(vf: string | undefined): void {
 export function macOf(own: string, index: number): string {
 	let hash = 0xcbf29ce484222325n;
 	// FNV-1a, 64 bits.
-	for (const byte of encodeUtf8(`${own} ${index}`))
+	for (const byte of encodeUtf8(`${index} ${own}`))
 		hash = ((hash ^ BigInt(byte)) * 0x100000001b3n) & 0xffffffffffffffffn;
 	const pairs = Array.from({ length: 5 }, (_, at) => Number((hash >> BigInt(8 * at)) & 0xffn));
 	return ["02", ...pairs.map((pair) => pair.toString(16).padStart(2, "0"))].join(":");

@@ -19,14 +19,16 @@ import { isSystemError } from "../../lib/sys/sys.ts";
 import { namesAnywhere, namesOnHost } from "../../plugins/rdma/device.ts";
 import { findOrphans as findRdmaOrphans } from "../../plugins/rdma/orphans.ts";
 import { findOrphans as findVfOrphans, sandboxOf } from "../../plugins/sriov/orphans.ts";
-import { listRecords } from "../../plugins/sriov/record.ts";
-import type { VfRecord } from "../../plugins/sriov/record-format.ts";
+import { type DamagedRecord, listDamaged, listRecords } from "../../plugins/sriov/record.ts";
+import { pciIn, type VfRecord } from "../../plugins/sriov/record-format.ts";
 import { type Checkpoint, readCheckpoint } from "./checkpoint.ts";
 import type { Holder, NodeView, VfView } from "./schema.ts";
 
 /** What is known of the whole node, to be looked up for each VF. */
 interface Known {
 	readonly records: ReadonlyMap<string, VfRecord>;
+	/** Records that cannot be understood. */
+	readonly damaged: readonly DamagedRecord[];
 	readonly orphans: readonly Orphan[];
 	readonly checkpoint: Checkpoint;
 	readonly links: ReadonlyMap<string, Link>;
@@ -57,6 +59,7 @@ export function viewNode(checkpointPath: string): NodeView {
 	});
 	const known: Known = {
 		records: new Map(records.map((record) => [record.pci, record])),
+		damaged: ask("damaged records", [], () => listDamaged()),
 		orphans,
 		checkpoint,
 		links: new Map(links.map((link) => [link.name, link])),
@@ -136,7 +139,11 @@ function viewVf(device: string, index: number, settings: VfSettings | undefined,
 		marks.push("its interface is on the host, and a pod has it on record");
 	if (record !== undefined && holder?.alive && place === "elsewhere")
 		marks.push("its interface is neither on the host nor in its pod");
-	if (record === undefined && orphans.length === 0 && place === "elsewhere") {
+	for (const damaged of known.damaged) {
+		if (pciIn(damaged.told) === device && orphans.length === 0)
+			marks.push(`the record of ${whose(damaged)} is damaged or truncated`);
+	}
+	if (record === undefined && marks.length === 0 && place === "elsewhere") {
 		marks.push("its interface is in a namespace that no record knows");
 	}
 	const given = known.checkpoint.pods.get(device);
