@@ -45,26 +45,16 @@ export const isNoFile = (error: unknown): error is sys.SystemError =>
 
 /** Directory entries without "." and "..", sorted by code unit, or undefined where there is no such directory. */
 export function listIfPresent(path: string): string[] | undefined {
-	return ifPresent(() => sys.readDirectory(path).sort());
+	return sys.readDirectoryIfPresent(path)?.sort();
 }
 
 /** Target of a symbolic link, or undefined where there is none. */
 export function readLinkIfPresent(path: string): string | undefined {
-	return ifPresent(() => sys.readlinkat(sys.AT_FDCWD, path));
+	return sys.readlinkIfPresent(sys.AT_FDCWD, path);
 }
 
 export function statIfPresent(path: string): sys.FileStatus | undefined {
 	return sys.statat(sys.AT_FDCWD, path, true);
-}
-
-/** Runs `read`; a missing file or path component gives undefined. */
-function ifPresent<T>(read: () => T): T | undefined {
-	try {
-		return read();
-	} catch (error) {
-		if (sys.isSystemError(error, "ENOENT", "ENOTDIR")) return undefined;
-		throw error;
-	}
 }
 
 /** Removes a file; false where there was none, but a directory perhaps, which is none of ours. */
@@ -79,11 +69,13 @@ export function removeIfPresent(path: string): boolean {
 
 /** Gives a file another name, which replaces one that has it; false where there is none. */
 export function renameIfPresent(from: string, to: string): boolean {
-	const done = ifPresent(() => {
+	try {
 		sys.renameat(sys.AT_FDCWD, from, sys.AT_FDCWD, to);
 		return true;
-	});
-	return done ?? false;
+	} catch (error) {
+		if (sys.isSystemError(error, "ENOENT", "ENOTDIR")) return false;
+		throw error;
+	}
 }
 
 /** Makes a directory and its parents. `mode` holds for those that are made; existing ones stay as they are. */

@@ -89,9 +89,6 @@ declare module "native:sys" {
 		readonly dev: number;
 		readonly ino: number;
 		readonly mode: number;
-		readonly nlink: number;
-		readonly uid: number;
-		readonly gid: number;
 		readonly size: number;
 		readonly mtimeMs: number;
 		readonly ctimeMs: number;
@@ -138,8 +135,12 @@ declare module "native:sys" {
 	export function unlinkat(dir: number, path: string, flags: number): boolean;
 	export function mkdirat(dir: number, path: string, mode: number): void;
 	export function readlinkat(dir: number, path: string): string;
+	/** The same; undefined where there is none (ENOENT, ENOTDIR). */
+	export function readlinkIfPresent(dir: number, path: string): string | undefined;
 	/** Names without "." and "..", in the kernel's order. */
 	export function readDirectory(path: string): string[];
+	/** The same; undefined where there is no such directory (ENOENT, ENOTDIR). */
+	export function readDirectoryIfPresent(path: string): string[] | undefined;
 	/** `statfs(2)` f_type, e.g. NSFS_MAGIC 0x6e736673. */
 	export function fileSystemType(fd: number): number;
 	/**

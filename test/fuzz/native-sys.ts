@@ -78,4 +78,6 @@ export const unlinkat = (_: number, path: string, flags: number): boolean =>
 export const mkdirat = (_: number, path: string, mode: number): void =>
 	attempt("mkdirat", path, () => void fs.mkdirSync(within(path), mode));
 export const readDirectory = (path: string): string[] => attempt("open", path, () => fs.readdirSync(within(path)));
+export const readDirectoryIfPresent = (path: string): string[] | undefined =>
+	fs.existsSync(within(path)) ? readDirectory(path) : undefined;
 export const flock = (): boolean => true;

@@ -4,9 +4,10 @@ use super::call::{Answer, Call};
 use super::errors::Failure;
 use super::{scratch, text};
 use rquickjs::Array;
-use rustix::fd::AsRawFd;
+use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::fs::{AtFlags, Mode, OFlags, RawDir, RenameFlags};
 use rustix::io::{Errno, retry_on_intr};
+use std::ffi::CStr;
 
 /// Room for the kernel's directory entries, 32 KiB as glibc takes.
 const ENTRIES: usize = 32 << 10;
@@ -84,17 +85,46 @@ pub fn readlinkat<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     call.answer_text(&text::decode(target.as_bytes()))
 }
 
+pub fn readlink_if_present<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
+    let path = call.path(1)?;
+    match rustix::fs::readlinkat(call.directory(0)?, &path, Vec::new()) {
+        Ok(target) => call.answer_text(&text::decode(target.as_bytes())),
+        Err(Errno::NOENT | Errno::NOTDIR) => call.nothing(),
+        Err(errno) => Err(Failure::system(errno, "readlinkat", Some(text::decode(path.as_bytes())))),
+    }
+}
+
 pub fn read_directory<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     let path = call.path(0)?;
-    let fail = |name: &'static str, errno| Failure::system(errno, name, Some(text::decode(path.as_bytes())));
+    let fd = open_directory(&path).map_err(|errno| fail_directory("open", errno, &path))?;
+    read_opened(call, &path, &fd)
+}
+
+pub fn read_directory_if_present<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
+    let path = call.path(0)?;
+    match open_directory(&path) {
+        Ok(fd) => read_opened(call, &path, &fd),
+        Err(Errno::NOENT | Errno::NOTDIR) => call.nothing(),
+        Err(errno) => Err(fail_directory("open", errno, &path)),
+    }
+}
+
+fn open_directory(path: &CStr) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let fd = retry_on_intr(|| rustix::fs::open(&path, flags, Mode::empty())).map_err(|errno| fail("open", errno))?;
+    retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()))
+}
+
+fn fail_directory(name: &'static str, errno: Errno, path: &CStr) -> Failure {
+    Failure::system(errno, name, Some(text::decode(path.to_bytes())))
+}
+
+fn read_opened<'js>(call: &Call<'_, 'js>, path: &CStr, fd: &OwnedFd) -> Answer<'js> {
     let names = Array::new(call.ctx.clone())?;
     let mut count = 0;
     scratch::with(ENTRIES, |buffer| {
-        let mut entries = RawDir::new(&fd, buffer.spare_capacity_mut());
+        let mut entries = RawDir::new(fd, buffer.spare_capacity_mut());
         while let Some(entry) = entries.next() {
-            let entry = entry.map_err(|errno| fail("getdents64", errno))?;
+            let entry = entry.map_err(|errno| fail_directory("getdents64", errno, path))?;
             let name = entry.file_name().to_bytes();
             if name != b"." && name != b".." {
                 names.set(count, call.answer_text(&text::decode(name))?)?;

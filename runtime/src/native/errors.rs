@@ -1,7 +1,7 @@
 //! What a native function throws: a system error with errno, code, call and path, or a TypeError.
 
 use super::call::{Answer, Call};
-use rquickjs::{Ctx, Error, Exception, Object, qjs};
+use rquickjs::{Ctx, Error, Exception, Object, Value, qjs};
 use rustix::io::Errno;
 use std::borrow::Cow;
 
@@ -57,10 +57,7 @@ fn throw_system(
     path: Option<String>,
     message: &str,
 ) -> rquickjs::Result<()> {
-    // An Error by its prototype alone: what the engine makes itself has a stack trace, which takes longer than the
-    // system call, and an errno is an answer, no bug.
-    let constructor: Object = ctx.globals().get("Error")?;
-    let error = Object::new_proto(ctx.clone(), Some(&constructor.get("prototype")?))?;
+    let error = new_error(ctx)?;
     error.set("message", message)?;
     error.set("errno", errno.raw_os_error())?;
     error.set("code", &*describe(errno).0)?;
@@ -70,6 +67,20 @@ fn throw_system(
     }
     Err(ctx.throw(error.into_value()))
 }
+
+/// An Error whose stack trace is "": one takes longer than the system call, and an errno is an answer, no bug. Where it
+/// has one, be it empty, the engine makes none when it leaves a function.
+fn new_error<'js>(ctx: &Ctx<'js>) -> rquickjs::Result<Object<'js>> {
+    let constructor: Object = ctx.globals().get("Error")?;
+    constructor.set("stackTraceLimit", 0)?;
+    // SAFETY: the engine's context; the value is ours.
+    let error = unsafe { Value::from_raw(ctx.clone(), qjs::JS_NewError(ctx.as_raw().as_ptr())) };
+    constructor.set("stackTraceLimit", STACK_TRACE_LIMIT)?;
+    error.into_object().ok_or(Error::Exception)
+}
+
+/// Functions in the stack trace of a bug: the engine's own limit.
+const STACK_TRACE_LIMIT: i32 = 10;
 
 /// Name and meaning of an errno that came another way than by a failed system call: in a netlink message.
 pub fn describe_errno<'js>(call: &Call<'_, 'js>) -> Answer<'js> {

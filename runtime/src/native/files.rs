@@ -186,9 +186,6 @@ fn answer_status<'js>(call: &Call<'_, 'js>, status: &Stat) -> Answer<'js> {
     object.set("dev", number(status.st_dev as f64))?;
     object.set("ino", number(exact(status.st_ino)))?;
     object.set("mode", number(f64::from(status.st_mode)))?;
-    object.set("nlink", number(status.st_nlink as f64))?;
-    object.set("uid", number(f64::from(status.st_uid)))?;
-    object.set("gid", number(f64::from(status.st_gid)))?;
     object.set("size", number(status.st_size as f64))?;
     object.set("mtimeMs", number(status.st_mtime as f64 * 1000.0 + status.st_mtime_nsec as f64 / 1e6))?;
     object.set("ctimeMs", number(status.st_ctime as f64 * 1000.0 + status.st_ctime_nsec as f64 / 1e6))?;
