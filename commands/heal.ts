@@ -5,16 +5,18 @@
 
 import { findOrphans as findEarlierAddresses } from "../ipam/host-local/orphans.ts";
 import { findOrphans as findAddresses } from "../ipam/whereabouts/orphans.ts";
-import { sentence } from "../lib/cni/failures.ts";
+import { attempt, sentence } from "../lib/cni/failures.ts";
 import type { Request } from "../lib/cni/types.ts";
 import { type Command, print } from "../lib/plugin/command.ts";
 import { parseFlags } from "../lib/plugin/flags.ts";
 import { formatTable } from "../lib/plugin/table.ts";
+import { requireHostView } from "../lib/state/host-view.ts";
 import type { Orphan } from "../lib/state/orphan.ts";
+import { readLinkIfPresent } from "../lib/sys/files.ts";
 import { writeStderr } from "../lib/sys/stderr.ts";
 import * as sys from "../lib/sys/sys.ts";
 import { findOrphans as findRdmaDevices } from "../plugins/rdma/orphans.ts";
-import { findOrphans as findVfs } from "../plugins/sriov/orphans.ts";
+import { findOrphans as findVfs, recordedAttachments } from "../plugins/sriov/orphans.ts";
 import { plugins } from "./plugins.ts";
 
 export const heal: Command = {
@@ -22,7 +24,7 @@ export const heal: Command = {
 	synopsis: "[--dry-run] [--json] [-cni-path DIRS] [-networks DIR] [-whereabouts DIR]",
 	help: `Looks at the records of this node and at the kernel: what belongs to a sandbox that is gone, or to one from before the
 last boot, goes back to the host as GC would do it. What lives is not touched, and neither is what nobody can tell of; the
-latter is listed. One shot: run it after a boot, or now and then. Exit status 1 where something is left to do.
+latter is listed. One shot: run it on the host after a boot, or now and then. Exit status 1 where something is left to do.
 
   --dry-run         lists what would go back, and changes nothing
   --json            prints JSON
@@ -48,34 +50,42 @@ function healAll(args: readonly string[]): number {
 		networks: "/var/lib/cni/networks",
 		whereabouts: "/var/lib/cni/whereabouts",
 	});
+	requireHostView();
 	const request = requestOf(flags["cni-path"]);
 	const outcomes: Outcome[] = [];
+	const failures: unknown[] = [];
 	// In the order of DEL: what is last in a chain goes first, and addresses of VFs go with them.
 	const searches = [
 		findRdmaDevices,
 		findVfs,
 		() => findAddresses(flags.whereabouts),
-		() => findEarlierAddresses(flags.networks),
+		() => findEarlierAddresses(flags.networks, recordedAttachments()),
 	];
 	for (const search of searches) {
-		for (const orphan of search()) outcomes.push(treat(orphan, request, flags["dry-run"]));
+		attempt(failures, () => {
+			for (const orphan of search()) outcomes.push(treat(orphan, request, flags["dry-run"]));
+		});
 	}
 	print(flags.json ? `${JSON.stringify(outcomes.map(listed), null, 4)}\n` : tableOf(outcomes));
-	const isDone = ({ outcome }: Outcome): boolean => outcome === "freed";
-	return outcomes.every(isDone) ? 0 : 1;
+	for (const failure of failures) writeStderr(`berth heal: ${sentence(failure)}\n`);
+	const isDone = ({ outcome }: Outcome): boolean => outcome === "freed" || outcome === "left alone";
+	return failures.length === 0 && outcomes.every(isDone) ? 0 : 1;
 }
 
 function treat(orphan: Orphan, request: Request, isDryRun: boolean): Outcome {
-	// A device may take seconds to come back.
-	if (!isDryRun) writeStderr(`berth heal: ${orphan.kind} ${orphan.name}: ${orphan.why}\n`);
 	if (orphan.reclaim === undefined) return { orphan, outcome: "left alone", error: "" };
 	if (isDryRun) return { orphan, outcome: "would be freed", error: "" };
+	// A device may take seconds to come back.
+	if (isTerminal(2)) writeStderr(`berth heal: ${orphan.kind} ${orphan.name}: ${orphan.why}\n`);
 	try {
 		return { orphan, outcome: orphan.reclaim(request) ? "freed" : "not yet", error: "" };
 	} catch (error) {
 		return { orphan, outcome: "failed", error: sentence(error) };
 	}
 }
+
+const isTerminal = (fd: number): boolean =>
+	/^\/dev\/(tty|pts\/|console)/.test(readLinkIfPresent(`/proc/self/fd/${fd}`) ?? "");
 
 /** A call of nobody's attachment. */
 function requestOf(path: string): Request {

@@ -3,31 +3,47 @@
  * boot. Of the others the store says no more than a container's name, and nobody can tell from that whether it lives;
  * those of VFs go back with the VF.
  */
-import { formatIp } from "../../lib/ip/address.ts";
 import type { Orphan } from "../../lib/state/orphan.ts";
-import { hasPrivateDirectory } from "../../lib/store/private-directory.ts";
-import { Store } from "../../lib/store/store.ts";
+import type { Attachment } from "../../lib/store/owner.ts";
+import { glimpse, Store } from "../../lib/store/store.ts";
 import { listIfPresent } from "../../lib/sys/files.ts";
+import * as sys from "../../lib/sys/sys.ts";
 
-export function findOrphans(dataDir: string): Orphan[] {
-	const networks = (listIfPresent(dataDir) ?? []).filter((name) => !name.startsWith("."));
-	return networks.flatMap((network): Orphan[] => {
-		const directory = `${dataDir}/${network}`;
-		if (!hasPrivateDirectory(directory)) return [];
+/** `recorded`: attachments that another record tells more of. */
+export function findOrphans(dataDir: string, recorded: readonly Attachment[]): Orphan[] {
+	const networks = (listIfPresent(dataDir) ?? []).filter((name) => !name.startsWith(".")).sort();
+	const known = new Set(recorded.map(({ containerId, ifName }) => `${containerId}/${ifName}`));
+	return networks.flatMap((network) => orphansIn(`${dataDir}/${network}`, network, known));
+}
+
+function orphansIn(directory: string, network: string, known: ReadonlySet<string>): Orphan[] {
+	const seen = look(directory);
+	if (seen === undefined) return [];
+	const { earlier } = seen;
+	const unknown = seen.others.filter(({ containerId, ifName }) => !known.has(`${containerId}/${ifName}`));
+	const what = { kind: "address", containerId: "", ifName: "", network };
+	const reclaim = (): boolean => {
 		using store = Store.openIfPresent(directory);
-		const addresses = (store?.allocatedEarlier() ?? []).map(formatIp);
-		if (addresses.length === 0) return [];
-		const reclaim = (): boolean => {
-			using again = Store.openIfPresent(directory);
-			again?.releaseEarlier();
-			return true;
-		};
-		return [
-			{
-				...{ kind: "address", name: addresses.join(" "), containerId: "", ifName: "", network },
-				why: "from before the last boot",
-				reclaim,
-			},
-		];
-	});
+		store?.releaseEarlier();
+		return true;
+	};
+	const names = earlier
+		.map(({ name }) => name)
+		.sort()
+		.join(" ");
+	const why = `nothing tells whether ${unknown.length === 1 ? "its container lives" : "their containers live"}`;
+	return [
+		...(earlier.length > 0 ? [{ ...what, name: names, why: "from before the last boot", reclaim }] : []),
+		...(unknown.length > 0 ? [{ ...what, name: `${unknown.length} in use`, why, reclaim: undefined }] : []),
+	];
+}
+
+/** What is no directory is no store. */
+function look(directory: string): ReturnType<typeof glimpse> | undefined {
+	try {
+		return glimpse(directory);
+	} catch (error) {
+		if (sys.isSystemError(error, "ENOENT", "ENOTDIR")) return undefined;
+		throw error;
+	}
 }

@@ -12,7 +12,7 @@ import { loadWhereabouts, podRefOf, resultAddress, type Whereabouts } from "./co
 import { findClaim, holderOf, type IpamClaim, writeStatus } from "./ipam-claim.ts";
 import { logOf } from "./log.ts";
 import { mayHandOut } from "./ranges.ts";
-import { attachmentOf, Records } from "./record.ts";
+import { attachmentOf, inodeAt, Records } from "./record.ts";
 import { releaseRecord } from "./release.ts";
 import { ANSWER_MS, type Session, withApiServer } from "./session.ts";
 
@@ -48,6 +48,7 @@ function claimAll(request: Request, config: Whereabouts, podRef: string, session
 		store: earlier?.store ?? "",
 		device: earlier?.device ?? "",
 		netns: request.netns,
+		inode: inodeAt(request.netns),
 		boot: bootId(),
 	});
 	using undo = new UndoStack((what, error) => logOf(request).error(`could not ${what} after a failed ADD: ${error}`));

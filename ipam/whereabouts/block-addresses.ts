@@ -19,7 +19,7 @@ import { knownBlock, type NodeBlock, storeName, storeOf, storePath, storesOf } f
 import { nodeName } from "./node-name.ts";
 import { hashedOrder } from "./order.ts";
 import { addressAt, mayHandOut, type PoolRange } from "./ranges.ts";
-import { attachmentOf, type FoundRecord, Records, TAKEN_OVER } from "./record.ts";
+import { attachmentOf, type FoundRecord, inodeAt, Records, TAKEN_OVER } from "./record.ts";
 import type { ReleaseSettings } from "./release.ts";
 import { ANSWER_MS, withApiServer } from "./session.ts";
 import { rangeOfBlock, rangeSetOf, type Slicing } from "./slicing.ts";
@@ -51,6 +51,7 @@ export function addFromBlock(request: Request, config: Whereabouts, slicing: Sli
 		store: storeName(block),
 		device: config.device,
 		netns: request.netns,
+		inode: inodeAt(request.netns),
 		boot: block.boot,
 	});
 	// A VF has one pod at a time: what an earlier one had of it is not in use.

@@ -217,6 +217,7 @@ function takeOver(
 			store: storeName(learnt),
 			device: "",
 			netns: "",
+			inode: 0,
 			boot: learnt.boot,
 		});
 		store.reserve(ip, owner, true);

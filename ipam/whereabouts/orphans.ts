@@ -5,10 +5,10 @@
  * (macvlan, ipvlan), whose records say in which sandbox they were.
  */
 import { Code } from "../../lib/cni/error.ts";
-import { isAlive, isOfEarlierBoot } from "../../lib/state/liveness.ts";
+import { type Fate, fateOf, isOfEarlierBoot } from "../../lib/state/liveness.ts";
 import { type Orphan, whyGone } from "../../lib/state/orphan.ts";
 import { releaseInStore } from "./block-addresses.ts";
-import { type FoundRecord, Records } from "./record.ts";
+import { type AttachmentRecord, type FoundRecord, Records } from "./record.ts";
 import { releaseRecord } from "./release.ts";
 import { ANSWER_MS, withApiServer } from "./session.ts";
 
@@ -16,26 +16,26 @@ export function findOrphans(dataDir: string): Orphan[] {
 	const records = new Records(dataDir);
 	return records.all().flatMap((found): Orphan[] => {
 		const { containerId, ifName, network, netns, boot, claims, store } = found.record;
-		const sandbox = { netns, netnsIdentity: "", bootId: boot };
-		if (isAlive(sandbox)) return [];
-		const isKnown = netns !== "" || isOfEarlierBoot(sandbox);
+		const became = fate(found.record);
+		if (became === "alive") return [];
 		const name = claims.map(({ ip }) => ip).join(" ") || store;
 		const reclaim = (): boolean => {
 			const now = records.find(found.record);
-			if (now !== undefined && !isAlive({ netns: now.record.netns, netnsIdentity: "", bootId: now.record.boot })) {
-				release(records, now, dataDir);
-			}
+			if (now !== undefined && fate(now.record) === "gone") release(records, now, dataDir);
 			return true;
 		};
 		return [
 			{
 				...{ kind: "address", name, containerId, ifName, network },
-				why: whyGone(netns, isOfEarlierBoot(sandbox)),
-				reclaim: isKnown ? reclaim : undefined,
+				why: whyGone(netns, isOfEarlierBoot({ netns, netnsIdentity: "", bootId: boot })),
+				reclaim: became === "gone" ? reclaim : undefined,
 			},
 		];
 	});
 }
+
+const fate = ({ netns, inode, boot }: AttachmentRecord): Fate =>
+	fateOf({ netns, netnsIdentity: "", bootId: boot }, netns, inode);
 
 function release(records: Records, found: FoundRecord, dataDir: string): void {
 	const settings = { dataDir, reuseDelayMs: 0 };

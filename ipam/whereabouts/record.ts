@@ -5,7 +5,7 @@
 import { isObject } from "../../lib/cni/json.ts";
 import type { JsonObject, JsonValue, Request } from "../../lib/cni/types.ts";
 import { RecordDirectory, type RecordFile, type RecordOwner } from "../../lib/state/directory.ts";
-import { text } from "../../lib/state/json.ts";
+import { integer, text } from "../../lib/state/json.ts";
 import * as files from "../../lib/sys/files.ts";
 
 /** An address, and where its claim is. */
@@ -34,6 +34,8 @@ export interface AttachmentRecord {
 	readonly device: string;
 	/** CNI_NETNS of ADD, and the boot of then; "" in a record that says nothing of it. */
 	readonly netns: string;
+	/** Number of the inode of its namespace; 0 where that is not known. */
+	readonly inode: number;
 	readonly boot: string;
 }
 
@@ -120,6 +122,9 @@ export const attachmentOf = ({ network, containerId, ifName }: Request): Attachm
 	ifName,
 });
 
+/** Which namespace is at a path, as long as it lives. */
+export const inodeAt = (netns: string): number => files.statIfPresent(netns)?.ino ?? 0;
+
 const partsOf = ({ network, containerId, ifName }: Attachment): string[] => [network, containerId, ifName];
 
 function ownerOf(json: JsonObject, { network, containerId, ifName }: Attachment): RecordOwner {
@@ -131,7 +136,8 @@ function ownerOf(json: JsonObject, { network, containerId, ifName }: Attachment)
 }
 
 function parseRecord(json: JsonObject): AttachmentRecord | undefined {
-	const { network, containerId, ifName, podRef, kubeconfig, namespace, claims, store, device, netns, boot } = json;
+	const { network, containerId, ifName, podRef, kubeconfig, namespace, claims, store, device, netns, inode, boot } =
+		json;
 	if (!text(network) || !text(containerId) || !text(ifName) || !Array.isArray(claims)) return undefined;
 	return {
 		network: text(network),
@@ -144,6 +150,7 @@ function parseRecord(json: JsonObject): AttachmentRecord | undefined {
 		store: text(store),
 		device: text(device),
 		netns: text(netns),
+		inode: integer(inode, 0xffff_ffff) ?? 0,
 		boot: text(boot),
 	};
 }

@@ -4,6 +4,7 @@
  */
 import { type Protocol, Sandbox } from "../plugin/sandbox.ts";
 import { bootId } from "../sys/boot.ts";
+import { hasProcess, hasProcessAt } from "./namespaces.ts";
 
 /** A sandbox as a record has it. */
 interface RecordedSandbox {
@@ -38,3 +39,22 @@ export function isAlive(record: RecordedSandbox, path = record.netns): boolean {
 
 /** Whether a record says that it is from before the running boot. One of Go's does not say. */
 export const isOfEarlierBoot = (record: RecordedSandbox): boolean => record.bootId !== "" && record.bootId !== bootId();
+
+/** "unknown": nothing says where it was. */
+export type Fate = "alive" | "gone" | "unknown";
+
+/**
+ * What became of the sandbox of a record, seen from the host. A namespace whose path is gone lives on as long as a
+ * process is in it. `inode`: number of its namespace, for records without `netnsIdentity`; 0 where that is not known.
+ */
+export function fateOf(record: RecordedSandbox, path = record.netns, inode = 0): Fate {
+	if (isOfEarlierBoot(record) && BOOT_ID.test(record.bootId)) return "gone";
+	if (path === "") return "unknown";
+	if (isAlive({ ...record, bootId: "" }, path)) return "alive";
+	const isInUse =
+		(record.netnsIdentity !== "" && hasProcess(record.netnsIdentity)) || (inode !== 0 && hasProcessAt(inode));
+	return isInUse ? "alive" : "gone";
+}
+
+/** What a damaged record has in its place says nothing. */
+const BOOT_ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;

@@ -22,7 +22,7 @@ export interface Orphan {
 	readonly reclaim: ((request: Request) => boolean) | undefined;
 }
 
-/** A sentence for a sandbox that is not there. */
+/** A sentence for a sandbox that is gone, or of which nobody knows whether it is. */
 export function whyGone(netns: string, isOfEarlierBoot: boolean): string {
 	if (isOfEarlierBoot) return "from before the last boot";
 	return netns === "" ? "its sandbox is not known" : `sandbox ${netns} is gone`;

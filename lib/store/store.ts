@@ -19,6 +19,7 @@ import type { Lock } from "../sys/lock.ts";
 import * as sys from "../sys/sys.ts";
 import {
 	makeAddressFile,
+	readContents,
 	readOwner,
 	removeTemporary,
 	sentenceOf,
@@ -264,6 +265,28 @@ export class Store {
 		if (failures.length === 0) return;
 		throw new CniError(Code.io, `addresses in ${this.directory} may still be held: ${failures.join("; ")}`);
 	}
+}
+
+/** What the files of a store say, read without its lock: as they were at some moment. */
+export interface Glimpse {
+	/** Allocated since an earlier boot, as far as there is a record of that. */
+	readonly earlier: readonly Allocation[];
+	/** Allocated otherwise. */
+	readonly others: readonly Allocation[];
+}
+
+/** For who only looks: nothing is written, and nobody waits. Throws SystemError. */
+export function glimpse(directory: string): Glimpse {
+	const recorded = new Map(Index.earlierAllocations(directory).map((each) => [each.name, each]));
+	const earlier: Allocation[] = [];
+	const others: Allocation[] = [];
+	for (const [name, owner] of readContents(directory).owners) {
+		if (typeof owner !== "object") continue;
+		const then = recorded.get(name);
+		const isSame = then?.containerId === owner.containerId && then.ifName === owner.ifName;
+		(isSame ? earlier : others).push({ name, ...owner });
+	}
+	return { earlier, others };
 }
 
 function attachmentOf({ containerId, ifName }: Attachment): Attachment {

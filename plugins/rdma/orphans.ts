@@ -1,7 +1,8 @@
 /**
  * RDMA devices of sandboxes that no longer live, by our records and the kernel alone.
  */
-import { isAlive, isOfEarlierBoot } from "../../lib/state/liveness.ts";
+import type { Request } from "../../lib/cni/types.ts";
+import { type Fate, fateOf, isOfEarlierBoot } from "../../lib/state/liveness.ts";
 import { type Orphan, whyGone } from "../../lib/state/orphan.ts";
 import { namesOnHost } from "./device.ts";
 import { clean, collect } from "./gc.ts";
@@ -26,24 +27,30 @@ function orphanedTemporary(): Orphan[] {
 
 function orphanedDevices(): Orphan[] {
 	return listRecords().flatMap((record): Orphan[] => {
-		if (isNeeded(record)) return [];
+		const found = fate(record);
+		if (found === "alive") return [];
 		const { deviceId, containerId, ifName, network, netns } = record;
-		// One of Go's does not say where its sandbox is: only a device that has come back by itself is nobody's.
-		const isBack = netns === "" && deviceId !== "" && namesOnHost(deviceId).length > 0;
-		const isKnown = netns !== "" || isOfEarlierBoot(record) || isBack;
+		const reclaim = (request: Request): boolean => {
+			collect(record, openLog(request, { name: network }), (now) => fate(now) !== "gone");
+			const left = readRecord(record);
+			return left === undefined || fate(left) === "alive";
+		};
+		const isBack = netns === "" && found === "gone" && !isOfEarlierBoot(record);
 		return [
 			{
 				...{ kind: "RDMA device", name: deviceId || "?", containerId, ifName, network },
 				why: isBack ? "the device is back on the host" : whyGone(netns, isOfEarlierBoot(record)),
-				reclaim: isKnown
-					? (request) => {
-							collect(record, openLog(request, { name: network }), isNeeded);
-							return readRecord(record) === undefined;
-						}
-					: undefined,
+				reclaim: found === "gone" ? reclaim : undefined,
 			},
 		];
 	});
 }
 
-const isNeeded = (record: RdmaRecord): boolean => isAlive(record);
+/**
+ * A record of Go's does not say where its sandbox is, nor does one that was truncated: where the device has come back
+ * by itself it is nobody's.
+ */
+function fate(record: RdmaRecord): Fate {
+	if (record.own) return fateOf(record);
+	return record.deviceId !== "" && namesOnHost(record.deviceId).length > 0 ? "gone" : "unknown";
+}

@@ -13,6 +13,7 @@ import { releaseAddressesOf, takeLock } from "./claim.ts";
 import {
 	type DamagedRecord,
 	listDamaged,
+	listMarked,
 	readMarker,
 	readRecord,
 	recordsOf,
@@ -24,28 +25,44 @@ import { recover } from "./recover.ts";
 import { release } from "./release.ts";
 import type { SriovConfig } from "./schema.ts";
 
-/** The VF of a record, and its addresses, unless `isNeeded` says otherwise by now. False: to be tried again. */
-export function collect(
+/** The VF of a record, and its addresses. */
+export function collect(record: VfRecord, request: Request, log: Log): void {
+	withRecord(record, (host, now) => {
+		log.info(`VF ${now.pci} comes back from container ${now.containerId}, which is not valid any more`);
+		const failures: unknown[] = [];
+		// GC of the IPAM plugin does not find what was handed out before the network was edited.
+		attempt(failures, () => releaseAddressesOf(now, request));
+		attempt(failures, () => release(host, now, now.netns, log));
+		throwTogether(failures);
+		return true;
+	});
+}
+
+/**
+ * The same where `isGone` still says so of the record's sandbox. Where addresses cannot be released the record stays,
+ * since no other call comes that knows of them. False: to be tried again.
+ */
+export function collectGone(
 	record: VfRecord,
 	request: Request,
 	log: Log,
-	isNeeded: (record: VfRecord) => boolean = () => false,
+	isGone: (record: VfRecord) => boolean,
 ): boolean {
+	return withRecord(record, (host, now) => {
+		if (!isGone(now)) return true;
+		releaseAddressesOf(now, request);
+		return release(host, now, now.netns, log);
+	});
+}
+
+/** `work` with the VF's lock held and the record that there is then; true where there is none any more. */
+function withRecord(record: VfRecord, work: (host: NetlinkSocket, now: VfRecord) => boolean): boolean {
 	using _lock = takeLock(record.pci);
 	// A DEL may have done it while we waited, or an ADD have come.
 	const now = readRecord(record.containerId, record.ifName);
-	if (now === undefined || now === "damaged" || isNeeded(now)) return true;
+	if (now === undefined || now === "damaged" || now.pci !== record.pci) return true;
 	using host = NetlinkSocket.open(NETLINK_ROUTE);
-	log.info(`VF ${now.pci} comes back from container ${now.containerId}, which is not valid any more`);
-	const failures: unknown[] = [];
-	// GC of the IPAM plugin does not find what was handed out before the network was edited.
-	attempt(failures, () => releaseAddressesOf(now, request));
-	let isBack = false;
-	attempt(failures, () => {
-		isBack = release(host, now, now.netns, log);
-	});
-	throwTogether(failures);
-	return isBack;
+	return work(host, now);
 }
 
 /**
@@ -71,27 +88,23 @@ export function collectDamaged(
 	if (readRecord(containerId, ifName) !== "damaged") return true;
 	using host = NetlinkSocket.open(NETLINK_ROUTE);
 	const record = recover(host, { containerId, ifName, network }, config, pci);
-	const failures: unknown[] = [];
-	if (request !== undefined) attempt(failures, () => releaseAddressesOf(record, request));
-	let isBack = false;
-	attempt(failures, () => {
-		isBack = release(host, record, "", log);
-	});
-	throwTogether(failures);
-	return isBack;
+	if (request !== undefined) releaseAddressesOf(record, request);
+	return release(host, record, "", log);
 }
 
 /**
  * Removes a marker without a record, of whatever network: what an ADD that was killed at its beginning left, or a DEL
  * at its end, so that there is nothing else to put back. With the VF's lock held nobody is about to write the record.
  * A damaged one may be its own. And where the VF is not on the host, but the sandbox is there, it may be in that: its
- * record was lost.
+ * record was lost. False where there is none, or it stays.
  */
-export function collectOrphan(pci: string): void {
+export function collectOrphan(pci: string): boolean {
 	using _lock = takeLock(pci);
-	if (recordsOf(pci).length > 0) return;
+	if (recordsOf(pci).length > 0 || !listMarked().includes(pci)) return false;
 	using sandbox = vfNetdev(pci) === undefined ? Sandbox.openIfAlive(readMarker(pci) ?? "") : undefined;
-	if (sandbox !== undefined) return;
+	if (sandbox !== undefined) return false;
 	const mayBeIts = ({ told }: DamagedRecord): boolean => (pciIn(told) ?? pci) === pci;
-	if (!listDamaged().some(mayBeIts)) removeMarker(pci);
+	if (listDamaged().some(mayBeIts)) return false;
+	removeMarker(pci);
+	return true;
 }
