@@ -18,7 +18,7 @@ export function findOrphans(dataDir: string): Orphan[] {
 		const { containerId, ifName, network, netns, boot, claims, store } = found.record;
 		const became = fate(found.record);
 		if (became === "alive") return [];
-		const name = claims.map(({ ip }) => ip).join(" ") || store;
+		const name = claims.map(({ ip }) => ip).join(" ") || store || "?";
 		const reclaim = (): boolean => {
 			const now = records.find(found.record);
 			if (now !== undefined && fate(now.record) === "gone") release(records, now, dataDir);

@@ -69,7 +69,7 @@ describe("what is gone", () => {
 			["RDMA device", "0000:ff:00.1", "c1", "net1", "net", "sandbox /run/netns/c1 is gone", "freed"],
 			["VF", "0000:ff:00.1", "c1", "net1", "net", "sandbox /run/netns/c1 is gone", "freed"],
 			["VF", "0000:ff:00.2", "c2", "net1", "net", "from before the last boot", "freed"],
-			["address", "-", "c1", "net1", "net", "sandbox /run/netns/c1 is gone", "freed"],
+			["address", "?", "c1", "net1", "net", "sandbox /run/netns/c1 is gone", "freed"],
 		]);
 		expect(second).toBe("nothing to heal");
 	});
