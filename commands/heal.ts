@@ -63,7 +63,7 @@ function healAll(args: readonly string[]): number {
 	];
 	for (const search of searches) {
 		attempt(failures, () => {
-			for (const orphan of search()) outcomes.push(treat(orphan, request, flags["dry-run"]));
+			for (const orphan of search()) outcomes.push(...treat(orphan, request, flags["dry-run"]));
 		});
 	}
 	print(flags.json ? `${JSON.stringify(outcomes.map(listed), null, 4)}\n` : tableOf(outcomes));
@@ -72,15 +72,17 @@ function healAll(args: readonly string[]): number {
 	return failures.length === 0 && outcomes.every(isDone) ? 0 : 1;
 }
 
-function treat(orphan: Orphan, request: Request, isDryRun: boolean): Outcome {
-	if (orphan.reclaim === undefined) return { orphan, outcome: "left alone", error: "" };
-	if (isDryRun) return { orphan, outcome: "would be freed", error: "" };
+/** Nothing for what had an owner after all. */
+function treat(orphan: Orphan, request: Request, isDryRun: boolean): Outcome[] {
+	if (orphan.reclaim === undefined) return [{ orphan, outcome: "left alone", error: "" }];
+	if (isDryRun) return [{ orphan, outcome: "would be freed", error: "" }];
 	// A device may take seconds to come back.
 	if (isTerminal(2)) writeStderr(`berth heal: ${orphan.kind} ${orphan.name}: ${orphan.why}\n`);
 	try {
-		return { orphan, outcome: orphan.reclaim(request) ? "freed" : "not yet", error: "" };
+		const isBack = orphan.reclaim(request);
+		return isBack === undefined ? [] : [{ orphan, outcome: isBack ? "freed" : "not yet", error: "" }];
 	} catch (error) {
-		return { orphan, outcome: "failed", error: sentence(error) };
+		return [{ orphan, outcome: "failed", error: sentence(error) }];
 	}
 }
 

@@ -22,10 +22,9 @@ function orphansIn(directory: string, network: string, known: ReadonlySet<string
 	const { earlier } = seen;
 	const unknown = seen.others.filter(({ containerId, ifName }) => !known.has(`${containerId}/${ifName}`));
 	const what = { kind: "address", containerId: "", ifName: "", network };
-	const reclaim = (): boolean => {
+	const reclaim = (): true | undefined => {
 		using store = Store.openIfPresent(directory);
-		store?.releaseEarlier();
-		return true;
+		return (store?.releaseEarlier() ?? []).length > 0 || undefined;
 	};
 	const names = earlier
 		.map(({ name }) => name)

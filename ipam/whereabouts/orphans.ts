@@ -19,9 +19,10 @@ export function findOrphans(dataDir: string): Orphan[] {
 		const became = fate(found.record);
 		if (became === "alive") return [];
 		const name = claims.map(({ ip }) => ip).join(" ") || store || "?";
-		const reclaim = (): boolean => {
+		const reclaim = (): true | undefined => {
 			const now = records.find(found.record);
-			if (now !== undefined && fate(now.record) === "gone") release(records, now, dataDir);
+			if (now === undefined || fate(now.record) !== "gone") return undefined;
+			release(records, now, dataDir);
 			return true;
 		};
 		return [

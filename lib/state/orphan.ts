@@ -17,9 +17,10 @@ export interface Orphan {
 	readonly why: string;
 	/**
 	 * Gives it back as GC does; false where that is not finished, and has to be tried again. Looks again before, with
-	 * the lock held. `request` is whose call it is: GC's, of no attachment. Undefined where it is better left alone.
+	 * the lock held: undefined where it has an owner by now, or somebody else has given it back. `request` is whose
+	 * call it is: GC's, of no attachment. Undefined where it is better left alone.
 	 */
-	readonly reclaim: ((request: Request) => boolean) | undefined;
+	readonly reclaim: ((request: Request) => boolean | undefined) | undefined;
 }
 
 /** A sentence for a sandbox that is gone, or of which nobody knows whether it is. */

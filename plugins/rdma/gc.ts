@@ -7,7 +7,15 @@ import type { Log } from "../../lib/plugin/log.ts";
 import { looseConfig } from "./config.ts";
 import { namesOnHost } from "./device.ts";
 import { openLog } from "./log.ts";
-import { isRecordOf, listRecords, type RdmaRecord, readRecord, removeTemporary, takeLock } from "./record.ts";
+import {
+	isRecordOf,
+	listRecords,
+	type RdmaRecord,
+	readRecord,
+	removeTemporary,
+	takeLock,
+	temporaryIfAny,
+} from "./record.ts";
 import { release } from "./release.ts";
 
 /**
@@ -39,16 +47,27 @@ function isOfNetwork(record: RdmaRecord, network: string): boolean {
 	return mayBe && record.deviceId !== "" && namesOnHost(record.deviceId).length > 0;
 }
 
-export function clean(): void {
+/** False where there was nothing. */
+export function clean(): boolean {
 	using _lock = takeLock();
+	const isThere = temporaryIfAny() !== "";
 	removeTemporary();
+	return isThere;
 }
 
-/** The device of a record, unless `isNeeded` says otherwise by now. */
-export function collect(record: RdmaRecord, log: Log, isNeeded: (record: RdmaRecord) => boolean = () => false): void {
+/**
+ * The device of a record, unless `isNeeded` says otherwise by now, or there is none any more: undefined then. False: to
+ * be tried again.
+ */
+export function collect(
+	record: RdmaRecord,
+	log: Log,
+	isNeeded: (record: RdmaRecord) => boolean = () => false,
+): boolean | undefined {
 	using _lock = takeLock();
 	const now = readRecord(record);
-	if (now === undefined || isNeeded(now)) return;
+	if (now === undefined || isNeeded(now)) return undefined;
 	log.info(`the RDMA device of ${now.deviceId} returns from container ${now.containerId}, which is not valid any more`);
 	release(now, now.netns, log);
+	return readRecord(record) === undefined;
 }

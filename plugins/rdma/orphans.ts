@@ -7,7 +7,7 @@ import { type Orphan, whyGone } from "../../lib/state/orphan.ts";
 import { namesOnHost } from "./device.ts";
 import { clean, collect } from "./gc.ts";
 import { openLog } from "./log.ts";
-import { listRecords, type RdmaRecord, readRecord, temporaryIfAny } from "./record.ts";
+import { listRecords, type RdmaRecord, temporaryIfAny } from "./record.ts";
 
 export function findOrphans(): Orphan[] {
 	return [...orphanedTemporary(), ...orphanedDevices()];
@@ -17,10 +17,7 @@ export function findOrphans(): Orphan[] {
 function orphanedTemporary(): Orphan[] {
 	const name = temporaryIfAny();
 	if (name === "") return [];
-	const reclaim = (): boolean => {
-		clean();
-		return true;
-	};
+	const reclaim = (): true | undefined => clean() || undefined;
 	const why = "a call was killed while it wrote its record";
 	return [{ kind: "file", name, containerId: "", ifName: "", network: "", why, reclaim }];
 }
@@ -30,11 +27,8 @@ function orphanedDevices(): Orphan[] {
 		const found = fate(record);
 		if (found === "alive") return [];
 		const { deviceId, containerId, ifName, network, netns } = record;
-		const reclaim = (request: Request): boolean => {
+		const reclaim = (request: Request): boolean | undefined =>
 			collect(record, openLog(request, { name: network }), (now) => fate(now) !== "gone");
-			const left = readRecord(record);
-			return left === undefined || fate(left) === "alive";
-		};
 		const isBack = netns === "" && found === "gone" && !isOfEarlierBoot(record);
 		return [
 			{

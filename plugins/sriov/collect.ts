@@ -34,33 +34,32 @@ export function collect(record: VfRecord, request: Request, log: Log): void {
 		attempt(failures, () => releaseAddressesOf(now, request));
 		attempt(failures, () => release(host, now, now.netns, log));
 		throwTogether(failures);
-		return true;
 	});
 }
 
 /**
  * The same where `isGone` still says so of the record's sandbox. Where addresses cannot be released the record stays,
- * since no other call comes that knows of them. False: to be tried again.
+ * since no other call comes that knows of them. False: to be tried again; undefined: nothing of it is left to do.
  */
 export function collectGone(
 	record: VfRecord,
 	request: Request,
 	log: Log,
 	isGone: (record: VfRecord) => boolean,
-): boolean {
+): boolean | undefined {
 	return withRecord(record, (host, now) => {
-		if (!isGone(now)) return true;
+		if (!isGone(now)) return undefined;
 		releaseAddressesOf(now, request);
 		return release(host, now, now.netns, log);
 	});
 }
 
-/** `work` with the VF's lock held and the record that there is then; true where there is none any more. */
-function withRecord(record: VfRecord, work: (host: NetlinkSocket, now: VfRecord) => boolean): boolean {
+/** `work` with the VF's lock held and the record that there is then; undefined where there is none any more. */
+function withRecord<T>(record: VfRecord, work: (host: NetlinkSocket, now: VfRecord) => T): T | undefined {
 	using _lock = takeLock(record.pci);
 	// A DEL may have done it while we waited, or an ADD have come.
 	const now = readRecord(record.containerId, record.ifName);
-	if (now === undefined || now === "damaged" || now.pci !== record.pci) return true;
+	if (now === undefined || now === "damaged" || now.pci !== record.pci) return undefined;
 	using host = NetlinkSocket.open(NETLINK_ROUTE);
 	return work(host, now);
 }

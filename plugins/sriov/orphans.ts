@@ -64,7 +64,7 @@ function orphanOf(record: VfRecord): Orphan[] {
 	const found = fate(record);
 	if (found === "alive") return [];
 	const { pci, containerId, ifName, network, config, original } = record;
-	const reclaim = (request: Request): boolean => {
+	const reclaim = (request: Request): boolean | undefined => {
 		if (original.netdev !== undefined && !isOfEarlierBoot(record)) requireHome(pci);
 		return collectGone(record, request, openLog(request, config), isGone);
 	};
@@ -106,9 +106,9 @@ function orphanOfDamaged(record: DamagedRecord): Orphan[] {
 	};
 	const found = fate(left);
 	if (found === "alive") return [];
-	const reclaim = (request: Request): boolean => {
+	const reclaim = (request: Request): boolean | undefined => {
 		if (!isOfEarlierBoot(left)) requireHome(pci);
-		if (fate(left) !== "gone") return true;
+		if (fate(left) !== "gone") return undefined;
 		return collectDamaged(record, network, { name: network }, openLog(request, { name: network }), request);
 	};
 	return [
@@ -125,9 +125,9 @@ function orphanOfMarker(pci: string): Orphan[] {
 	const path = readMarker(pci) ?? "";
 	using sandbox = Sandbox.openIfAlive(path);
 	if (sandbox !== undefined) return [];
-	const reclaim = (): boolean => {
+	const reclaim = (): true | undefined => {
 		requireHome(pci);
-		return collectOrphan(pci);
+		return collectOrphan(pci) || undefined;
 	};
 	return [{ kind: "marker", name: pci, containerId: "", ifName: "", network: "", why: whyGone(path, false), reclaim }];
 }
