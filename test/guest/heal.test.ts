@@ -1,5 +1,6 @@
 /**
  * `berth heal` on real VFs and RDMA devices: what is gone goes back whole, what lives on is not touched.
+ * BERTH_HEAL_ROUNDS for more of the latter.
  */
 import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { binaries, type Configuration, callPlugin, createPod, hostState, succeeded } from "../lab/pods.ts";
@@ -8,7 +9,7 @@ import { createRdmaDevices, createVfs, until, type Vf } from "../lab/sriov.ts";
 import { PF, STATE, useSriov } from "../lab/sriov-session.ts";
 
 const { guest, sh, files, netdevOnHost, vfInfo, inPod } = useSriov();
-const ROUNDS = Number(process.env.BERTH_HEAL_ROUNDS ?? 200);
+const ROUNDS = Number(process.env.BERTH_HEAL_ROUNDS ?? 25);
 let vfs: Vf[];
 let before: unknown;
 
