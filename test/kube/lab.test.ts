@@ -69,9 +69,14 @@ test("the plugin's role is the least", async () => {
 	expect(await allowed("GET", "/api/v1/pods")).toBe(false);
 	expect(await allowed("GET", `/api/v1/namespaces/${namespace}/secrets`)).toBe(false);
 	const reconciler = { token: await kube.token(namespace, "whereabouts-reconciler") };
-	for (const path of ["/api/v1/pods", pools(namespace), reservations])
+	for (const path of ["/api/v1/pods", "/api/v1/nodes", pools(namespace), reservations])
 		expect((await kube.request("GET", path, undefined, reconciler)).status).toBe(200);
-	expect((await kube.request("GET", "/api/v1/nodes", undefined, reconciler)).status).toBe(403);
+	for (const [method, path] of [
+		["DELETE", "/api/v1/nodes/node"],
+		["GET", `/api/v1/namespaces/${namespace}/secrets`],
+	] as const) {
+		expect((await kube.request(method, path, undefined, reconciler)).status).toBe(403);
+	}
 });
 
 test("who may ask: tokens and certificates, and those that are refused", async () => {
