@@ -145,7 +145,7 @@ function healReservations(
 		if (reservation === undefined) {
 			if (!isExclusive) continue;
 			tally.change(`reservation of ${address} for pod ${entry.podref} made`, "healed", () =>
-				reservations.claim(ip, entry),
+				reservations.make(ip, entry),
 			);
 		} else if (reservation.podref !== entry.podref && holders.has(reservation.podref)) {
 			tally.fail(

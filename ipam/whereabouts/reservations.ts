@@ -56,6 +56,11 @@ export class Reservations {
 		}
 	}
 
+	/** Reserves `ip` for `owner`; false where somebody has, be it a later sandbox of the same pod. */
+	make(ip: Ip, owner: Allocation): boolean {
+		return this.#client.create(this.#path, reservationObject(this.nameOf(ip), owner));
+	}
+
 	/**
 	 * Removes the reservation `name` if it is still `owner`'s, or lets it say that the address is nobody's for
 	 * `delayMs`. `isGo`: the pool says that Go made it for `owner`'s container.

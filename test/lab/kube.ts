@@ -243,7 +243,7 @@ export class Kube {
 				object.subjects.push({ apiGroup: "rbac.authorization.k8s.io", kind: "User", name: "plugin" });
 			await this.create(object);
 		}
-		await this.untilAllowed(`${GROUP}/namespaces/${namespace}/ippools`, this.pluginToken);
+		await this.untilAllowed(`${GROUP}/namespaces/${namespace}/overlappingrangeipreservations`, this.pluginToken);
 		return namespace;
 	}
 
