@@ -210,10 +210,10 @@ export function releaseInBlocks(records: Records, config: Whereabouts, slicing: 
 	if (knownBlock(dataDir, slicing) === undefined && statIfPresent(kubeconfig) !== undefined) {
 		withApiServer(kubeconfig, ANSWER_MS, Code.tryAgain, (session) => {
 			try {
-				learnBlock(session, slicing, nodeName(config.nodeNameFiles), dataDir, Code.tryAgain);
+				learnBlock(session, slicing, nodeName(config.nodeNameFiles), dataDir, Code.notAvailable);
 			} catch (error) {
-				// This node has no block: nothing of it can be held.
-				if (!(error instanceof CniError)) throw error;
+				// This node has no block: nothing of it can be held. (A lock that is not to be had is another code.)
+				if (!(error instanceof CniError && error.code === Code.notAvailable)) throw error;
 			}
 		});
 	}

@@ -115,6 +115,14 @@ class Node {
 	}
 }
 
+/** Holds the lock of those who learn the block: an ADD, as far as the others know. Returns what releases it. */
+async function holdLock(blocks: string): Promise<() => void> {
+	const lock = execa("flock", [join(blocks, `${NETWORK}@lock`), "cat"]);
+	lock.stdin.write("held\n");
+	await once(lock.stdout, "data");
+	return () => lock.stdin.end();
+}
+
 interface Slices {
 	readonly range?: string;
 	readonly sliceSize?: string;
@@ -582,16 +590,25 @@ test("what an ADD has learnt while reconcile --node found the block lost is kept
 		value: index === 0 ? "" : "node-a",
 	}));
 	expect((await kube.request("PATCH", path, steps)).status).toBe(200);
-	// Who has the lock is an ADD, as far as the others know.
-	const lock = execa("flock", [join(blocks, `${NETWORK}@lock`), "cat"]);
-	lock.stdin.write("held\n");
-	await once(lock.stdout, "data");
+	const release = await holdLock(blocks);
 	const learnt = { ...JSON.parse(readFileSync(record, "utf8")), block: "10.7.0.8/29" };
 	const requests = await kube.audit();
 	const reconciled = node.reconcile();
 	await until("the question for the NodeSlicePool", async () => (await requests()).some(({ uri }) => uri === path));
 	writeFileSync(record, JSON.stringify(learnt));
-	lock.stdin.end();
+	release();
 	await reconciled;
 	expect(JSON.parse(readFileSync(record, "utf8"))).toEqual(learnt);
+});
+
+test("DEL does not succeed while another call learns the block, which may take over what is to be released", async () => {
+	const namespace = await kube.namespace();
+	await slicePool(namespace, { nodes: ["node-a"] });
+	const node = new Node(namespace, "node-a");
+	const blocks = join(node.directory, "state", "blocks");
+	mkdirSync(blocks, { recursive: true });
+	const release = await holdLock(blocks);
+	const { json } = await node.call("DEL", "go-1");
+	release();
+	expect([json?.code, json?.msg]).toEqual([11, expect.stringContaining("lock on the block of rail")]);
 });
