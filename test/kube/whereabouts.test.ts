@@ -518,3 +518,27 @@ describe("the API server is away, or refuses", () => {
 		expect(json.msg).toContain("certificate");
 	});
 });
+
+test("berth heal gives back what a sandbox has left that is gone, as soon as the API server lets it", async () => {
+	const namespace = await kube.namespace();
+	const node = new Node(namespace, { range: "10.1.0.0/24" });
+	await node.add("gone");
+	await node.settled();
+	// With no records of VFs but its own, as the host sees it.
+	const script = `mount -t tmpfs tmpfs /var/lib; mount -t tmpfs tmpfs /proc/1; exec "$@"`;
+	const argv = ["unshare", "-m", "sh", "-euc", script, "sh", ours("berth"), "heal", "-whereabouts"];
+	const heal = () => execa(argv[0]!, [...argv.slice(1), join(node.directory, "state")], { reject: false });
+	node.kubeconfig({ token: "nonsense" });
+	const refused = await heal();
+	expect([refused.exitCode, refused.stdout]).toEqual([
+		1,
+		expect.stringMatching(/10\.1\.0\.\d+ .* failed: .*Unauthorized/),
+	]);
+	expect([await entries(namespace), await reservations(namespace)].map(({ length }) => length)).toEqual([1, 1]);
+	node.kubeconfig({ token: kube.pluginToken });
+	const healed = await heal();
+	expect([healed.exitCode, healed.stdout]).toEqual([0, expect.stringMatching(/10\.1\.0\.\d+ .* freed$/)]);
+	await node.settled();
+	expect([await entries(namespace), await reservations(namespace)]).toEqual([[], []]);
+	expect(await heal()).toMatchObject({ exitCode: 0, stdout: "nothing to heal" });
+});

@@ -75,7 +75,7 @@ describe("what is gone", () => {
 	});
 	test("--dry-run lists the same, exits with 1, and writes nothing, not even a lock", async () => {
 		const { status, stdout } = await node(
-			`${gone}; reboot; state >/run/1; heal --dry-run --json || echo "exit $?"; state >/run/2; cmp /run/1 /run/2`,
+			`${gone}; reboot; rm /var/lib/cni/networks/net/lock; state >/run/1; heal --dry-run --json || echo "exit $?"; state >/run/2; cmp /run/1 /run/2`,
 		);
 		expect(status).toBe(0);
 		const [json, exit] = stdout.split("\nexit ");
