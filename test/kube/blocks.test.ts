@@ -612,3 +612,25 @@ test("DEL does not succeed while another call learns the block, which may take o
 	release();
 	expect([json?.code, json?.msg]).toEqual([11, expect.stringContaining("lock on the block of rail")]);
 });
+
+test("back to Go and forth again: without its record of the block a node takes over what Go has handed out", async () => {
+	const namespace = await kube.namespace();
+	await slicePool(namespace, { nodes: ["node-a"] });
+	const node = new Node(namespace, "node-a", { allocationPolicy: "lowest" });
+	expect(await node.add("ours")).toBe("10.7.0.1/24");
+	const entry = (pod: string) => ({ id: `id-${pod}`, podref: `default/${pod}`, ifname: "net1" });
+	await kube.create({
+		apiVersion: "whereabouts.cni.cncf.io/v1alpha1",
+		kind: "IPPool",
+		metadata: { name: "node-a-10.7.0.0-29", namespace },
+		spec: { range: "10.7.0.0/29", allocations: { "1": entry("ours"), "2": entry("go") } },
+	});
+	rmSync(join(node.directory, "state", "blocks", `${NETWORK}.json`));
+	expect(await node.add("next")).toBe("10.7.0.3/24");
+	// What the store had it has under its own record.
+	expect(node.remembered().filter((name) => name.includes("id-"))).toEqual([
+		"*-id-go-net1",
+		"rail-id-next-net1",
+		"rail-id-ours-net1",
+	]);
+});
