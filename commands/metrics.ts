@@ -7,12 +7,13 @@
 import { Records } from "../ipam/whereabouts/record.ts";
 import { type Command, print } from "../lib/plugin/command.ts";
 import { FlagError, parseCommandLine } from "../lib/plugin/flags.ts";
-import { Store } from "../lib/store/store.ts";
+import { readContents } from "../lib/store/address-files.ts";
+import { isAllocated } from "../lib/store/owner.ts";
 import { listIfPresent, statIfPresent, writeAtomic } from "../lib/sys/files.ts";
 import * as sys from "../lib/sys/sys.ts";
 import { CHECKPOINT } from "./node/node.ts";
 import type { NodeView } from "./node/schema.ts";
-import { viewNode } from "./node/view.ts";
+import { viewTwice } from "./node/view.ts";
 
 export const metrics: Command = {
 	about: "writes the state of VFs and addresses for node-exporter's textfile collector",
@@ -35,7 +36,7 @@ function write(args: readonly string[]): number {
 	const [directory, ...more] = operands;
 	if (directory === undefined || more.length > 0) throw new FlagError("one directory is wanted");
 	const text = [
-		...devices(viewNode(flags.checkpoint)),
+		...devices(viewTwice(flags.checkpoint)),
 		...addresses(flags.networks, flags.whereabouts),
 		family("berth_metrics_timestamp_seconds", "When this was written, in seconds since 1970.", [
 			[{}, Math.floor(sys.realtimeMs() / 1000)],
@@ -101,10 +102,11 @@ function devices({ pfs, marks }: NodeView): string[] {
 function addresses(networks: string, whereabouts: string): string[] {
 	const names = (listIfPresent(networks) ?? []).filter((name) => !name.startsWith("."));
 	const stores = names.flatMap((network): Sample[] => {
-		// What is no store has no lock, and nothing is made here.
-		if (statIfPresent(`${networks}/${network}/lock`) === undefined) return [];
-		using store = Store.openIfPresent(`${networks}/${network}`);
-		return store === undefined ? [] : [[{ ipam: "host-local", network }, store.countAllocated(() => true).addresses]];
+		const directory = `${networks}/${network}`;
+		// What is no store has no lock. None is taken: an ADD or a DEL shall not wait for a statistic.
+		if (statIfPresent(`${directory}/lock`) === undefined) return [];
+		const contents = [...readContents(directory).owners.values()];
+		return [[{ ipam: "host-local", network }, contents.filter(isAllocated).length]];
 	});
 	const counts = new Map<string, number>();
 	for (const { record } of new Records(whereabouts).all()) {

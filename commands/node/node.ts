@@ -6,7 +6,7 @@ import { parseFlags } from "../../lib/plugin/flags.ts";
 import { formatTableForTerminal } from "../../lib/plugin/table.ts";
 import { prepare } from "./prepare.ts";
 import type { NodeView, VfView } from "./schema.ts";
-import { viewNode } from "./view.ts";
+import { isMarked, viewTwice } from "./view.ts";
 
 export const CHECKPOINT = "/var/lib/kubelet/device-plugins/kubelet_internal_checkpoint";
 
@@ -29,10 +29,9 @@ something is marked.
 
 function show(args: readonly string[]): number {
 	const flags = parseFlags(args, { json: false, checkpoint: CHECKPOINT });
-	const view = viewNode(flags.checkpoint);
+	const view = viewTwice(flags.checkpoint);
 	print(flags.json ? `${JSON.stringify(view, null, 4)}\n` : describe(view));
-	const isMarked = view.marks.length > 0 || view.pfs.some(({ vfs }) => vfs.some(({ marks }) => marks.length > 0));
-	return isMarked ? 1 : 0;
+	return isMarked(view) ? 1 : 0;
 }
 
 const HEAD = [

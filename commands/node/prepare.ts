@@ -6,14 +6,15 @@
 
 import { sentence } from "../../lib/cni/failures.ts";
 import * as pci from "../../lib/linux/pci.ts";
-import { NETLINK_RDMA, NETLINK_ROUTE } from "../../lib/netlink/constants.ts";
-import { getLinkByName, setLinkUp } from "../../lib/netlink/link.ts";
+import { listAddresses } from "../../lib/netlink/address.ts";
+import { NETLINK_RDMA, NETLINK_ROUTE, RT_SCOPE_LINK } from "../../lib/netlink/constants.ts";
+import { getLinkByName, getPermanentMac, setLinkUp } from "../../lib/netlink/link.ts";
 import { getRdmaNetnsMode, setRdmaExclusive } from "../../lib/netlink/rdma.ts";
 import { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import { getVf, setVf, type VfIndex } from "../../lib/netlink/vf.ts";
 import { type Command, print } from "../../lib/plugin/command.ts";
 import { FlagError, parseFlags } from "../../lib/plugin/flags.ts";
-import { readLinkIfPresent, readTextIfPresent, writeExisting } from "../../lib/sys/files.ts";
+import { readLineIfPresent, readLinkIfPresent, statIfPresent, writeExisting } from "../../lib/sys/files.ts";
 import { poll } from "../../lib/sys/poll.ts";
 import { encodeUtf8, isSystemError } from "../../lib/sys/sys.ts";
 import { listDamaged, listMarked, listRecords } from "../../plugins/sriov/record.ts";
@@ -132,13 +133,19 @@ function preparePf(
 	}
 	const netdev = pci.netdevs(device)[0];
 	if (netdev === undefined) throw new Error("its driver has made no interface: the VFs get no MAC");
-	const own = readTextIfPresent(`/sys/class/net/${netdev}/address`)?.trim() ?? "";
+	// Ports of a bond have one MAC in common; their own is what does not change.
+	const own = permanentMac(netdev) ?? readLineIfPresent(`/sys/class/net/${netdev}/address`) ?? "";
 	for (let index = 0; index < count; index++) {
 		const vf = pci.vfAt(device, index);
 		// In a dry run they are not there yet.
 		const name = vf === undefined ? `VF ${index} of ${given}` : `VF ${index} of ${given}, ${vf}`;
 		attempt(name, (changeVf) => prepareVf(netdev, index, vf, macOf(own, index), plan, changeVf));
 	}
+}
+
+function permanentMac(netdev: string): string | undefined {
+	using host = NetlinkSocket.open(NETLINK_ROUTE);
+	return getPermanentMac(host, netdev);
 }
 
 /** The PCI address of an interface, or itself. */
@@ -159,7 +166,19 @@ function whyHeld(vf: string, { held }: Plan): string {
 	const driver = pci.driver(vf);
 	if (driver === undefined) return "";
 	if (pci.isUserspaceDriver(driver)) return `is bound to ${driver}: a program may have it`;
-	return pci.netdevs(vf).length === 0 ? "has its interface in another network namespace" : "";
+	const [netdev] = pci.netdevs(vf);
+	if (netdev === undefined) return "has its interface in another network namespace";
+	return isUsedByHost(netdev) ? `is used by the host as ${netdev}: it has an address, or is a part of another` : "";
+}
+
+/** Whether an interface has an address that somebody gave it, or belongs to a bond or a bridge. */
+function isUsedByHost(netdev: string): boolean {
+	using host = NetlinkSocket.open(NETLINK_ROUTE);
+	const link = getLinkByName(host, netdev);
+	if (link === undefined) return false;
+	if (statIfPresent(`/sys/class/net/${netdev}/master`) !== undefined) return true;
+	// The kernel itself gives an interface that is up one of the scope of the link.
+	return listAddresses(host, link.index).some(({ scope }) => scope < RT_SCOPE_LINK);
 }
 
 function makeVfs(pf: string, now: number, count: number, netdev: string | undefined): void {
@@ -217,8 +236,8 @@ function rebind(vf: string | undefined): void {
 }
 
 /**
- * The MAC of VF `index` of the PF with the MAC `own`: 40 bits of a hash, locally administered. Neighbouring PFs of a
- * card have neighbouring MACs, so counting on from there would give one MAC twice.
+ * The MAC of VF `index` of the PF with the permanent MAC `own`: 40 bits of a hash, locally administered. Neighbouring
+ * PFs of a card have neighbouring MACs, so counting on from there would give one MAC twice.
  */
 export function macOf(own: string, index: number): string {
 	let hash = 0xcbf29ce484222325n;

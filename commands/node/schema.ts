@@ -12,7 +12,7 @@ const holder = z
 		network: text.describe('Name of the network; "" where the record does not tell.'),
 		pod: text.describe('"namespace/name"; "" where CNI_ARGS did not tell.'),
 		netns: text.describe('Path of the sandbox; "" where the record does not tell.'),
-		alive: z.boolean().describe("Whether the sandbox is still there, and still the same."),
+		alive: z.boolean().nullable().describe("Whether the sandbox is still there, and still the same; null: not known."),
 		madeBy: z.enum(["berth", "go"]).describe("Whose record it is."),
 	})
 	.describe("Who has the VF by the records of this node.");

@@ -20,22 +20,47 @@ import { namesAnywhere, namesOnHost } from "../../plugins/rdma/device.ts";
 import { findOrphans as findRdmaOrphans } from "../../plugins/rdma/orphans.ts";
 import { findOrphans as findVfOrphans, sandboxOf } from "../../plugins/sriov/orphans.ts";
 import { type DamagedRecord, listDamaged, listRecords } from "../../plugins/sriov/record.ts";
-import { pciIn, type VfRecord } from "../../plugins/sriov/record-format.ts";
+import { pciIn } from "../../plugins/sriov/record-format.ts";
 import { type Checkpoint, readCheckpoint } from "./checkpoint.ts";
+import { fromDamaged, fromRecord, type RecordedHolder } from "./holder.ts";
 import type { Holder, NodeView, VfView } from "./schema.ts";
 
 /** What is known of the whole node, to be looked up for each VF. */
 interface Known {
-	readonly records: ReadonlyMap<string, VfRecord>;
-	/** Records that cannot be understood. */
-	readonly damaged: readonly DamagedRecord[];
+	readonly holders: ReadonlyMap<string, RecordedHolder>;
+	/** Records that cannot be understood, with the VF that they are of. */
+	readonly damaged: readonly { readonly pci: string | undefined; readonly record: DamagedRecord }[];
 	readonly orphans: readonly Orphan[];
 	readonly checkpoint: Checkpoint;
 	readonly links: ReadonlyMap<string, Link>;
 	readonly notes: string[];
 }
 
-export function viewNode(checkpointPath: string): NodeView {
+/**
+ * An ADD or a DEL at work looks like something that is wrong for a moment: marks are those that a second look finds,
+ * too.
+ */
+export function viewTwice(checkpointPath: string): NodeView {
+	const first = viewNode(checkpointPath);
+	if (!isMarked(first)) return first;
+	const before = new Set([...first.marks, ...first.pfs.flatMap(({ vfs }) => vfs.flatMap(marksOf))]);
+	const again = viewNode(checkpointPath);
+	return {
+		...again,
+		pfs: again.pfs.map((pf) => ({
+			...pf,
+			vfs: pf.vfs.map((vf) => ({ ...vf, marks: vf.marks.filter((mark) => before.has(`${vf.pci}: ${mark}`)) })),
+		})),
+		marks: again.marks.filter((mark) => before.has(mark)),
+	};
+}
+
+const marksOf = ({ pci: device, marks }: VfView): string[] => marks.map((mark) => `${device}: ${mark}`);
+
+export const isMarked = ({ marks, pfs }: NodeView): boolean =>
+	marks.length > 0 || pfs.some(({ vfs }) => vfs.some((vf) => vf.marks.length > 0));
+
+function viewNode(checkpointPath: string): NodeView {
 	const notes: string[] = [];
 	const ask = <T>(what: string, otherwise: T, question: () => T): T => {
 		try {
@@ -49,7 +74,8 @@ export function viewNode(checkpointPath: string): NodeView {
 	if (statIfPresent("/sys/bus/pci/devices") === undefined) {
 		notes.push("devices: there is no /sys/bus/pci/devices: is sysfs mounted, and has this machine a PCI bus?");
 	}
-	const records = ask("who has VFs", [], () => listRecords());
+	const damaged = ask("who has VFs", [], () => listDamaged());
+	const records = ask("who has VFs", [], () => [...damaged.flatMap(fromDamaged), ...listRecords().map(fromRecord)]);
 	const orphans = ask("orphans", [], () => [...findVfOrphans(), ...findRdmaOrphans()]);
 	const checkpoint = readCheckpoint(checkpointPath);
 	if (checkpoint.note !== "") notes.push(checkpoint.note);
@@ -58,8 +84,8 @@ export function viewNode(checkpointPath: string): NodeView {
 		return listLinks(host);
 	});
 	const known: Known = {
-		records: new Map(records.map((record) => [record.pci, record])),
-		damaged: ask("damaged records", [], () => listDamaged()),
+		holders: new Map(records.map((record) => [record.pci, record])),
+		damaged: damaged.map((record) => ({ pci: pciIn(record.told), record })),
 		orphans,
 		checkpoint,
 		links: new Map(links.map((link) => [link.name, link])),
@@ -77,12 +103,16 @@ export function viewNode(checkpointPath: string): NodeView {
 		pfs: views,
 		rdmaMode: ask("RDMA", null, rdmaMode),
 		marks: [
+			...views.filter((pf) => pf.vfs.length > 0 && pf.netdev === null).map(markOfPf),
 			...elsewhere.map((orphan) => `${orphan.kind} ${orphan.name} of ${whose(orphan)}: ${orphan.why}`),
 			...gone.map((record) => `VF ${record.pci} of ${whose(record)}: there is no such VF`),
 		],
-		notes,
+		notes: [...new Set(notes)],
 	};
 }
+
+const markOfPf = ({ pci: device, driver }: NodeView["pfs"][number]): string =>
+	`PF ${device} has VFs, but no interface on the host (driver ${driver ?? "gone"}): their settings cannot be seen nor made`;
 
 const whose = ({ containerId, ifName }: { readonly containerId: string; readonly ifName: string }): string =>
 	containerId === "" ? "nobody" : `container ${containerId}, interface ${ifName}`;
@@ -125,7 +155,7 @@ function settingsOf(netdev: string, { links, notes }: Known): (VfSettings | unde
 }
 
 function viewVf(device: string, index: number, settings: VfSettings | undefined, known: Known): VfView {
-	const record = known.records.get(device);
+	const record = known.holders.get(device);
 	const orphans = known.orphans.filter(({ name }) => name === device);
 	const driver = pci.driver(device);
 	const [onHost] = pci.netdevs(device);
@@ -133,19 +163,20 @@ function viewVf(device: string, index: number, settings: VfSettings | undefined,
 	const makesNetdev = driver !== undefined && !pci.isUserspaceDriver(driver);
 	const place = onHost !== undefined ? "host" : inPod !== undefined ? "pod" : makesNetdev ? "elsewhere" : "none";
 	const link = onHost === undefined ? inPod?.link : known.links.get(onHost);
-	const holder = record === undefined ? null : holderOf(record);
+	const holder = record === undefined ? null : holderOf(record, known.notes);
 	const marks = orphans.map(({ kind, why }) => `${kind === "marker" ? "a marker without a record" : kind}: ${why}`);
 	if (record !== undefined && holder?.alive && place === "host")
 		marks.push("its interface is on the host, and a pod has it on record");
 	if (record !== undefined && holder?.alive && place === "elsewhere")
 		marks.push("its interface is neither on the host nor in its pod");
 	for (const damaged of known.damaged) {
-		if (pciIn(damaged.told) === device && orphans.length === 0)
-			marks.push(`the record of ${whose(damaged)} is damaged or truncated`);
+		if (damaged.pci === device && orphans.length === 0)
+			marks.push(`the record of ${whose(damaged.record)} is damaged or truncated`);
 	}
 	if (record === undefined && marks.length === 0 && place === "elsewhere") {
 		marks.push("its interface is in a namespace that no record knows");
 	}
+	if (driver === undefined) marks.push("no driver is bound to it");
 	const given = known.checkpoint.pods.get(device);
 	if (record?.podUid && given !== undefined && given !== record.podUid) {
 		marks.push(`the kubelet gave it to the pod with UID ${given}, and not to ${record.pod || record.podUid}`);
@@ -168,7 +199,7 @@ function viewVf(device: string, index: number, settings: VfSettings | undefined,
 
 function stateOf(holder: Holder | null, orphans: readonly Orphan[], place: VfView["place"]): VfView["state"] {
 	if (orphans.length > 0) return orphans.every(({ reclaim }) => reclaim === undefined) ? "unknown" : "orphaned";
-	if (holder !== null) return "used";
+	if (holder !== null) return holder.alive === null ? "unknown" : "used";
 	return place === "elsewhere" ? "unknown" : "free";
 }
 
@@ -190,14 +221,24 @@ function settingsView({
 	};
 }
 
-function holderOf(record: VfRecord): Holder {
-	const { containerId, ifName, network, pod, bootId } = record;
+function holderOf(record: RecordedHolder, notes: string[]): Holder {
+	const { containerId, ifName, network, pod, isGo } = record;
 	const netns = sandboxOf(record);
-	return {
-		...{ container: containerId, interface: ifName, network, pod, netns },
-		alive: isAlive(record, netns),
-		madeBy: bootId === "" ? "go" : "berth",
-	};
+	const holder = {
+		container: containerId,
+		interface: ifName,
+		network,
+		pod,
+		netns,
+		madeBy: isGo ? "go" : "berth",
+	} as const;
+	try {
+		return { ...holder, alive: isAlive(record, netns) };
+	} catch (error) {
+		if (!isSystemError(error)) throw error;
+		notes.push(`which sandboxes live: ${error.message}`);
+		return { ...holder, alive: null };
+	}
 }
 
 interface InPod {
@@ -207,7 +248,7 @@ interface InPod {
 }
 
 /** What the sandbox has of the VF; undefined where it has nothing, or ends while it is looked at. */
-function lookInPod(device: string, record: VfRecord, { notes }: Known): InPod | undefined {
+function lookInPod(device: string, record: RecordedHolder, { notes }: Known): InPod | undefined {
 	try {
 		using sandbox = openSandboxOf(record, sandboxOf(record));
 		if (sandbox === undefined) return undefined;
@@ -221,9 +262,9 @@ function lookInPod(device: string, record: VfRecord, { notes }: Known): InPod | 
 	}
 }
 
-function netdevIn(sandbox: Sandbox, device: string, { ifName, original }: VfRecord): Link | undefined {
+function netdevIn(sandbox: Sandbox, device: string, { ifName, parentDevice }: RecordedHolder): Link | undefined {
 	const named = getLinkByName(sandbox.route, ifName);
-	const parent = original.netdev?.parentDevice || device;
+	const parent = parentDevice || device;
 	if (named !== undefined && (named.parentDevice ?? parent) === parent) return named;
 	return listLinks(sandbox.route).find((link) => link.parentDevice === parent);
 }

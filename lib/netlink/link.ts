@@ -25,6 +25,7 @@ import {
 	IFLA_NET_NS_FD,
 	IFLA_OPERSTATE,
 	IFLA_PARENT_DEV_NAME,
+	IFLA_PERM_ADDRESS,
 	IFLA_PROP_LIST,
 	IFLA_TXQLEN,
 	IFNAME_MAX,
@@ -165,6 +166,16 @@ export function askLink(
 		if (isSystemError(error, "ENODEV")) return undefined;
 		throw error;
 	}
+}
+
+/**
+ * The MAC that the hardware has, whatever a bond or an administrator has made of it; undefined where there is no such
+ * interface, or the kernel does not tell (before 5.6). Equivalent: `permaddr` of `ip -d link show dev NAME`.
+ */
+export function getPermanentMac(socket: NetlinkSocket, name: string): string | undefined {
+	const attribute = askLink(socket, linkMessage(RTM_GETLINK, 0, name), name)?.attributes(IFINFOMSG_BYTES);
+	while (attribute?.next()) if (attribute.type === IFLA_PERM_ADDRESS) return formatMac(attribute.bytes());
+	return undefined;
 }
 
 /** All interfaces of the namespace. Equivalent: `ip link show`. */

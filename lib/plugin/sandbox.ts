@@ -45,6 +45,8 @@ export class Sandbox {
 	 */
 	static openIfAlive(path: string, protocol: Protocol = NETLINK_ROUTE): Sandbox | undefined {
 		if (path === "") return undefined;
+		// Where our own namespace cannot be opened (/proc is not mounted), nothing tells that another is gone.
+		Netns.host();
 		try {
 			return new Sandbox(path, protocol);
 		} catch (error) {

@@ -1,6 +1,6 @@
 /** `berth node` and `metrics` on a machine that lacks something, or has a great deal. test/guest has real cards. */
 import { spawn } from "node:child_process";
-import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { execa } from "execa";
 import { expect, test } from "vitest";
@@ -106,4 +106,37 @@ test("256 VFs and 1,000 records, damaged ones of every sort among them", async (
 	const lines = terminal.stdout.split("\r\n").filter((line) => /^[A-Z]+ {2}/.test(line));
 	expect(lines).toContain("POD        ns/p7");
 	expect(lines.every((line) => line.length <= 60)).toBe(true);
+});
+
+test("without /proc no sandbox is said to be gone, and berth heal frees nothing", async () => {
+	const directory = scratchDirectory();
+	card(join(directory, "sys"), 1);
+	const state = join(directory, "cni/sriov");
+	mkdirSync(join(state, "pci"), { recursive: true });
+	// Go's: the boot that it is of is not asked for, and its marker tells the sandbox.
+	const record = { name: "net", deviceID: vfAddress(0), OrigVfState: { HostIFName: "" } };
+	writeFileSync(join(state, "c0-net1"), JSON.stringify(record));
+	writeFileSync(join(state, "pci", vfAddress(0)), "/run/netns/living");
+	const mounts = `mount --bind ${directory}/sys /sys; mount -t tmpfs none /var/lib; mkdir /var/lib/cni
+mount --bind ${directory}/cni /var/lib/cni; mount -t tmpfs none /run; mkdir /run/netns; touch /run/netns/living
+unshare -n sleep 60 >/dev/null 2>&1 & sleeper=$!
+until [ "$(readlink /proc/$sleeper/ns/net)" != "$(readlink /proc/self/ns/net)" ]; do :; done
+mount --bind /proc/$sleeper/ns/net /run/netns/living; trap "kill $sleeper" EXIT; mount -t tmpfs none /proc`;
+	const seen = await shell(`${mounts}; "$@"`, "node", "--json", ...NONE);
+	const { pfs, notes } = JSON.parse(seen.stdout);
+	expect(pfs[0].vfs[0]).toMatchObject({ state: "unknown", holder: { container: "c0", alive: null } });
+	expect(pfs[0].vfs[0].marks).toEqual(["no driver is bound to it"]);
+	expect(notes.join()).toContain("which sandboxes live: openat /proc/self/ns/net: no such file");
+	const healed = await shell(`${mounts}; "$@"`, "heal", "--dry-run");
+	expect([healed.exitCode, healed.stdout]).toEqual([1, ""]);
+});
+
+test("a PF whose driver is gone is marked", async () => {
+	const directory = scratchDirectory();
+	card(join(directory, "sys"), 2);
+	rmSync(join(directory, "sys/bus/pci/devices/0000:01:00.0/net"), { recursive: true });
+	const script = `${EMPTY_STATE}; mount --bind ${directory}/sys /sys; exec "$@"`;
+	const { exitCode, stdout } = await shell(script, "node", ...NONE);
+	expect(exitCode).toBe(1);
+	expect(stdout).toContain("! PF 0000:01:00.0 has VFs, but no interface on the host (driver gone): ");
 });
