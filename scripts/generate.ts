@@ -1,14 +1,15 @@
 /**
  * Writes what follows from the plugins' directories and their zod schemas: commands/plugins.ts, lib/cni/validator.d.ts,
- * schemas/<name>.schema.json, the tables of fields in docs/<name>.md, the table of VF settings in docs/sriov.md and the
- * floor plan in docs/architecture.md. With --check it writes nothing and fails with a list when a file is not as it
- * would be written.
+ * schemas/<name>.schema.json and network.schema.json, the tables of fields in docs/<name>.md, the table of VF settings
+ * in docs/sriov.md and the floor plan in docs/architecture.md. With --check it writes nothing and fails with a list
+ * when a file is not as it would be written.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { FIELDS, groupOf, nameOf, SETTINGS, shown } from "../plugins/sriov/vf-settings.ts";
 import { findPlugins } from "./build/bundle.ts";
 import { type JsonSchema, jsonSchema, LIBRARY_SCHEMAS, pluginSchemas, type SchemaSource } from "./build/validators.ts";
+import { networkSchema } from "./network-schema.ts";
 import { planPicture, planTable } from "./rooms.ts";
 
 /** Of what commands print. */
@@ -170,6 +171,7 @@ async function generated(): Promise<Map<string, string>> {
 	for (const source of COMMAND_SCHEMAS) {
 		files.set(`schemas/${source.name}.schema.json`, await publishedSchema(source));
 	}
+	files.set("schemas/network.schema.json", await networkSchema());
 	for (const page of listIfPresent("docs").filter((name) => name.endsWith(".md"))) {
 		files.set(
 			`docs/${page}`,

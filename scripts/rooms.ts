@@ -27,6 +27,11 @@ const ROOMS: readonly Room[] = [
 		uses: ["commands/*", "plugins/*", "ipam/*", "lib/state", "lib/store", "lib/plugin", "lib/cni", "lib/sys"],
 	},
 	{
+		directory: "commands/validate",
+		what: "`berth validate`: documents as trees with places, what the protocol and the plugins refuse, and what is most often a slip",
+		uses: ["plugins/*", "ipam/*", "lib/plugin", "lib/cni", "lib/ip", "lib/sys", "validator:*", "yaml"],
+	},
+	{
 		directory: "commands/*",
 		what: "a command of operators that is more than one file",
 		uses: [

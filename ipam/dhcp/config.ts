@@ -6,6 +6,7 @@ import { loadConfig, usableConfig } from "../../lib/cni/config.ts";
 import { CniError, Code } from "../../lib/cni/error.ts";
 import { isObject } from "../../lib/cni/json.ts";
 import { foldKeys } from "../../lib/cni/keys.ts";
+import { nearest } from "../../lib/cni/nearest.ts";
 import { quote } from "../../lib/cni/quote.ts";
 import type { JsonObject, Request } from "../../lib/cni/types.ts";
 import { encodeUtf8 } from "../../lib/sys/sys.ts";
@@ -160,21 +161,7 @@ export function nearMisses({ config }: Request): string[] {
 	const ipam = isObject(folded.ipam) ? folded.ipam : {};
 	return Object.keys(ipam).flatMap((key) => {
 		if (Object.hasOwn(members, key)) return [];
-		const meant = Object.keys(members).find((name) => isNear(key.toLowerCase(), name.toLowerCase()));
+		const meant = nearest(key, Object.keys(members));
 		return meant === undefined ? [] : [`ipam.${key} is not a key of dhcp and is ignored: did you mean "${meant}"?`];
 	});
-}
-
-/** Whether two changes of a letter (put in, taken out, replaced) make one of the other. */
-function isNear(a: string, b: string): boolean {
-	if (Math.abs(a.length - b.length) > 2) return false;
-	let row = Array.from({ length: b.length + 1 }, (_, index) => index);
-	for (let i = 1; i <= a.length; i++) {
-		const next = [i];
-		for (let j = 1; j <= b.length; j++) {
-			next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)));
-		}
-		row = next;
-	}
-	return row[b.length]! <= 2;
 }

@@ -85,7 +85,8 @@ export const schema = pluginConfig
 					.looseObject({
 						ips: z.array(address).optional().describe("Addresses asked for, each with or without a prefix length."),
 					})
-					.optional(),
+					.optional()
+					.describe("Arguments of the pod, such as `cni-args` of a Multus annotation."),
 			})
 			.optional()
 			.describe("Arguments that runtimes add."),

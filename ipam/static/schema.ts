@@ -30,7 +30,8 @@ export const schema = pluginConfig
 					.looseObject({
 						ips: z.array(cidr).optional().describe("Addresses as CIDR, in place of those configured and of CNI_ARGS."),
 					})
-					.optional(),
+					.optional()
+					.describe("Arguments of the pod, such as `cni-args` of a Multus annotation."),
 			})
 			.optional()
 			.describe("Arguments that runtimes add."),

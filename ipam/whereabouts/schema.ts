@@ -78,7 +78,12 @@ export const schema = pluginConfig
 						"A released address is not handed out to another pod sooner than this after its release. Absent or 0: at once.",
 					),
 				addresses: z
-					.array(z.looseObject({ address: z.string(), gateway: z.string().optional() }))
+					.array(
+						z.looseObject({
+							address: z.string().describe("Address with the prefix length of its network, as CIDR."),
+							gateway: z.string().optional().describe("Gateway of the address in the result."),
+						}),
+					)
 					.optional()
 					.describe("Addresses that stand in the result as they are, on record nowhere."),
 				routes: z.array(routeConfig).optional().describe("Routes of the result."),
@@ -106,7 +111,10 @@ export const schema = pluginConfig
 			.describe("Configuration of whereabouts itself."),
 		args: z
 			.looseObject({
-				cni: z.looseObject({ ips: z.array(address).optional().describe("As `runtimeConfig.ips`.") }).optional(),
+				cni: z
+					.looseObject({ ips: z.array(address).optional().describe("As `runtimeConfig.ips`.") })
+					.optional()
+					.describe("Arguments of the pod, such as `cni-args` of a Multus annotation."),
 			})
 			.optional()
 			.describe("Arguments that runtimes add."),

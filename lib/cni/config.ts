@@ -70,6 +70,42 @@ function usablePart(value: JsonValue, validator: Validator): JsonValue | undefin
 	return part;
 }
 
+/** A value that breaks a rule of its schema, or a member that is missing. */
+export interface Violation {
+	readonly path: readonly (string | number)[];
+	readonly message: string;
+}
+
+/**
+ * Every violation, for people who mend a configuration; its keys are as the schema spells them (`foldKeys`). The same
+ * sentences as `loadConfig`'s, which stops at the first.
+ */
+export function everyViolation(config: JsonValue, validator: Validator): Violation[] {
+	return violationsBelow(config, config, validator, []);
+}
+
+function violationsBelow(config: JsonValue, value: JsonValue, validator: Validator, place: Path): Violation[] {
+	const path: Path = [];
+	const rule = findViolation(value, validator, path);
+	if (rule === undefined) return [];
+	if (path.length === 0 || validator.anyOf !== undefined || typeof value !== "object" || value === null) {
+		const whole = [...place, ...path];
+		return [{ path: whole, message: violationError(config, whole, rule).message }];
+	}
+	const { members, items } = validator;
+	if (Array.isArray(value)) {
+		return value.flatMap((item, index) => violationsBelow(config, item, items ?? {}, [...place, index]));
+	}
+	const missing = (validator.required ?? []).filter((key) => !Object.hasOwn(value, key));
+	const below = Object.entries(value).flatMap(([key, member]) =>
+		violationsBelow(config, member, members?.[key] ?? items ?? {}, [...place, key]),
+	);
+	return [
+		...missing.map((key) => ({ path: [...place, key], message: `${formatPath([...place, key])} is missing` })),
+		...below,
+	];
+}
+
 /** Where in a configuration. */
 type Path = (string | number)[];
 
@@ -176,7 +212,7 @@ function violationError(config: JsonValue, path: Path, { code, text, missing }: 
 }
 
 /** `["ipam", "ranges", 0, 0, "subnet"]`: `ipam.ranges[0][0].subnet`. */
-function formatPath(path: Path): string {
+export function formatPath(path: readonly (string | number)[]): string {
 	let text = "";
 	for (const key of path) {
 		if (typeof key === "number") text += `[${key}]`;

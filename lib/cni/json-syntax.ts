@@ -11,17 +11,27 @@ const [QUOTE, COMMA, MINUS, PLUS, DOT, ZERO, NINE, COLON, BACKSLASH] = [34, 44, 
 const [LIST, OBJECT] = [91, 123] as const;
 
 /** Go's sentence with the offset and the surroundings added; undefined where this grammar finds nothing wrong. */
-export function explainSyntaxError(bytes: Uint8Array): string | undefined {
+export const explainSyntaxError = (bytes: Uint8Array): string | undefined => findSyntaxError(bytes)?.message;
+
+/** The same with the byte where the text stops being JSON. */
+export function findSyntaxError(bytes: Uint8Array): { readonly message: string; readonly at: number } | undefined {
 	try {
 		scanDocument(bytes);
 		return undefined;
 	} catch (error) {
-		if (error instanceof Mismatch) return error.message;
+		if (error instanceof Mismatch) return error;
 		throw error;
 	}
 }
 
-class Mismatch extends Error {}
+class Mismatch extends Error {
+	readonly at: number;
+
+	constructor(message: string, at: number) {
+		super(message);
+		this.at = at;
+	}
+}
 
 /**
  * Bytes as numbers, and few calls: the text may have 16 MB. What lies behind its end is undefined, and no byte of any
@@ -142,7 +152,7 @@ function isDigit(byte: number | undefined): boolean {
 /** Go names bytes above 0x7f by their Latin-1 letter. */
 function mismatch(bytes: Uint8Array, at: number, context: string): Mismatch {
 	const byte = bytes[at];
-	if (byte === undefined) return new Mismatch("unexpected end of JSON input");
+	if (byte === undefined) return new Mismatch("unexpected end of JSON input", at);
 	const character = String.fromCharCode(byte);
 	const name = character === "'" ? "\\'" : character === '"' ? '"' : quoteCharacter(character);
 	const from = Math.max(0, at - 20);
@@ -151,5 +161,5 @@ function mismatch(bytes: Uint8Array, at: number, context: string): Mismatch {
 		near += each >= 0x20 && each < 0x7f ? String.fromCharCode(each) : " ";
 	}
 	if (at + 12 < bytes.length) near += "...";
-	return new Mismatch(`invalid character '${name}' ${context} (byte ${at}, near ${near.trim()})`);
+	return new Mismatch(`invalid character '${name}' ${context} (byte ${at}, near ${near.trim()})`, at);
 }

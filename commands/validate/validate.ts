@@ -1,0 +1,108 @@
+/**
+ * `berth validate`: what is wrong with networks' configurations, before a pod finds out.
+ */
+import { sentence } from "../../lib/cni/failures.ts";
+import { type Command, print } from "../../lib/plugin/command.ts";
+import { FlagError, parseCommandLine } from "../../lib/plugin/flags.ts";
+import { listIfPresent, statIfPresent } from "../../lib/sys/files.ts";
+import * as sys from "../../lib/sys/sys.ts";
+import { checkText, type Findings } from "./objects.ts";
+import type { Problem } from "./problem.ts";
+
+export const validate: Command = {
+	about: "finds mistakes in NetworkAttachmentDefinitions, conflists and confs",
+	synopsis: "[--strict] [--json] FILE...",
+	help: `Reads NetworkAttachmentDefinitions (YAML of several documents, JSON, lists; other objects are passed over), conflists
+and confs, and prints every problem with its file, line, column, path and a hint. "-" is stdin. Of a directory, all files
+below it count whose names end with .yaml, .yml, .json, .conf or .conflist. Looks at nothing else on this machine.
+
+An error is refused by the runtime or by ADD, a warning is legal and most often a slip. Of plugins that are not in this
+executable only what all have in common is checked, and their ipam where it is one of ours. Exit status 1 where there are
+errors; warnings alone give 0.
+
+  --strict  warnings give exit status 1, too
+  --json    prints JSON
+`,
+	run: validateFiles,
+};
+
+/** etcd holds no object above 1.5 MiB; a file may have several. */
+const MAX_BYTES = 4 * 1024 * 1024;
+const STDIN = 0;
+const NAMES = /\.(ya?ml|json|conf|conflist)$/;
+/** S_IFMT and S_IFDIR of sys/stat.h. */
+const [FORMAT, DIRECTORY] = [0o170000, 0o040000];
+
+function validateFiles(args: readonly string[]): number {
+	const { flags, operands } = parseCommandLine(args, { strict: false, json: false });
+	if (operands.length === 0) throw new FlagError("no file is named");
+	const findings: Findings = { problems: [], networks: 0, unchecked: new Set() };
+	const files = [...new Set(operands.flatMap(filesAt))];
+	for (const file of files) checkFile(file, findings);
+	const { networks } = findings;
+	const problems = files.flatMap((file) => inOrder(findings.problems.filter((each) => each.file === file)));
+	const errors = problems.filter(({ severity }) => severity === "error").length;
+	const unchecked = [...findings.unchecked].sort();
+	if (flags.json) print(`${JSON.stringify({ problems, files: files.length, networks, unchecked }, null, 4)}\n`);
+	else print(textOf(problems, files.length, networks, unchecked));
+	return errors > 0 || (flags.strict && problems.length > 0) ? 1 : 0;
+}
+
+const inOrder = (problems: readonly Problem[]): Problem[] =>
+	problems.toSorted((a, b) => a.line - b.line || a.column - b.column);
+
+/** The files below a directory, or the file itself. Links to directories below are not followed: circles. */
+function filesAt(path: string): string[] {
+	if (path === "-" || !isDirectory(path)) return [path];
+	return filesBelow(path.replace(/\/+$/, ""));
+}
+
+function filesBelow(directory: string): string[] {
+	return (listIfPresent(directory) ?? []).flatMap((name) => {
+		const path = `${directory}/${name}`;
+		if (NAMES.test(name) && !isDirectory(path)) return [path];
+		const isLink = (sys.statat(sys.AT_FDCWD, path, false)?.mode ?? 0) & FORMAT;
+		return isLink === DIRECTORY ? filesBelow(path) : [];
+	});
+}
+
+const isDirectory = (path: string): boolean => ((statIfPresent(path)?.mode ?? 0) & FORMAT) === DIRECTORY;
+
+function checkFile(file: string, findings: Findings): void {
+	try {
+		checkText(file, readText(file), findings);
+	} catch (error) {
+		const message = sentence(error);
+		findings.problems.push({ severity: "error", file, line: 0, column: 0, path: "", message, hint: "" });
+	}
+}
+
+function readText(file: string): string {
+	let bytes: Uint8Array;
+	try {
+		bytes = file === "-" ? sys.readAll(STDIN, MAX_BYTES) : sys.readFile(file, MAX_BYTES);
+	} catch (error) {
+		if (!sys.isSystemError(error, "EFBIG")) throw error;
+		throw new Error("it has more than 4 MiB, and the API server takes no object of such a size");
+	}
+	if (bytes.includes(0)) throw new Error("it is no text: it has a byte 0");
+	return sys.decodeUtf8(bytes);
+}
+
+function textOf(problems: readonly Problem[], files: number, networks: number, unchecked: readonly string[]): string {
+	const warnings = problems.filter(({ severity }) => severity === "warning").length;
+	const summary = [
+		`${counted(networks, "network")} in ${counted(files, "file")}: `,
+		`${counted(problems.length - warnings, "error")}, ${counted(warnings, "warning")}`,
+		unchecked.length === 0 ? "" : `; not checked, since not ours: ${unchecked.join(", ")}`,
+	];
+	return `${problems.map(line).join("")}${summary.join("")}\n`;
+}
+
+const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? "" : "s"}`;
+
+function line({ severity, file, line, column, path, message, hint }: Problem): string {
+	const place = line === 0 ? file : `${file}:${line}:${column}`;
+	const where = path === "" || message.startsWith(path) ? "" : `${path}: `;
+	return `${place}: ${severity}: ${where}${message}${hint === "" ? "" : `\n    ${hint}`}\n`;
+}
