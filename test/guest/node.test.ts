@@ -7,7 +7,7 @@ import { Guest } from "../lab/guest.ts";
 import type { Machine } from "../lab/machine.ts";
 import { binaries, callPlugin, createPod, links, succeeded } from "../lab/pods.ts";
 import { rdmaDevices } from "../lab/rdma.ts";
-import { createRdmaDevices, createVfs, removeVfs, until, type Vf } from "../lab/sriov.ts";
+import { createRdmaDevices, createVfs, listVfs, removeVfs, until, type Vf } from "../lab/sriov.ts";
 import { PF, STATE, useSriov } from "../lab/sriov-session.ts";
 
 const { guest, sh } = useSriov();
@@ -244,6 +244,16 @@ test("berth node prepare: VFs, MACs that stay, drivers that bind again, exclusiv
 	expect(new Set(made.administrative).size).toBe(3);
 	const again = await berth(args);
 	expect([again.status, again.stdout]).toEqual([0, "nothing to do\n"]);
+	// A bond gives its ports a MAC that they have in common.
+	await sh(`ip link set ${PF} address 02:00:5e:10:00:99`);
+	expect((await berth(args)).stdout).toBe("nothing to do\n");
+	const [used] = await listVfs(guest(), PF);
+	await sh(`ip address add 10.8.8.8/24 dev ${used!.netdev}`);
+	const fewer = await berth(["node", "prepare", "--pf", PF, "--vfs", "2"]);
+	expect([fewer.status, fewer.stdout]).toEqual([
+		1,
+		expect.stringContaining(`VF ${used!.pci} is used by the host as ${used!.netdev}`),
+	]);
 	await using other = await Guest.boot({ pfs: 1 });
 	const afterBoot = await berth(args, other);
 	expect(afterBoot.status, afterBoot.stdout + afterBoot.stderr).toBe(0);
