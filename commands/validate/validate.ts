@@ -37,10 +37,10 @@ function validateFiles(args: readonly string[]): number {
 	const { flags, operands } = parseCommandLine(args, { strict: false, json: false });
 	if (operands.length === 0) throw new FlagError("no file is named");
 	const findings: Findings = { problems: [], networks: 0, unchecked: new Set() };
-	const files = [...new Set(operands.flatMap(filesAt))];
+	const files = [...new Set(operands.flatMap((path) => filesAt(path, findings)))];
 	for (const file of files) checkFile(file, findings);
 	const { networks } = findings;
-	const problems = files.flatMap((file) => inOrder(findings.problems.filter((each) => each.file === file)));
+	const problems = inOrder(findings.problems);
 	const errors = problems.filter(({ severity }) => severity === "error").length;
 	const unchecked = [...findings.unchecked].sort();
 	if (flags.json) print(`${JSON.stringify({ problems, files: files.length, networks, unchecked }, null, 4)}\n`);
@@ -48,13 +48,21 @@ function validateFiles(args: readonly string[]): number {
 	return errors > 0 || (flags.strict && problems.length > 0) ? 1 : 0;
 }
 
-const inOrder = (problems: readonly Problem[]): Problem[] =>
-	problems.toSorted((a, b) => a.line - b.line || a.column - b.column);
+/** File by file, as they were read, and from the top. */
+function inOrder(problems: readonly Problem[]): Problem[] {
+	const order = new Map(problems.map(({ file }, index) => [file, index]));
+	return problems.toSorted((a, b) => order.get(a.file)! - order.get(b.file)! || a.line - b.line || a.column - b.column);
+}
 
 /** The files below a directory, or the file itself. Links to directories below are not followed: circles. */
-function filesAt(path: string): string[] {
-	if (path === "-" || !isDirectory(path)) return [path];
-	return filesBelow(path.replace(/\/+$/, ""));
+function filesAt(path: string, findings: Findings): string[] {
+	try {
+		if (path === "-" || !isDirectory(path)) return [path];
+		return filesBelow(path.replace(/(?<=.)\/+$/, ""));
+	} catch (error) {
+		reportUnread(path, error, findings);
+		return [];
+	}
 }
 
 function filesBelow(directory: string): string[] {
@@ -72,9 +80,12 @@ function checkFile(file: string, findings: Findings): void {
 	try {
 		checkText(file, readText(file), findings);
 	} catch (error) {
-		const message = sentence(error);
-		findings.problems.push({ severity: "error", file, line: 0, column: 0, path: "", message, hint: "" });
+		reportUnread(file, error, findings);
 	}
+}
+
+function reportUnread(file: string, error: unknown, { problems }: Findings): void {
+	problems.push({ severity: "error", file, line: 0, column: 0, path: "", message: sentence(error), hint: "" });
 }
 
 function readText(file: string): string {

@@ -86,7 +86,10 @@ describe("what is right is accepted without a word", () => {
 	});
 });
 
-/** What the SR-IOV network operator renders: each setting absent and with each value that its CRDs allow. */
+/**
+ * What the SR-IOV network operator renders: each setting absent and with each value that its CRDs allow, also each two
+ * of them, with ipam and metaPlugins of every sort.
+ */
 describe("what the operator renders is accepted without a word", () => {
 	const FIELDS: Readonly<Record<string, readonly unknown[]>> = {
 		vlan: [0, 1, 4094],
@@ -160,6 +163,14 @@ spec:
 			const members = { vlan: 10, vlanQoS: 0, [key]: value };
 			for (const ipam of IPAMS)
 				for (const metaPlugins of META_PLUGINS) documents.push(render("sriov", members, ipam, metaPlugins));
+		}
+	}
+	const settings = Object.entries(FIELDS).flatMap(([key, values]) => values.map((value) => ({ key, value })));
+	for (const [index, one] of settings.entries()) {
+		for (const other of settings.slice(index + 1)) {
+			const members = { vlan: 10, vlanQoS: 0, vlanProto: undefined, [one.key]: one.value, [other.key]: other.value };
+			if (one.key === other.key || !isAllowed(members.vlan, members.vlanQoS, members.vlanProto)) continue;
+			documents.push(render("sriov", members, {}, [{ type: "rdma" }]));
 		}
 	}
 	for (const type of types.slice(1)) {
@@ -253,6 +264,16 @@ describe("files of every sort", () => {
 		expect(problems).toMatchObject([{ file: path(), line: 0, message: expect.stringMatching(message) }]);
 		expect(networks).toBe(1);
 		expect(status).toBe(1);
+	});
+
+	test("a directory that may not be read is an error, and the others are read", async () => {
+		const good = join(directory, "good.conf");
+		writeFileSync(good, JSON.stringify(CONF));
+		// Root may read all; a name that is too long cannot be read by anybody.
+		const long = `/${"x".repeat(300)}`;
+		const { problems, networks } = await validate([long, good]);
+		expect(problems).toMatchObject([{ file: long, message: expect.stringMatching(/too long/) }]);
+		expect(networks).toBe(1);
 	});
 
 	const deep = (open: string, close: string, count: number): string => open.repeat(count) + close.repeat(count);
