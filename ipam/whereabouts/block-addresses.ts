@@ -7,6 +7,7 @@ import { formatIp, type Ip } from "../../lib/ip/address.ts";
 import { contains, parseCidr } from "../../lib/ip/cidr.ts";
 import { vfIndex } from "../../lib/linux/pci.ts";
 import { UndoStack } from "../../lib/plugin/undo-stack.ts";
+import { isAlive } from "../../lib/state/liveness.ts";
 import { chooseFree, shortage } from "../../lib/store/allocate.ts";
 import { cooldownOf, type Released } from "../../lib/store/cooldown.ts";
 import type { Attachment } from "../../lib/store/owner.ts";
@@ -120,14 +121,15 @@ function reserveWanted(store: Store, ip: Ip, request: Request, isInherited: (own
 	);
 }
 
-/** Whether an address is held for an earlier sandbox with the same VF. */
+/** Whether an address is held for an earlier sandbox with the same VF, which is gone. */
 function isOfDevice(
 	records: Records,
 	{ network }: Request,
 	{ containerId, ifName = "" }: Owner,
 	device: string,
 ): boolean {
-	return records.find({ network, containerId, ifName })?.record.device === device;
+	const record = records.find({ network, containerId, ifName })?.record;
+	return record?.device === device && !isAlive({ netns: record.netns, netnsIdentity: "", bootId: record.boot });
 }
 
 /** A free address: "hashed" looks from where pod and interface lead on, "lowest" from the first. */

@@ -114,6 +114,24 @@ test("with blocks and vf-index each VF has its own address, whatever pod has it"
 	const requests = await kube.audit();
 	PODS.reverse();
 	expect(await addBoth(ipam)).toEqual(expected);
+	// With another main plugin the VF's pod may still live: then the address is its own.
+	const thief = await callPlugin(
+		guest(),
+		"whereabouts",
+		"ADD",
+		{
+			...{ cniVersion: "1.1.0", name: "cluster", type: "macvlan", deviceID: vfs[0]!.pci },
+			ipam: { type: "whereabouts", kubernetes: { kubeconfig }, ...ipam },
+		},
+		{
+			...{ containerId: "thief", netns: `/run/netns/${PODS[0]}`, ifName: "net9" },
+			args: "IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=thief",
+		},
+	);
+	expect([thief.json.code, thief.json.msg]).toEqual([
+		101,
+		`requested address ${expected[0]!.split("/")[0]} is held by container sandbox-of-${PODS[0]}`,
+	]);
 	// A sandbox that ends without DEL has the address no longer when its VF has another pod.
 	await guest().run(["ip", "netns", "del", PODS[0]!]);
 	PODS[0] = "pod2";
