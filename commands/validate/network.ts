@@ -60,7 +60,7 @@ export function checkNetwork(config: Tree, surroundings: Surroundings, report: R
 		const path = ["plugins", index];
 		const below: Report = (severity, inside, message, hint) => report(severity, [...path, ...inside], message, hint);
 		if (plugin.kind !== "object") below("error", [], `a plugin must be an object, not ${excerpt(toJson(plugin))}`);
-		else typesBefore.push(checkPlugin(plugin, network, typesBefore, surroundings, below));
+		typesBefore.push(plugin.kind === "object" ? checkPlugin(plugin, network, typesBefore, surroundings, below) : "");
 	}
 	return typesBefore;
 }
