@@ -174,13 +174,9 @@ function checkPlace(type: string, ipamType: string, before: readonly string[], r
 		const hint = 'make a conflist with "sriov" (or another plugin that makes the interface) before it';
 		report("error", ["type"], "rdma works on the interface of a plugin before it, and there is none", hint);
 	}
-	if (type === "sriov" && before.length > 0) {
-		report(
-			"warning",
-			["type"],
-			`sriov makes an interface of its own, and ${before[0]} is before it`,
-			"put sriov first",
-		);
+	const first = before.find((each) => each !== "");
+	if (type === "sriov" && first !== undefined) {
+		report("warning", ["type"], `sriov makes an interface of its own, and ${first} is before it`, "put sriov first");
 	}
 	if (entryOf(IPAM_PLUGINS, type) !== undefined) {
 		report(
