@@ -51,13 +51,18 @@ test("objects that break a schema are refused", async () => {
 	}
 });
 
+const reservationsIn = (namespace: string): string =>
+	pools(namespace).replace("ippools", "overlappingrangeipreservations");
+
 test("the plugin's role is the least", async () => {
 	const namespace = await kube.namespace();
 	const token = await kube.token(namespace, "whereabouts");
 	const allowed = async (method: string, path: string, body?: object): Promise<boolean> =>
 		(await kube.request(method, path, body, { token })).status !== 403;
-	const reservations = pools(namespace).replace("ippools", "overlappingrangeipreservations");
-	expect(await allowed("GET", pools(namespace))).toBe(true);
+	const reservations = reservationsIn(namespace);
+	expect(await allowed("GET", `${pools(namespace)}/one`)).toBe(true);
+	// Only the reconciler goes through all pools.
+	expect(await allowed("GET", pools(namespace))).toBe(false);
 	expect(await allowed("POST", pools(namespace), pool("one", { range: "10.0.0.0/24", allocations: {} }))).toBe(true);
 	expect(await allowed("PATCH", `${pools(namespace)}/one`, [])).toBe(true);
 	expect(await allowed("DELETE", `${pools(namespace)}/one`)).toBe(false);
@@ -82,7 +87,7 @@ test("the plugin's role is the least", async () => {
 test("who may ask: tokens and certificates, and those that are refused", async () => {
 	const namespace = await kube.namespace();
 	const status = async (token: string): Promise<number> =>
-		(await kube.request("GET", pools(namespace), undefined, { token })).status;
+		(await kube.request("GET", reservationsIn(namespace), undefined, { token })).status;
 	expect(await status(kube.pluginToken)).toBe(200);
 	expect(await status("wrong")).toBe(401);
 	expect(await status(await kube.shortToken(namespace, "whereabouts", 60))).toBe(200);
@@ -94,7 +99,7 @@ test("who may ask: tokens and certificates, and those that are refused", async (
 
 	const withCertificate = async ({ certificate, key }: { certificate: string; key: string }): Promise<number> => {
 		const files = { cert: readFileSync(certificate), key: readFileSync(key) };
-		return (await kube.send({ path: pools(namespace), ...files })).status;
+		return (await kube.send({ path: reservationsIn(namespace), ...files })).status;
 	};
 	expect(await withCertificate(kube.pluginCertificate)).toBe(200);
 	expect(await withCertificate(kube.expiredCertificate)).toBe(401);
