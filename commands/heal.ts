@@ -14,10 +14,9 @@ import { requireHostView } from "../lib/state/host-view.ts";
 import type { Orphan } from "../lib/state/orphan.ts";
 import { readLinkIfPresent } from "../lib/sys/files.ts";
 import { writeStderr } from "../lib/sys/stderr.ts";
-import * as sys from "../lib/sys/sys.ts";
 import { findOrphans as findRdmaDevices } from "../plugins/rdma/orphans.ts";
 import { findOrphans as findVfs, recordedAttachments } from "../plugins/sriov/orphans.ts";
-import { plugins } from "./plugins.ts";
+import { callOfNobody } from "./call.ts";
 
 export const heal: Command = {
 	about: "gives back VFs, RDMA devices and addresses of sandboxes that no longer live",
@@ -51,7 +50,7 @@ function healAll(args: readonly string[]): number {
 		whereabouts: "/var/lib/cni/whereabouts",
 	});
 	requireHostView();
-	const request = requestOf(flags["cni-path"]);
+	const request = callOfNobody(flags["cni-path"]);
 	const outcomes: Outcome[] = [];
 	const failures: unknown[] = [];
 	// In the order of DEL: what is last in a chain goes first, and addresses of VFs go with them.
@@ -88,23 +87,6 @@ function treat(orphan: Orphan, request: Request, isDryRun: boolean): Outcome[] {
 
 const isTerminal = (fd: number): boolean =>
 	/^\/dev\/(tty|pts\/|console)/.test(readLinkIfPresent(`/proc/self/fd/${fd}`) ?? "");
-
-/** A call of nobody's attachment. */
-function requestOf(path: string): Request {
-	return {
-		verb: "GC",
-		cniVersion: "1.1.0",
-		network: "",
-		config: {},
-		containerId: "",
-		ifName: "",
-		netns: "",
-		args: "",
-		path,
-		stdin: sys.encodeUtf8("{}"),
-		plugins,
-	};
-}
 
 const listed = ({ orphan, outcome, error }: Outcome) => ({
 	kind: orphan.kind,

@@ -4,13 +4,21 @@
  * Verbs write no counters: an ADD shall not pay for them.
  */
 
+import { loadHostLocal } from "../ipam/host-local/config.ts";
+import { blockOfStore } from "../ipam/whereabouts/node-block.ts";
 import { Records } from "../ipam/whereabouts/record.ts";
+import { CniError } from "../lib/cni/error.ts";
+import type { JsonObject } from "../lib/cni/types.ts";
+import { addressBits } from "../lib/ip/address.ts";
+import { capacityOf } from "../lib/ip/range.ts";
 import { type Command, print } from "../lib/plugin/command.ts";
 import { FlagError, parseCommandLine } from "../lib/plugin/flags.ts";
 import { readContents } from "../lib/store/address-files.ts";
 import { isAllocated } from "../lib/store/owner.ts";
 import { listIfPresent, statIfPresent, writeAtomic } from "../lib/sys/files.ts";
 import * as sys from "../lib/sys/sys.ts";
+import { listRecords } from "../plugins/sriov/record.ts";
+import { callOfNobody } from "./call.ts";
 import { CHECKPOINT } from "./node/node.ts";
 import type { NodeView } from "./node/schema.ts";
 import { viewTwice } from "./node/view.ts";
@@ -115,5 +123,42 @@ function addresses(networks: string, whereabouts: string): string[] {
 	const records = [...counts].map(([network, count]): Sample => [{ ipam: "whereabouts", network }, count]);
 	return [
 		family("berth_addresses", "Addresses that this node has handed out and not got back.", [...stores, ...records]),
+		family(
+			"berth_address_capacity",
+			"Addresses that a network can hand out on this node, where the configuration of a VF or a node block tells.",
+			[...rangesOfVfs(), ...blocksOf(whereabouts)],
+		),
 	];
+}
+
+/** Of host-local, whose store does not know them. */
+function rangesOfVfs(): Sample[] {
+	const capacities = new Map<string, bigint>();
+	for (const { network, config } of listRecords()) {
+		if (config.ipam?.type !== "host-local" || capacities.has(network)) continue;
+		const { ipam } = config as JsonObject;
+		try {
+			const { sets } = loadHostLocal({ ...callOfNobody(""), network, config: { name: network, ipam: ipam! } });
+			capacities.set(
+				network,
+				sets.reduce((sum, set) => sum + capacityOf(set), 0n),
+			);
+		} catch (error) {
+			// Go's records have of `ipam` the type alone, and what is truncated may be anything.
+			if (!(error instanceof CniError)) throw error;
+		}
+	}
+	return [...capacities].map(([network, size]) => [{ ipam: "host-local", network }, Number(size)]);
+}
+
+/** Of whereabouts' node blocks; what is left out of a block by the configuration is not known here. */
+function blocksOf(whereabouts: string): Sample[] {
+	const sizes = new Map<string, number>();
+	for (const { record } of new Records(whereabouts).all()) {
+		const block = blockOfStore(record.store);
+		if (block === undefined) continue;
+		const all = 2 ** (addressBits(block.ip.family) - block.prefix);
+		sizes.set(record.network, all > 2 ? all - 2 : all);
+	}
+	return [...sizes].map(([network, size]) => [{ ipam: "whereabouts", network }, size]);
 }

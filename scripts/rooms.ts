@@ -24,7 +24,7 @@ const ROOMS: readonly Room[] = [
 	{
 		directory: "commands",
 		what: "the executable: the table of plugins (generated), the table of operators' commands, and which of them a name means",
-		uses: ["commands/*", "plugins/*", "ipam/*", "lib/state", "lib/store", "lib/plugin", "lib/cni", "lib/sys"],
+		uses: ["commands/*", "plugins/*", "ipam/*", "lib/state", "lib/store", "lib/plugin", "lib/cni", "lib/ip", "lib/sys"],
 	},
 	{
 		directory: "commands/validate",

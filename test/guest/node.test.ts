@@ -168,6 +168,7 @@ ip -n ${pod(4)} address add 10.9.9.9/24 dev net1`);
 		);
 		expect(stdout).toContain('berth_rdma_devices{place="pod"} 1\n');
 		expect(stdout).toContain('berth_addresses{ipam="host-local",network="net"} 5\n');
+		expect(stdout).toContain('berth_address_capacity{ipam="host-local",network="net"} 253\n');
 		execFileSync("promtool", ["check", "metrics"], { input: stdout });
 		await sh(
 			`mkdir /tmp/collector; ${BERTH} metrics /tmp/collector; grep -q berth_marks /tmp/collector/berth.prom; [ $(ls -A /tmp/collector) = berth.prom ]`,
