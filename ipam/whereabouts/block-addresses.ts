@@ -144,7 +144,9 @@ function reserveFree(
 ): Ip {
 	const seed = `${podRef}/${request.ifName}/${block.pool}`;
 	const first = config.policy === "hashed" ? hashedOrder(range, seed).next().value : undefined;
-	if (first !== undefined && cooldown.remaining(first) === 0 && store.reserve(first, request, false)) return first;
+	// Asked first: to the store a refusal is a sign that others write to it, and it reads everything anew.
+	const isFree = first !== undefined && store.ownerOf(first) === undefined && cooldown.remaining(first) === 0;
+	if (isFree && store.reserve(first, request, false)) return first;
 	for (;;) {
 		const choice = chooseFree(store, cooldown, rangeSetOf(range), first);
 		if (choice === undefined) throw exhausted(Code.tryAgain, store, cooldown, range, block);

@@ -284,6 +284,36 @@ test("what the Go plugin handed out of the block stays its owner's, and is given
 	await removePod("third");
 });
 
+test("an ADD reads as little when many addresses are held, and its first choice is one of them", async () => {
+	const namespace = await kube.namespace();
+	const path = `${GROUP}/namespaces/${namespace}/nodeslicepools`;
+	const status = { allocations: [{ nodeName: "node-a", sliceRange: "10.7.0.0/24" }] };
+	const metadata = { name: NETWORK, namespace };
+	const kind = { apiVersion: "whereabouts.cni.cncf.io/v1alpha1", kind: "NodeSlicePool" };
+	const made = await kube.request("POST", path, {
+		...{ ...kind, metadata, spec: { range: "10.7.0.0/24", sliceSize: "/24" }, status },
+	});
+	expect(made.status).toBe(201);
+	const node = new Node(namespace, "node-a", { node_slice_size: "/24" });
+	// One pod again and again wants the same address first.
+	for (let index = 0; index < 60; index++) await node.add("same", { id: `id-${index}` });
+	const trace = join(node.directory, "trace");
+	const { exitCode } = await execa("strace", ["-o", trace, "-e", "trace=open,openat", ours("whereabouts")], {
+		input: JSON.stringify(node.config()),
+		env: {
+			...{ PATH: "/usr/bin:/bin", CNI_COMMAND: "ADD", CNI_CONTAINERID: "traced", CNI_IFNAME: "net1" },
+			...{ CNI_NETNS: "/var/run/netns/none", CNI_PATH: "/opt/cni/bin" },
+			CNI_ARGS: "IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=same",
+		},
+		extendEnv: false,
+	});
+	expect(exitCode).toBe(0);
+	const addresses = readFileSync(trace, "utf8")
+		.split("\n")
+		.filter((line) => /blocks\/rail@[^/]*\/10\.7\./.test(line));
+	expect(addresses.length).toBeLessThan(5);
+});
+
 test("reuseDelaySeconds of a block", async () => {
 	const namespace = await kube.namespace();
 	await slicePool(namespace, { nodes: ["node-a"] });
