@@ -6,7 +6,7 @@
 
 import { loadHostLocal } from "../ipam/host-local/config.ts";
 import { blockOfStore } from "../ipam/whereabouts/node-block.ts";
-import { Records } from "../ipam/whereabouts/record.ts";
+import { type FoundRecord, Records } from "../ipam/whereabouts/record.ts";
 import { CniError } from "../lib/cni/error.ts";
 import type { JsonObject } from "../lib/cni/types.ts";
 import { addressBits } from "../lib/ip/address.ts";
@@ -116,8 +116,9 @@ function addresses(networks: string, whereabouts: string): string[] {
 		const contents = [...readContents(directory).owners.values()];
 		return [[{ ipam: "host-local", network }, contents.filter(isAllocated).length]];
 	});
+	const attachments = new Records(whereabouts).all();
 	const counts = new Map<string, number>();
-	for (const { record } of new Records(whereabouts).all()) {
+	for (const { record } of attachments) {
 		counts.set(record.network, (counts.get(record.network) ?? 0) + Math.max(1, record.claims.length));
 	}
 	const records = [...counts].map(([network, count]): Sample => [{ ipam: "whereabouts", network }, count]);
@@ -126,7 +127,7 @@ function addresses(networks: string, whereabouts: string): string[] {
 		family(
 			"berth_address_capacity",
 			"Addresses that a network can hand out on this node, where the configuration of a VF or a node block tells.",
-			[...rangesOfVfs(), ...blocksOf(whereabouts)],
+			[...rangesOfVfs(), ...blocksOf(attachments)],
 		),
 	];
 }
@@ -152,9 +153,9 @@ function rangesOfVfs(): Sample[] {
 }
 
 /** Of whereabouts' node blocks; what is left out of a block by the configuration is not known here. */
-function blocksOf(whereabouts: string): Sample[] {
+function blocksOf(attachments: readonly FoundRecord[]): Sample[] {
 	const sizes = new Map<string, number>();
-	for (const { record } of new Records(whereabouts).all()) {
+	for (const { record } of attachments) {
 		const block = blockOfStore(record.store);
 		if (block === undefined) continue;
 		const all = 2 ** (addressBits(block.ip.family) - block.prefix);

@@ -30,8 +30,6 @@ errors; warnings alone give 0.
 const MAX_BYTES = 4 * 1024 * 1024;
 const STDIN = 0;
 const NAMES = /\.(ya?ml|json|conf|conflist)$/;
-/** S_IFMT and S_IFDIR of sys/stat.h. */
-const [FORMAT, DIRECTORY] = [0o170000, 0o040000];
 
 function validateFiles(args: readonly string[]): number {
 	const { flags, operands } = parseCommandLine(args, { strict: false, json: false });
@@ -69,12 +67,12 @@ function filesBelow(directory: string): string[] {
 	return (listIfPresent(directory) ?? []).flatMap((name) => {
 		const path = `${directory}/${name}`;
 		if (NAMES.test(name) && !isDirectory(path)) return [path];
-		const isLink = (sys.statat(sys.AT_FDCWD, path, false)?.mode ?? 0) & FORMAT;
-		return isLink === DIRECTORY ? filesBelow(path) : [];
+		const itself = sys.statat(sys.AT_FDCWD, path, false);
+		return sys.isDirectory(itself?.mode ?? 0) ? filesBelow(path) : [];
 	});
 }
 
-const isDirectory = (path: string): boolean => ((statIfPresent(path)?.mode ?? 0) & FORMAT) === DIRECTORY;
+const isDirectory = (path: string): boolean => sys.isDirectory(statIfPresent(path)?.mode ?? 0);
 
 function checkFile(file: string, findings: Findings): void {
 	try {

@@ -6,6 +6,7 @@ import { isObject } from "../../lib/cni/json.ts";
 import type { JsonObject } from "../../lib/cni/types.ts";
 import type { Ip } from "../../lib/ip/address.ts";
 import { type Cidr, contains, formatCidr, parseCidr } from "../../lib/ip/cidr.ts";
+import { KubeClient } from "../../lib/kube/client.ts";
 import { KubeConfigError } from "../../lib/kube/errors.ts";
 import { type Cluster, inClusterConfig, readKubeconfig } from "../../lib/kube/kubeconfig.ts";
 import { text } from "../../lib/state/json.ts";
@@ -13,7 +14,7 @@ import * as sys from "../../lib/sys/sys.ts";
 import { holdersNamed } from "./ipam-claim.ts";
 import { addressOfReservation, poolName, poolsPath } from "./objects.ts";
 import { type Allocations, allocationsOf } from "./pool.ts";
-import type { Session } from "./session.ts";
+import { COMMAND_MS, DEFAULT_NAMESPACE, type Session } from "./session.ts";
 
 export interface PoolContent {
 	readonly name: string;
@@ -23,8 +24,19 @@ export interface PoolContent {
 	readonly allocations: Allocations;
 }
 
+/** Runs a command's `work` with the cluster and the namespace that its flags say. Throws what the client throws. */
+export function withCluster<T>(
+	flags: { readonly kubeconfig: string; readonly namespace: string },
+	work: (session: Session) => T,
+): T {
+	const { kubeconfig } = flags;
+	const cluster = clusterOf(kubeconfig);
+	using client = new KubeClient(cluster, COMMAND_MS);
+	return work({ client, namespace: flags.namespace || cluster.namespace || DEFAULT_NAMESPACE, kubeconfig });
+}
+
 /** The cluster of `kubeconfig`, or the one that we run in. Throws KubeConfigError, SystemError. */
-export function clusterOf(kubeconfig: string): Cluster {
+function clusterOf(kubeconfig: string): Cluster {
 	const cluster = kubeconfig === "" ? inClusterConfig(sys.environment()) : readKubeconfig(kubeconfig);
 	if (cluster !== undefined) return cluster;
 	throw new KubeConfigError("not in a pod of a cluster: say where the API server is with -kubeconfig");

@@ -2,13 +2,11 @@
  * `whereabouts ls`: every pool with its use, or (`--holders`) every address with its holder; as a table or as JSON.
  */
 import { addressBits, formatIp } from "../../lib/ip/address.ts";
-import { KubeClient } from "../../lib/kube/client.ts";
 import { type Command, print } from "../../lib/plugin/command.ts";
 import { parseFlags } from "../../lib/plugin/flags.ts";
 import { formatTable } from "../../lib/plugin/table.ts";
 import { writeStderr } from "../../lib/sys/stderr.ts";
-import { clusterOf, type PoolContent, rangeOf, readPools } from "./cluster.ts";
-import { COMMAND_MS, DEFAULT_NAMESPACE } from "./session.ts";
+import { type PoolContent, rangeOf, readPools, withCluster } from "./cluster.ts";
 
 export const list: Command = {
 	about: "pools and their use, or the holder of every address",
@@ -23,11 +21,8 @@ export const list: Command = {
 
 function printPools(args: readonly string[]): number {
 	const flags = parseFlags(args, { kubeconfig: "", namespace: "", holders: false, json: false });
-	const cluster = clusterOf(flags.kubeconfig);
-	using client = new KubeClient(cluster, COMMAND_MS);
-	const namespace = flags.namespace || cluster.namespace || DEFAULT_NAMESPACE;
-	const pools = readPools({ client, namespace, kubeconfig: flags.kubeconfig }, (sentence) =>
-		writeStderr(`whereabouts ls: ${sentence}\n`),
+	const pools = withCluster(flags, (session) =>
+		readPools(session, (sentence) => writeStderr(`whereabouts ls: ${sentence}\n`)),
 	);
 	if (flags.json) print(`${JSON.stringify(pools.map(listed), null, 4)}\n`);
 	else print(flags.holders ? tableOfHolders(pools) : tableOfPools(pools));

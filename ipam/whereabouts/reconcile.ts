@@ -6,11 +6,10 @@
  * nobody's. What it removes it names by container or version, so that what somebody has taken meanwhile stays.
  */
 import { formatIp } from "../../lib/ip/address.ts";
-import { KubeClient } from "../../lib/kube/client.ts";
 import type { Command } from "../../lib/plugin/command.ts";
 import { parseFlags } from "../../lib/plugin/flags.ts";
 import { writeAtomic } from "../../lib/sys/files.ts";
-import { clusterOf, type PoolContent, placesOf, rangeOf, readHolders, readPools } from "./cluster.ts";
+import { type PoolContent, placesOf, rangeOf, readHolders, readPools, withCluster } from "./cluster.ts";
 import { DEFAULT_DATA_DIR } from "./config.ts";
 import { readCooldown } from "./cooldown.ts";
 import { claimHolders, isClaimHolder } from "./ipam-claim.ts";
@@ -18,7 +17,7 @@ import type { Allocation } from "./objects.ts";
 import { type Change, changePool } from "./pool.ts";
 import { type PoolUse, reconcileNode } from "./reconcile-node.ts";
 import { type Reservation, Reservations } from "./reservations.ts";
-import { COMMAND_MS, DEFAULT_NAMESPACE, type Session } from "./session.ts";
+import type { Session } from "./session.ts";
 import { Tally } from "./tally.ts";
 
 export const reconcile: Command = {
@@ -46,12 +45,10 @@ function reconcileOnce(args: readonly string[]): number {
 		node: false,
 		"dry-run": false,
 	});
-	const cluster = clusterOf(flags.kubeconfig);
-	using client = new KubeClient(cluster, COMMAND_MS);
-	const namespace = flags.namespace || cluster.namespace || DEFAULT_NAMESPACE;
-	const session = { client, namespace, kubeconfig: flags.kubeconfig };
 	const tally = new Tally(flags["dry-run"]);
-	const used = flags.node ? reconcileNode(session, flags.datadir, tally) : reconcileAll(session, tally);
+	const used = withCluster(flags, (session) =>
+		flags.node ? reconcileNode(session, flags.datadir, tally) : reconcileAll(session, tally),
+	);
 	if (flags.metrics !== "") writeAtomic(flags.metrics, metricsOf(tally, used), 0o644);
 	tally.printCounts();
 	return tally.failed > 0 ? 1 : 0;

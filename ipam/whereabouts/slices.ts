@@ -6,15 +6,14 @@
 import { isObject } from "../../lib/cni/json.ts";
 import type { JsonObject } from "../../lib/cni/types.ts";
 import { type Cidr, formatCidr, networkOf, parseCidr } from "../../lib/ip/cidr.ts";
-import { KubeClient } from "../../lib/kube/client.ts";
 import { type Command, print } from "../../lib/plugin/command.ts";
 import { FlagError, parseFlags } from "../../lib/plugin/flags.ts";
 import { formatTable } from "../../lib/plugin/table.ts";
 import { text } from "../../lib/state/json.ts";
-import { clusterOf } from "./cluster.ts";
+import { withCluster } from "./cluster.ts";
 import { type Slice, slicesOf, slicingOf } from "./learn-block.ts";
 import { slicePoolObject, slicePoolsPath } from "./objects.ts";
-import { COMMAND_MS, DEFAULT_NAMESPACE, type Session } from "./session.ts";
+import type { Session } from "./session.ts";
 import { blocksOf, ETCD_LIMIT, readSliceSize } from "./slicing.ts";
 
 export const slices: Command = {
@@ -49,17 +48,7 @@ function assign(args: readonly string[]): number {
 	if (wanted === undefined && (flags.range !== "" || flags.size !== "")) {
 		throw new FlagError("-range and -size need -name");
 	}
-	const cluster = clusterOf(flags.kubeconfig);
-	using client = new KubeClient(cluster, COMMAND_MS);
-	const namespace = flags.namespace || cluster.namespace || DEFAULT_NAMESPACE;
-	const session = { client, namespace, kubeconfig: flags.kubeconfig };
-	const nodes = [...client.list("/api/v1/nodes")].map(nameOf).sort();
-	const pools = readPools(session);
-	if (wanted !== undefined && !pools.some(({ name }) => name === wanted.name)) pools.push(wanted);
-	const assigned = pools.map((pool) => {
-		requireSame(pool, wanted);
-		return flags["dry-run"] ? assignNodes(pool, nodes) : writeAssigned(session, pool, nodes);
-	});
+	const { nodes, assigned } = withCluster(flags, (session) => assignAll(session, wanted, flags["dry-run"]));
 	if (flags.json) print(`${JSON.stringify(assigned.map(listed), null, 4)}\n`);
 	else {
 		const rows = assigned.flatMap(({ name, slices }) =>
@@ -73,6 +62,22 @@ function assign(args: readonly string[]): number {
 	if (without.length === 0) return 0;
 	print(`no block is left for ${without.join(", ")}\n`);
 	return 1;
+}
+
+/** The cluster's nodes, and every pool as it is then; or as it would be. */
+function assignAll(
+	session: Session,
+	wanted: SlicePool | undefined,
+	isDryRun: boolean,
+): { readonly nodes: readonly string[]; readonly assigned: readonly SlicePool[] } {
+	const nodes = [...session.client.list("/api/v1/nodes")].map(nameOf).sort();
+	const pools = readPools(session);
+	if (wanted !== undefined && !pools.some(({ name }) => name === wanted.name)) pools.push(wanted);
+	const assigned = pools.map((pool) => {
+		requireSame(pool, wanted);
+		return isDryRun ? assignNodes(pool, nodes) : writeAssigned(session, pool, nodes);
+	});
+	return { nodes, assigned };
 }
 
 interface SlicePool {

@@ -162,6 +162,17 @@ async function removePod(name: string): Promise<void> {
 	expect((await kube.request("DELETE", path)).status).toBe(200);
 }
 
+const makeNode = (name: string) => kube.create({ apiVersion: "v1", kind: "Node", metadata: { name } });
+
+/** `whereabouts slices` with the rights of the reconciler. */
+async function slicesIn(namespace: string) {
+	const kubeconfig = join(scratchDirectory(), "kubeconfig");
+	const token = await kube.token(namespace, "whereabouts-reconciler");
+	writeKubeconfig(kubeconfig, { server: kube.url, authority: { path: kube.caPath }, namespace, user: { token } });
+	return (...flags: string[]) =>
+		execa(ours("whereabouts"), ["slices", "-kubeconfig", kubeconfig, ...flags], { reject: false });
+}
+
 test("the block is learnt once; then ADD, CHECK, STATUS, DEL and GC ask the server nothing", async () => {
 	const namespace = await kube.namespace();
 	await slicePool(namespace, { nodes: ["node-a", "node-b"] });
@@ -286,14 +297,7 @@ test("what the Go plugin handed out of the block stays its owner's, and is given
 
 test("an ADD reads as little when many addresses are held, and its first choice is one of them", async () => {
 	const namespace = await kube.namespace();
-	const path = `${GROUP}/namespaces/${namespace}/nodeslicepools`;
-	const status = { allocations: [{ nodeName: "node-a", sliceRange: "10.7.0.0/24" }] };
-	const metadata = { name: NETWORK, namespace };
-	const kind = { apiVersion: "whereabouts.cni.cncf.io/v1alpha1", kind: "NodeSlicePool" };
-	const made = await kube.request("POST", path, {
-		...{ ...kind, metadata, spec: { range: "10.7.0.0/24", sliceSize: "/24" }, status },
-	});
-	expect(made.status).toBe(201);
+	await slicePool(namespace, { sliceSize: "/24" });
 	const node = new Node(namespace, "node-a", { node_slice_size: "/24" });
 	// One pod again and again wants the same address first.
 	for (let index = 0; index < 60; index++) await node.add("same", { id: `id-${index}` });
@@ -460,12 +464,7 @@ test("a state directory that is lost, or of an earlier boot: asked again, and wh
 
 test("whereabouts slices makes the pool, gives nodes their blocks and takes those of nodes that are gone", async () => {
 	const namespace = await kube.namespace();
-	const makeNode = (name: string) => kube.create({ apiVersion: "v1", kind: "Node", metadata: { name } });
-	const kubeconfig = join(scratchDirectory(), "kubeconfig");
-	const token = await kube.token(namespace, "whereabouts-reconciler");
-	writeKubeconfig(kubeconfig, { server: kube.url, authority: { path: kube.caPath }, namespace, user: { token } });
-	const slices = (...flags: string[]) =>
-		execa(ours("whereabouts"), ["slices", "-kubeconfig", kubeconfig, ...flags], { reject: false });
+	const slices = await slicesIn(namespace);
 	const pool = ["-name", "rail", "-range", "10.7.0.0/28", "-size", "/29"];
 	await makeNode("one");
 	await makeNode("two");
@@ -584,12 +583,10 @@ test("reconcile --node passes over a block of an earlier boot, or of the machine
 
 test("whereabouts slices fills a pool without a status, and gives away last what a node that is gone had", async () => {
 	const namespace = await kube.namespace();
-	const makeNode = (name: string) => kube.create({ apiVersion: "v1", kind: "Node", metadata: { name } });
-	const kubeconfig = join(scratchDirectory(), "kubeconfig");
-	const token = await kube.token(namespace, "whereabouts-reconciler");
-	writeKubeconfig(kubeconfig, { server: kube.url, authority: { path: kube.caPath }, namespace, user: { token } });
+	const slices = await slicesIn(namespace);
 	const assigned = async (): Promise<string[]> => {
-		const { stdout } = await execa(ours("whereabouts"), ["slices", "-kubeconfig", kubeconfig]);
+		const { stdout, exitCode } = await slices();
+		expect(exitCode).toBe(0);
 		return stdout.split("\n").slice(1);
 	};
 	await kube.create({
