@@ -50,6 +50,17 @@ export default defineConfig({
 			},
 			{
 				test: {
+					name: "runtime",
+					include: ["test/runtime/**/*.test.ts"],
+					// Two kubelets on one machine would share their cgroups.
+					fileParallelism: false,
+					testTimeout: 180_000,
+					// A first run compiles the API server and the kubelet, and makes the guest.
+					hookTimeout: 900_000,
+				},
+			},
+			{
+				test: {
 					name: "guest",
 					include: ["test/guest/**/*.test.ts"],
 					globalSetup: ["test/lab/guest-setup.ts"],

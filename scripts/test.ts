@@ -24,7 +24,7 @@ interface Task {
 }
 
 /** Those that take longest come first, so that none of them is left over at the end. */
-const tiers = ["faults", "guest", "peers", "kube", "fuzz", "lint", "protocol", "bytecode", "arm64", "unit"];
+const tiers = ["faults", "guest", "peers", "kube", "runtime", "fuzz", "lint", "protocol", "bytecode", "arm64", "unit"];
 
 const ARM64 = "aarch64-unknown-linux-gnu";
 

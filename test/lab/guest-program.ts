@@ -1,4 +1,4 @@
-/** A program that runs in the guest beside the test. */
+/** A program that runs on a machine (most often the guest) beside the test. */
 import type { Machine, RunningCommand } from "./machine.ts";
 import { until } from "./until.ts";
 

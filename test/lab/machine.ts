@@ -11,7 +11,7 @@ export interface RunOptions {
 	readonly env?: Readonly<Record<string, string>>;
 	/** Default: this process's. The guest has the host's files under the same paths. */
 	readonly cwd?: string;
-	/** Default 120 s. Over it the command's process group is killed and `run` throws. */
+	/** Default 120 s; 0: none. Over it the command's process group is killed and `run` throws. */
 	readonly timeoutMs?: number;
 	/** False: any exit status and signal is an answer. Default true: all but status 0 throws, with what was printed. */
 	readonly ok?: boolean;
@@ -144,10 +144,11 @@ export class LocalMachine implements Machine {
 		const limit = options.timeoutMs ?? defaultTimeoutMs;
 		const result = new Promise<RunResult>((resolve, reject) => {
 			let timedOut = false;
-			const timer = setTimeout(() => {
+			const expire = () => {
 				timedOut = true;
 				kill("SIGKILL");
-			}, limit);
+			};
+			const timer = limit === 0 ? undefined : setTimeout(expire, limit);
 			child.stdout.on("data", (bytes: Buffer) => output.stdout(bytes));
 			child.stderr.on("data", (bytes: Buffer) => output.stderr(bytes));
 			// A command need not read its input.
