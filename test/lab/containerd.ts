@@ -1,4 +1,6 @@
-/** Debian's containerd and runc on a machine (a node on this host, the guest), with the image that is each pod's sandbox. */
+/**
+ * Debian's containerd and runc on a machine (a node on this host, the guest), with the image that is each pod's sandbox.
+ */
 import { GuestProgram } from "./guest-program.ts";
 import { PAUSE_IMAGE, pauseImage } from "./image.ts";
 import type { Machine, RunningCommand, RunOptions, RunResult } from "./machine.ts";

@@ -22,14 +22,15 @@ import { until } from "./until.ts";
 const tools = fileURLToPath(new URL("../tools/kube/", import.meta.url));
 const manifests = fileURLToPath(new URL("../../manifests/whereabouts/", import.meta.url));
 
-const API_SERVER = "k8s.io/kubernetes/cmd/kube-apiserver";
+/** Of the service `kubernetes`, by which pods find the server: the first of the range below. Its port is 443. */
+export const SERVICE_ADDRESS = "10.96.0.1";
 const ISSUER = "https://kubernetes.default.svc";
 
 /** Where the kinds of whereabouts are. */
 export const GROUP = "/apis/whereabouts.cni.cncf.io/v1alpha1";
 
 /** Path of the executable. Minutes, the first time. */
-export async function buildApiServer(): Promise<string> {
+export async function buildKubernetes(command: "kube-apiserver" | "kubelet"): Promise<string> {
 	const [, version, major, minor] = /kubernetes (v(\d+)\.(\d+)\.\d+)/.exec(
 		readFileSync(join(tools, "go.mod"), "utf8"),
 	)!;
@@ -37,8 +38,10 @@ export async function buildApiServer(): Promise<string> {
 	const linkerFlags = Object.entries(variables).map(
 		([name, value]) => `-X k8s.io/component-base/version.${name}=${value}`,
 	);
-	const directory = await buildGoTools({ directory: tools, name: "kube", linkerFlags }, [API_SERVER]);
-	return join(directory, basename(API_SERVER));
+	const directory = await buildGoTools({ directory: tools, name: "kube", linkerFlags }, [
+		`k8s.io/kubernetes/cmd/${command}`,
+	]);
+	return join(directory, command);
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: objects of every kind.
@@ -49,6 +52,14 @@ export interface KubeAnswer {
 	/** Undefined where the answer is plain text. */
 	readonly json: KubeObject;
 	readonly text: string;
+}
+
+interface KubeSettings {
+	/**
+	 * As on a cluster, each pod gets its account's token; that account must be there, `default` too, which here nobody
+	 * makes. Default false.
+	 */
+	readonly serviceAccountTokens?: boolean;
 }
 
 export interface RequestSettings {
@@ -114,10 +125,10 @@ export class Kube {
 	#agent = new Agent();
 	#names = 0;
 
-	static async start(): Promise<Kube> {
-		const executable = await buildApiServer();
+	static async start(settings: KubeSettings = {}): Promise<Kube> {
+		const executable = await buildKubernetes("kube-apiserver");
 		const [port, etcdPort, peerPort] = await freePorts(3);
-		const kube = new Kube(executable, port!, etcdPort!, peerPort!);
+		const kube = new Kube(executable, port!, etcdPort!, peerPort!, settings);
 		try {
 			await kube.#ready();
 			for (const object of readManifest("crds.yaml")) await kube.create(object);
@@ -136,7 +147,7 @@ export class Kube {
 		return kube;
 	}
 
-	private constructor(executable: string, port: number, etcdPort: number, peerPort: number) {
+	private constructor(executable: string, port: number, etcdPort: number, peerPort: number, settings: KubeSettings) {
 		const { directory } = this;
 		this.port = port;
 		this.url = `https://127.0.0.1:${port}`;
@@ -152,7 +163,7 @@ export class Kube {
 			const { certificate, key } = authority.make({ commonName, usage, ...more });
 			return { certificate: this.#write(`${name}.crt`, certificate), key: this.#write(`${name}.key`, key) };
 		};
-		const names = `DNS:localhost,IP:127.0.0.1,IP:::1,IP:${API_CARD.host}`;
+		const names = `DNS:localhost,IP:127.0.0.1,IP:::1,IP:${API_CARD.host},IP:${SERVICE_ADDRESS}`;
 		const server = make("api", "kube-apiserver", "serverAuth", { names });
 		const etcd = make("etcd", "etcd", "serverAuth,clientAuth", { names });
 		const etcdClient = make("etcd-client", "kube-apiserver", "clientAuth");
@@ -194,8 +205,9 @@ export class Kube {
 			],
 			...[`--token-auth-file=${directory}/tokens.csv`, `--service-account-issuer=${ISSUER}`],
 			...[`--service-account-key-file=${directory}/sa.key`, `--service-account-signing-key-file=${directory}/sa.key`],
+			"--authorization-mode=RBAC",
 			// The plugin of that name wants a `default` account for each pod, which only a controller manager makes.
-			...["--authorization-mode=RBAC", "--disable-admission-plugins=ServiceAccount"],
+			...(settings.serviceAccountTokens ? [] : ["--disable-admission-plugins=ServiceAccount"]),
 			...[
 				`--audit-policy-file=${directory}/audit.json`,
 				`--audit-log-path=${directory}/audit.log`,

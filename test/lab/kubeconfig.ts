@@ -13,7 +13,11 @@ export interface Kubeconfig {
 	readonly user: { readonly token: string } | { readonly tokenFile: string } | Identity;
 }
 
-export function writeKubeconfig(path: string, { server, authority, namespace, user }: Kubeconfig): void {
+export function writeKubeconfig(path: string, kubeconfig: Kubeconfig): void {
+	writeFileSync(path, kubeconfigText(kubeconfig), { mode: 0o600 });
+}
+
+export function kubeconfigText({ server, authority, namespace, user }: Kubeconfig): string {
 	const cluster = {
 		server,
 		...(authority &&
@@ -21,7 +25,7 @@ export function writeKubeconfig(path: string, { server, authority, namespace, us
 				? { "certificate-authority": authority.path }
 				: { "certificate-authority-data": Buffer.from(authority.pem).toString("base64") })),
 	};
-	const document = {
+	return stringify({
 		apiVersion: "v1",
 		kind: "Config",
 		clusters: [{ name: "local", cluster }],
@@ -35,8 +39,7 @@ export function writeKubeconfig(path: string, { server, authority, namespace, us
 			{ name: "whereabouts", context: { cluster: "local", user: "whereabouts", ...(namespace && { namespace }) } },
 		],
 		"current-context": "whereabouts",
-	};
-	writeFileSync(path, stringify(document), { mode: 0o600 });
+	});
 }
 
 /** whereabouts' flat file: what a network's configuration leaves out. */

@@ -45,7 +45,7 @@ done`;
 /** Listens at an address of the network namespace that it runs in, and hands the socket to its parent. */
 const LISTENER = `const [, host, port] = process.argv;
 const server = require("node:net").createServer().listen(Number(port), host, () =>
-	process.send("listening", server, () => process.disconnect()));`;
+	process.send("listening", server, () => process.exit()));`;
 
 /** `await using node = await NodeOnHost.start()` */
 export class NodeOnHost implements Machine {
