@@ -1,5 +1,5 @@
 /**
- * Debian's containerd and runc on a machine (a node on this host, the guest), with the image that is each pod's sandbox.
+ * Debian's containerd and runc on a machine (a node on this host, the guest), with the image of pods' sandboxes.
  */
 import { GuestProgram } from "./guest-program.ts";
 import { PAUSE_IMAGE, pauseImage } from "./image.ts";
