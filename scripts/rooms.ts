@@ -32,6 +32,11 @@ const ROOMS: readonly Room[] = [
 		uses: ["plugins/*", "ipam/*", "lib/plugin", "lib/cni", "lib/ip", "lib/sys", "validator:*", "yaml"],
 	},
 	{
+		directory: "commands/install",
+		what: "`berth install`, `uninstall`, `verify`, `version`: the executable's own files on a node, and what whereabouts knows the API server by",
+		uses: ["lib/kube", "lib/loop", "lib/plugin", "lib/cni", "lib/sys", "smol-toml"],
+	},
+	{
 		directory: "commands/*",
 		what: "a command of operators that is more than one file",
 		uses: [

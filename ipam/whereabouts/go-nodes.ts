@@ -8,7 +8,6 @@
 import { isObject } from "../../lib/cni/json.ts";
 import { isStatus, NoAnswerError } from "../../lib/kube/errors.ts";
 import { text } from "../../lib/state/json.ts";
-import { parseTime } from "../../lib/sys/calendar.ts";
 import * as sys from "../../lib/sys/sys.ts";
 import type { Session } from "./session.ts";
 
@@ -23,8 +22,8 @@ export function areGoNodesActive({ client, namespace }: Session): boolean {
 	try {
 		const lease = client.get(leasePath(namespace));
 		if (lease === undefined) return false;
-		const renewed = isObject(lease.spec) ? parseTime(text(lease.spec.renewTime)) : undefined;
-		return renewed === undefined || sys.realtimeMs() - renewed < LATELY_MS;
+		const renewed = isObject(lease.spec) ? Date.parse(text(lease.spec.renewTime)) : Number.NaN;
+		return Number.isNaN(renewed) || sys.realtimeMs() - renewed < LATELY_MS;
 	} catch (error) {
 		// Who may not look cannot know.
 		if (isStatus(error, 401, 403) || error instanceof NoAnswerError) return true;

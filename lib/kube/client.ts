@@ -112,6 +112,11 @@ export class KubeClient {
 		}
 	}
 
+	/** What is asked for with an object that is not kept: a token, a review. */
+	request(path: string, object: JsonObject): JsonObject {
+		return this.#ask("POST", path, object);
+	}
+
 	/**
 	 * Replaces an object, which says by its resourceVersion in which state. False where it is in another, or gone.
 	 */

@@ -2,19 +2,40 @@
  * What a token says of itself: a JSON Web Token (RFC 7519), read and not verified.
  */
 import { isObject } from "../cni/json.ts";
-import { formatTime } from "../sys/calendar.ts";
 import * as sys from "../sys/sys.ts";
 import { decodeBase64 } from "./base64.ts";
 
-/** When a token expired, as RFC 3339 has it; undefined where it has not, or does not say. */
-export function tokenExpiry(token: string): string | undefined {
+export interface Claims {
+	/** Whose it is: "system:serviceaccount:NAMESPACE:NAME". */
+	readonly subject?: string;
+	/** ms since 1970. */
+	readonly issuedMs?: number;
+	readonly expiryMs?: number;
+}
+
+/** Nothing of a token of another kind. */
+export function claimsOf(token: string): Claims {
 	const [, payload = ""] = token.split(".");
 	try {
 		const claims: unknown = JSON.parse(decodeBase64(payload) ?? "");
-		const expiry = isObject(claims) ? claims.exp : undefined;
-		if (typeof expiry !== "number" || expiry * 1000 > sys.realtimeMs()) return undefined;
-		return formatTime(expiry * 1000);
+		if (!isObject(claims)) return {};
+		const { sub, iat, exp } = claims;
+		return {
+			...(typeof sub === "string" && { subject: sub }),
+			...(isTime(iat) && { issuedMs: iat * 1000 }),
+			...(isTime(exp) && { expiryMs: exp * 1000 }),
+		};
 	} catch {
-		return undefined;
+		return {};
 	}
+}
+
+/** Seconds since 1970 that a calendar has a date for. */
+const isTime = (value: unknown): value is number => typeof value === "number" && Math.abs(value) < 8.64e12;
+
+/** When a token expired, as RFC 3339 has it; undefined where it has not, or does not say. */
+export function tokenExpiry(token: string): string | undefined {
+	const { expiryMs } = claimsOf(token);
+	if (expiryMs === undefined || expiryMs > sys.realtimeMs()) return undefined;
+	return new Date(expiryMs).toISOString();
 }

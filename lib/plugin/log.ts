@@ -2,7 +2,6 @@
  * Log lines of a plugin, as the Go sriov plugin writes them: `time="..." level="info" msg="..." cniName="sriov" ...`,
  * to stderr or to `logFile`, never both. The file is opened with the first line that is written.
  */
-import { formatTime } from "../sys/calendar.ts";
 import * as sys from "../sys/sys.ts";
 
 const LEVELS = ["panic", "error", "warning", "info", "debug"] as const;
@@ -38,7 +37,7 @@ export class Log {
 
 	#write(level: LogLevel, message: string, fields: LogFields = {}): void {
 		if (LEVELS.indexOf(level) > this.#threshold) return;
-		let line = `time="${formatTime(sys.realtimeMs())}" level="${level}" msg=${JSON.stringify(message)}`;
+		let line = `time="${new Date(sys.realtimeMs()).toISOString()}" level="${level}" msg=${JSON.stringify(message)}`;
 		for (const [key, value] of Object.entries({ ...this.#fields, ...fields })) {
 			if (value !== undefined) line += ` ${key}=${JSON.stringify(String(value))}`;
 		}

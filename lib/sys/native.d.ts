@@ -116,6 +116,8 @@ declare module "native:sys" {
 	export function fsync(fd: number): void;
 	export function fchmod(fd: number, mode: number): void;
 	export function fstat(fd: number): FileStatus;
+	/** SHA-256 of a file's content, in hexadecimal. */
+	export function sha256(path: string): string;
 	/** Undefined where there is nothing (ENOENT, ENOTDIR). */
 	export function statat(dir: number, path: string, followLinks: boolean): FileStatus | undefined;
 	/**

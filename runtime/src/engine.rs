@@ -84,7 +84,7 @@ fn make_runtime() -> Option<Roots> {
     }
 }
 
-/// What the applets may use. Not there: eval, Date, Proxy, WeakRef, Performance, DOMException, and Math.random, whose
+/// What the applets may use. Not there: eval, Proxy, WeakRef, Performance, DOMException, and Math.random, whose
 /// state would be the image's. Promise is for the engine: evaluating a module makes one.
 ///
 /// # Safety
@@ -94,6 +94,7 @@ unsafe fn add_intrinsics(context: *mut qjs::JSContext) -> bool {
     unsafe {
         qjs::JS_AddIntrinsicRegExpCompiler(context);
         let added = qjs::JS_AddIntrinsicBaseObjects(context) == 0
+            && qjs::JS_AddIntrinsicDate(context) == 0
             && qjs::JS_AddIntrinsicJSON(context) == 0
             && qjs::JS_AddIntrinsicMapSet(context) == 0
             && qjs::JS_AddIntrinsicPromise(context) == 0

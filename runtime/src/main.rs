@@ -13,6 +13,33 @@ mod native;
 
 use std::ffi::{c_char, c_int};
 
+/// An ELF note (elf(5)) by which `berth install` knows a Berth of any version from another's executable: owner "Berth",
+/// type 1, the version.
+#[repr(C, align(4))]
+struct Note {
+    owner_length: u32,
+    length: u32,
+    kind: u32,
+    owner: [u8; 8],
+    version: [u8; VERSION.len().next_multiple_of(4)],
+}
+
+const VERSION: &[u8] = env!("CARGO_PKG_VERSION").as_bytes();
+
+#[used]
+#[unsafe(link_section = ".note.berth")]
+static NOTE: Note = Note {
+    owner_length: 6,
+    length: VERSION.len() as u32,
+    kind: 1,
+    owner: *b"Berth\0\0\0",
+    version: {
+        let mut padded = [0; VERSION.len().next_multiple_of(4)];
+        padded.split_at_mut(VERSION.len()).0.copy_from_slice(VERSION);
+        padded
+    },
+};
+
 /// Exit status of a bug: an exception that TypeScript did not turn into an answer.
 const BUG: i32 = 70;
 

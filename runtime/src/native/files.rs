@@ -109,7 +109,8 @@ fn require_content(fd: &OwnedFd, content: &[u8]) -> Result<(), Errno> {
 
 /// One read to the end of `buffer`. However much room that has after a large file: procfs takes no request of 4 MiB
 /// (ENOMEM).
-fn read_some(fd: impl AsFd, buffer: &mut Vec<u8>) -> Result<usize, Errno> {
+/// Adds to `buffer` what fits into the room that it has.
+pub fn read_some(fd: impl AsFd, buffer: &mut Vec<u8>) -> Result<usize, Errno> {
     let (length, spare) = (buffer.len(), buffer.spare_capacity_mut());
     let room = spare.len().min(MOST);
     let got = rustix::io::read(fd, &mut spare[..room])?.0.len();

@@ -5,6 +5,7 @@ mod attributes;
 mod call;
 mod deadline;
 mod descriptors;
+mod digest;
 mod directories;
 mod environment;
 mod errors;
@@ -78,6 +79,7 @@ static NATIVES: &[Native] = natives![
     c"terminalColumns" 1 descriptors::terminal_columns,
     c"fchmod" 2 files::fchmod,
     c"fstat" 1 files::fstat,
+    c"sha256" 1 digest::sha256,
     c"statat" 3 files::statat,
     c"setModified" 3 files::set_modified,
     c"fileSystemType" 1 files::file_system_type,

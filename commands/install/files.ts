@@ -1,0 +1,207 @@
+/**
+ * Puts this executable into a directory of plugins. Every name has at any moment its old file or its new one, whole;
+ * whoever is killed leaves temporary files at most, which the next one takes.
+ */
+import { quote } from "../../lib/cni/quote.ts";
+import { makeDirectories, removeIfPresent } from "../../lib/sys/files.ts";
+import * as sys from "../../lib/sys/sys.ts";
+import { Executables, type Found, OWN_FILE } from "./executable.ts";
+import type { InstallChoice, Target } from "./flags.ts";
+
+/** Another installer may be at work: the pod of the version before. */
+const LOCK_DEADLINE_MS = 30_000;
+const PIECE = 1 << 20;
+
+export interface Outcome {
+	readonly target: Target;
+	readonly outcome: "equal" | "installed" | "replaced" | "left alone";
+	/** What was there before, or is still. */
+	readonly was: string;
+}
+
+/** Throws an Error, and has changed nothing, where a foreign file would have to be replaced. */
+export function installFiles(choice: InstallChoice): Outcome[] {
+	makeDirectories(choice.directory, 0o755);
+	return withLock(choice.directory, (directory) => {
+		const executables = new Executables();
+		const found = choice.targets.map((target) => ({ target, found: executables.at(target.path) }));
+		refuseForeign(found, choice);
+		for (const { target } of found) removeTemporaries(target.path);
+		if (found.some(({ target, found: each }) => isToBePut(each, target, choice))) prepare(found[0]!, choice);
+		const outcomes = found.map(({ target, found: each }) => put(target, each, choice));
+		sys.fsync(directory);
+		return outcomes;
+	});
+}
+
+interface FoundTarget {
+	readonly target: Target;
+	readonly found: Found;
+}
+
+function refuseForeign(all: readonly FoundTarget[], { replace, keepForeign }: InstallChoice): void {
+	const refused = all.flatMap(({ target: { applet, path }, found }) => {
+		if (found.kind !== "foreign" || (found.isFile && replace.has(applet))) return [];
+		return keepForeign && !replace.has(applet) && applet !== "berth" ? [] : [`${path} (${found.what})`];
+	});
+	if (refused.length === 0) return;
+	throw new Error(
+		`these are not Berth's, and nothing was changed: ${refused.join(", ")}. ` +
+			"-replace=NAMES puts Berth in their place and keeps them as NAME.prev, -keep-foreign leaves them, " +
+			"-rename NAME=NEW goes beside them, -only NAMES installs others",
+	);
+}
+
+const isToBePut = (found: Found, { applet }: Target, { replace }: InstallChoice): boolean =>
+	found.kind === "absent" || found.kind === "berth" || (found.kind === "foreign" && replace.has(applet));
+
+function put(target: Target, found: Found, choice: InstallChoice): Outcome {
+	const was = describe(found);
+	if (found.kind === "equal") return { target, outcome: "equal", was };
+	if (!isToBePut(found, target, choice)) return { target, outcome: "left alone", was };
+	const temporary = temporaryOf(target.path);
+	if (found.kind === "foreign") keep(target.path);
+	// The first of the targets is berth itself, which is prepared, and which the others are links to.
+	if (target.applet !== "berth" && !linked(choice.targets[0]!.path, temporary)) copy(OWN_FILE, temporary);
+	rename(temporary, target.path);
+	return { target, outcome: found.kind === "absent" ? "installed" : "replaced", was };
+}
+
+export function describe(found: Found): string {
+	if (found.kind === "absent") return "";
+	if (found.kind === "foreign") return found.what;
+	return found.version === "" ? "an empty file" : `Berth ${found.version}`;
+}
+
+/** What an uninstallation puts back. */
+export const previousOf = (path: string): string => `${path}.prev`;
+
+/** The newest of what others have put there counts. */
+function keep(path: string): void {
+	const temporary = temporaryOf(previousOf(path));
+	if (!linked(path, temporary)) copy(path, temporary);
+	rename(temporary, previousOf(path));
+}
+
+/** False on a file system that has no hard links, or for a file that has as many as it takes. */
+function linked(path: string, name: string): boolean {
+	try {
+		sys.linkat(sys.AT_FDCWD, path, sys.AT_FDCWD, name);
+		return true;
+	} catch (error) {
+		if (sys.isSystemError(error, "EPERM", "EXDEV", "EMLINK", "EOPNOTSUPP", "ENOSYS")) return false;
+		throw error;
+	}
+}
+
+/** In the directory where it stays: so it gets the security label (SELinux) of that. */
+function copy(from: string, to: string): void {
+	const source = sys.openat(sys.AT_FDCWD, from, sys.O_RDONLY, 0);
+	try {
+		const copied = sys.openat(sys.AT_FDCWD, to, sys.O_WRONLY | sys.O_CREAT | sys.O_EXCL, 0o700);
+		try {
+			for (let piece = sys.read(source, PIECE); piece.length > 0; piece = sys.read(source, PIECE)) {
+				sys.write(copied, piece);
+			}
+			sys.fchmod(copied, 0o755);
+			sys.fsync(copied);
+		} finally {
+			sys.close(copied);
+		}
+	} catch (error) {
+		removeIfPresent(to);
+		throw error;
+	} finally {
+		sys.discard(source);
+	}
+}
+
+/**
+ * Makes the file that becomes `berth`, and runs it before anything has its place: the directory may be one that nothing
+ * can be run in (noexec), or the file may have come out wrong.
+ */
+function prepare({ target, found }: FoundTarget, choice: InstallChoice): void {
+	const isNew = isToBePut(found, target, choice);
+	const path = isNew ? temporaryOf(target.path) : target.path;
+	if (isNew) copy(OWN_FILE, path);
+	const failure = failureOf(path, "static");
+	if (failure === undefined) return;
+	if (isNew) removeIfPresent(path);
+	throw new Error(`Berth does not run in ${choice.directory}: ${failure}; nothing was changed`);
+}
+
+/** What is wrong with an executable that is called by the name of a plugin and asked for VERSION. */
+export function failureOf(path: string, name: string): string | undefined {
+	try {
+		const { status, signal, stdout, timedOut } = sys.spawn({
+			path,
+			args: [name],
+			variables: { CNI_COMMAND: "VERSION" },
+			stdin: new Uint8Array(0),
+			deadlineMs: 10_000,
+			maxOutput: PIECE,
+		});
+		if (timedOut) return "no answer to VERSION within 10 s";
+		if (signal !== null) return `killed by signal ${signal}`;
+		if (status !== 0) return `VERSION ends with ${status}: ${quote(sys.decodeUtf8(stdout))}`;
+		return sys.decodeUtf8(stdout).includes('"supportedVersions"')
+			? undefined
+			: "its answer to VERSION is no such thing";
+	} catch (error) {
+		if (sys.isSystemError(error)) return error.message;
+		throw error;
+	}
+}
+
+/** Removes what is ours and puts back what it had replaced. */
+export function uninstallFiles(directory: string, targets: readonly Target[]): Removal[] {
+	return withLock(directory, (fd) => {
+		const executables = new Executables();
+		// Berth itself goes last: it is what can be called again.
+		const removals = [...targets].reverse().map((target): Removal => {
+			removeTemporaries(target.path);
+			const found = executables.at(target.path);
+			const previous = previousOf(target.path);
+			if (found.kind === "absent") return { target, outcome: "absent", is: "" };
+			if (found.kind === "foreign") return { target, outcome: "left alone", is: found.what };
+			if (executables.at(previous).kind === "foreign") {
+				rename(previous, target.path);
+				return { target, outcome: "put back", is: describe(executables.at(target.path)) };
+			}
+			removeIfPresent(target.path);
+			return { target, outcome: "removed", is: "" };
+		});
+		sys.fsync(fd);
+		return removals;
+	});
+}
+
+export interface Removal {
+	readonly target: Target;
+	readonly outcome: "removed" | "put back" | "left alone" | "absent";
+	readonly is: string;
+}
+
+const rename = (from: string, to: string): void => sys.renameat(sys.AT_FDCWD, from, sys.AT_FDCWD, to);
+
+function temporaryOf(path: string): string {
+	const slash = path.lastIndexOf("/");
+	return `${path.slice(0, slash)}/.${path.slice(slash + 1)}.tmp`;
+}
+
+function removeTemporaries(path: string): void {
+	for (const each of [path, previousOf(path)]) removeIfPresent(temporaryOf(each));
+}
+
+/** The lock is the directory's own: there is no file of it. */
+function withLock<T>(directory: string, work: (fd: number) => T): T {
+	const fd = sys.openat(sys.AT_FDCWD, directory, sys.O_RDONLY, 0);
+	try {
+		if (!sys.flock(fd, sys.LOCK_EX, LOCK_DEADLINE_MS)) {
+			throw new Error(`another berth install or uninstall has been at work in ${directory} for 30 s`);
+		}
+		return work(fd);
+	} finally {
+		sys.discard(fd);
+	}
+}
