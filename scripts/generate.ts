@@ -1,19 +1,24 @@
 /**
  * Writes what follows from the plugins' directories and their zod schemas: commands/plugins.ts, lib/cni/validator.d.ts,
  * schemas/<name>.schema.json and network.schema.json, the tables of fields in docs/<name>.md, the table of VF settings
- * in docs/sriov.md and the floor plan in docs/architecture.md. With --check it writes nothing and fails with a list
- * when a file is not as it would be written.
+ * in docs/sriov.md and the floor plan in docs/architecture.md; and from manifests/base install-daemonset.yaml and the
+ * Helm chart. With --check it writes nothing and fails with a list when a file is not as it would be written.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import packageJson from "../package.json" with { type: "json" };
 import { FIELDS, groupOf, nameOf, SETTINGS, shown } from "../plugins/sriov/vf-settings.ts";
 import { findPlugins } from "./build/bundle.ts";
 import { type JsonSchema, jsonSchema, LIBRARY_SCHEMAS, pluginSchemas, type SchemaSource } from "./build/validators.ts";
+import { renderedManifests } from "./manifests.ts";
 import { networkSchema } from "./network-schema.ts";
 import { planPicture, planTable } from "./rooms.ts";
 
 /** Of what commands print. */
 const COMMAND_SCHEMAS: SchemaSource[] = [{ name: "node", file: "commands/node/schema.ts" }];
+
+/** With nothing in them that is not generated. */
+const GENERATED_DIRECTORIES = ["schemas", "manifests/chart/templates", "manifests/chart/crds"];
 
 const ROOT = join(import.meta.dirname, "..");
 
@@ -172,6 +177,7 @@ async function generated(): Promise<Map<string, string>> {
 		files.set(`schemas/${source.name}.schema.json`, await publishedSchema(source));
 	}
 	files.set("schemas/network.schema.json", await networkSchema());
+	for (const [path, text] of renderedManifests(ROOT, packageJson.version)) files.set(path, text);
 	for (const page of listIfPresent("docs").filter((name) => name.endsWith(".md"))) {
 		files.set(
 			`docs/${page}`,
@@ -195,20 +201,20 @@ async function main(args: string[]): Promise<number> {
 		const file = join(ROOT, path);
 		return !existsSync(file) || readFileSync(file, "utf8") !== text;
 	});
-	const orphans = listIfPresent("schemas")
-		.map((name) => `schemas/${name}`)
-		.filter((path) => !files.has(path));
+	const orphans = GENERATED_DIRECTORIES.flatMap((directory) =>
+		listIfPresent(directory).map((name) => `${directory}/${name}`),
+	).filter((path) => !files.has(path));
 	if (args.includes("--check")) {
 		for (const [path] of stale) console.error(`${path} is not as it would be generated: run npm run generate`);
-		for (const path of orphans) console.error(`${path} has no schema.ts: remove it`);
+		for (const path of orphans) console.error(`${path} has no source: remove it`);
 		return stale.length + orphans.length > 0 ? 1 : 0;
 	}
-	if (stale.length > 0) mkdirSync(join(ROOT, "schemas"), { recursive: true });
 	for (const [path, text] of stale) {
+		mkdirSync(dirname(join(ROOT, path)), { recursive: true });
 		writeFileSync(join(ROOT, path), text);
 		console.log(`wrote ${path}`);
 	}
-	for (const path of orphans) console.error(`${path} has no schema.ts: remove it`);
+	for (const path of orphans) console.error(`${path} has no source: remove it`);
 	return 0;
 }
 

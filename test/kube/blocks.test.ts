@@ -106,7 +106,7 @@ class Node {
 
 	/** With `nodeName` in NODENAME, as a DaemonSet has it. */
 	async reconcileAs(nodeName: string, ...flags: string[]) {
-		this.#kubeconfig("reconciler", await kube.token(this.namespace, "whereabouts-reconciler"));
+		this.#kubeconfig("reconciler", await kube.token(this.namespace, "berth-reconcile"));
 		const args = ["reconcile", "--node", "-datadir", join(this.directory, "state")];
 		return execa(ours("whereabouts"), [...args, "-kubeconfig", join(this.directory, "reconciler"), ...flags], {
 			reject: false,
@@ -167,7 +167,7 @@ const makeNode = (name: string) => kube.create({ apiVersion: "v1", kind: "Node",
 /** `whereabouts slices` with the rights of the reconciler. */
 async function slicesIn(namespace: string) {
 	const kubeconfig = join(scratchDirectory(), "kubeconfig");
-	const token = await kube.token(namespace, "whereabouts-reconciler");
+	const token = await kube.token(namespace, "berth-reconcile");
 	writeKubeconfig(kubeconfig, { server: kube.url, authority: { path: kube.caPath }, namespace, user: { token } });
 	return (...flags: string[]) =>
 		execa(ours("whereabouts"), ["slices", "-kubeconfig", kubeconfig, ...flags], { reject: false });

@@ -68,7 +68,7 @@ beforeAll(async () => {
 	await kube.create(kind);
 	namespace = await kube.namespace();
 	await kube.bindPersistentIps(namespace);
-	await kube.untilAllowed(`${CLAIMS}/ipamclaims`, await kube.token(namespace, "whereabouts-reconciler"));
+	await kube.untilAllowed(`${CLAIMS}/ipamclaims`, await kube.token(namespace, "berth-reconcile"));
 });
 afterAll(() => kube.stop());
 
@@ -142,7 +142,7 @@ async function reservations(): Promise<string[]> {
 
 async function reconcile(): Promise<string> {
 	const kubeconfig = join(directory, "reconciler");
-	const token = await kube.token(namespace, "whereabouts-reconciler");
+	const token = await kube.token(namespace, "berth-reconcile");
 	writeKubeconfig(kubeconfig, { server: kube.url, authority: { path: kube.caPath }, namespace, user: { token } });
 	const { stdout, exitCode } = await execa(ours("whereabouts"), ["reconcile", "-kubeconfig", kubeconfig], {
 		reject: false,

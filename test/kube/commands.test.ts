@@ -15,7 +15,7 @@ afterAll(() => kube.stop());
 
 async function run(namespace: string, ...args: string[]) {
 	const kubeconfig = join(scratchDirectory(), "kubeconfig");
-	const token = await kube.token(namespace, "whereabouts-reconciler");
+	const token = await kube.token(namespace, "berth-reconcile");
 	writeKubeconfig(kubeconfig, { server: kube.url, authority: { path: kube.caPath }, namespace, user: { token } });
 	const options = { extendEnv: false, reject: false, stripFinalNewline: false } as const;
 	const [command, ...flags] = args;

@@ -56,7 +56,7 @@ const reservationsIn = (namespace: string): string =>
 
 test("the plugin's role is the least", async () => {
 	const namespace = await kube.namespace();
-	const token = await kube.token(namespace, "whereabouts");
+	const token = await kube.token(namespace, "berth");
 	const allowed = async (method: string, path: string, body?: object): Promise<boolean> =>
 		(await kube.request(method, path, body, { token })).status !== 403;
 	const reservations = reservationsIn(namespace);
@@ -73,7 +73,7 @@ test("the plugin's role is the least", async () => {
 	expect(await allowed("GET", pools("kube-system"))).toBe(false);
 	expect(await allowed("GET", "/api/v1/pods")).toBe(false);
 	expect(await allowed("GET", `/api/v1/namespaces/${namespace}/secrets`)).toBe(false);
-	const reconciler = { token: await kube.token(namespace, "whereabouts-reconciler") };
+	const reconciler = { token: await kube.token(namespace, "berth-reconcile") };
 	for (const path of ["/api/v1/pods", "/api/v1/nodes", pools(namespace), reservations])
 		expect((await kube.request("GET", path, undefined, reconciler)).status).toBe(200);
 	for (const [method, path] of [
@@ -90,11 +90,11 @@ test("who may ask: tokens and certificates, and those that are refused", async (
 		(await kube.request("GET", reservationsIn(namespace), undefined, { token })).status;
 	expect(await status(kube.pluginToken)).toBe(200);
 	expect(await status("wrong")).toBe(401);
-	expect(await status(await kube.shortToken(namespace, "whereabouts", 60))).toBe(200);
-	expect(await status(await kube.shortToken(namespace, "whereabouts", -60))).toBe(401);
-	const token = await kube.token(namespace, "whereabouts");
+	expect(await status(await kube.shortToken(namespace, "berth", 60))).toBe(200);
+	expect(await status(await kube.shortToken(namespace, "berth", -60))).toBe(401);
+	const token = await kube.token(namespace, "berth");
 	expect(await status(token)).toBe(200);
-	await kube.revoke(namespace, "whereabouts");
+	await kube.revoke(namespace, "berth");
 	await until("the end of a revoked token", async () => (await status(token)) === 401);
 
 	const withCertificate = async ({ certificate, key }: { certificate: string; key: string }): Promise<number> => {

@@ -230,7 +230,7 @@ export class Nodes {
 	async reconcile(...flags: string[]) {
 		const { kube, namespace, directory, executable } = this.#settings;
 		const kubeconfig = join(directory, "reconciler.kubeconfig");
-		const token = await kube.token(namespace, "whereabouts-reconciler");
+		const token = await kube.token(namespace, "berth-reconcile");
 		writeKubeconfig(kubeconfig, { server: kube.url, authority: { path: kube.caPath }, namespace, user: { token } });
 		return execa(executable, ["reconcile", "-kubeconfig", kubeconfig, ...flags], { reject: false });
 	}

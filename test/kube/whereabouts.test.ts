@@ -468,7 +468,7 @@ describe("the API server is away, or refuses", () => {
 		const metadata = { name: "nobody", namespace };
 		await kube.create({ apiVersion: "v1", kind: "ServiceAccount", metadata });
 		const tokens: Record<string, Promise<string> | undefined> = {
-			expired: kube.shortToken(namespace, "whereabouts", -60),
+			expired: kube.shortToken(namespace, "berth", -60),
 			none: kube.token(namespace, "nobody"),
 		};
 		const token = (await tokens[kind]) ?? kind;
@@ -491,7 +491,7 @@ describe("the API server is away, or refuses", () => {
 		const node = new Node(namespace, { range: "10.16.0.0/24" });
 		const tokenFile = join(node.directory, "token");
 		const replace = async (seconds: number): Promise<void> => {
-			writeFileSync(`${tokenFile}.new`, await kube.shortToken(namespace, "whereabouts", seconds));
+			writeFileSync(`${tokenFile}.new`, await kube.shortToken(namespace, "berth", seconds));
 			renameSync(`${tokenFile}.new`, tokenFile);
 		};
 		await replace(3600);

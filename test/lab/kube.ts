@@ -1,6 +1,7 @@
 /**
  * A Kubernetes cluster without nodes: the real kube-apiserver (test/tools/kube/go.mod) and Debian's etcd, on
- * loopback, with certificates, service accounts, RBAC and an audit log; the objects of manifests/whereabouts applied.
+ * loopback, with certificates, service accounts, RBAC and an audit log; kinds and rights of install-daemonset.yaml
+ * applied.
  *
  * It takes some 4 s to start and 300 MB: one for a file of tests, with a namespace for each test.
  */
@@ -20,7 +21,7 @@ import { API_CARD } from "./guest-cards.ts";
 import { until } from "./until.ts";
 
 const tools = fileURLToPath(new URL("../tools/kube/", import.meta.url));
-const manifests = fileURLToPath(new URL("../../manifests/whereabouts/", import.meta.url));
+const root = fileURLToPath(new URL("../../", import.meta.url));
 
 /** Of the service `kubernetes`, by which pods find the server: the first of the range below. Its port is 443. */
 export const SERVICE_ADDRESS = "10.96.0.1";
@@ -30,7 +31,7 @@ const ISSUER = "https://kubernetes.default.svc";
 export const GROUP = "/apis/whereabouts.cni.cncf.io/v1alpha1";
 
 /** Path of the executable. Minutes, the first time. */
-export async function buildKubernetes(command: "kube-apiserver" | "kubelet"): Promise<string> {
+export async function buildKubernetes(command: "kube-apiserver" | "kubelet" | "kubectl"): Promise<string> {
 	const [, version, major, minor] = /kubernetes (v(\d+)\.(\d+)\.\d+)/.exec(
 		readFileSync(join(tools, "go.mod"), "utf8"),
 	)!;
@@ -91,10 +92,19 @@ async function freePorts(count: number): Promise<number[]> {
 	return ports;
 }
 
-function readManifest(name: string, namespace = "kube-system"): KubeObject[] {
-	const text = readFileSync(join(manifests, name), "utf8").replaceAll("kube-system", namespace);
+/** The objects of a file of the repository, in `namespace` in place of kube-system. */
+export function readManifest(path: string, namespace = "kube-system"): KubeObject[] {
+	const text = readFileSync(join(root, path), "utf8").replaceAll("kube-system", namespace);
 	return parseAllDocuments(text).map((document) => document.toJS());
 }
+
+const INSTALL = "install-daemonset.yaml";
+const RIGHTS = /^(ServiceAccount|(Cluster)?Role(Binding)?)$/;
+
+const readKinds = (): KubeObject[] => readManifest(INSTALL).filter(({ kind }) => kind === "CustomResourceDefinition");
+
+const readRights = (namespace?: string): KubeObject[] =>
+	readManifest(INSTALL, namespace).filter(({ kind }) => RIGHTS.test(kind));
 
 /** Path of the list that an object belongs to. */
 function listPath({ apiVersion, kind, metadata }: KubeObject): string {
@@ -131,9 +141,8 @@ export class Kube {
 		const kube = new Kube(executable, port!, etcdPort!, peerPort!, settings);
 		try {
 			await kube.#ready();
-			for (const object of readManifest("crds.yaml")) await kube.create(object);
-			for (const object of readManifest("rbac.yaml")) await kube.create(object);
-			for (const object of readManifest("crds.yaml")) {
+			for (const object of [...readKinds(), ...readRights()]) await kube.create(object);
+			for (const object of readKinds()) {
 				const { plural } = object.spec.names;
 				await until(
 					`the list of ${plural}`,
@@ -243,15 +252,15 @@ export class Kube {
 	}
 
 	/**
-	 * A new namespace in which the roles of manifests/whereabouts hold for its service accounts, and for `plugin`.
+	 * A new namespace in which the roles of install-daemonset.yaml hold for its service accounts, and for `plugin`.
 	 */
 	async namespace(): Promise<string> {
 		const namespace = `test-${this.#names++}`;
 		await this.create({ apiVersion: "v1", kind: "Namespace", metadata: { name: namespace } });
-		for (const object of readManifest("rbac.yaml", namespace)) {
+		for (const object of readRights(namespace)) {
 			if (object.kind === "ClusterRole") continue;
 			if (object.kind === "ClusterRoleBinding") object.metadata.name += `-${namespace}`;
-			if (object.kind === "RoleBinding" && object.metadata.name === "whereabouts")
+			if (object.kind === "RoleBinding" && object.metadata.name === "berth")
 				object.subjects.push({ apiGroup: "rbac.authorization.k8s.io", kind: "User", name: "plugin" });
 			await this.create(object);
 		}
@@ -259,9 +268,9 @@ export class Kube {
 		return namespace;
 	}
 
-	/** The rights of manifests/whereabouts/persistent-ips.yaml for the plugin and the reconciler of a namespace. */
+	/** The rights of manifests/components/persistent-ips for the plugin and the reconciler of a namespace. */
 	async bindPersistentIps(namespace: string): Promise<void> {
-		for (const object of readManifest("persistent-ips.yaml", namespace)) {
+		for (const object of readManifest("manifests/components/persistent-ips/rbac.yaml", namespace)) {
 			if (object.kind === "ClusterRoleBinding") {
 				object.subjects.push({ apiGroup: "rbac.authorization.k8s.io", kind: "User", name: "plugin" });
 			}

@@ -6,7 +6,7 @@ import { expect, test } from "vitest";
 import { parseAllDocuments } from "yaml";
 import { poolObject, reservationObject, slicePoolObject } from "../../../ipam/whereabouts/objects.ts";
 
-const manifest = readFileSync(join(import.meta.dirname, "../../../manifests/whereabouts/crds.yaml"), "utf8");
+const manifest = readFileSync(join(import.meta.dirname, "../../../manifests/base/crds.yaml"), "utf8");
 
 interface Schema {
 	readonly properties?: Readonly<Record<string, Schema>>;
