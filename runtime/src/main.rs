@@ -10,6 +10,7 @@ mod engine;
 mod image;
 mod memory;
 mod native;
+mod unwinding;
 
 use std::ffi::{c_char, c_int};
 
