@@ -54,7 +54,7 @@ export default defineConfig({
 					include: ["test/runtime/**/*.test.ts"],
 					// Two kubelets on one machine would share their cgroups.
 					fileParallelism: false,
-					testTimeout: 180_000,
+					testTimeout: 300_000,
 					// A first run compiles the API server and the kubelet, and makes the guest.
 					hookTimeout: 900_000,
 				},

@@ -28,19 +28,17 @@ interface Settings {
 /** `await using containerd = await Containerd.start(machine, { directory })` */
 export class Containerd {
 	readonly socket: string;
-	/** Where the state of containers is. */
-	readonly state: string;
 	readonly #machine: Machine;
 	readonly #program: GuestProgram;
 
 	static async start(machine: Machine, { directory, networks = 1 }: Settings): Promise<Containerd> {
-		const [socket, state] = [`${directory}/containerd.sock`, `${directory}/state`];
+		const socket = `${directory}/containerd.sock`;
 		const config = `${directory}/containerd.toml`;
 		await machine.writeFile(
 			config,
 			`version = 2
 root = "${directory}/root"
-state = "${state}"
+state = "${directory}/state"
 [grpc]
   address = "${socket}"
 [plugins."io.containerd.grpc.v1.cri"]
@@ -59,7 +57,7 @@ state = "${state}"
 `,
 		);
 		const program = new GuestProgram(machine, ["containerd", "--config", config]);
-		const containerd = new Containerd(machine, program, socket, state);
+		const containerd = new Containerd(machine, program, socket);
 		try {
 			const isReady = async () => (await containerd.ctr(["version"], { ok: false })).status === 0;
 			await until("containerd", isReady, () => containerd.log);
@@ -71,11 +69,10 @@ state = "${state}"
 		return containerd;
 	}
 
-	private constructor(machine: Machine, program: GuestProgram, socket: string, state: string) {
+	private constructor(machine: Machine, program: GuestProgram, socket: string) {
 		this.#machine = machine;
 		this.#program = program;
 		this.socket = socket;
-		this.state = state;
 	}
 
 	/** What it has said. */
@@ -95,6 +92,15 @@ state = "${state}"
 	/** A tar of an OCI layout. */
 	async importImage(archive: Uint8Array): Promise<void> {
 		await this.ctr(["images", "import", "-"], { stdin: archive });
+	}
+
+	/** The first process of a pod's sandbox, as the machine sees it; undefined while there is none. */
+	async sandboxPid(pod: string): Promise<number | undefined> {
+		const filter = `labels."io.kubernetes.pod.name"==${pod},labels."io.cri-containerd.kind"==sandbox`;
+		const ids = (await this.ctr(["containers", "list", "--quiet", filter])).stdout.split("\n");
+		const tasks = (await this.ctr(["tasks", "list"])).stdout.split("\n").map((line) => line.split(/ +/));
+		const running = tasks.find(([id, , status]) => id !== "" && ids.includes(id!) && status === "RUNNING");
+		return running && Number(running[1]);
 	}
 
 	async [Symbol.asyncDispose](): Promise<void> {

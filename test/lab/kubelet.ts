@@ -13,6 +13,9 @@ import { until } from "./until.ts";
 
 export const NODE = "node-a";
 
+/** In the guest, a kubelet takes 20 s to start where nothing else is at work. */
+const DEADLINE_MS = 120_000;
+
 interface Settings {
 	readonly kube: Kube;
 	/** The API server, as the machine reaches it. */
@@ -76,7 +79,7 @@ export class Kubelet {
 			return conditions.some(({ type, status }) => type === "Ready" && status === "True");
 		};
 		try {
-			await until("the node's readiness", isReady, () => tail(program.output));
+			await until("the node's readiness", isReady, () => tail(program.output), DEADLINE_MS);
 		} catch (error) {
 			await program[Symbol.asyncDispose]();
 			throw error;
@@ -116,18 +119,20 @@ export const idlePod = (namespace: string, name: string): KubeObject => ({
 const podPath = ({ namespace, name }: { namespace: string; name: string }): string =>
 	`/api/v1/namespaces/${namespace}/pods/${name}`;
 
-/** Waits until all of a pod's containers are ready, and gives the pod. */
-export function podReady(kube: Kube, metadata: { namespace: string; name: string }): Promise<KubeObject> {
+/** Waits until all of a pod's containers are ready, having been started again `restarts` times, and gives the pod. */
+export function podReady(kube: Kube, metadata: { namespace: string; name: string }, restarts = 0): Promise<KubeObject> {
 	let seen = "";
 	return until(
 		`the pod ${metadata.name}`,
 		async () => {
 			const { json, text } = await kube.request("GET", podPath(metadata));
 			seen = text;
-			const conditions: { type: string; status: string }[] = json?.status?.conditions ?? [];
-			return conditions.some(({ type, status }) => type === "Ready" && status === "True") && json;
+			const containers: { ready: boolean; restartCount: number }[] = json?.status?.containerStatuses ?? [];
+			const isReady = containers.every(({ ready, restartCount }) => ready && restartCount === restarts);
+			return containers.length > 0 && isReady && json;
 		},
 		() => seen,
+		DEADLINE_MS,
 	);
 }
 
@@ -135,5 +140,5 @@ export function podReady(kube: Kube, metadata: { namespace: string; name: string
 export async function podGone(kube: Kube, metadata: { namespace: string; name: string }): Promise<void> {
 	const isGone = async () => (await kube.request("GET", podPath(metadata))).status === 404;
 	await kube.request("DELETE", podPath(metadata));
-	await until(`the end of the pod ${metadata.name}`, isGone);
+	await until(`the end of the pod ${metadata.name}`, isGone, () => "", DEADLINE_MS);
 }

@@ -11,13 +11,14 @@ export async function until<T>(
 	what: string,
 	condition: () => T | undefined | false | Promise<T | undefined | false>,
 	explain: () => string = () => "",
+	deadlineMs = DEADLINE_MS,
 ): Promise<T> {
-	const deadline = Date.now() + DEADLINE_MS;
+	const deadline = Date.now() + deadlineMs;
 	for (;;) {
 		const answer = await condition();
 		if (answer !== undefined && answer !== false) return answer;
 		if (Date.now() > deadline)
-			throw new Error(`waited ${DEADLINE_MS / 1000} s in vain for ${what}\n${explain()}`.trimEnd());
+			throw new Error(`waited ${deadlineMs / 1000} s in vain for ${what}\n${explain()}`.trimEnd());
 		await delay(20);
 	}
 }
