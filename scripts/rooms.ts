@@ -136,10 +136,15 @@ const ROOMS: readonly Room[] = [
 	},
 	{
 		directory: "scripts",
-		what: "what people run: build, generate, demo, test, bench, rooms",
+		what: "what people run: build, generate, demo, test, bench, release, rooms",
 		uses: ["scripts/*", "test/lab", "plugins/*", "lib/cni", "node:*"],
 	},
 	{ directory: "scripts/bench", what: "measurements and their report", uses: ["scripts/build", "test/lab", "node:*"] },
+	{
+		directory: "scripts/release",
+		what: "a release's parts: the tarball, and the list of what is linked into the executable (SBOM)",
+		uses: ["scripts/build", "node:*"],
+	},
 	{ directory: "scripts/demonstration", what: "the demo's parts", uses: ["test/lab", "node:*"] },
 	{
 		directory: "scripts/build",

@@ -33,12 +33,16 @@ export function findPlugins(root: string): PluginSource[] {
 	return found.sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-/** Bundles the file `entry`, which exports `main`, and all that it imports into the directory `out`. */
-export async function bundle(root: string, entry: string, out: string): Promise<void> {
+/**
+ * Bundles the file `entry`, which exports `main`, and all that it imports into the directory `out`. Returns the files
+ * that something of is in the bundle, from the root.
+ */
+export async function bundle(root: string, entry: string, out: string): Promise<string[]> {
 	const result = await esbuild.build({
 		entryPoints: [join(root, entry)],
 		absWorkingDir: root,
 		write: false,
+		metafile: true,
 		bundle: true,
 		format: "esm",
 		target: "es2023",
@@ -54,8 +58,11 @@ export async function bundle(root: string, entry: string, out: string): Promise<
 	const file = join(out, "berth.js");
 	const contents = result.outputFiles![0]!.contents;
 	// Left alone when it stays the same, so that cargo sees what changed.
-	if (existsSync(file) && readFileSync(file).equals(contents)) return;
-	rmSync(out, { recursive: true, force: true });
-	mkdirSync(out, { recursive: true });
-	writeFileSync(file, contents);
+	if (!existsSync(file) || !readFileSync(file).equals(contents)) {
+		rmSync(out, { recursive: true, force: true });
+		mkdirSync(out, { recursive: true });
+		writeFileSync(file, contents);
+	}
+	const inputs = Object.values(result.metafile.outputs).flatMap((output) => Object.entries(output.inputs));
+	return inputs.filter(([, { bytesInOutput }]) => bytesInOutput > 0).map(([name]) => name);
 }
