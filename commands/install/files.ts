@@ -182,7 +182,11 @@ export interface Removal {
 	readonly is: string;
 }
 
-const rename = (from: string, to: string): void => sys.renameat(sys.AT_FDCWD, from, sys.AT_FDCWD, to);
+function rename(from: string, to: string): void {
+	sys.renameat(sys.AT_FDCWD, from, sys.AT_FDCWD, to);
+	// rename(2) does nothing where both are names of one file.
+	removeIfPresent(from);
+}
 
 function temporaryOf(path: string): string {
 	const slash = path.lastIndexOf("/");

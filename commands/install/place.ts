@@ -1,7 +1,8 @@
 /**
  * The directory in which the node's container runtime looks for CNI plugins, as its own configuration says.
  *
- * Sources: containerd docs/cri/config.md (`bin_dir`, since 2.1 `bin_dirs`; version 2 and 3), crio.conf(5) (`plugin_dirs`).
+ * Sources: containerd docs/cri/config.md (`bin_dir`, since 2.1 `bin_dirs`; version 2 and 3), crio.conf(5)
+ * (`plugin_dirs`).
  */
 import { parse } from "smol-toml";
 import { isObject } from "../../lib/cni/json.ts";
