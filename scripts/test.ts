@@ -63,7 +63,7 @@ const node = (log: string, script: string, ...args: string[]) =>
 /** What the TypeScript and Rust compilers and linters say. */
 async function lint(): Promise<Count> {
 	const cargo = (...args: string[]) => {
-		const environment = { CARGO_TARGET_DIR: cargoDirectory(), BERTH_MODULES: join(root, "build/modules") };
+		const environment = { CARGO_TARGET_DIR: cargoDirectory() };
 		return execute("lint.log", "cargo", args, environment, join(root, "runtime"));
 	};
 	const steps: Record<string, () => Promise<boolean>> = {

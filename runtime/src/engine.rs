@@ -10,9 +10,6 @@ use rquickjs::{CatchResultExt, CaughtError, Ctx, Error, Exception, Result, Value
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::{NonNull, null_mut};
 
-/// The one module, with everything in it: made by build.rs.
-static BYTECODE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/berth.bytecode"));
-
 /// A configuration of 10 MB takes up to a quarter of this; what takes more fails with an error, and the host lives.
 const MEMORY_LIMIT: u64 = 256 << 20;
 /// The collector, which is needed for cycles only, starts beyond this: no verb gets there, a daemon may.
@@ -36,8 +33,8 @@ pub fn run() -> ! {
     native::exit_now(status)
 }
 
-/// Makes the engine and evaluates the module. Ends the process where that fails.
-pub fn make_or_end() {
+/// Makes the engine and evaluates the module in `bytecode`. Ends the process where that fails.
+pub fn make_or_end(bytecode: &[u8]) {
     let roots = match make_runtime() {
         Some(roots) => roots,
         None => {
@@ -48,7 +45,7 @@ pub fn make_or_end() {
     // SAFETY: the engine has just been made.
     let ctx = unsafe { context(roots) };
     native::set_pure_only(true);
-    let main = evaluate(&ctx);
+    let main = evaluate(&ctx, bytecode);
     native::set_pure_only(false);
     match main {
         // SAFETY: no other reference is in use. The value stays for ever.
@@ -130,13 +127,13 @@ unsafe extern "C" fn gettimeofday(now: *mut libc::timeval, _zone: *mut c_void) -
 }
 
 /// Evaluates the module and returns its `main`.
-fn evaluate<'js>(ctx: &Ctx<'js>) -> Result<Value<'js>> {
+fn evaluate<'js>(ctx: &Ctx<'js>, bytecode: &[u8]) -> Result<Value<'js>> {
     let raw = ctx.as_raw().as_ptr();
-    // SAFETY: the bytes are what build.rs wrote with this very version of the engine. JS_EvalFunction consumes the
-    // module.
+    // SAFETY: the bytes are what runtime/compiler wrote with this very version of the engine. JS_EvalFunction consumes
+    // the module.
     unsafe {
         let flags = qjs::JS_READ_OBJ_BYTECODE as c_int;
-        let module = qjs::JS_ReadObject(raw, BYTECODE.as_ptr(), BYTECODE.len() as _, flags);
+        let module = qjs::JS_ReadObject(raw, bytecode.as_ptr(), bytecode.len() as _, flags);
         if qjs::JS_VALUE_GET_TAG(module) != qjs::JS_TAG_MODULE || qjs::JS_ResolveModule(raw, module) < 0 {
             return Err(Error::Exception);
         }

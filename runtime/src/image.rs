@@ -152,7 +152,7 @@ pub fn trace(file: &[u8]) {
     // SAFETY: a mapping of that length, which stays.
     let blocks = unsafe { slice::from_raw_parts_mut(shared as *mut Traced, MOST_BLOCKS) };
     set_maker(Some(Maker::new(Kind::Trace { blocks, owners: Vec::new() })));
-    engine::make_or_end();
+    engine::make_or_end(memory::bytecode());
     let Some(Maker { region, top, kind: Kind::Trace { blocks, owners }, .. }) = set_maker(None) else { return };
     memory::halve(region..top);
     watch(Watched { region, states: vec![UNTOUCHED; owners.len()], owners, blocks });
@@ -160,8 +160,9 @@ pub fn trace(file: &[u8]) {
 
 /// `berth --image PLAN IMAGE`: writes head and blocks of the image.
 pub fn write(plan: &[u8], image: &[u8]) -> ! {
-    // Ours must not lie where the image will.
+    // Nothing else may lie where the image will.
     memory::leave();
+    let bytecode = memory::take_bytecode();
     let bytes = fs::read(text(plan)).unwrap_or_else(|error| fail(&format!("{}: {error}", text(plan))));
     let word = |at: &[u8]| u32::from_le_bytes([at[0], at[1], at[2], at[3]]);
     let mut blocks: Vec<_> =
@@ -170,7 +171,7 @@ pub fn write(plan: &[u8], image: &[u8]) -> ! {
     let end = blocks.pop().map_or(0, |last| last.offset as usize);
     let count = blocks.len();
     set_maker(Some(Maker::new(Kind::Plan(blocks))));
-    engine::make_or_end();
+    engine::make_or_end(&bytecode);
     engine::forget_stack();
     if set_maker(None).is_none_or(|maker| maker.count != count) {
         fail("the engine is not made as it was in the trace: it has fewer blocks");

@@ -70,7 +70,7 @@ fn start_without_image() {
             }
             arguments::skip(3);
         }
-        _ => engine::make_or_end(),
+        _ => engine::make_or_end(memory::bytecode()),
     }
 }
 

@@ -10,6 +10,7 @@ use std::cell::UnsafeCell;
 use std::ffi::c_void;
 use std::ops::Range;
 use std::ptr::null_mut;
+use std::slice;
 
 use crate::image;
 
@@ -17,6 +18,10 @@ use crate::image;
 const SIZE: usize = 4 << 20;
 pub const PAGE: usize = 4096;
 const SPACE: usize = SIZE - size_of::<Head>();
+/// In an executable without an image: how far from the place's start the bytecode lies. Behind the head, which must not
+/// be larger.
+const BYTECODE: usize = PAGE;
+const _: () = assert!(size_of::<Head>() <= BYTECODE);
 
 /// Where the engine is. Null before it has been made.
 #[repr(C)]
@@ -30,8 +35,11 @@ pub struct Roots {
 
 #[repr(C)]
 pub struct Head {
-    /// How many bytes of the space the image takes; 0: there is none. `scripts/build/image.ts` reads this word.
+    /// How many bytes of the space the image takes; 0: there is none.
     pub image: usize,
+    /// How many bytes of bytecode lie from `BYTECODE` on, where there is no image: the build has written this word, and
+    /// them.
+    bytecode: usize,
     pub roots: Roots,
     arena: Arena,
 }
@@ -74,9 +82,23 @@ pub fn space() -> (usize, usize) {
 
 /// To be called first of all, in an executable without an image.
 pub fn begin() {
-    let (start, end) = space();
+    let (_, end) = space();
     // SAFETY: nothing has been allocated.
-    unsafe { head().arena.begin(start, end, (0, 0)) };
+    unsafe { head().arena.begin(bytecode().as_ptr_range().end as usize, end, (0, 0)) };
+}
+
+/// What an executable without an image evaluates.
+pub fn bytecode() -> &'static [u8] {
+    // SAFETY: the build has put so many bytes there; nobody writes to them but `take_bytecode`.
+    unsafe { slice::from_raw_parts((&raw const PLACE).byte_add(BYTECODE).cast(), head().bytecode) }
+}
+
+/// A copy of the bytecode. Where it was there are zeros.
+pub fn take_bytecode() -> Vec<u8> {
+    let taken = bytecode().to_vec();
+    // SAFETY: no reference to it is in use.
+    unsafe { bytecode().as_ptr().cast_mut().write_bytes(0, taken.len()) };
+    taken
 }
 
 /// From now on memory comes from elsewhere than the space, which is to be the image's. To be called while no block is
@@ -109,7 +131,7 @@ pub fn image_head(length: usize) -> Head {
     // SAFETY: only written down: the memory behind the image is zero in the process that uses it.
     unsafe {
         arena.begin(start + length, end, (start, start + length));
-        Head { image: length, roots: head().roots, arena }
+        Head { image: length, bytecode: 0, roots: head().roots, arena }
     }
 }
 

@@ -3,10 +3,20 @@
  */
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, globSync, linkSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
+import {
+	existsSync,
+	globSync,
+	linkSync,
+	mkdirSync,
+	mkdtempDisposableSync,
+	readdirSync,
+	readFileSync,
+	renameSync,
+	rmSync,
+} from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
-import { addImage, type Sample } from "./image.ts";
+import { addBytecode, addImage, type Sample } from "./image.ts";
 
 /**
  * Runs a program to its end; throws a sentence when it cannot be run or fails, in which `what` stands for the command.
@@ -54,8 +64,6 @@ export function cargoDirectory(): string {
 }
 
 interface HostOptions {
-	/** See runtime/Cargo.toml. */
-	readonly features?: readonly string[];
 	/** What the image is laid out for. */
 	readonly samples?: readonly Sample[];
 	/** Leave the image out: the executable evaluates the module at each start. */
@@ -71,39 +79,35 @@ export function compileHost(
 	target: string,
 	modules: string,
 	path: string,
-	{ features = [], samples = [], bytecode = false }: HostOptions = {},
+	{ samples = [], bytecode = false }: HostOptions = {},
 ): boolean {
 	const directory = cargoDirectory();
 	mkdirSync(directory, { recursive: true });
 	const cargo = ["build", "--release", "--locked", "--quiet", "--target", target, ...withoutPaths(target)];
-	if (features.length > 0) cargo.push("--features", features.join(","));
 	// cargo has one place for the result of every build (of other checkouts, or of the tests): it is ours until it is
 	// copied. It goes by the times of files, so a checkout whose files are older than another's build would get that
 	// one's executable.
-	const script = `built=$1 path=$2 stamp=$3 sources=$4; shift 4
-[ "$(cat "$stamp" 2>/dev/null)" = "$sources" ] || { rm -f "$stamp" && touch build.rs src/*.rs arena/src/*.rs || exit; }
-cargo "$@" && cp "$built" "$path" && echo "$sources" >"$stamp"`;
+	const script = `module=$1 bytecode=$2 built=$3 path=$4 stamp=$5 sources=$6; shift 6
+[ "$(cat "$stamp" 2>/dev/null)" = "$sources" ] || { rm -f "$stamp" && touch src/*.rs */src/*.rs || exit; }
+cargo build --quiet --locked --package compiler && "$CARGO_TARGET_DIR/debug/compiler" "$module" "$bytecode" &&
+	cargo "$@" && cp "$built" "$path" && echo "$sources" >"$stamp"`;
 	const built = join(directory, target, "release/berth");
-	const stamp = join(directory, `.${[target, ...features].join(".")}.sources`);
-	const linked = `${path}.linked`;
-	const words = [built, linked, stamp, hostFingerprint(root), ...cargo];
+	const stamp = join(directory, `.${target}.sources`);
+	using made = mkdtempDisposableSync(`${path}.parts-`);
+	const part = (name: string) => join(made.path, name);
+	const [code, linked, plain] = [part("bytecode"), part("linked"), part("plain")] as const;
+	const words = [join(modules, "berth.js"), code, built, linked, stamp, hostFingerprint(root), ...cargo];
 	run("flock", [join(directory, ".berth.lock"), "sh", "-c", script, "sh", ...words], {
 		// cargo reads .cargo/config.toml of the directory that it is started in.
 		cwd: join(root, "runtime"),
-		environment: { BERTH_MODULES: modules, CARGO_TARGET_DIR: directory, ...compilers(target) },
+		environment: { CARGO_TARGET_DIR: directory, ...compilers(target) },
 		what: "cargo build",
 	});
+	addBytecode(linked, readFileSync(code), plain);
 	const emulator = bytecode ? undefined : emulatorOf(target);
-	if (emulator === undefined) {
-		renameSync(linked, path);
-		return false;
-	}
-	try {
-		addImage(linked, path, samples, emulator);
-	} finally {
-		rmSync(linked);
-	}
-	return true;
+	if (emulator === undefined) renameSync(plain, path);
+	else addImage(linked, plain, path, samples, emulator);
+	return emulator !== undefined;
 }
 
 /**
@@ -132,7 +136,7 @@ const ownMachine = (): string | undefined => ({ x64: "x86_64", arm64: "aarch64" 
 
 /** Tells the host's sources from those of another checkout. */
 export function hostFingerprint(root: string): string {
-	const sources = globSync(["{,arena/}src/**/*.rs", "{,arena/}build.rs", "{,arena/}Cargo.*", ".cargo/*"], {
+	const sources = globSync(["{,arena/,compiler/}src/**/*.rs", "{,arena/,compiler/}Cargo.*", ".cargo/*"], {
 		cwd: join(root, "runtime"),
 	});
 	const hash = createHash("sha256");

@@ -104,11 +104,26 @@ interface Block {
 const COLD = 1000;
 const PROFILED = 500;
 
+/** Behind the head: BYTECODE of runtime/src/memory.rs. */
+const BYTECODE_OFFSET = 4096;
+
 /**
- * Makes the image of `executable` and writes it, as an executable with image, to `path`. `emulator` runs it where this
- * machine cannot. Without samples the blocks stay in the order in which they were made.
+ * Puts bytecode into the linked host: an executable that evaluates it at each start, written to `path`.
+ */
+export function addBytecode(linked: string, bytecode: Buffer, path: string): void {
+	const head = Buffer.alloc(BYTECODE_OFFSET);
+	head.writeBigUInt64LE(BigInt(bytecode.length), 8);
+	writeFileSync(path, embed(readFileSync(linked), Buffer.concat([head, bytecode])));
+	chmodSync(path, 0o755);
+}
+
+/**
+ * Makes the image of `executable`, which evaluates bytecode, and puts it into the linked host instead of that: an
+ * executable with image, written to `path`. `emulator` runs it where this machine cannot. Without samples the blocks
+ * stay in the order in which they were made.
  */
 export function addImage(
+	linked: string,
 	executable: string,
 	path: string,
 	samples: readonly Sample[],
@@ -147,9 +162,9 @@ export function addImage(
 	const image = join(directory, "image");
 	run(["--image", plan, image], { environment: {}, stdin: "", status: 0 });
 	const content = readFileSync(image);
-	const linked = readFileSync(executable);
-	requireAnonymous(content, linked);
-	writeFileSync(path, embed(linked, content));
+	const host = readFileSync(linked);
+	requireAnonymous(content, readFileSync(executable));
+	writeFileSync(path, embed(host, content));
 	chmodSync(path, 0o755);
 }
 
@@ -244,11 +259,11 @@ function makePlan(blocks: readonly Block[]): Buffer {
 }
 
 /** Nothing of who built it and where may be in an image: two builds would differ, and the world need not know. */
-function requireAnonymous(image: Buffer, linked: Buffer): void {
+function requireAnonymous(image: Buffer, executable: Buffer): void {
 	const words = [process.cwd(), tmpdir(), hostname(), userInfo().homedir, ...Object.values(process.env)];
 	for (const word of new Set(words)) {
 		// Shorter ones, such as "C" or "xterm", and a word that the executable has anyway ("host-local"), tell nothing.
-		if (word === undefined || word.length < 8 || linked.includes(word)) continue;
+		if (word === undefined || word.length < 8 || executable.includes(word)) continue;
 		if (image.includes(word) || image.includes(Buffer.from(word, "utf16le"))) {
 			throw new Error(`the image has ${JSON.stringify(word)} in it, which is this machine's`);
 		}

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { bundle } from "../../scripts/build/bundle.ts";
 import { compileHost, hostTarget } from "../../scripts/build/host.ts";
-import { addImage, SAMPLES } from "../../scripts/build/image.ts";
+import { SAMPLES } from "../../scripts/build/image.ts";
 import { compileC } from "../lab/fixture-executable.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
@@ -33,7 +33,7 @@ function makeImage(name: string, environment: Record<string, string>): Buffer {
 	const path = join(temporary, "berth");
 	try {
 		Object.assign(process.env, environment, { TMPDIR: temporary });
-		addImage(join(BYTECODE, "berth"), path, SAMPLES, []);
+		compileHost(ROOT, hostTarget(ROOT), join(ROOT, "build/modules"), path, { samples: SAMPLES });
 	} finally {
 		for (const key of Object.keys(process.env)) if (!(key in before)) delete process.env[key];
 		Object.assign(process.env, before);
@@ -67,9 +67,7 @@ describe("an image", () => {
 			);
 			const modules = join(directory, `modules-${name}`);
 			await bundle("/", entry, modules);
-			const path = join(directory, name);
-			compileHost(ROOT, hostTarget(ROOT), modules, path, { features: ["fixtures"], bytecode: true });
-			expect(() => addImage(path, `${path}.image`, [], [])).toThrow(
+			expect(() => compileHost(ROOT, hostTarget(ROOT), modules, join(directory, name))).toThrow(
 				`${name} is called while modules are evaluated: it must be in a function`,
 			);
 		},

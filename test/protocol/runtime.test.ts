@@ -33,7 +33,7 @@ beforeAll(async () => {
 	executable = join(directory, "berth");
 	const modules = join(directory, "modules");
 	await bundle(ROOT, "test/fixtures/runtime/main.js", modules);
-	compileHost(ROOT, hostTarget(ROOT), modules, executable, { features: ["fixtures"], bytecode: start === "bytecode" });
+	compileHost(ROOT, hostTarget(ROOT), modules, executable, { bytecode: start === "bytecode" });
 });
 
 afterAll(() => rmSync(directory, { recursive: true }));

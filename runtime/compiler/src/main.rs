@@ -1,13 +1,10 @@
-//! Compiles the JavaScript module `berth.js` in the directory `BERTH_MODULES` (default: ../build/modules) to QuickJS
-//! bytecode, which `src/engine.rs` includes.
+//! `compiler MODULE BYTECODE` compiles the JavaScript module in the one file to QuickJS bytecode in the other.
 //!
-//! The bytecode is made by the machine that builds. It does not depend on the processor beyond byte order, and both of
-//! our targets are little-endian.
+//! The bytecode does not depend on the processor beyond byte order, and both of our targets are little-endian.
 
 use rquickjs::loader::{ImportAttributes, Loader, Resolver};
 use rquickjs::module::{Declared, ModuleDef};
 use rquickjs::{CatchResultExt, Context, Ctx, Module, Runtime, WriteOptions, WriteOptionsEndianness};
-use std::path::PathBuf;
 use std::{env, fs};
 
 /// Compiling a module asks for what it imports: the native module, which is linked in the executable, so here anything
@@ -40,15 +37,9 @@ impl Loader for Anything {
 }
 
 fn main() {
-    let here = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR"));
-    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
-    println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rerun-if-env-changed=BERTH_MODULES");
-    let modules = env::var_os("BERTH_MODULES").map_or_else(|| here.join("../build/modules"), |path| here.join(path));
-    let file = modules.join("berth.js");
-    println!("cargo::rerun-if-changed={}", file.display());
-    let source = fs::read(&file).unwrap_or_else(|error| panic!("cannot read {}: {error}", file.display()));
-    fs::write(out.join("berth.bytecode"), compile(source)).expect("OUT_DIR can be written");
+    let [_, module, bytecode] = env::args().collect::<Vec<_>>().try_into().expect("compiler MODULE BYTECODE");
+    let source = fs::read(&module).unwrap_or_else(|error| panic!("cannot read {module}: {error}"));
+    fs::write(&bytecode, compile(source)).unwrap_or_else(|error| panic!("cannot write {bytecode}: {error}"));
 }
 
 fn compile(source: Vec<u8>) -> Vec<u8> {
