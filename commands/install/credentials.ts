@@ -1,6 +1,6 @@
 /**
- * What whereabouts on the node knows the API server by: a kubeconfig, and beside it a token that is renewed, and where
- * it is wanted a flat file.
+ * What whereabouts on the node knows the API server by: a kubeconfig, and beside it a token that is renewed; and where
+ * it is wanted a flat file, and what the cluster calls the node.
  *
  * A token that the kubelet mounts ends with its pod. One that is asked for (TokenRequest) does not, so that an update
  * of the pod leaves no gap; it is renewed at half of its life.
@@ -23,6 +23,8 @@ const LIMIT_MS = 10_000;
 
 const TOKEN = "whereabouts.token";
 const CONF = "whereabouts.conf";
+/** ipam/whereabouts/node-name.ts reads it. */
+const NODE_NAME = "nodename";
 
 const inDirectoryOf = (kubeconfig: string, name: string): string =>
 	`${kubeconfig.slice(0, kubeconfig.lastIndexOf("/") + 1)}${name}`;
@@ -32,6 +34,7 @@ export const filesFor = (kubeconfig: string): string[] => [
 	kubeconfig,
 	inDirectoryOf(kubeconfig, TOKEN),
 	inDirectoryOf(kubeconfig, CONF),
+	inDirectoryOf(kubeconfig, NODE_NAME),
 ];
 
 export class Credentials {
@@ -60,6 +63,8 @@ export class Credentials {
 		makeDirectories(inDirectoryOf(this.#kubeconfig, "").slice(0, -1), 0o700);
 		this.#writeToken(cluster);
 		writeIfDifferent(this.#kubeconfig, kubeconfigOf(cluster), 0o600);
+		const { NODENAME: name } = sys.environment();
+		if (name) writeIfDifferent(inDirectoryOf(this.#kubeconfig, NODE_NAME), name, 0o644);
 		if (this.#conf !== "") writeIfDifferent(inDirectoryOf(this.#kubeconfig, CONF), readConf(this.#conf), 0o644);
 	}
 

@@ -66,8 +66,13 @@ export interface InstallChoice extends Choice {
 }
 
 /** `plugins` are the names of all that there are, here and below. Throws FlagError. */
-export const parseShared = (args: readonly string[], plugins: readonly string[]): Choice =>
-	choose(parseFlags(args, SHARED), "", namesOf(plugins));
+export function parseUninstall(
+	args: readonly string[],
+	plugins: readonly string[],
+): Choice & { readonly stay: boolean } {
+	const flags = parseFlags(args, { ...SHARED, stay: false });
+	return { ...choose(flags, "", namesOf(plugins)), stay: flags.stay };
+}
 
 /** The executable under its own name, which people call, comes first. */
 const namesOf = (plugins: readonly string[]): string[] => ["berth", ...plugins];

@@ -29,7 +29,7 @@ ${HELP_OF_SHARED}  --replace NAMES|all  of these plugins another's file is repla
   --no-sleep           undoes --stay
 
 Of the entry points of sriov-cni and rdma-cni: --sriov-bin-file and --rdma-cni-bin-file mean --only sriov and --only rdma.
-The kubeconfig is written from within a pod, for its service account.
+The kubeconfig is written from within a pod, for its service account; and what NODENAME says as the file nodename beside it.
 `,
 	run: (args) => runInstall(args, plugins),
 });

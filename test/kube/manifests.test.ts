@@ -184,11 +184,49 @@ test("the probes verify what the installer installs", async () => {
 	expect(installers.length).toBe(RENDERINGS.length + 1);
 	for (const { spec } of installers) {
 		const { command, startupProbe, readinessProbe } = spec.template.spec.containers[0];
+		if (command[1] === "uninstall") {
+			expect([startupProbe, readinessProbe]).toEqual([undefined, undefined]);
+			continue;
+		}
 		const wanted = ["/berth", "verify", ...command.slice(2).filter((flag: string) => flag !== "--stay")];
 		expect(startupProbe.exec.command).toEqual(wanted);
 		expect(readinessProbe.exec.command).toEqual(wanted);
 	}
 });
+
+/** The rules of `kinds` that are for an account. */
+function rulesOf(account: string, kinds: RegExp): KubeObject[] {
+	const objects = readManifest(INSTALL);
+	const bound = objects.filter(({ kind, subjects }) => subjects?.[0].name === account && kinds.test(kind));
+	return bound.flatMap(({ roleRef }) => {
+		const role = objects.find(({ kind, metadata }) => kind === roleRef.kind && metadata.name === roleRef.name);
+		return role.rules;
+	});
+}
+
+/** What an account may do in a namespace, but for what everybody may ask about itself. */
+async function rightsOf(account: string, namespace: string): Promise<KubeObject[]> {
+	const token = await kube.token("kube-system", account);
+	const review = { apiVersion: "authorization.k8s.io/v1", kind: "SelfSubjectRulesReview", spec: { namespace } };
+	const { json } = await kube.request("POST", "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", review, {
+		token,
+	});
+	const rules: KubeObject[] = json.status.resourceRules;
+	return rules.filter(({ apiGroups }) => !/^auth(orization|entication)\.k8s\.io$/.test(apiGroups[0]));
+}
+
+for (const account of ["berth", "berth-reconcile", "berth-dhcp"]) {
+	test(`the account ${account} may do what its roles say, and nothing else`, async () => {
+		const sets = (rules: KubeObject[]): Set<string> =>
+			new Set(
+				rules.map(({ apiGroups, resources, resourceNames = [], verbs }) =>
+					JSON.stringify([apiGroups, resources, resourceNames, verbs]),
+				),
+			);
+		expect(sets(await rightsOf(account, "kube-system"))).toEqual(sets(rulesOf(account, /^(Cluster)?RoleBinding$/)));
+		expect(sets(await rightsOf(account, "default"))).toEqual(sets(rulesOf(account, /^ClusterRoleBinding$/)));
+	});
+}
 
 test("the image has the version of the package", () => {
 	const images = podTemplates(readManifest(INSTALL)).map(({ template }) => template.spec.containers[0].image);

@@ -40,6 +40,7 @@ export const RENDERINGS: readonly Rendering[] = [
 		components: ["without-whereabouts"],
 		helm: ["--set=whereabouts.enabled=false"],
 	},
+	{ name: "uninstall", overlay: "overlays/uninstall", helm: [KINDS, "--set=uninstall=true"] },
 	{
 		name: "with persistent addresses on k3s",
 		overlay: "overlays/k3s",
