@@ -11,7 +11,11 @@ const ROOT = join(import.meta.dirname, "../..");
 /** dist/bin/berth, built if a source is newer. */
 export function freshExecutable(): string {
 	const executable = join(ROOT, "dist/bin/berth");
-	const sources = ["{commands,lib,plugins,ipam}/**/*.ts", "runtime/{src,arena,compiler,.cargo}/**/*", "runtime/*.{toml,lock}"];
+	const sources = [
+		"{commands,lib,plugins,ipam}/**/*.ts",
+		"runtime/{src,arena,compiler,.cargo}/**/*",
+		"runtime/*.{toml,lock}",
+	];
 	const files = globSync([...sources, "scripts/{build.ts,build/*}", "package.json"], { cwd: ROOT });
 	const changed = (path: string) => statSync(path).mtimeMs;
 	const built = existsSync(executable) ? changed(executable) : 0;

@@ -122,13 +122,11 @@ function quickjs(cwd: string): Part {
 	};
 }
 
-/** What the compilers bring along: Rust's library, the C library, and their code for unwinding. */
+/** What the compilers bring along: Rust's library and the C library. */
 export function libraries(root: string, target: string): Part[] {
 	const rustc = (...args: string[]) => run("rustc", args, { cwd: root, capture: true });
-	const says = rustc("-vV");
-	const release = /^release: (\S+)$/m.exec(says)?.[1];
-	const llvm = /^LLVM version: (\S+)$/m.exec(says)?.[1];
-	if (release === undefined || llvm === undefined) throw new Error("rustc -vV names no release");
+	const release = /^release: (\S+)$/m.exec(rustc("-vV"))?.[1];
+	if (release === undefined) throw new Error("rustc -vV names no release");
 	const generic = (name: string, version: string, licence: string, description: string): Part => ({
 		name,
 		version,
@@ -144,20 +142,13 @@ export function libraries(root: string, target: string): Part[] {
 		return [
 			rust,
 			generic("musl", muslVersion(join(directory, "libc.a")), "MIT", "The C library, as Rust brings it along."),
-			generic("libunwind", llvm, "Apache-2.0 WITH LLVM-exception", "Of LLVM, as Rust brings it along."),
 		];
 	}
 	const gcc = `${target.split("-")[0]}-linux-gnu-gcc`;
-	const ask = (option: string) => run(gcc, [option], { cwd: root, capture: true }).trim();
-	const banner = /GNU C Library \(([^)]*)\) stable release version (\d+\.\d+)/.exec(
-		readFileSync(ask("-print-file-name=libc.a"), "latin1"),
-	);
+	const archive = run(gcc, ["-print-file-name=libc.a"], { cwd: root, capture: true }).trim();
+	const banner = /GNU C Library \(([^)]*)\) stable release version (\d+\.\d+)/.exec(readFileSync(archive, "latin1"));
 	if (banner === null) throw new Error(`the libc.a of ${gcc} does not say which version it is`);
-	return [
-		rust,
-		generic("glibc", banner[2]!, "LGPL-2.1-or-later", `The C library: ${banner[1]}.`),
-		generic("libgcc", ask("-dumpfullversion"), "GPL-3.0-or-later WITH GCC-exception-3.1", "Code for unwinding."),
-	];
+	return [rust, generic("glibc", banner[2]!, "LGPL-2.1-or-later", `The C library: ${banner[1]}.`)];
 }
 
 /** The archive has its version as a string of its own. */
