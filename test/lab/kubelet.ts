@@ -110,6 +110,8 @@ export const idlePod = (namespace: string, name: string): KubeObject => ({
 		nodeName: NODE,
 		tolerations: [{ operator: "Exists" }],
 		automountServiceAccountToken: false,
+		// Of the node; there is no DNS in the cluster.
+		dnsPolicy: "Default",
 		enableServiceLinks: false,
 		terminationGracePeriodSeconds: 1,
 		containers: [{ name: "idle", image: PAUSE_IMAGE, imagePullPolicy: "Never" }],
@@ -121,17 +123,17 @@ const podPath = ({ namespace, name }: { namespace: string; name: string }): stri
 
 /** Waits until all of a pod's containers are ready, having been started again `restarts` times, and gives the pod. */
 export function podReady(kube: Kube, metadata: { namespace: string; name: string }, restarts = 0): Promise<KubeObject> {
-	let seen = "";
+	let seen: unknown;
 	return until(
 		`the pod ${metadata.name}`,
 		async () => {
-			const { json, text } = await kube.request("GET", podPath(metadata));
-			seen = text;
+			const { json } = await kube.request("GET", podPath(metadata));
+			seen = json?.status;
 			const containers: { ready: boolean; restartCount: number }[] = json?.status?.containerStatuses ?? [];
 			const isReady = containers.every(({ ready, restartCount }) => ready && restartCount === restarts);
 			return containers.length > 0 && isReady && json;
 		},
-		() => seen,
+		() => JSON.stringify(seen),
 		DEADLINE_MS,
 	);
 }
