@@ -1,7 +1,8 @@
 /**
- * Which executable the tests run (BERTH_START): the one whose start is a heap image, the one without, or that of arm64
- * in QEMU's user mode.
+ * Which executable the tests run (BERTH_START): the one whose start is a heap image, the one without, that of arm64
+ * in QEMU's user mode, or one with an image in a directory (an absolute path), where it was installed.
  */
+import { isAbsolute } from "node:path";
 import { fileURLToPath } from "node:url";
 
 /** The directories with `berth` and its links, from the project's root. scripts/test.ts makes that of arm64. */
@@ -10,13 +11,14 @@ const DIRECTORIES = { image: "dist/bin", bytecode: "dist/bytecode", arm64: "buil
 type Start = keyof typeof DIRECTORIES;
 
 const wanted = process.env.BERTH_START ?? "image";
-if (!Object.hasOwn(DIRECTORIES, wanted))
-	throw new Error(`BERTH_START=${wanted}: ${Object.keys(DIRECTORIES).join(", ")}`);
-export const start = wanted as Start;
+if (!isAbsolute(wanted) && !Object.hasOwn(DIRECTORIES, wanted)) {
+	throw new Error(`BERTH_START=${wanted}: ${Object.keys(DIRECTORIES).join(", ")}, or a directory`);
+}
+export const start = isAbsolute(wanted) ? "image" : (wanted as Start);
 
 const fromRoot = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 
-export const binaries = fromRoot(DIRECTORIES[start]);
+export const binaries = isAbsolute(wanted) ? wanted : fromRoot(DIRECTORIES[start]);
 
 /** Where the build has put them: for arm64, `binaries` are scripts, which run these in `emulator`. */
 export const builtBinaries = start === "arm64" ? fromRoot("dist/aarch64-unknown-linux-gnu/bin") : binaries;
