@@ -17,6 +17,7 @@ const CRDS = `${BASE}/crds.yaml`;
 /** What the base has not and a value of the chart brings: names of templates, and their sources. */
 const MORE = {
 	"persistent-ips.yaml": "manifests/components/persistent-ips/rbac.yaml",
+	"node-blocks.yaml": "manifests/components/node-blocks/blocks.yaml",
 	"openshift.yaml": "manifests/overlays/openshift/scc.yaml",
 };
 

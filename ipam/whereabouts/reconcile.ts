@@ -1,14 +1,18 @@
 /**
  * `whereabouts reconcile`: frees the addresses of pods that are gone, and lets pools and reservations agree. One run,
- * for a CronJob.
+ * for a CronJob; or one after the other, for a DaemonSet.
  *
  * Claims are read before pods: a claim is made for a pod that is there, so one whose pod is not there afterwards is
  * nobody's. What it removes it names by container or version, so that what somebody has taken meanwhile stays.
  */
+
+import { sentence } from "../../lib/cni/failures.ts";
 import { formatIp } from "../../lib/ip/address.ts";
 import type { Command } from "../../lib/plugin/command.ts";
 import { parseFlags } from "../../lib/plugin/flags.ts";
 import { writeAtomic } from "../../lib/sys/files.ts";
+import { writeStderr } from "../../lib/sys/stderr.ts";
+import * as sys from "../../lib/sys/sys.ts";
 import { type PoolContent, placesOf, rangeOf, readHolders, readPools, withCluster } from "./cluster.ts";
 import { DEFAULT_DATA_DIR } from "./config.ts";
 import { readCooldown } from "./cooldown.ts";
@@ -22,29 +26,50 @@ import { Tally } from "./tally.ts";
 
 export const reconcile: Command = {
 	about: "frees what pods hold that are gone, and lets pools and reservations agree",
-	synopsis: "[--node] [--dry-run] [--metrics FILE] [-kubeconfig PATH] [-namespace NAME]",
-	help: `One run, for a CronJob. Prints a line for each change. Exit status 1 where a change failed, or two pods have one address.
+	synopsis: "[--node] [--every 5m] [--dry-run] [--metrics FILE] [-kubeconfig PATH] [-namespace NAME]",
+	help: `Prints a line for each change. Exit status 1 where a change failed, or two pods have one address.
 
   --node            of this node alone: brings the pools of its blocks (node_slice_size) up to date, frees what its pods
                     hold that are gone, and notices a block that was taken away; run it on the node
   -datadir PATH     dataDir of the networks, for --node (${DEFAULT_DATA_DIR})
+  --every 5m        goes on until SIGTERM, with so long a pause between two runs; without it there is one
   --dry-run         prints the changes and makes none
   --metrics FILE    writes the use of pools and the count of changes there, for node-exporter's textfile collector
   -kubeconfig PATH  how to reach the API server; in a pod the service account's files, if absent
   -namespace NAME   where the pools are; absent: the kubeconfig's, else kube-system
 `,
-	run: reconcileOnce,
+	run: runReconcile,
 };
 
-function reconcileOnce(args: readonly string[]): number {
-	const flags = parseFlags(args, {
-		kubeconfig: "",
-		namespace: "",
-		metrics: "",
-		datadir: DEFAULT_DATA_DIR,
-		node: false,
-		"dry-run": false,
-	});
+const FLAGS = {
+	kubeconfig: "",
+	namespace: "",
+	metrics: "",
+	datadir: DEFAULT_DATA_DIR,
+	node: false,
+	every: 0,
+	"dry-run": false,
+};
+
+function runReconcile(args: readonly string[]): number {
+	const flags = parseFlags(args, FLAGS);
+	return flags.every === 0 ? reconcileOnce(flags) : reconcileAgain(flags);
+}
+
+/** Until SIGTERM or SIGINT. A run that fails is said, and the next one comes in its time. */
+function reconcileAgain(flags: typeof FLAGS): number {
+	const fd = sys.signalFd([sys.SIGINT, sys.SIGTERM]);
+	do {
+		try {
+			reconcileOnce(flags);
+		} catch (error) {
+			writeStderr(`whereabouts reconcile: ${sentence(error)}\n`);
+		}
+	} while (sys.poll([{ fd, events: sys.POLLIN }], flags.every)[0] === 0);
+	return 0;
+}
+
+function reconcileOnce(flags: typeof FLAGS): number {
 	const tally = new Tally(flags["dry-run"]);
 	const used = withCluster(flags, (session) =>
 		flags.node ? reconcileNode(session, flags.datadir, tally) : reconcileAll(session, tally),

@@ -1,9 +1,10 @@
 /** Node blocks of whereabouts: a node that knows its block asks the API server nothing. */
 import { once } from "node:events";
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { execa } from "execa";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
+import { Background } from "../lab/dhcp.ts";
 import { type Answer, call, heldAddresses, ours, scratchDirectory } from "../lab/ipam.ts";
 import { GROUP, Kube } from "../lab/kube.ts";
 import { writeKubeconfig } from "../lab/kubeconfig.ts";
@@ -106,12 +107,15 @@ class Node {
 
 	/** With `nodeName` in NODENAME, as a DaemonSet has it. */
 	async reconcileAs(nodeName: string, ...flags: string[]) {
+		const [command, ...args] = await this.reconcileCommand(...flags);
+		return execa(command!, args, { reject: false, env: { NODENAME: nodeName } });
+	}
+
+	async reconcileCommand(...flags: string[]): Promise<string[]> {
 		this.#kubeconfig("reconciler", await kube.token(this.namespace, "berth-reconcile"));
-		const args = ["reconcile", "--node", "-datadir", join(this.directory, "state")];
-		return execa(ours("whereabouts"), [...args, "-kubeconfig", join(this.directory, "reconciler"), ...flags], {
-			reject: false,
-			env: { NODENAME: nodeName },
-		});
+		const state = join(this.directory, "state");
+		const kubeconfig = join(this.directory, "reconciler");
+		return [ours("whereabouts"), "reconcile", "--node", "-datadir", state, "-kubeconfig", kubeconfig, ...flags];
 	}
 }
 
@@ -258,6 +262,26 @@ test("reconcile --node brings the pool, and frees what pods hold that are gone",
 		"pool node-a-10.7.0.0-29: 0 entries written, 1 removed\n0 freed, 1 healed, 0 failed",
 	);
 	expect(await entries(namespace, "node-a-10.7.0.0-29")).toEqual([]);
+});
+
+test("reconcile --every goes on until SIGTERM, and past a run that fails", async () => {
+	const namespace = await kube.namespace();
+	await slicePool(namespace, { nodes: ["node-a"] });
+	const node = new Node(namespace, "node-a");
+	for (const pod of ["every-first", "every-second"]) await makePod(pod, "node-a");
+	await node.add("every-first");
+	const running = new Background(await node.reconcileCommand("--every=20ms"));
+	onTestFinished(() => running.end("SIGKILL"));
+	await running.says("1 entries written");
+	const kubeconfig = join(node.directory, "reconciler");
+	renameSync(kubeconfig, `${kubeconfig}.away`);
+	await running.says("whereabouts reconcile: ");
+	renameSync(`${kubeconfig}.away`, kubeconfig);
+	await node.add("every-second");
+	await running.says("1 entries written", 2);
+	await running.end("SIGTERM");
+	expect(running.process.exitCode).toBe(0);
+	expect(await entries(namespace, "node-a-10.7.0.0-29")).toHaveLength(2);
 });
 
 test("what the Go plugin handed out of the block stays its owner's, and is given back", async () => {

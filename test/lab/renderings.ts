@@ -42,10 +42,10 @@ export const RENDERINGS: readonly Rendering[] = [
 	},
 	{ name: "uninstall", overlay: "overlays/uninstall", helm: [KINDS, "--set=uninstall=true"] },
 	{
-		name: "with persistent addresses on k3s",
+		name: "with persistent addresses and node blocks on k3s",
 		overlay: "overlays/k3s",
-		components: ["persistent-ips"],
-		helm: [KINDS, valuesOf("k3s"), "--set=whereabouts.persistentIPs=true"],
+		components: ["persistent-ips", "node-blocks"],
+		helm: [KINDS, valuesOf("k3s"), "--set=whereabouts.persistentIPs=true,whereabouts.nodeBlocks.enabled=true"],
 	},
 ];
 
