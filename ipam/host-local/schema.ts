@@ -2,7 +2,8 @@
  * Configuration of host-local: the one source of its types, JSON Schema, validator and reference page.
  */
 import { z } from "zod";
-import { pluginConfig, routeConfig } from "../../lib/cni/schema.ts";
+import { capabilityArgs, pluginConfig, podArgs, routeConfig } from "../../lib/cni/schema.ts";
+import { requestedIps, reuseDelaySeconds } from "../schema.ts";
 
 const rangeStart = z
 	.string()
@@ -32,7 +33,6 @@ const range = z.looseObject({
 });
 
 const rangeSets = z.array(z.array(range));
-const address = z.string();
 
 export const schema = pluginConfig
 	.extend({
@@ -52,14 +52,9 @@ export const schema = pluginConfig
 				rangeEnd: rangeEnd.describe("As in a range; belongs to the short form."),
 				gateway: gateway.describe("As in a range; belongs to the short form."),
 				exclude: exclude.describe("As in a range; belongs to the short form."),
-				reuseDelaySeconds: z
-					.int()
-					.min(0)
-					.max(0xffffffff)
-					.optional()
-					.describe(
-						"A released address is not handed out again sooner than this after its release. Absent or 0: at once.",
-					),
+				reuseDelaySeconds: reuseDelaySeconds.describe(
+					"A released address is not handed out again sooner than this after its release. Absent or 0: at once.",
+				),
 				reclaimAfterReboot: z
 					.boolean()
 					.optional()
@@ -79,27 +74,15 @@ export const schema = pluginConfig
 					),
 			})
 			.describe("Configuration of host-local itself."),
-		args: z
-			.looseObject({
-				cni: z
-					.looseObject({
-						ips: z.array(address).optional().describe("Addresses asked for, each with or without a prefix length."),
-					})
-					.optional()
-					.describe("Arguments of the pod, such as `cni-args` of a Multus annotation."),
-			})
-			.optional()
-			.describe("Arguments that runtimes add."),
-		runtimeConfig: z
-			.looseObject({
-				ips: z
-					.array(address)
-					.optional()
-					.describe("Capability `ips`: addresses asked for. Added to those of `args` and of CNI_ARGS `IP`."),
-				ipRanges: rangeSets.optional().describe("Capability `ipRanges`: range sets that come before all others."),
-			})
-			.optional()
-			.describe("What the runtime passes for declared capabilities."),
+		args: podArgs({
+			ips: requestedIps.describe("Addresses asked for, each with or without a prefix length."),
+		}),
+		runtimeConfig: capabilityArgs({
+			ips: requestedIps.describe(
+				"Capability `ips`: addresses asked for. Added to those of `args` and of CNI_ARGS `IP`.",
+			),
+			ipRanges: rangeSets.optional().describe("Capability `ipRanges`: range sets that come before all others."),
+		}),
 	})
 	.describe("Configuration of the host-local IPAM plugin.");
 

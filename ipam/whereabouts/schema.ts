@@ -2,7 +2,8 @@
  * Configuration of whereabouts: the one source of its types, JSON Schema, validator and reference page.
  */
 import { z } from "zod";
-import { dnsConfig, pluginConfig, routeConfig } from "../../lib/cni/schema.ts";
+import { capabilityArgs, dnsConfig, pluginConfig, podArgs, routeConfig } from "../../lib/cni/schema.ts";
+import { addressConfigs, requestedIps, reuseDelaySeconds } from "../schema.ts";
 
 const rangeFields = {
 	range_start: z.string().optional().describe("First address to hand out. Absent: the one after the network address."),
@@ -16,7 +17,6 @@ const rangeFields = {
 const rangeText = z
 	.string()
 	.describe("Network as CIDR, or `START-END/PREFIX`. Of a /31, /32, /127 or /128 every address is handed out.");
-const address = z.string();
 
 export const schema = pluginConfig
 	.extend({
@@ -69,23 +69,10 @@ export const schema = pluginConfig
 					.describe(
 						'"vf-index": VF N of a PF gets address N, counted from 0, of those that the node\'s block hands out. Needs `node_slice_size`.',
 					),
-				reuseDelaySeconds: z
-					.int()
-					.min(0)
-					.max(0xffffffff)
-					.optional()
-					.describe(
-						"A released address is not handed out to another pod sooner than this after its release. Absent or 0: at once.",
-					),
-				addresses: z
-					.array(
-						z.looseObject({
-							address: z.string().describe("Address with the prefix length of its network, as CIDR."),
-							gateway: z.string().optional().describe("Gateway of the address in the result."),
-						}),
-					)
-					.optional()
-					.describe("Addresses that stand in the result as they are, on record nowhere."),
+				reuseDelaySeconds: reuseDelaySeconds.describe(
+					"A released address is not handed out to another pod sooner than this after its release. Absent or 0: at once.",
+				),
+				addresses: addressConfigs.describe("Addresses that stand in the result as they are, on record nowhere."),
 				routes: z.array(routeConfig).optional().describe("Routes of the result."),
 				dns: dnsConfig.optional().describe("DNS settings of the result."),
 				kubernetes: z
@@ -104,30 +91,20 @@ export const schema = pluginConfig
 					.string()
 					.optional()
 					.meta({ default: "/var/lib/cni/whereabouts" })
-					.describe("Folder of what this node remembers: its attachments, and what is still to be written to pools."),
+					.describe(
+						"Directory of what this node remembers: its attachments, and what is still to be written to pools.",
+					),
 				log_file: z.string().optional().describe("File for log lines. Absent: stderr."),
 				log_level: z.string().optional().meta({ default: "error" }).describe("panic, error, warning, info or debug."),
 			})
 			.describe("Configuration of whereabouts itself."),
-		args: z
-			.looseObject({
-				cni: z
-					.looseObject({ ips: z.array(address).optional().describe("As `runtimeConfig.ips`.") })
-					.optional()
-					.describe("Arguments of the pod, such as `cni-args` of a Multus annotation."),
-			})
-			.optional()
-			.describe("Arguments that runtimes add."),
-		runtimeConfig: z
-			.looseObject({
-				deviceID: z.string().optional().describe("As `deviceID`, by the capability of that name."),
-				ips: z
-					.array(address)
-					.optional()
-					.describe("Capability `ips`: addresses of the ranges that are wanted, each with or without a prefix length."),
-			})
-			.optional()
-			.describe("What the runtime passes for declared capabilities."),
+		args: podArgs({ ips: requestedIps.describe("As `runtimeConfig.ips`.") }),
+		runtimeConfig: capabilityArgs({
+			deviceID: z.string().optional().describe("As `deviceID`, by the capability of that name."),
+			ips: requestedIps.describe(
+				"Capability `ips`: addresses of the ranges that are wanted, each with or without a prefix length.",
+			),
+		}),
 	})
 	.describe("Configuration of the whereabouts IPAM plugin.");
 

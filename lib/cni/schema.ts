@@ -14,7 +14,7 @@ export const dnsConfig = z.looseObject({
 });
 
 /** Attributes of routes have 32 bits (linux/rtnetlink.h), the scope of `struct rtmsg` has 8. */
-const bits32 = z.int().min(0).max(0xffffffff);
+export const bits32 = z.int().min(0).max(0xffffffff);
 
 /** What the kernel is told about a route. In a configuration, and in a result. */
 export const routeNumbers = {
@@ -31,6 +31,22 @@ export const routeConfig = z.looseObject({
 	gw: z.string().optional().describe("Next hop. Absent: the gateway of the address, of the same family."),
 	...routeNumbers,
 });
+
+/** `args`, of which a plugin reads these fields of `cni`. */
+export const podArgs = <Fields extends z.ZodRawShape>(fields: Fields) =>
+	z
+		.looseObject({
+			cni: z
+				.looseObject(fields)
+				.optional()
+				.describe("Arguments of the pod, such as `cni-args` of a Multus annotation."),
+		})
+		.optional()
+		.describe("Arguments that runtimes add.");
+
+/** `runtimeConfig`, of which a plugin reads these fields. */
+export const capabilityArgs = <Fields extends z.ZodRawShape>(fields: Fields) =>
+	z.looseObject(fields).optional().describe("What the runtime passes for declared capabilities.");
 
 export const pluginConfig = z.looseObject({
 	cniVersion: z
@@ -54,12 +70,7 @@ export const pluginConfig = z.looseObject({
 		.describe(
 			"Not read, as by the Go plugins: DNS settings of the result come from IPAM (`resolvConf` of host-local, `ipam.dns` of static).",
 		),
-	args: z
-		.looseObject({
-			cni: z.looseObject({}).optional().describe("Arguments of the pod, such as `cni-args` of a Multus annotation."),
-		})
-		.optional()
-		.describe("Arguments that runtimes add."),
-	runtimeConfig: z.looseObject({}).optional().describe("What the runtime passes for declared capabilities."),
+	args: podArgs({}),
+	runtimeConfig: capabilityArgs({}),
 	prevResult: z.looseObject({}).optional().describe("Result of the plugins before this one. Set by the runtime."),
 });

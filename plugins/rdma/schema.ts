@@ -2,7 +2,7 @@
  * Configuration of the rdma plugin: the one source of its types, JSON Schema, validator and reference page.
  */
 import { z } from "zod";
-import { pluginConfig } from "../../lib/cni/schema.ts";
+import { capabilityArgs, pluginConfig, podArgs } from "../../lib/cni/schema.ts";
 
 const deviceName = z.string().optional();
 const octet = z.int().min(0).max(255).optional();
@@ -42,24 +42,13 @@ export const schema = pluginConfig
 			.optional()
 			.describe('"panic", "error", "warning", "info" (default) or "debug". Another word means info.'),
 		logFile: z.string().optional().describe("File that log lines are added to, in place of stderr."),
-		args: z
-			.looseObject({
-				cni: z
-					.looseObject({
-						rdmaDeviceName: deviceName.describe("As the top-level one; wins over it."),
-						debug: z.boolean().optional().describe('true is `"logLevel": "debug"`.'),
-					})
-					.optional()
-					.describe("Arguments of the pod, such as `cni-args` of a Multus annotation."),
-			})
-			.optional()
-			.describe("Arguments that runtimes add."),
-		runtimeConfig: z
-			.looseObject({
-				deviceID: z.string().optional().describe("Capability `deviceID`: used where the top-level one is missing."),
-			})
-			.optional()
-			.describe("What the runtime passes for declared capabilities."),
+		args: podArgs({
+			rdmaDeviceName: deviceName.describe("As the top-level one; wins over it."),
+			debug: z.boolean().optional().describe('true is `"logLevel": "debug"`.'),
+		}),
+		runtimeConfig: capabilityArgs({
+			deviceID: z.string().optional().describe("Capability `deviceID`: used where the top-level one is missing."),
+		}),
 	})
 	.describe("Configuration of the rdma plugin.");
 

@@ -2,7 +2,7 @@
  * Configuration of the sriov plugin: the one source of its types, JSON Schema, validator and reference page.
  */
 import { z } from "zod";
-import { pluginConfig } from "../../lib/cni/schema.ts";
+import { capabilityArgs, pluginConfig } from "../../lib/cni/schema.ts";
 
 /** "" is absent, as in Go. */
 const onOff = z.enum(["on", "off", ""]);
@@ -52,22 +52,19 @@ export const schema = pluginConfig
 			),
 		logFile: z.string().optional().describe("File that log lines are added to, in place of stderr."),
 		args: pluginConfig.shape.args.describe("Not read, as by the Go plugin. What it takes of a pod comes in CNI_ARGS."),
-		runtimeConfig: z
-			.looseObject({
-				mac: z
-					.string()
-					.optional()
-					.describe("Capability `mac`: MAC address that the pod asked for. Wins over the others."),
-				CNIDeviceInfoFile: z
-					.string()
-					.optional()
-					.describe(
-						"Capability `CNIDeviceInfoFile`: absolute path, without `..`, of the file that ADD describes the device in (device-info specification 1.1.0): a JSON object, to which `type`, `version` and `pci` are added where it has none; mode 0444. Another sort of file is refused and stays.",
-					),
-				deviceID: z.string().optional().describe("Capability `deviceID`: used where the top-level one is missing."),
-			})
-			.optional()
-			.describe("What the runtime passes for declared capabilities."),
+		runtimeConfig: capabilityArgs({
+			mac: z
+				.string()
+				.optional()
+				.describe("Capability `mac`: MAC address that the pod asked for. Wins over the others."),
+			CNIDeviceInfoFile: z
+				.string()
+				.optional()
+				.describe(
+					"Capability `CNIDeviceInfoFile`: absolute path, without `..`, of the file that ADD describes the device in (device-info specification 1.1.0): a JSON object, to which `type`, `version` and `pci` are added where it has none; mode 0444. Another sort of file is refused and stays.",
+				),
+			deviceID: z.string().optional().describe("Capability `deviceID`: used where the top-level one is missing."),
+		}),
 	})
 	.describe("Configuration of the sriov plugin.");
 
