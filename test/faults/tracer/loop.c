@@ -1,6 +1,6 @@
 /*
- * A fault at every call of a verb, one after the other, in one process: a program costs 30 to 100 ms to start in the guest,
- * and there are hundreds of calls.
+ * A fault at every call of a verb, one after the other, in one process: a program costs 30 to 100 ms to start in the
+ * guest, and there are hundreds of calls.
  *
  * A scenario is a text file, one word-separated line each:
  *
@@ -26,9 +26,9 @@
  *   same-if-failed            the same where the target said that it failed: what it then leaves is a violation
  *   same-if-succeeded         the same where it succeeded in spite of the fault
  *
- * For each N from 1 on, until the target comes to its end without its Nth call: before-steps, target with the fault at N,
- * after-steps. Prints `violation N: ...` lines, `unanswered N: CALL: HOW` for a failed call that ended the target without an
- * answer, and at the end `points N violations N succeeded N failed N unanswered N`.
+ * For each N from 1 on, until the target comes to its end without its Nth call: before-steps, target with the fault at
+ * N, after-steps. Prints `violation N: ...` lines, `unanswered N: CALL: HOW` for a failed call that ended the target
+ * without an answer, and at the end `points N violations N succeeded N failed N unanswered N`.
  */
 #define _GNU_SOURCE
 #include "loop.h"

@@ -95,8 +95,8 @@ static const char *config_path(const char *name)
 }
 
 /*
- * PROGRAM VERB CONFIG CONTAINER NETNS, as a container runtime calls a plugin; or PROGRAM COMMAND, as an operator calls a
- * command, which has small letters, with the flag that says where plugins are.
+ * PROGRAM VERB CONFIG CONTAINER NETNS, as a container runtime calls a plugin; or PROGRAM COMMAND, as an operator calls
+ * a command, which has small letters, with the flag that says where plugins are.
  */
 void prepare_call(struct call *call, char *const *words)
 {
@@ -181,7 +181,10 @@ static size_t remove_member(char *from, const char *end, const char *key)
 	return after - member;
 }
 
-/* `ip -j`: the queueing discipline of a link that is down (that of when it was up) and igbvf's permaddr mean nothing. */
+/*
+ * `ip -j`: the queueing discipline of a link that is down (that of when it was up) and igbvf's permaddr mean
+ * nothing.
+ */
 static void normalise(char *json)
 {
 	char *link = strstr(json, "{\"ifindex\"");
@@ -291,7 +294,10 @@ static void report_difference(const char *what, const char *before, const char *
 	violation("%s: not as before:\n  was ...%.250s\n  is  ...%.250s", what, before + from, after + from);
 }
 
-/* A carrier takes a while to come, and so does a device out of a namespace that ends: a difference counts if it stays. */
+/*
+ * A carrier takes a while to come, and so does a device out of a namespace that ends: a difference counts if it
+ * stays.
+ */
 void require_same(const char *what)
 {
 	double deadline = now() + 3;

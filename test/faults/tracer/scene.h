@@ -1,5 +1,6 @@
 /*
- * What happens around faults: a scenario's configurations, calls of plugins, network namespaces, and what must be as before.
+ * What happens around faults: a scenario's configurations, calls of plugins, network namespaces, and what must be as
+ * before.
  */
 #pragma once
 #include "tracer.h"

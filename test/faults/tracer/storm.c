@@ -4,10 +4,11 @@
  *   storm PROGRAM ROUNDS SEED PODS AT-ONCE
  *   vf PCI CONFIG             one line for each VF
  *
- * Pods 0.. have one interface each, of any VF. A round picks AT-ONCE of them; one without an attachment gets an ADD for a random VF
- * (often one that another pod has, or asks for at the same moment), one with an attachment a DEL, one whose last call failed or was
- * killed a DEL, too, as runtimes do. A third of the calls are killed after a random time within a round. After each round the kernel is asked which
- * device each pod's interface is, and the answers are compared with each other.
+ * Pods 0.. have one interface each, of any VF. A round picks AT-ONCE of them; one without an attachment gets an ADD for
+ * a random VF (often one that another pod has, or asks for at the same moment), one with an attachment a DEL, one whose
+ * last call failed or was killed a DEL, too, as runtimes do. A third of the calls are killed after a random time within
+ * a round. After each round the kernel is asked which device each pod's interface is, and the answers are compared with
+ * each other.
  */
 #define _GNU_SOURCE
 #include "storm.h"

@@ -1,6 +1,6 @@
 /*
- * The tracer: ptrace(2) with system call stops, nothing else. One process that sees every entry of every thread in turn, so
- * the count is exact (strace's injection counts per thread).
+ * The tracer: ptrace(2) with system call stops, nothing else. One process that sees every entry of every thread in
+ * turn, so the count is exact (strace's injection counts per thread).
  *
  * By hand:  tracer count|changes -- PROGRAM ARGS        lists the calls
  *           tracer kill|kill-after N -- PROGRAM ARGS

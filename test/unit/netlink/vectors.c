@@ -1,6 +1,6 @@
 /*
- * Netlink messages as C sees them: structs, constants and alignment macros come from the kernel's headers, none from our code.
- * Prints one line "name hex" for each; kernel-vectors.ts compiles and runs this.
+ * Netlink messages as C sees them: structs, constants and alignment macros come from the kernel's headers, none from
+ * our code. Prints one line "name hex" for each; kernel-vectors.ts compiles and runs this.
  *
  * Sequence number 1, port 0. For answers the values are those that the tests expect.
  */

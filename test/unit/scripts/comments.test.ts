@@ -7,7 +7,7 @@ const ROOT = join(import.meta.dirname, "../../..");
 const COMMENT = /^\s*(\/\/|\/?\*|#(?![[!]))/;
 
 test("no comment of the code is wider than 120 columns, with tabs of four", () => {
-	const files = execFileSync("git", ["ls-files", "*.ts", "*.rs", "scripts", "test/lab"], {
+	const files = execFileSync("git", ["ls-files", "*.ts", "*.rs", "*.c", "*.h", "scripts", "test/lab"], {
 		cwd: ROOT,
 		encoding: "utf8",
 	});

@@ -2,9 +2,9 @@
 /*
  * The test guest's agent, and its process 1: runs commands for the host, several at once.
  *
- * It talks over a virtio-serial port called "berth.agent" (on the host: a unix socket of QEMU). One host at a time; when the
- * host goes away its commands are killed, and the next one may connect. All numbers are 32 bits, little-endian; a "string"
- * is its length and its bytes; a "list" is a count and that many strings.
+ * It talks over a virtio-serial port called "berth.agent" (on the host: a unix socket of QEMU). One host at a time;
+ * when the host goes away its commands are killed, and the next one may connect. All numbers are 32 bits,
+ * little-endian; a "string" is its length and its bytes; a "list" is a count and that many strings.
  *
  * Greeting: the host sends the 16 bytes "berth-agent-host" and 8 bytes of its choice; the agent looks for the former,
  * whatever came before it, and answers "berth-agent-here" and the same 8 bytes. What the host sees before that is

@@ -3,16 +3,18 @@
  * vfshim: makes QEMU's igb network card and the kernel's software RDMA look like an SR-IOV card for RDMA.
  * For test guests only: it rewires functions of other modules.
  *
- * RDMA. A software RDMA device (rdma_rxe) made on a VF's netdev behaves like the one that a hardware driver makes per VF:
- *  - its parent is the VF's PCI function, so /sys/bus/pci/devices/VF/infiniband/DEV exists, and infiniband_verbs/uverbsN;
+ * RDMA. A software RDMA device (rdma_rxe) made on a VF's netdev behaves like the one that a hardware driver makes per
+ * VF:
+ *  - its parent is the VF's PCI function, so /sys/bus/pci/devices/VF/infiniband/DEV exists, and
+ *    infiniband_verbs/uverbsN;
  *  - it can move between network namespaces ("rdma dev set DEV netns NS");
  *  - it outlives a move of its netdev to another network namespace.
  *
- * VF settings. igb refuses link state, min_tx_rate, 802.1ad and query_rss of a VF. Here they are accepted, kept and shown
- * by "ip link show PF"; traffic does not change.
+ * VF settings. igb refuses link state, min_tx_rate, 802.1ad and query_rss of a VF. Here they are accepted, kept and
+ * shown by "ip link show PF"; traffic does not change.
  *
- * Refusals. /sys/module/vfshim/parameters/refuse, "SETTING" or "SETTING:COUNT", SETTING one of mac vlan rate spoofchk trust
- * link_state: the next COUNT changes (without COUNT: all until something else is written) fail with EOPNOTSUPP.
+ * Refusals. /sys/module/vfshim/parameters/refuse, "SETTING" or "SETTING:COUNT", SETTING one of mac vlan rate spoofchk
+ * trust link_state: the next COUNT changes (without COUNT: all until something else is written) fail with EOPNOTSUPP.
  * With ":COUNT:PASS" the first PASS changes still go through. Empty: none is refused.
  */
 #include <linux/if_link.h>
@@ -49,8 +51,8 @@ static int before_register(struct kprobe *probe, struct pt_regs *regs)
 }
 
 /*
- * rxe_notify(struct notifier_block *, unsigned long event, void *info): a netdev that changes its namespace is announced as
- * unregistered, on which rxe would destroy its device. Only a real end has another reg_state.
+ * rxe_notify(struct notifier_block *, unsigned long event, void *info): a netdev that changes its namespace is
+ * announced as unregistered, on which rxe would destroy its device. Only a real end has another reg_state.
  */
 static int before_notify(struct kprobe *probe, struct pt_regs *regs)
 {
