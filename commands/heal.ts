@@ -12,8 +12,8 @@ import { parseFlags } from "../lib/plugin/flags.ts";
 import { formatTable } from "../lib/plugin/table.ts";
 import { requireHostView } from "../lib/state/host-view.ts";
 import type { Orphan } from "../lib/state/orphan.ts";
-import { readLinkIfPresent } from "../lib/sys/files.ts";
 import { writeStderr } from "../lib/sys/stderr.ts";
+import * as sys from "../lib/sys/sys.ts";
 import { findOrphans as findRdmaDevices } from "../plugins/rdma/orphans.ts";
 import { findOrphans as findVfs, recordedAttachments } from "../plugins/sriov/orphans.ts";
 import { callOfNobody } from "./call.ts";
@@ -76,7 +76,7 @@ function treat(orphan: Orphan, request: Request, isDryRun: boolean): Outcome[] {
 	if (orphan.reclaim === undefined) return [{ orphan, outcome: "left alone", error: "" }];
 	if (isDryRun) return [{ orphan, outcome: "would be freed", error: "" }];
 	// A device may take seconds to come back.
-	if (isTerminal(2)) writeStderr(`berth heal: ${orphan.kind} ${orphan.name}: ${orphan.why}\n`);
+	if (sys.terminalColumns(2) > 0) writeStderr(`berth heal: ${orphan.kind} ${orphan.name}: ${orphan.why}\n`);
 	try {
 		const isBack = orphan.reclaim(request);
 		return isBack === undefined ? [] : [{ orphan, outcome: isBack ? "freed" : "not yet", error: "" }];
@@ -84,9 +84,6 @@ function treat(orphan: Orphan, request: Request, isDryRun: boolean): Outcome[] {
 		return [{ orphan, outcome: "failed", error: sentence(error) }];
 	}
 }
-
-const isTerminal = (fd: number): boolean =>
-	/^\/dev\/(tty|pts\/|console)/.test(readLinkIfPresent(`/proc/self/fd/${fd}`) ?? "");
 
 const listed = ({ orphan, outcome, error }: Outcome) => ({
 	kind: orphan.kind,

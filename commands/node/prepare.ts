@@ -5,6 +5,7 @@
  */
 
 import { sentence } from "../../lib/cni/failures.ts";
+import { fnv1a } from "../../lib/ip/fnv.ts";
 import * as pci from "../../lib/linux/pci.ts";
 import { listAddresses } from "../../lib/netlink/address.ts";
 import { NETLINK_RDMA, NETLINK_ROUTE, RT_SCOPE_LINK } from "../../lib/netlink/constants.ts";
@@ -16,7 +17,7 @@ import { type Command, print } from "../../lib/plugin/command.ts";
 import { FlagError, parseFlags } from "../../lib/plugin/flags.ts";
 import { readLineIfPresent, readLinkIfPresent, statIfPresent, writeExisting } from "../../lib/sys/files.ts";
 import { poll } from "../../lib/sys/poll.ts";
-import { encodeUtf8, isSystemError } from "../../lib/sys/sys.ts";
+import { isSystemError } from "../../lib/sys/sys.ts";
 import { listDamaged, listMarked, listRecords } from "../../plugins/sriov/record.ts";
 import { pciIn } from "../../plugins/sriov/record-format.ts";
 
@@ -239,11 +240,8 @@ function rebind(vf: string | undefined): void {
  * The MAC of VF `index` of the PF with the permanent MAC `own`: 40 bits of a hash, locally administered. Neighbouring
  * PFs of a card have neighbouring MACs, so counting on from there would give one MAC twice.
  */
-export function macOf(own: string, index: number): string {
-	let hash = 0xcbf29ce484222325n;
-	// FNV-1a, 64 bits.
-	for (const byte of encodeUtf8(`${index} ${own}`))
-		hash = ((hash ^ BigInt(byte)) * 0x100000001b3n) & 0xffffffffffffffffn;
+function macOf(own: string, index: number): string {
+	const hash = fnv1a(`${index} ${own}`, 64);
 	const pairs = Array.from({ length: 5 }, (_, at) => Number((hash >> BigInt(8 * at)) & 0xffn));
 	return ["02", ...pairs.map((pair) => pair.toString(16).padStart(2, "0"))].join(":");
 }

@@ -17,7 +17,7 @@ export class ReadError extends Error {
 }
 
 /** Where in the file a character of a text is. */
-export type Places = (offset: number) => number;
+type Places = (offset: number) => number;
 
 /** The JSON `text`. Throws ReadError. The engine's parser is the judge, as for every plugin's configuration. */
 export function readJson(text: string, places: Places): Tree {

@@ -16,7 +16,7 @@ import { reportIpamSlips, reportMainSlips } from "./slips.ts";
 import { memberOf, type ObjectTree, type Path, type Tree, toJson } from "./tree.ts";
 
 /** What is known of a network beside its configuration. */
-export interface Surroundings {
+interface Surroundings {
 	/** Multus names a network after its NetworkAttachmentDefinition where its configuration has no name. */
 	readonly defaultName: string | undefined;
 	/** Plugins that nothing here knows are put here. */

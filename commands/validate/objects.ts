@@ -14,7 +14,7 @@ import { charactersOf, readYaml, type Written } from "./yaml.ts";
 
 const KIND = "NetworkAttachmentDefinition";
 const API_VERSION = "k8s.cni.cncf.io/v1";
-export const RESOURCE = "k8s.v1.cni.cncf.io/resourceName";
+const RESOURCE = "k8s.v1.cni.cncf.io/resourceName";
 
 /** What was found in a file. */
 export interface Findings {

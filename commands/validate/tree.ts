@@ -7,7 +7,7 @@ import type { JsonObject, JsonValue } from "../../lib/cni/types.ts";
 /** A value; `at` is where it begins in the file, in UTF-16 units. */
 export type Tree = ScalarTree | ObjectTree | ListTree;
 
-export interface ScalarTree {
+interface ScalarTree {
 	readonly kind: "scalar";
 	readonly at: number;
 	readonly value: string | number | boolean | null;
@@ -18,7 +18,7 @@ export interface ObjectTree {
 	/** In order; a key may stand twice. */
 	readonly members: readonly Member[];
 }
-export interface ListTree {
+interface ListTree {
 	readonly kind: "list";
 	readonly at: number;
 	readonly items: readonly Tree[];
@@ -63,7 +63,7 @@ export function itemsOf(tree: Tree | undefined, key: string): readonly Tree[] {
 }
 
 /** What stands at `path`; undefined where there is nothing. */
-export function find(tree: Tree, path: Path): Tree | undefined {
+function find(tree: Tree, path: Path): Tree | undefined {
 	let found: Tree | undefined = tree;
 	for (const key of path) {
 		if (typeof key === "number") found = found?.kind === "list" ? found.items[key] : undefined;

@@ -20,7 +20,7 @@ import type { Tree } from "./tree.ts";
 const MAX_NODES = 100_000;
 
 /** A document, or why it cannot be read. */
-export type YamlDocument = Tree | ReadError;
+type YamlDocument = Tree | ReadError;
 
 /** How the text at a place of the file is written: for `charactersOf`. */
 export interface Written {

@@ -26,6 +26,7 @@ import {
 import type { NodeName } from "./node-name.ts";
 import { poolsPath, slicePoolsPath } from "./objects.ts";
 import { allocationsOf } from "./pool.ts";
+import { addressOfOffset } from "./ranges.ts";
 import { Records, TAKEN_OVER } from "./record.ts";
 import type { Session } from "./session.ts";
 import type { Slicing } from "./slicing.ts";
@@ -199,7 +200,7 @@ function takeOver(
 	const records = new Records(dataDir);
 	using store = Store.open(storeOf(dataDir, learnt));
 	for (const [offset, { id, podref, ifname }] of allocationsOf(object)) {
-		const ip = { family: block.ip.family, value: block.ip.value + BigInt(offset) };
+		const ip = addressOfOffset({ network: block }, offset);
 		if (!contains(block, ip) || isAllocated(store.ownerOf(ip))) continue;
 		// One that cannot be a container's is somebody's all the same.
 		const isContainer =

@@ -7,6 +7,7 @@ import { parseFlags } from "../../lib/plugin/flags.ts";
 import { formatTable } from "../../lib/plugin/table.ts";
 import { writeStderr } from "../../lib/sys/stderr.ts";
 import { type PoolContent, rangeOf, readPools, withCluster } from "./cluster.ts";
+import { addressOfOffset } from "./ranges.ts";
 
 export const list: Command = {
 	about: "pools and their use, or the holder of every address",
@@ -48,10 +49,9 @@ function tableOfHolders(pools: readonly PoolContent[]): string {
 }
 
 function listed(pool: PoolContent) {
-	const { ip } = pool.network;
 	const entries = [...pool.allocations].sort(([a], [b]) => (BigInt(a) < BigInt(b) ? -1 : 1));
 	const holders = entries.map(([offset, { id, podref, ifname }]) => ({
-		address: formatIp({ family: ip.family, value: ip.value + BigInt(offset) }),
+		address: formatIp(addressOfOffset(pool, offset)),
 		pod: podref,
 		interface: ifname,
 		container: id,

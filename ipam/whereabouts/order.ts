@@ -2,7 +2,7 @@
  * In which order the addresses of a range are tried.
  */
 import type { Ip } from "../../lib/ip/address.ts";
-import { encodeUtf8 } from "../../lib/sys/sys.ts";
+import { fnv1a } from "../../lib/ip/fnv.ts";
 import { addressAt, type PoolRange } from "./ranges.ts";
 
 /**
@@ -12,7 +12,7 @@ import { addressAt, type PoolRange } from "./ranges.ts";
 export function* hashedOrder(range: PoolRange, seed: string): Generator<Ip> {
 	const { size } = range;
 	if (size === 0n) return;
-	const hash = fnv1a(seed);
+	const hash = fnv1a(seed, 128);
 	const step = coprimeFrom(1n + ((hash >> 64n) % size), size);
 	let index = (hash & 0xffff_ffff_ffff_ffffn) % size;
 	// A whole cycle: step and size have no common divisor.
@@ -24,15 +24,6 @@ export function* hashedOrder(range: PoolRange, seed: string): Generator<Ip> {
 
 export function* lowestOrder(range: PoolRange): Generator<Ip> {
 	for (let index = 0n; index < range.size; index++) yield addressAt(range, index);
-}
-
-/** FNV-1a of 128 bits. */
-export function fnv1a(text: string): bigint {
-	let hash = 0x6c62272e07bb014262b821756295c58dn;
-	for (const byte of encodeUtf8(text)) {
-		hash = ((hash ^ BigInt(byte)) * 0x0000000001000000000000000000013bn) & ((1n << 128n) - 1n);
-	}
-	return hash;
 }
 
 /** The first number from `start` on that has no divisor with `size` in common; 1 is one for every size. */

@@ -11,6 +11,7 @@ import { CniError, Code } from "../../lib/cni/error.ts";
 import { isObject } from "../../lib/cni/json.ts";
 import type { JsonObject } from "../../lib/cni/types.ts";
 import { type Cidr, formatCidr } from "../../lib/ip/cidr.ts";
+import { fnv1a } from "../../lib/ip/fnv.ts";
 import { type KubeClient, type PatchStep, TOO_LARGE } from "../../lib/kube/client.ts";
 import { isStatus, KubeError, NoAnswerError } from "../../lib/kube/errors.ts";
 import { requireLock } from "../../lib/plugin/verb-lock.ts";
@@ -19,11 +20,10 @@ import * as files from "../../lib/sys/files.ts";
 import { Lock } from "../../lib/sys/lock.ts";
 import * as sys from "../../lib/sys/sys.ts";
 import { type Allocation, poolName, poolObject, poolsPath } from "./objects.ts";
-import { fnv1a } from "./order.ts";
 import type { Session } from "./session.ts";
 
 /** Which pool. */
-export interface PoolName {
+interface PoolName {
 	readonly namespace: string;
 	readonly name: string;
 	/** Its network, as CIDR. */
@@ -89,7 +89,7 @@ export class Pool {
 		this.dataDir = dataDir;
 		this.#client = client;
 		// Two clusters may have pools of one name: they have two kubeconfigs.
-		const cluster = fnv1a(kubeconfig).toString(36);
+		const cluster = fnv1a(kubeconfig, 128).toString(36);
 		this.#directory = `${dataDir}/pools/${cluster}@${namespace}@${where.name}`;
 	}
 

@@ -4,7 +4,7 @@
 import { CniError, Code } from "../../lib/cni/error.ts";
 import { addressBits, formatIp, type Ip, nextIp, parseIp, previousIp } from "../../lib/ip/address.ts";
 import { type Cidr, contains, formatCidr, lastAddressOf, networkOf, parseCidr } from "../../lib/ip/cidr.ts";
-import type { Block } from "../../lib/ip/range.ts";
+import { type Block, sizeOfBlock, sizeOfBlocks } from "../../lib/ip/range.ts";
 import { optionalAddress } from "../fields.ts";
 
 /** A range as it stands in the configuration. */
@@ -56,8 +56,15 @@ export function readRange(config: RangeConfig, gateway: Ip | undefined, path: st
 	});
 	for (const ip of [own, inherited]) if (ip !== undefined) excluded.push({ first: ip, last: ip });
 	const blocks = without({ first: start, last: end }, excluded);
-	const size = blocks.reduce((sum, block) => sum + block.last.value - block.first.value + 1n, 0n);
-	return { network, start, end, gateway: own ?? inherited, blocks, size, exclude: config.exclude ?? [] };
+	return {
+		network,
+		start,
+		end,
+		gateway: own ?? inherited,
+		blocks,
+		size: sizeOfBlocks(blocks),
+		exclude: config.exclude ?? [],
+	};
 }
 
 /** "10.0.0.0/8" with host bits or without, or "10.0.0.5-10.0.0.9/24"; leading zeros allowed, as in the Go plugin. */
@@ -103,10 +110,10 @@ function cut(block: Block, hole: Block): Block[] {
 /** The address number `index` of what may be handed out, from 0 to below `size`. */
 export function addressAt({ blocks }: PoolRange, index: bigint): Ip {
 	let rest = index;
-	for (const { first, last } of blocks) {
-		const count = last.value - first.value + 1n;
-		if (rest < count) return { family: first.family, value: first.value + rest };
-		rest -= count;
+	for (const block of blocks) {
+		const { family, value } = block.first;
+		if (rest < sizeOfBlock(block)) return { family, value: value + rest };
+		rest -= sizeOfBlock(block);
 	}
 	throw new RangeError(`there is no address ${index}`);
 }
@@ -116,11 +123,12 @@ export const mayHandOut = ({ blocks }: PoolRange, ip: Ip): boolean =>
 		return first.family === ip.family && first.value <= ip.value && ip.value <= last.value;
 	});
 
-/** The key of an address in a pool: its distance from the network address, exact, in decimal digits. */
-export const offsetOf = ({ network }: PoolRange, ip: Ip): string => String(ip.value - network.ip.value);
+/** The key of an address in a pool of this network: its distance from the network address, exact, in decimal digits. */
+export const offsetOf = ({ network }: Pick<PoolRange, "network">, ip: Ip): string =>
+	String(ip.value - network.ip.value);
 
 /** Of a key of the pool. */
-export const addressOfOffset = ({ network }: PoolRange, offset: string): Ip => ({
+export const addressOfOffset = ({ network }: Pick<PoolRange, "network">, offset: string): Ip => ({
 	family: network.ip.family,
 	value: network.ip.value + BigInt(offset),
 });

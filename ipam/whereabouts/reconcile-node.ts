@@ -28,6 +28,7 @@ import {
 } from "./node-block.ts";
 import { type Allocation, poolObject, poolsPath, slicePoolsPath } from "./objects.ts";
 import { type Allocations, allocationsOf, NO_MANAGED_FIELDS } from "./pool.ts";
+import { offsetOf } from "./ranges.ts";
 import { type FoundRecord, Records } from "./record.ts";
 import type { Session } from "./session.ts";
 import type { Tally } from "./tally.ts";
@@ -84,12 +85,13 @@ function readHeld(directory: string, block: Cidr, records: Records): Held[] {
 	using store = Store.openIfPresent(directory);
 	const name = directory.slice(directory.lastIndexOf("/") + 1);
 	const byOwner = new Map<string, FoundRecord>();
+	// While the store is locked: ADD and DEL write both under its lock.
 	for (const found of records.all()) {
 		const { store: of, containerId, ifName } = found.record;
 		if (of === name) byOwner.set(`${containerId}/${ifName}`, found);
 	}
 	return (store?.allocated() ?? []).map(({ ip, owner: { containerId, ifName = "" } }) => ({
-		offset: String(ip.value - block.ip.value),
+		offset: offsetOf({ network: block }, ip),
 		address: formatIp(ip),
 		containerId,
 		ifName,

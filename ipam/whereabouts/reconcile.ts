@@ -19,6 +19,7 @@ import { readCooldown } from "./cooldown.ts";
 import { claimHolders, isClaimHolder } from "./ipam-claim.ts";
 import type { Allocation } from "./objects.ts";
 import { type Change, changePool } from "./pool.ts";
+import { addressOfOffset, offsetOf } from "./ranges.ts";
 import { type PoolUse, reconcileNode } from "./reconcile-node.ts";
 import { type Reservation, Reservations } from "./reservations.ts";
 import type { Session } from "./session.ts";
@@ -129,7 +130,7 @@ function healEntry(
 	// One of Go's, which makes the entry first; or of a version that says nothing.
 	if (id === "" || ifname === "") return;
 	const places = placesOf(name, pools);
-	const offsetIn = ({ ip, pool }: (typeof places)[number]): string => String(ip.value - pool.network.ip.value);
+	const offsetIn = ({ ip, pool }: (typeof places)[number]): string => offsetOf(pool, ip);
 	if (places.some((place) => place.pool.allocations.has(offsetIn(place)))) return;
 	const [place, ...others] = places;
 	if (place === undefined) return;
@@ -158,7 +159,7 @@ function healReservations(
 	const reservations = new Reservations(session.client, session.namespace, pool.networkName);
 	const living = [...pool.allocations].filter(([, { podref }]) => holders.has(podref));
 	const found = living.map(([offset, entry]) => {
-		const ip = { family: pool.network.ip.family, value: pool.network.ip.value + BigInt(offset) };
+		const ip = addressOfOffset(pool, offset);
 		return { ip, entry, reservation: byName.get(reservations.nameOf(ip)) };
 	});
 	const isExclusive = found.some(({ entry, reservation }) => reservation?.podref === entry.podref);
@@ -182,8 +183,8 @@ function changeIn({ client, namespace }: Session, pool: PoolContent, changes: re
 	return changePool(client, where, changes).refused.length < changes.length;
 }
 
-function describe({ network }: PoolContent, offset: string, { podref }: Allocation): string {
-	return `${formatIp({ family: network.ip.family, value: network.ip.value + BigInt(offset) })} (${podref})`;
+function describe(pool: PoolContent, offset: string, { podref }: Allocation): string {
+	return `${formatIp(addressOfOffset(pool, offset))} (${podref})`;
 }
 
 /** For node-exporter's textfile collector. */

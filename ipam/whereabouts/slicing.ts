@@ -6,7 +6,7 @@ import { CniError, Code } from "../../lib/cni/error.ts";
 import { quote } from "../../lib/cni/quote.ts";
 import { addressBits, nextIp, previousIp } from "../../lib/ip/address.ts";
 import { type Cidr, formatCidr, lastAddressOf } from "../../lib/ip/cidr.ts";
-import type { RangeSet } from "../../lib/ip/range.ts";
+import { type RangeSet, sizeOfBlocks } from "../../lib/ip/range.ts";
 import type { PoolRange } from "./ranges.ts";
 
 export interface Slicing {
@@ -77,8 +77,7 @@ export function rangeOfBlock(range: PoolRange, block: Cidr): PoolRange {
 		const stop = part.last.value < end.value ? part.last : end;
 		return first.value > stop.value ? [] : [{ first, last: stop }];
 	});
-	const size = blocks.reduce((sum, part) => sum + part.last.value - part.first.value + 1n, 0n);
-	return { ...range, start, end, blocks, size };
+	return { ...range, start, end, blocks, size: sizeOfBlocks(blocks) };
 }
 
 /** The same for the store. */

@@ -21,6 +21,13 @@ export type Range = {
 /** The addresses `first` to `last`, both included. */
 export type Block = { readonly first: Ip; readonly last: Ip };
 
+/** How many addresses that is. */
+export const sizeOfBlock = ({ first, last }: Block): bigint => last.value - first.value + 1n;
+
+/** Of blocks with no address in common. */
+export const sizeOfBlocks = (blocks: readonly Block[]): bigint =>
+	blocks.reduce((sum, block) => sum + sizeOfBlock(block), 0n);
+
 /** Disjoint ranges of one family that are one pool. Never empty. */
 export type RangeSet = readonly Range[];
 
@@ -56,8 +63,7 @@ export function setsOverlap(a: RangeSet, b: RangeSet): boolean {
 export function capacityOf(set: RangeSet): bigint {
 	let capacity = 0n;
 	for (const range of set) {
-		capacity += range.end.value - range.start.value + 1n;
-		for (const { first, last } of range.exclude) capacity -= last.value - first.value + 1n;
+		capacity += sizeOfBlock({ first: range.start, last: range.end }) - sizeOfBlocks(range.exclude);
 		const { gateway } = range;
 		if (gateway && rangeContains(range, gateway) && !exclusionOf(range, gateway)) capacity--;
 	}
