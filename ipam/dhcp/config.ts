@@ -36,7 +36,7 @@ export function socketPathOf(request: Request): string {
 }
 
 /** What an ADD is to come to. */
-export interface Wanted {
+interface Wanted {
 	/** One for each family that the daemon is asked for. */
 	readonly leases: readonly LeaseSpec[];
 	/** The kernel's own IPv6 addresses as well. */

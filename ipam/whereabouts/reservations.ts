@@ -117,7 +117,7 @@ export function isOf({ id, podref, ifname }: Allocation, owner: Allocation): boo
 	return id === owner.id && podref === owner.podref && (ifname || owner.ifname) === owner.ifname;
 }
 
-export function reservationOf({ metadata, spec }: JsonObject): Reservation | undefined {
+function reservationOf({ metadata, spec }: JsonObject): Reservation | undefined {
 	if (!isObject(metadata) || !isObject(spec)) return undefined;
 	const text = (value: unknown): string => (typeof value === "string" ? value : "");
 	return {

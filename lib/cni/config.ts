@@ -71,7 +71,7 @@ function usablePart(value: JsonValue, validator: Validator): JsonValue | undefin
 }
 
 /** A value that breaks a rule of its schema, or a member that is missing. */
-export interface Violation {
+interface Violation {
 	readonly path: readonly (string | number)[];
 	readonly message: string;
 }

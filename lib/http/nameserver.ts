@@ -15,7 +15,7 @@ const MOST = 4096;
  * The answers for IPv4 and IPv6 that came before the deadline: both, one or none. Throws SystemError, ECONNREFUSED
  * where nothing listens.
  *
- * The socket is connected, so that the kernel drops what another address sends; it has a port of its own by chance, as
+ * The socket is connected, so that the kernel drops what another address sends; it has a port of its own at random, as
  * the questions have their ids.
  */
 export function ask(server: Ip, name: string, deadline: number): Answer[] {

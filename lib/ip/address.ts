@@ -194,13 +194,6 @@ export function previousIp(ip: Ip): Ip | undefined {
 	return ip.value === 0n ? undefined : { family: ip.family, value: ip.value - 1n };
 }
 
-/** Negative, zero or positive, for sorting: IPv4 before IPv6, then by number. */
-export function compareIp(a: Ip, b: Ip): number {
-	if (a.family !== b.family) return a.family - b.family;
-	if (a.value === b.value) return 0;
-	return a.value < b.value ? -1 : 1;
-}
-
 export function sameIp(a: Ip, b: Ip): boolean {
 	return a.family === b.family && a.value === b.value;
 }

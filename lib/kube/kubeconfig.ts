@@ -132,8 +132,8 @@ function parseServer(url: string, path: string): { host: string; port: number; b
 }
 
 /**
- * The text of `<key>-data` (base64), which goes first, or of the file that `key` names, from the kubeconfig's folder
- * on.
+ * The text of `<key>-data` (base64), which goes first, or of the file that `key` names, from the kubeconfig's
+ * directory on.
  */
 function inlineOrFile(source: JsonObject, key: string, path: string): string | undefined {
 	const data = optional(source[`${key}-data`], path, `${key}-data`);

@@ -5,7 +5,7 @@
  */
 import * as sys from "../sys/sys.ts";
 
-export interface Source {
+interface Source {
 	readonly fd: number;
 	/** POLLIN, POLLOUT; may change at any time. */
 	events: number;
@@ -13,7 +13,7 @@ export interface Source {
 	onReady(events: number): void;
 }
 
-export interface Task {
+interface Task {
 	/** When it is due; Infinity: never. Written by `Loop.schedule` alone. */
 	dueMs: number;
 	onDue(): void;

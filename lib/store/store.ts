@@ -268,7 +268,7 @@ export class Store {
 }
 
 /** What the files of a store say, read without its lock: as they were at some moment. */
-export interface Glimpse {
+interface Glimpse {
 	/** Allocated since an earlier boot, as far as there is a record of that. */
 	readonly earlier: readonly Allocation[];
 	/** Allocated otherwise. */

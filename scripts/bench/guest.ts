@@ -242,13 +242,13 @@ async function measure(rounds: number, other: string | undefined): Promise<strin
 async function updateProfile(): Promise<string> {
 	run(process.execPath, ["scripts/build.ts", "--fast", "--bytecode"], { cwd: ROOT });
 	using made = mkdtempDisposableSync(join(ROOT, "build/bench-guest-"));
-	const folder = install(join(ROOT, "dist/bytecode/berth"), join(made.path, "traced"));
+	const directory = install(join(ROOT, "dist/bytecode/berth"), join(made.path, "traced"));
 	await using guest = await Guest.boot({ pfs: 1, log: say });
 	const card = await furnish(guest);
 	const traces: Buffer[] = [];
-	for (const { program, environment, stdin } of ours("traced", folder, card).flatMap(({ calls }) => calls)) {
+	for (const { program, environment, stdin } of ours("traced", directory, card).flatMap(({ calls }) => calls)) {
 		const trace = ["/tmp/bench.trace", basename(program)];
-		await guest.run([join(folder, "berth"), "--image-trace", ...trace], { env: environment, stdin });
+		await guest.run([join(directory, "berth"), "--image-trace", ...trace], { env: environment, stdin });
 		const { stdout } = await guest.run(["base64", "/tmp/bench.trace"]);
 		traces.push(Buffer.from(stdout, "base64"));
 	}

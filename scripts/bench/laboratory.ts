@@ -31,7 +31,7 @@ export interface Call {
 }
 
 export type Maker = "ours" | "Go";
-export type Plugin = "host-local" | "static" | "sriov" | "rdma";
+type Plugin = "host-local" | "static" | "sriov" | "rdma";
 
 /** As kubelet and Multus call a plugin. */
 const ENVIRONMENT = {

@@ -8,7 +8,7 @@ import { run } from "../build/host.ts";
 import type { Call, Laboratory, Maker } from "./laboratory.ts";
 
 /** What is timed together: all calls in turn are one sample. */
-export interface Contestant {
+interface Contestant {
 	readonly workload: "VERSION" | "host-local ADD+DEL" | "static ADD" | "/bin/true";
 	readonly maker: Maker | undefined;
 	readonly calls: readonly Call[];

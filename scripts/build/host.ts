@@ -148,7 +148,7 @@ export function hostFingerprint(root: string): string {
  * For musl: its compiler under its Debian name. For another machine: the cross linker, likewise. Unless the caller
  * chose one.
  */
-export function compilers(target: string): NodeJS.ProcessEnv {
+function compilers(target: string): NodeJS.ProcessEnv {
 	const [machine] = target.split("-");
 	const isOwn = machine === ownMachine();
 	const chosen: NodeJS.ProcessEnv = {};

@@ -7,7 +7,7 @@ import { binaries } from "../../test/lab/pods.ts";
 import type { VfState } from "./state.ts";
 
 /** Settings of the sriov plugin that the demo checks in the kernel afterwards. */
-export interface VfSettings {
+interface VfSettings {
 	readonly vlan: number;
 	readonly mac?: string;
 	readonly trust?: "on" | "off";
@@ -31,7 +31,7 @@ export interface Attachment {
 }
 
 const networkName = "berth-demo";
-export const interfaceName = "net1";
+const interfaceName = "net1";
 
 /** Configurations and leases of the demo: gone when it ends. */
 const directory = "/run/berth-demo";

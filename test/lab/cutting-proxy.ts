@@ -6,7 +6,7 @@ import type { randomNumbers } from "./random.ts";
 /** More than a TLS handshake, so that cuts fall before, in and after a request. */
 const LONGEST_BYTES = 6_000;
 
-export interface CuttingProxy extends AsyncDisposable {
+interface CuttingProxy extends AsyncDisposable {
 	readonly port: number;
 	/** How many connections there were, and how many of them were cut. */
 	readonly connections: number;

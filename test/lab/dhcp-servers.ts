@@ -9,7 +9,7 @@ import { ip, ipJson } from "./netns-lab.ts";
 import { until } from "./until.ts";
 
 /** Seconds. dnsmasq's shortest T1 is 3 s and its shortest lease two minutes. */
-export interface LeaseTimes {
+interface LeaseTimes {
 	readonly renew: number;
 	readonly rebind: number;
 	readonly lifetime: number;
@@ -17,7 +17,7 @@ export interface LeaseTimes {
 
 const TIMES: LeaseTimes = { renew: 3, rebind: 60, lifetime: 120 };
 
-export interface DhcpServer {
+interface DhcpServer {
 	readonly name: string;
 	/** Resolves once it answers. Goes on with the leases of one that was started before it. */
 	start(lab: DhcpLab, times?: LeaseTimes): Promise<Background>;

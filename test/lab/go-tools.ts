@@ -9,7 +9,7 @@ import { homedir } from "node:os";
 import { basename, join } from "node:path";
 import { promisify } from "node:util";
 
-export interface GoTools {
+interface GoTools {
 	/** With go.mod and go.sum. */
 	readonly directory: string;
 	/** Of the cache's directory. */

@@ -3,7 +3,7 @@ import { writeFileSync } from "node:fs";
 import { stringify } from "yaml";
 import type { Identity } from "./certificates.ts";
 
-export interface Kubeconfig {
+interface Kubeconfig {
 	/** "https://127.0.0.1:6443" */
 	readonly server: string;
 	/** Path of the authority's certificate, or its PEM text. */

@@ -17,7 +17,7 @@ import type { LeaseSpec } from "./protocol.ts";
  * `waiting`: for a carrier. `selecting`: DISCOVER is out. `requesting`: REQUEST is out, for an offer or for an address
  * that we had. `probing`: the server gave it, and the link is asked whether somebody has it. Then as in the RFC.
  */
-export type State = "waiting" | "selecting" | "requesting" | "probing" | "bound" | "renewing" | "rebinding";
+type State = "waiting" | "selecting" | "requesting" | "probing" | "bound" | "renewing" | "rebinding";
 
 /** Who waits for the address: the client of an ADD. */
 export interface Waiter {
@@ -85,7 +85,7 @@ interface AnyExchange {
 export type Given = NonNullable<LeaseRecord["wanted"]>;
 
 /** What a server gives. Times in milliseconds from now on. */
-export interface Terms extends Given {
+interface Terms extends Given {
 	readonly options: string;
 	readonly leaseMs: number;
 	readonly renewMs: number;

@@ -52,16 +52,13 @@ export type Question =
 	| { readonly method: "status" }
 	| { readonly method: "list" };
 
-export interface Failure {
+interface Failure {
 	readonly code: number;
 	readonly message: string;
 	readonly details: string;
 }
 
 export type Answer = { readonly result: unknown } | { readonly error: Failure };
-
-/** The answer to "add" and "check". */
-export type LeaseAnswer = CniResult;
 
 /** What "list" tells of a lease. */
 export interface ListedLease extends Attachment {

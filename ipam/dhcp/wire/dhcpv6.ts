@@ -89,7 +89,7 @@ function bigEndian(value: number, length: number): number[] {
 }
 
 /** What a server says of the one address. */
-export interface Association {
+interface Association {
 	readonly address: string;
 	/** Infinity: for ever. 0: it is not the client's any more. */
 	readonly validMs: number;

@@ -44,7 +44,7 @@ export const optionNames = (): string[] => Object.keys(NAMES);
 export const DEFAULT_REQUEST: readonly number[] = [121, 249, 1, 3, 6, 15, 26, 28, 33, 42, 51, 54, 58, 59, 119];
 
 /** Infinity: for ever. */
-export interface LeaseTimes {
+interface LeaseTimes {
 	readonly leaseMs: number;
 	readonly renewMs: number;
 	readonly rebindMs: number;

@@ -2,7 +2,6 @@ import fc from "fast-check";
 import IPCIDR from "ip-cidr";
 import { describe, expect, it, test } from "vitest";
 import {
-	compareIp,
 	formatIp,
 	type Ip,
 	ipFromBytes,
@@ -100,7 +99,7 @@ describe("bytes", () => {
 	});
 });
 
-describe("neighbours and order", () => {
+describe("neighbours", () => {
 	it.each([
 		["10.0.0.255", "10.0.1.0"],
 		["2001:db8::ffff", "2001:db8::1:0"],
@@ -108,17 +107,11 @@ describe("neighbours and order", () => {
 	])("%s is before %s", (low, high) => {
 		expect(formatted(nextIp(ip(low)))).toBe(high);
 		expect(formatted(previousIp(ip(high)))).toBe(low);
-		expect(compareIp(ip(low), ip(high))).toBeLessThan(0);
-		expect(compareIp(ip(high), ip(low))).toBeGreaterThan(0);
 	});
 	it("ends at the ends of the family", () => {
 		expect(nextIp(ip("255.255.255.255"))).toBeUndefined();
 		expect(nextIp(ip("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"))).toBeUndefined();
 		expect(previousIp(ip("0.0.0.0"))).toBeUndefined();
 		expect(previousIp(ip("::"))).toBeUndefined();
-	});
-	it("sorts IPv4 before IPv6", () => {
-		const sorted = ["::1", "10.0.0.10", "10.0.0.9", "::"].map(ip).sort(compareIp).map(formatIp);
-		expect(sorted).toEqual(["10.0.0.9", "10.0.0.10", "::", "::1"]);
 	});
 });
