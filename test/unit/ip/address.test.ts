@@ -1,15 +1,7 @@
 import fc from "fast-check";
 import IPCIDR from "ip-cidr";
 import { describe, expect, it, test } from "vitest";
-import {
-	formatIp,
-	type Ip,
-	ipFromBytes,
-	ipToBytes,
-	nextIp,
-	parseIp,
-	previousIp,
-} from "../../../lib/ip/address.ts";
+import { formatIp, type Ip, ipFromBytes, ipToBytes, nextIp, parseIp, previousIp } from "../../../lib/ip/address.ts";
 import { contains, formatCidr, lastAddressOf, networkOf, parseCidr } from "../../../lib/ip/cidr.ts";
 import { goAddresses, goCidrs } from "./go-vectors.ts";
 
