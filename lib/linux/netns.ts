@@ -86,9 +86,7 @@ export class Netns {
 
 	/** Whether both are the same namespace. */
 	same(other: Netns): boolean {
-		const a = sys.fstat(this.fd);
-		const b = sys.fstat(other.fd);
-		return a.ino === b.ino && a.dev === b.dev;
+		return sys.isSameFile(this.fd, other.fd);
 	}
 
 	/**

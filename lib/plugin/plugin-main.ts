@@ -41,13 +41,10 @@ function readStdin(): Uint8Array {
 }
 
 function isOwnNetns(path: string): boolean {
-	let sandbox: sys.FileStatus | undefined;
 	try {
-		sandbox = sys.statat(sys.AT_FDCWD, path, true);
+		return sys.isSameFile(path, "/proc/self/ns/net");
 	} catch (error) {
 		if (sys.isSystemError(error)) return false;
 		throw error;
 	}
-	const own = sys.statat(sys.AT_FDCWD, "/proc/self/ns/net", true);
-	return sandbox !== undefined && sandbox.dev === own?.dev && sandbox.ino === own.ino;
 }

@@ -4,7 +4,7 @@
  */
 import { CniError, Code } from "../cni/error.ts";
 import { parseIp } from "../ip/address.ts";
-import { isNoFile, readTextIfPresent, removeIfPresent, statIfPresent } from "../sys/files.ts";
+import { isNoFile, readTextIfPresent, removeIfPresent } from "../sys/files.ts";
 import * as sys from "../sys/sys.ts";
 import { type Content, type FileContent, parseOwner } from "./owner.ts";
 
@@ -86,7 +86,7 @@ export function makeAddressFile(directory: string, name: string, text: string, m
 function fillBlank(path: string, text: string): boolean {
 	const fd = sys.openat(sys.AT_FDCWD, path, sys.O_RDONLY | sys.O_NONBLOCK, 0);
 	try {
-		if (!sys.flock(fd, sys.LOCK_EX, 0) || sys.fstat(fd).ino !== statIfPresent(path)?.ino) return false;
+		if (!sys.flock(fd, sys.LOCK_EX, 0) || !sys.isSameFile(fd, path)) return false;
 		if (parseOwner(readTextIfPresent(path) ?? "?") !== "blank") return false;
 		writeInPlace(path, text);
 		return true;

@@ -24,7 +24,8 @@ export class Lock {
 			let isHeld = false;
 			try {
 				isHeld = sys.flock(fd, sys.LOCK_EX, options.deadlineMs);
-				if (isHeld && isAt(path, fd)) lock = new Lock(path, fd);
+				// Somebody may have removed the file, or its directory, while we waited: then it keeps nobody out.
+				if (isHeld && sys.isSameFile(fd, path)) lock = new Lock(path, fd);
 			} finally {
 				if (lock === undefined) sys.discard(fd);
 			}
@@ -34,7 +35,7 @@ export class Lock {
 
 	/** Whether it still keeps others out: nobody has removed its file, or the directory, since it was taken. */
 	isAtPath(): boolean {
-		return isAt(this.path, this.#fd);
+		return sys.isSameFile(this.#fd, this.path);
 	}
 
 	release(): void {
@@ -46,10 +47,4 @@ export class Lock {
 	[Symbol.dispose](): void {
 		this.release();
 	}
-}
-
-/** Somebody may have removed the file, or its directory, while we waited for it: then a lock on it keeps nobody out. */
-function isAt(path: string, fd: number): boolean {
-	const [own, there] = [sys.fstat(fd), sys.statat(sys.AT_FDCWD, path, true)];
-	return own.ino === there?.ino && own.dev === there.dev;
 }

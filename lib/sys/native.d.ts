@@ -120,6 +120,8 @@ declare module "native:sys" {
 	export function sha256(path: string): string;
 	/** Undefined where there is nothing (ENOENT, ENOTDIR). */
 	export function statat(dir: number, path: string, followLinks: boolean): FileStatus | undefined;
+	/** Whether two open files, or files at a path, are one; false where there is none at a path (ENOENT, ENOTDIR). */
+	export function isSameFile(first: number | string, second: number | string): boolean;
 	/**
 	 * Sets the time of the last change of a file or directory, whole milliseconds; the time of the last access stays.
 	 */

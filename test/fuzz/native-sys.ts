@@ -53,6 +53,10 @@ export const readFileIfPresent = (path: string, max: number): Uint8Array | undef
 	fs.existsSync(within(path)) ? readFile(path, max) : undefined;
 export const statat = (_: number, path: string, follow: boolean) =>
 	attempt("statat", path, () => (follow ? fs.statSync : fs.lstatSync)(within(path), { throwIfNoEntry: false }));
+export const isSameFile = (...files: [number | string, number | string]): boolean => {
+	const [first, second] = files.map((file) => (typeof file === "string" ? statat(0, file, true) : fstat(file)));
+	return first !== undefined && first.dev === second?.dev && first.ino === second.ino;
+};
 export const setModified = (_: number, path: string, mtimeMs: number): void =>
 	attempt("utimensat", path, () => fs.utimesSync(within(path), new Date(), new Date(mtimeMs)));
 export const renameat = (_: number, from: string, __: number, to: string): void =>

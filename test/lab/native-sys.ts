@@ -61,6 +61,7 @@ export const terminalColumns = absent("terminalColumns");
 export const fchmod = absent("fchmod");
 export const fstat = absent("fstat");
 export const statat = absent("statat");
+export const isSameFile = absent("isSameFile");
 export const setModified = absent("setModified");
 export const renameat = absent("renameat");
 export const renameNew = absent("renameNew");

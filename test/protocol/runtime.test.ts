@@ -368,6 +368,36 @@ describe("files", () => {
 		expect(results[3].error.message).toContain("argument 3 must be an integer");
 	});
 
+	test("are told apart by what they are, not by their names", () => {
+		const [path, link, other] = ["same", "same-link", "same-other"].map((name) => join(directory, name)) as [
+			string,
+			string,
+			string,
+		];
+		for (const each of [path, other]) writeFileSync(each, "");
+		symlinkSync(path, link);
+		const opened = ["openat", AT_FDCWD, path, O_RDONLY, 0];
+		const same = probe(
+			opened,
+			opened,
+			["isSameFile", result(0), result(1)],
+			["isSameFile", result(0), link],
+			["isSameFile", path, link],
+		);
+		expect(same.slice(2)).toEqual([true, true, true]);
+		const different = probe(
+			opened,
+			["isSameFile", result(0), other],
+			["isSameFile", path, join(directory, "missing")],
+			["isSameFile", join(path, "below"), join(path, "below")],
+			["isSameFile", path, `${directory}/${"n".repeat(256)}`],
+			["isSameFile", -1, path],
+		);
+		expect(different.slice(1, 4)).toEqual([false, false, false]);
+		expect(different[4].error).toMatchObject({ code: "ENAMETOOLONG", call: "stat" });
+		expect(different[5].error).toMatchObject({ code: "EBADF" });
+	});
+
 	test("of size zero that have content, as in procfs, are read to their end", () => {
 		const [file] = probe(["readFile", "/proc/self/cmdline", 100_000]);
 		expect(text(file)).toContain(executable);

@@ -181,6 +181,23 @@ pub fn statat<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     }
 }
 
+pub fn is_same_file<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
+    let identity = |index| -> Result<Option<(u64, u64)>, Failure> {
+        let status = if call.value(index).is_string() {
+            let path = call.path(index)?;
+            match rustix::fs::stat(&path) {
+                Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
+                status => status.map_err(|errno| fail_file("stat", errno, &path))?,
+            }
+        } else {
+            rustix::fs::fstat(call.fd(index)?).map_err(|errno| call.fail(errno))?
+        };
+        Ok(Some((status.st_dev, status.st_ino)))
+    };
+    let (first, second) = (identity(0)?, identity(1)?);
+    Ok(Value::new_bool(call.ctx.clone(), first.is_some() && first == second))
+}
+
 fn answer_status<'js>(call: &Call<'_, 'js>, status: &Stat) -> Answer<'js> {
     let object = Object::new(call.ctx.clone())?;
     let number = |value| Value::new_number(call.ctx.clone(), value);

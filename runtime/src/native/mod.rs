@@ -81,6 +81,7 @@ static NATIVES: &[Native] = natives![
     c"fstat" 1 files::fstat,
     c"sha256" 1 digest::sha256,
     c"statat" 3 files::statat,
+    c"isSameFile" 2 files::is_same_file,
     c"setModified" 3 files::set_modified,
     c"fileSystemType" 1 files::file_system_type,
     c"renameat" 4 directories::renameat,
