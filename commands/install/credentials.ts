@@ -5,7 +5,7 @@
  * A token that the kubelet mounts ends with its pod. One that is asked for (TokenRequest) does not, so that an update
  * of the pod leaves no gap; it is renewed at half of its life.
  */
-import { sentence } from "../../lib/cni/failures.ts";
+import { attempt, sentence, throwTogether } from "../../lib/cni/failures.ts";
 import { isObject } from "../../lib/cni/json.ts";
 import type { JsonObject } from "../../lib/cni/types.ts";
 import { encodeBase64 } from "../../lib/kube/base64.ts";
@@ -60,12 +60,16 @@ export class Credentials {
 				"-whereabouts-kubeconfig: KUBERNETES_SERVICE_HOST is not set: it is written from within a pod of the cluster",
 			);
 		}
-		makeDirectories(inDirectoryOf(this.#kubeconfig, "").slice(0, -1), 0o700);
-		this.#writeToken(cluster);
-		writeIfDifferent(this.#kubeconfig, kubeconfigOf(cluster), 0o600);
+		const failures: unknown[] = [];
 		const { NODENAME: name } = sys.environment();
-		if (name) writeIfDifferent(inDirectoryOf(this.#kubeconfig, NODE_NAME), name, 0o644);
-		if (this.#conf !== "") writeIfDifferent(inDirectoryOf(this.#kubeconfig, CONF), readConf(this.#conf), 0o644);
+		makeDirectories(inDirectoryOf(this.#kubeconfig, "").slice(0, -1), 0o700);
+		attempt(failures, () => this.#writeToken(cluster));
+		attempt(failures, () => writeIfDifferent(this.#kubeconfig, kubeconfigOf(cluster), 0o600));
+		if (name) attempt(failures, () => writeIfDifferent(inDirectoryOf(this.#kubeconfig, NODE_NAME), name, 0o644));
+		if (this.#conf !== "") {
+			attempt(failures, () => writeIfDifferent(inDirectoryOf(this.#kubeconfig, CONF), readConf(this.#conf), 0o644));
+		}
+		throwTogether(failures);
 	}
 
 	#writeToken(cluster: Cluster): void {

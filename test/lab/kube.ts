@@ -296,15 +296,17 @@ export class Kube {
 		return json.status.token;
 	}
 
-	/** The same, made here: valid for `seconds`, which may be negative for one that has expired. */
-	async shortToken(namespace: string, account: string, seconds: number): Promise<string> {
+	/**
+	 * The same, made here: valid for `seconds`, which may be negative for one that has expired, and `age` seconds old.
+	 */
+	async shortToken(namespace: string, account: string, seconds: number, age = 3600): Promise<string> {
 		const { json } = await this.request("GET", `/api/v1/namespaces/${namespace}/serviceaccounts/${account}`);
 		const now = Math.floor(Date.now() / 1000);
 		const claims = {
 			iss: ISSUER,
 			aud: [ISSUER],
 			sub: `system:serviceaccount:${namespace}:${account}`,
-			...{ iat: now - 3600, nbf: now - 3600, exp: now + seconds },
+			...{ iat: now - age, nbf: now - age, exp: now + seconds },
 			"kubernetes.io": { namespace, serviceaccount: { name: account, uid: json.metadata.uid } },
 		};
 		const parts = [{ alg: "RS256" }, claims].map((part) => Buffer.from(JSON.stringify(part)).toString("base64url"));

@@ -1,0 +1,227 @@
+/**
+ * What `berth install --whereabouts-kubeconfig` writes for whereabouts, and `berth verify` says of it: tokens that are
+ * renewed, refused, expired, and an API server that does not answer.
+ */
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { request } from "node:https";
+import { join } from "node:path";
+import { execa } from "execa";
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
+import { binaries } from "../lab/executables.ts";
+import { scratchDirectory } from "../lab/ipam.ts";
+import { Kube } from "../lab/kube.ts";
+import { TestServer } from "../lab/tls-server.ts";
+import { until } from "../lab/until.ts";
+
+const KUBECONFIG = "/etc/cni/net.d/whereabouts.d/whereabouts.kubeconfig";
+const NAMESPACE = "kube-system";
+/** Of manifests/base: what may ask for tokens of its own. */
+const ACCOUNT = "berth";
+/** What may not, and may not read a pool either. */
+const STRANGER = "stranger";
+
+let kube: Kube;
+beforeAll(async () => {
+	kube = await Kube.start();
+	const stranger = { apiVersion: "v1", kind: "ServiceAccount", metadata: { name: STRANGER } };
+	await kube.request("POST", `/api/v1/namespaces/${NAMESPACE}/serviceaccounts`, stranger);
+});
+afterAll(() => kube?.stop());
+
+/** A pod's files and a node's, and commands with them. */
+class Installer {
+	readonly host = scratchDirectory();
+	readonly #account = scratchDirectory();
+	readonly #port: number;
+
+	constructor(token: string, port = kube.port) {
+		this.#port = port;
+		this.mounted = token;
+		writeFileSync(join(this.#account, "ca.crt"), kube.ca);
+		writeFileSync(join(this.#account, "namespace"), NAMESPACE);
+	}
+
+	set mounted(token: string) {
+		writeFileSync(join(this.#account, "token"), token);
+	}
+
+	#execa(verb: string, flags: readonly string[]) {
+		const script = `mount -t tmpfs tmpfs /run; mkdir -p /run/secrets/kubernetes.io/serviceaccount
+			mount --bind "$1" /run/secrets/kubernetes.io/serviceaccount; shift; exec "$@"`;
+		const common = [`--host=${this.host}`, "--only=whereabouts", `--whereabouts-kubeconfig=${KUBECONFIG}`, ...flags];
+		const command = [join(binaries, "berth"), verb, ...common];
+		return execa("unshare", ["-m", "sh", "-euc", script, "sh", this.#account, ...command], {
+			env: {
+				PATH: "/usr/sbin:/usr/bin:/sbin:/bin",
+				KUBERNETES_SERVICE_HOST: "127.0.0.1",
+				KUBERNETES_SERVICE_PORT: `${this.#port}`,
+			},
+			extendEnv: false,
+			reject: false,
+			timeout: 60_000,
+		});
+	}
+
+	async run(verb: string, ...flags: string[]) {
+		const { exitCode, stdout, stderr } = await this.#execa(verb, flags);
+		return { status: exitCode, stdout, stderr };
+	}
+
+	/** With `said`, all of stderr so far. */
+	stay(...flags: string[]): { said: () => string } {
+		const child = this.#execa("install", ["--stay", "--interval=200ms", ...flags]);
+		onTestFinished(() => void child.kill("SIGTERM"));
+		let said = "";
+		child.stderr.on("data", (data) => {
+			said += data;
+		});
+		return { said: () => said };
+	}
+
+	path(name: string): string {
+		return join(this.host, KUBECONFIG, "..", name);
+	}
+
+	/** The token on the node; "" where there is none. */
+	get token(): string {
+		const path = this.path("whereabouts.token");
+		return existsSync(path) ? readFileSync(path, "utf8").trim() : "";
+	}
+
+	get isInstalled(): boolean {
+		return existsSync(join(this.host, "opt/cni/bin/whereabouts"));
+	}
+}
+
+const claimsOf = (token: string) => JSON.parse(Buffer.from(token.split(".")[1]!, "base64url").toString());
+
+test("the node's token is asked for, is not bound to the pod, and nobody but root reads it", async () => {
+	const installer = new Installer(await kube.token(NAMESPACE, ACCOUNT));
+	expect(await installer.run("install")).toMatchObject({ status: 0, stderr: "" });
+	const { sub, iat, exp, ...claims } = claimsOf(installer.token);
+	expect({ sub, life: exp - iat }).toEqual({ sub: `system:serviceaccount:${NAMESPACE}:${ACCOUNT}`, life: 86_400 });
+	expect(claims["kubernetes.io"].pod).toBeUndefined();
+	expect(readdirSync(installer.path(".")).sort()).toEqual(["whereabouts.kubeconfig", "whereabouts.token"]);
+	for (const name of ["whereabouts.kubeconfig", "whereabouts.token", "."]) {
+		expect(statSync(installer.path(name)).mode & 0o077, name).toBe(0);
+	}
+	const { status, stdout } = await installer.run("verify");
+	expect({ status, stdout }).toMatchObject({ status: 0 });
+	expect(stdout).toContain(`ok until ${new Date(exp * 1000).toISOString()}`);
+});
+
+test("it is renewed at half of its life, before it expires", async () => {
+	const life = 6;
+	let given = 0;
+	// The real API server, but for how long its tokens live: it gives none for less than ten minutes.
+	const certificate = {
+		cert: readFileSync(join(kube.directory, "api.crt")),
+		key: readFileSync(join(kube.directory, "api.key")),
+	};
+	await using server = await TestServer.https(certificate, async (asked, answer) => {
+		if (asked.url?.endsWith(`/serviceaccounts/${ACCOUNT}/token`)) {
+			given++;
+			const token = await kube.shortToken(NAMESPACE, ACCOUNT, life, 0);
+			answer.writeHead(201, { "content-type": "application/json" });
+			answer.end(JSON.stringify({ kind: "TokenRequest", status: { token } }));
+			return;
+		}
+		const { url, method, headers } = asked;
+		asked.pipe(
+			request({ host: "127.0.0.1", port: kube.port, ca: kube.ca, path: url, method, headers }, (reply) => {
+				answer.writeHead(reply.statusCode!, reply.headers);
+				reply.pipe(answer);
+			}),
+		);
+	});
+	const installer = new Installer(await kube.token(NAMESPACE, ACCOUNT), server.port);
+	installer.stay();
+	await until("the first token", () => installer.token !== "");
+	const first = installer.token;
+	await until("the second token", () => installer.token !== first);
+	expect(Date.now() / 1000).toBeLessThan(claimsOf(first).exp);
+	expect(claimsOf(installer.token).iat - claimsOf(first).iat).toBeGreaterThanOrEqual(life / 2 - 1);
+	expect(given).toBe(2);
+	expect((await installer.run("verify")).status).toBe(0);
+	rmSync(installer.path("whereabouts.token"));
+	await until("a new one in place of one that was removed", () => installer.token !== "");
+});
+
+test("where none is to be had, the mounted one is copied, as often as it changes, and that is said once", async () => {
+	const installer = new Installer(await kube.token(NAMESPACE, STRANGER));
+	const running = installer.stay();
+	await until("the token is copied", () => installer.token !== "");
+	const next = await kube.token(NAMESPACE, STRANGER);
+	installer.mounted = next;
+	await until("the next is copied", () => installer.token === next);
+	expect(running.said().match(/allow stranger to create serviceaccounts\/token/g)).toHaveLength(1);
+	const { status, stdout } = await installer.run("verify");
+	expect(status).toBe(1);
+	expect(stdout).toMatch(/token +\S+ +- +the API server says 403/);
+});
+
+test("verify says that a token has expired, is missing, or that the server does not answer", async () => {
+	const installer = new Installer(await kube.token(NAMESPACE, ACCOUNT));
+	await installer.run("install");
+	const token = installer.token;
+	writeFileSync(installer.path("whereabouts.token"), await kube.shortToken(NAMESPACE, ACCOUNT, -60));
+	expect(await installer.run("verify")).toMatchObject({
+		status: 1,
+		stdout: expect.stringMatching(/401.*expired at 20/),
+	});
+	rmSync(installer.path("whereabouts.token"));
+	expect(await installer.run("verify")).toMatchObject({
+		status: 1,
+		stdout: expect.stringContaining("whereabouts.token"),
+	});
+	writeFileSync(installer.path("whereabouts.token"), token);
+	expect(await installer.run("verify")).toMatchObject({ status: 0 });
+	const silent = await TestServer.tcp((socket) => void socket.on("data", () => {}));
+	const kubeconfig = JSON.parse(readFileSync(installer.path("whereabouts.kubeconfig"), "utf8"));
+	kubeconfig.clusters[0].cluster.server = `https://127.0.0.1:${silent.port}`;
+	writeFileSync(installer.path("whereabouts.kubeconfig"), JSON.stringify(kubeconfig));
+	expect(await installer.run("verify")).toMatchObject({
+		status: 1,
+		stdout: expect.stringContaining("does not answer"),
+	});
+	await silent[Symbol.asyncDispose]();
+});
+
+test("without an API server the plugins are installed; whereabouts gets its files when it is back", async () => {
+	const installer = new Installer(await kube.token(NAMESPACE, ACCOUNT), 9);
+	const { status, stderr } = await installer.run("install");
+	expect({ status, isInstalled: installer.isInstalled }).toEqual({ status: 1, isInstalled: true });
+	expect(stderr).toContain("127.0.0.1:9");
+	const conf = join(scratchDirectory(), "whereabouts.conf");
+	writeFileSync(conf, "{");
+	const later = new Installer(await kube.token(NAMESPACE, ACCOUNT));
+	const running = later.stay(`--whereabouts-conf=${conf}`);
+	await until("what is wrong with the flat file", () => running.said().includes("is no JSON object"));
+	expect(later.token).not.toBe("");
+	writeFileSync(conf, '{"log_level":"debug"}');
+	await until("the flat file", () => existsSync(later.path("whereabouts.conf")));
+	writeFileSync(conf, '{"log_level":"error"}');
+	await until("its next content", () => readFileSync(later.path("whereabouts.conf"), "utf8").includes("error"));
+	expect(running.said().match(/no JSON object/g)).toHaveLength(1);
+});
+
+test("a directory in the place of a file is said, and the other files are written", async () => {
+	const installer = new Installer(await kube.token(NAMESPACE, ACCOUNT));
+	mkdirSync(installer.path("whereabouts.token"), { recursive: true });
+	const { status, stderr } = await installer.run("install");
+	expect(status).toBe(1);
+	expect(stderr).toContain("whereabouts.token");
+	expect(readdirSync(installer.path(".")).sort()).toEqual(["whereabouts.kubeconfig", "whereabouts.token"]);
+	expect(installer.isInstalled).toBe(true);
+});
+
+test("outside of a pod it is an error that says so", async () => {
+	const command = ["install", `--host=${scratchDirectory()}`, `--whereabouts-kubeconfig=${KUBECONFIG}`];
+	const { exitCode, stderr } = await execa(join(binaries, "berth"), command, {
+		reject: false,
+		env: {},
+		extendEnv: false,
+	});
+	expect(exitCode).toBe(1);
+	expect(stderr).toContain("KUBERNETES_SERVICE_HOST is not set");
+});
