@@ -5,7 +5,7 @@
 //! function.
 
 use crate::memory::{self, Roots};
-use crate::{BUG, native, say};
+use crate::{BUG, image, native, say};
 use rquickjs::{CatchResultExt, CaughtError, Ctx, Error, Exception, Result, Value, qjs};
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::{NonNull, null_mut};
@@ -65,7 +65,7 @@ pub fn make_or_end(bytecode: &[u8]) {
 fn make_runtime() -> Option<Roots> {
     // SAFETY: the functions live as long as the executable. Each intrinsic is added to a context of this runtime.
     unsafe {
-        let runtime = qjs::JS_NewRuntime2(&memory::ENGINE, null_mut());
+        let runtime = qjs::JS_NewRuntime2(image::memory_of_maker().unwrap_or(&memory::ENGINE), null_mut());
         if runtime.is_null() {
             return None;
         }
@@ -178,22 +178,27 @@ unsafe extern "C" fn load_import(
     null_mut()
 }
 
-/// Clears what the engine knows of this process' stack, before it becomes an image.
-pub fn forget_stack() {
-    // SAFETY: no reference outlives the line.
-    let runtime = unsafe { memory::head().roots.runtime };
+/// The engine has been made for an image: from now on its memory is what every process has, and it knows nothing of this
+/// one's stack. Its runtime, a block of `size` bytes, starts with the functions that give it memory; among its other words
+/// are the top and the limit of the stack, which are set when a process enters the engine.
+pub fn leave_maker(size: usize) {
+    let runtime = runtime();
     let (low, high) = (&raw const runtime as usize, stack_end());
-    // SAFETY: nothing runs. The runtime is a block of the arena; the words that lie in this process' stack are its top
-    // and its limit, and both are set when a process enters the engine.
+    // SAFETY: nothing runs, and the block has that many words.
     unsafe {
         qjs::JS_SetMaxStackSize(runtime, 0);
-        let words = arena::usable_size(runtime.cast()) / size_of::<usize>();
-        for word in std::slice::from_raw_parts_mut(runtime.cast::<usize>(), words) {
+        runtime.cast::<qjs::JSMallocFunctions>().write(memory::ENGINE);
+        for word in std::slice::from_raw_parts_mut(runtime.cast::<usize>(), size / size_of::<usize>()) {
             if (low - STACK_LIMIT..high).contains(word) {
                 *word = 0;
             }
         }
     }
+}
+
+pub fn runtime() -> *mut qjs::JSRuntime {
+    // SAFETY: no reference outlives the line.
+    unsafe { memory::head().roots.runtime }
 }
 
 /// How far JavaScript may go down from here: half of what the process' limit leaves, at most `STACK_LIMIT`.

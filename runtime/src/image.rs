@@ -12,8 +12,10 @@
 //! start where no access is allowed; each access that the kernel refuses is noted, then allowed.
 
 use crate::{BUG, engine, memory, native};
-use arena::{block_size, place, usable_size};
+use rquickjs::qjs;
 use std::cell::UnsafeCell;
+use std::collections::BTreeMap;
+use std::ffi::c_void;
 use std::mem::zeroed;
 use std::ops::Range;
 use std::ptr::null_mut;
@@ -24,6 +26,8 @@ use std::{fs, slice};
 const REGION_START: usize = 0x5A5A_0000_0000;
 const REGION: usize = 1 << 30;
 const PAGE: usize = memory::PAGE;
+/// Blocks are aligned to this, as those of the arena are.
+const ALIGNED: usize = 8;
 /// Most blocks that a trace has room for.
 const MOST_BLOCKS: usize = 1 << 20;
 /// In a plan: the block is not alive at the end.
@@ -33,7 +37,7 @@ const ALIVE: u32 = 1;
 const READ: u32 = 2;
 const WRITTEN: u32 = 4;
 
-/// One block in a trace: its size with its header, and what is known of it.
+/// One block in a trace: its size, and what is known of it.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Traced {
@@ -49,11 +53,13 @@ struct Planned {
 }
 
 /// Gives the engine its blocks while it is made. None is used twice, so that all are zero.
-pub struct Maker {
+struct Maker {
     region: usize,
     /// End of what is used of the region.
     top: usize,
     count: usize,
+    /// Of each block, by its place: blocks of an image have no header.
+    sizes: BTreeMap<usize, usize>,
     kind: Kind,
 }
 
@@ -71,11 +77,50 @@ unsafe impl<T> Sync for Shared<T> {}
 
 static MAKER: Shared<Option<Maker>> = Shared(UnsafeCell::new(None));
 
-/// Whoever makes the engine; none in a process that uses it.
-#[inline]
-pub fn maker() -> Option<&'static mut Maker> {
+/// Whoever makes the engine.
+fn maker() -> &'static mut Maker {
     // SAFETY: one thread, and no caller keeps the reference.
-    unsafe { (*MAKER.0.get()).as_mut() }
+    unsafe { (*MAKER.0.get()).as_mut() }.unwrap_or_else(|| fail("the engine is not being made"))
+}
+
+/// What the engine calls while it is made for an image; None in a process that makes it for itself.
+pub fn memory_of_maker() -> Option<&'static qjs::JSMallocFunctions> {
+    // SAFETY: as above.
+    unsafe { (*MAKER.0.get()).as_ref() }.map(|_| &MAKING)
+}
+
+static MAKING: qjs::JSMallocFunctions = qjs::JSMallocFunctions {
+    js_calloc: Some(make_calloc),
+    js_malloc: Some(make_malloc),
+    js_free: Some(make_free),
+    js_realloc: Some(make_realloc),
+    js_malloc_usable_size: Some(size_of_made),
+};
+
+unsafe extern "C" fn make_malloc(_: *mut c_void, size: u64) -> *mut c_void {
+    maker().alloc(size as usize).cast()
+}
+
+/// Memory is used once, so that it is zero.
+unsafe extern "C" fn make_calloc(_: *mut c_void, count: u64, size: u64) -> *mut c_void {
+    maker().alloc((count * size) as usize).cast()
+}
+
+unsafe extern "C" fn make_free(_: *mut c_void, content: *mut c_void) {
+    if !content.is_null() {
+        maker().free(content.cast());
+    }
+}
+
+unsafe extern "C" fn make_realloc(_: *mut c_void, content: *mut c_void, size: u64) -> *mut c_void {
+    if content.is_null() {
+        return maker().alloc(size as usize).cast();
+    }
+    maker().realloc(content.cast(), size as usize).cast()
+}
+
+unsafe extern "C" fn size_of_made(content: *const c_void) -> u64 {
+    if content.is_null() { 0 } else { maker().size_of(content.cast()) as u64 }
 }
 
 fn set_maker(maker: Option<Maker>) -> Option<Maker> {
@@ -87,11 +132,16 @@ impl Maker {
     fn new(kind: Kind) -> Self {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED_NOREPLACE;
         let region = map(REGION_START, REGION, flags, -1);
-        Maker { region, top: region, count: 0, kind }
+        Maker { region, top: region, count: 0, sizes: BTreeMap::new(), kind }
     }
 
-    pub fn alloc(&mut self, content: usize) -> *mut u8 {
-        let Some(size) = block_size(content) else { return null_mut() };
+    /// What `alloc` gave: how much it holds.
+    fn size_of(&self, content: *const u8) -> usize {
+        self.sizes[&(content as usize)]
+    }
+
+    fn alloc(&mut self, content: usize) -> *mut u8 {
+        let size = content.max(1).next_multiple_of(ALIGNED);
         let number = self.count;
         self.count += 1;
         let start = match &mut self.kind {
@@ -115,19 +165,18 @@ impl Maker {
         if self.top > self.region + REGION {
             fail("the engine takes too much memory");
         }
-        // SAFETY: nobody has it: the region and the image have just this maker.
-        unsafe { place(start, size) }
+        self.sizes.insert(start, size);
+        start as *mut u8
     }
 
-    pub fn free(&mut self, content: *mut u8) {
+    fn free(&mut self, content: *mut u8) {
         if let Kind::Trace { blocks, owners } = &mut self.kind {
             blocks[owners[(content as usize - self.region) / PAGE] as usize].flags = 0;
         }
     }
 
-    pub fn realloc(&mut self, content: *mut u8, size: usize) -> *mut u8 {
-        // SAFETY: the engine passes a block of ours.
-        let had = unsafe { usable_size(content) };
+    fn realloc(&mut self, content: *mut u8, size: usize) -> *mut u8 {
+        let had = self.size_of(content);
         if size <= had {
             return content;
         }
@@ -153,8 +202,10 @@ pub fn trace(file: &[u8]) {
     let blocks = unsafe { slice::from_raw_parts_mut(shared as *mut Traced, MOST_BLOCKS) };
     set_maker(Some(Maker::new(Kind::Trace { blocks, owners: Vec::new() })));
     engine::make_or_end(memory::bytecode());
+    engine::leave_maker(maker().size_of(engine::runtime().cast()));
     let Some(Maker { region, top, kind: Kind::Trace { blocks, owners }, .. }) = set_maker(None) else { return };
-    memory::halve(region..top);
+    // SAFETY: the rest of the region. It is the same in each process, whatever has been before.
+    unsafe { memory::go_on_at(top..region + REGION) };
     watch(Watched { region, states: vec![UNTOUCHED; owners.len()], owners, blocks });
 }
 
@@ -172,7 +223,7 @@ pub fn write(plan: &[u8], image: &[u8]) -> ! {
     let count = blocks.len();
     set_maker(Some(Maker::new(Kind::Plan(blocks))));
     engine::make_or_end(&bytecode);
-    engine::forget_stack();
+    engine::leave_maker(maker().size_of(engine::runtime().cast()));
     if set_maker(None).is_none_or(|maker| maker.count != count) {
         fail("the engine is not made as it was in the trace: it has fewer blocks");
     }

@@ -12,8 +12,6 @@ use std::ops::Range;
 use std::ptr::null_mut;
 use std::slice;
 
-use crate::image;
-
 /// Image and room behind it.
 const SIZE: usize = 4 << 20;
 pub const PAGE: usize = 4096;
@@ -84,7 +82,7 @@ pub fn space() -> (usize, usize) {
 pub fn begin() {
     let (_, end) = space();
     // SAFETY: nothing has been allocated.
-    unsafe { head().arena.begin(bytecode().as_ptr_range().end as usize, end, (0, 0)) };
+    unsafe { head().arena.begin(bytecode().as_ptr_range().end as usize, end) };
 }
 
 /// What an executable without an image evaluates.
@@ -105,15 +103,16 @@ pub fn take_bytecode() -> Vec<u8> {
 /// in use.
 pub fn leave() {
     // SAFETY: an empty stretch; the next block asks the kernel for one.
-    unsafe { head().arena.begin(0, 0, (0, 0)) };
+    unsafe { head().arena.begin(0, 0) };
 }
 
-/// From now on memory comes from the space's second half, so that it is the same in each process whatever has been
-/// before, and the blocks in `frozen` are not used again.
-pub fn halve(frozen: Range<usize>) {
-    let (start, end) = space();
-    // SAFETY: nobody has used that half: the first one is larger than what comes before an image is made.
-    unsafe { head().arena.begin(start + SPACE / 2, end, (frozen.start, frozen.end)) };
+/// From now on memory comes from `place`, and all that lies below stays as it is.
+///
+/// # Safety
+/// `place` must be zero, and used by nobody else.
+pub unsafe fn go_on_at(place: Range<usize>) {
+    // SAFETY: the caller's.
+    unsafe { head().arena.begin(place.start, place.end) };
 }
 
 /// Where the executable ends in memory: the linker's word for it.
@@ -130,7 +129,7 @@ pub fn image_head(length: usize) -> Head {
     let mut arena = Arena::new();
     // SAFETY: only written down: the memory behind the image is zero in the process that uses it.
     unsafe {
-        arena.begin(start + length, end, (start, start + length));
+        arena.begin(start + length, end);
         Head { image: length, bytecode: 0, roots: head().roots, arena }
     }
 }
@@ -202,7 +201,7 @@ unsafe impl GlobalAlloc for Memory {
     }
 }
 
-/// What the engine calls. While the image is made, its blocks are laid out by image.rs.
+/// What the engine calls.
 pub const ENGINE: qjs::JSMallocFunctions = qjs::JSMallocFunctions {
     js_calloc: Some(engine_calloc),
     js_malloc: Some(engine_malloc),
@@ -212,31 +211,18 @@ pub const ENGINE: qjs::JSMallocFunctions = qjs::JSMallocFunctions {
 };
 
 unsafe extern "C" fn engine_malloc(_: *mut c_void, size: u64) -> *mut c_void {
-    if let Some(maker) = image::maker() {
-        return maker.alloc(size as usize).cast();
-    }
     // SAFETY: no reference outlives the line.
     unsafe { head().arena.alloc(size as usize).cast() }
 }
 
 unsafe extern "C" fn engine_calloc(_: *mut c_void, count: u64, size: u64) -> *mut c_void {
     let Some(size) = (count as usize).checked_mul(size as usize) else { return null_mut() };
-    if let Some(maker) = image::maker() {
-        // Its memory is used once, so that it is zero.
-        return maker.alloc(size).cast();
-    }
     // SAFETY: as above.
     unsafe { head().arena.alloc_zeroed(size).cast() }
 }
 
 unsafe extern "C" fn engine_free(_: *mut c_void, content: *mut c_void) {
-    if content.is_null() {
-        return;
-    }
-    if let Some(maker) = image::maker() {
-        return maker.free(content.cast());
-    }
-    // SAFETY: the engine frees what it got, once.
+    // SAFETY: the engine frees what it got, once. Null is below all blocks.
     unsafe { head().arena.free(content.cast()) }
 }
 
@@ -246,14 +232,11 @@ unsafe extern "C" fn engine_realloc(opaque: *mut c_void, content: *mut c_void, s
         if content.is_null() {
             return engine_malloc(opaque, size);
         }
-        if let Some(maker) = image::maker() {
-            return maker.realloc(content.cast(), size as usize).cast();
-        }
         head().arena.realloc(content.cast(), size as usize).cast()
     }
 }
 
 unsafe extern "C" fn engine_usable_size(content: *const c_void) -> u64 {
-    // SAFETY: a block of the engine's, or null.
-    if content.is_null() { 0 } else { unsafe { arena::usable_size(content.cast()) as u64 } }
+    // SAFETY: a block of the engine's, or null, which is below all blocks.
+    unsafe { head().arena.usable_size(content.cast()) as u64 }
 }

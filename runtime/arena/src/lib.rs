@@ -2,8 +2,8 @@
 //!
 //! A verb makes some thousand small blocks and ends. So a block is found in a few instructions, a freed one goes to the
 //! list of its size and is never merged with its neighbours, and nothing goes back to the kernel but blocks beyond
-//! `LARGE`. Blocks in the part that is `frozen` (the heap image) are left alone when they are freed: writing into them
-//! would cost a page each.
+//! `LARGE`. What lies below the first stretch is frozen (the heap image): its blocks have no header, and are left alone
+//! when they are freed: writing into them would cost a page each.
 //!
 //! Nothing is locked: the process has one thread, and no signal handler allocates.
 
@@ -11,9 +11,8 @@
 
 use core::ptr::{self, null_mut};
 
-/// What stands before every block: its size, header included, a multiple of `UNIT`; `MAPPED` is set for a mapping of
-/// its own.
-pub const HEADER: usize = size_of::<usize>();
+/// What stands before a block: its size, header included, a multiple of `UNIT`; `MAPPED` is set for a mapping of its own.
+const HEADER: usize = size_of::<usize>();
 const UNIT: usize = 16;
 const MAPPED: usize = 1;
 
@@ -38,15 +37,15 @@ pub struct Arena {
     next: usize,
     end: usize,
     limit: usize,
-    /// Start and end of the blocks that are never used again.
-    frozen: (usize, usize),
+    /// Where the first stretch starts.
+    start: usize,
     /// First free block of each size; each holds the next one's place where its content was.
     free: [usize; CLASSES],
 }
 
 /// The size of a block for `content` bytes, header included. None: there is no such block.
 #[inline]
-pub fn block_size(content: usize) -> Option<usize> {
+fn block_size(content: usize) -> Option<usize> {
     Some(content.max(HEADER).checked_add(HEADER + UNIT - 1)? & !(UNIT - 1))
 }
 
@@ -63,23 +62,12 @@ fn class_of(size: usize) -> (usize, usize) {
     (FINE_CLASSES + 4 * doubling + (rounded / step - 5), rounded)
 }
 
-/// How many bytes the block of `content` holds.
-///
-/// # Safety
-/// `content` must be what `Arena::alloc` or `place` gave.
-#[inline]
-pub unsafe fn usable_size(content: *const u8) -> usize {
-    // SAFETY: a header stands before every content.
-    let size = unsafe { content.sub(HEADER).cast::<usize>().read() };
-    if size & MAPPED == 0 { size - HEADER } else { size - MAPPED - MAPPED_HEADER }
-}
-
 /// Makes a block of `size` bytes (of `block_size`) at `start`; returns its content.
 ///
 /// # Safety
 /// The memory must be free, and `start` a multiple of 16.
 #[inline]
-pub unsafe fn place(start: usize, size: usize) -> *mut u8 {
+unsafe fn place(start: usize, size: usize) -> *mut u8 {
     let header = start as *mut usize;
     // SAFETY: the caller says that it is free.
     unsafe {
@@ -90,19 +78,19 @@ pub unsafe fn place(start: usize, size: usize) -> *mut u8 {
 
 impl Arena {
     pub const fn new() -> Self {
-        Arena { next: 0, end: 0, limit: 0, frozen: (0, 0), free: [0; CLASSES] }
+        Arena { next: 0, end: 0, limit: 0, start: 0, free: [0; CLASSES] }
     }
 
-    /// Takes new blocks from `start` on; those between `frozen.0` and `frozen.1` are never used again.
+    /// Takes new blocks from `start` on; all that lies below is frozen.
     ///
     /// # Safety
     /// The memory from `start` to `end` must be zero and nobody else's, for as long as the arena is used.
-    pub unsafe fn begin(&mut self, start: usize, end: usize, frozen: (usize, usize)) {
+    pub unsafe fn begin(&mut self, start: usize, end: usize) {
         *self = Arena::new();
         self.next = start.next_multiple_of(UNIT);
         self.end = end.min(self.next.next_multiple_of(PAGE).saturating_add(STEP));
         self.limit = end;
-        self.frozen = frozen;
+        self.start = start;
     }
 
     /// At least `content` bytes, at a multiple of 8. Null: there is no memory.
@@ -127,7 +115,7 @@ impl Arena {
     fn take(&mut self, content: usize) -> (*mut u8, bool) {
         let Some(size) = block_size(content) else { return (null_mut(), false) };
         if size > LARGE {
-            return (map_block(content), true);
+            return (self.map_block(content), true);
         }
         let (class, size) = class_of(size);
         let first = self.free[class];
@@ -156,21 +144,40 @@ impl Arena {
                 self.end = end;
                 continue;
             }
-            let Some(start) = map(STRETCH) else { return false };
+            let Some(start) = self.map(STRETCH) else { return false };
             // The rest of the old stretch is smaller than one block, and forgotten.
             (self.next, self.end, self.limit) = (start, start, start + STRETCH);
         }
         true
     }
 
+    #[inline]
+    fn is_frozen(&self, content: *const u8) -> bool {
+        (content as usize) < self.start
+    }
+
+    /// How many bytes the block of `content` holds, if anybody knows: 0 for a frozen one.
+    ///
     /// # Safety
-    /// `content` must be what this arena gave, once, and be used no more.
+    /// `content` must be what this arena gave, or frozen.
+    #[inline]
+    pub unsafe fn usable_size(&self, content: *const u8) -> usize {
+        if self.is_frozen(content) {
+            return 0;
+        }
+        // SAFETY: a header stands before every other content.
+        let size = unsafe { content.sub(HEADER).cast::<usize>().read() };
+        if size & MAPPED == 0 { size - HEADER } else { size - MAPPED - MAPPED_HEADER }
+    }
+
+    /// # Safety
+    /// `content` must be what this arena gave, or frozen, and be used no more.
     #[inline]
     pub unsafe fn free(&mut self, content: *mut u8) {
-        let place = content as usize;
-        if place >= self.frozen.0 && place < self.frozen.1 {
+        if self.is_frozen(content) {
             return;
         }
+        let place = content as usize;
         // SAFETY: a block of ours: its header stands before it, and its content is free for the list.
         unsafe {
             let size = content.sub(HEADER).cast::<usize>().read();
@@ -189,8 +196,11 @@ impl Arena {
     /// As for `free`.
     #[inline]
     pub unsafe fn realloc(&mut self, content: *mut u8, size: usize) -> *mut u8 {
+        if self.is_frozen(content) {
+            return self.copy_frozen(content, size);
+        }
         // SAFETY: the caller's.
-        let had = unsafe { usable_size(content) };
+        let had = unsafe { self.usable_size(content) };
         // A block that would be far too large is changed, too: strings are made with room to grow, and then cut.
         if size <= had && (had <= LARGE || size > had / 2) {
             return content;
@@ -208,6 +218,30 @@ impl Arena {
             }
         }
         new
+    }
+
+    /// Nobody knows where a frozen block ends: what is copied behind its end is never looked at, as in any new block.
+    #[cold]
+    fn copy_frozen(&mut self, content: *const u8, size: usize) -> *mut u8 {
+        let new = self.alloc(size);
+        if !new.is_null() {
+            // SAFETY: all of it can be read up to the end of what is frozen, and `new` holds `size` bytes.
+            unsafe { ptr::copy_nonoverlapping(content, new, size.min(self.start - content as usize)) };
+        }
+        new
+    }
+}
+
+impl Arena {
+    /// A new mapping: the kernel has them above the executable. None: there is no memory, or it would count as frozen.
+    fn map(&self, length: usize) -> Option<usize> {
+        map(length).filter(|start| *start >= self.start)
+    }
+
+    fn map_block(&self, content: usize) -> *mut u8 {
+        let Some(length) = mapped_length(content) else { return null_mut() };
+        // SAFETY: the mapping has room for the header.
+        self.map(length).map_or(null_mut(), |start| unsafe { furnish(start, length) })
     }
 }
 
@@ -235,12 +269,6 @@ fn map(length: usize) -> Option<usize> {
 
 fn mapped_length(content: usize) -> Option<usize> {
     Some(content.checked_add(MAPPED_HEADER + PAGE - 1)? & !(PAGE - 1))
-}
-
-fn map_block(content: usize) -> *mut u8 {
-    let Some(length) = mapped_length(content) else { return null_mut() };
-    // SAFETY: the mapping has room for the header.
-    map(length).map_or(null_mut(), |start| unsafe { furnish(start, length) })
 }
 
 /// # Safety

@@ -4,6 +4,7 @@
 extern crate std;
 
 use super::*;
+use core::cell::UnsafeCell;
 use std::collections::BTreeMap;
 use std::vec::Vec;
 
@@ -52,17 +53,31 @@ impl Block {
     }
 }
 
-fn stretch(length: usize) -> (usize, usize) {
-    let start = map(length).expect("memory");
-    (start, start + length)
+/// In the executable, as in ours: the arena's mappings lie above it.
+#[repr(align(4096))]
+struct Stretch(UnsafeCell<[u8; 64 << 10]>);
+
+// SAFETY: each test has its own.
+unsafe impl Sync for Stretch {}
+
+impl Stretch {
+    const fn new() -> Self {
+        Stretch(UnsafeCell::new([0; 64 << 10]))
+    }
+
+    fn range(&self) -> (usize, usize) {
+        let start = self.0.get() as usize;
+        (start, start + size_of::<Self>())
+    }
 }
 
 #[test]
 fn blocks_keep_their_content_and_do_not_overlap() {
-    let (start, end) = stretch(64 << 10);
+    static STRETCH: Stretch = Stretch::new();
+    let (start, end) = STRETCH.range();
     let mut arena = Arena::new();
-    // SAFETY: a new mapping of our own.
-    unsafe { arena.begin(start, end, (0, 0)) };
+    // SAFETY: this test's memory.
+    unsafe { arena.begin(start, end) };
     let mut numbers = Numbers(0x2545_F491_4F6C_DD1D);
     let mut blocks: Vec<Block> = Vec::new();
     for round in 0..20_000 {
@@ -79,7 +94,7 @@ fn blocks_keep_their_content_and_do_not_overlap() {
                     block.check(size);
                 }
                 // SAFETY: a block of the arena.
-                assert!(unsafe { usable_size(content) } >= size);
+                assert!(unsafe { arena.usable_size(content) } >= size);
                 block.fill(pattern);
                 blocks.push(block);
             }
@@ -129,13 +144,15 @@ fn every_size_has_a_class_that_holds_it_and_wastes_a_quarter_at_most() {
 
 #[test]
 fn a_freed_block_is_used_again_and_a_frozen_one_never() {
-    let (start, end) = stretch(64 << 10);
+    static STRETCH: Stretch = Stretch::new();
+    let (start, end) = STRETCH.range();
     let mut arena = Arena::new();
-    // SAFETY: a new mapping of our own; the first block will lie in its frozen part.
+    // SAFETY: this test's memory; its first part is frozen.
     unsafe {
-        arena.begin(start, end, (start, start + 112));
-        let frozen = arena.alloc(100);
+        arena.begin(start + 112, end);
+        let frozen = start as *mut u8;
         let other = arena.alloc(100);
+        assert_eq!(arena.usable_size(frozen), 0);
         arena.free(frozen);
         arena.free(other);
         assert_eq!(arena.alloc(100), other);
