@@ -178,9 +178,9 @@ unsafe extern "C" fn load_import(
     null_mut()
 }
 
-/// The engine has been made for an image: from now on its memory is what every process has, and it knows nothing of this
-/// one's stack. Its runtime, a block of `size` bytes, starts with the functions that give it memory; among its other words
-/// are the top and the limit of the stack, which are set when a process enters the engine.
+/// The engine has been made for an image: from now on its memory is what every process has, and it knows nothing of
+/// this one's stack. Its runtime, a block of `size` bytes, starts with the functions that give it memory; among its
+/// other words are the top and the limit of the stack, which are set when a process enters the engine.
 pub fn leave_maker(size: usize) {
     let runtime = runtime();
     let (low, high) = (&raw const runtime as usize, stack_end());

@@ -11,7 +11,8 @@
 
 use core::ptr::{self, null_mut};
 
-/// What stands before a block: its size, header included, a multiple of `UNIT`; `MAPPED` is set for a mapping of its own.
+/// What stands before a block: its size, header included, a multiple of `UNIT`; `MAPPED` is set for a mapping of its
+/// own.
 const HEADER: usize = size_of::<usize>();
 const UNIT: usize = 16;
 const MAPPED: usize = 1;
