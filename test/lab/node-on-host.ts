@@ -22,7 +22,7 @@ import {
 } from "./machine.ts";
 import { until } from "./until.ts";
 
-/** The shell reaps what becomes its child. */
+/** Mounts are shared, as systemd has them: pods see those of a folder later. The shell reaps what becomes its child. */
 const INIT = `set -e
 mount -t tmpfs node "$1"
 for name in etc opt var; do
@@ -32,6 +32,7 @@ done
 mount -t tmpfs node /run
 rm -rf /var/lib/cni /etc/cni /opt/cni
 mkdir -p /var/lib/cni /etc/cni/net.d /opt/cni/bin
+mount --make-rshared /
 ip link set lo up
 echo ready
 sleep infinity &

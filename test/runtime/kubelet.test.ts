@@ -7,6 +7,7 @@ import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { CNI_BIN, CNI_CONF, Containerd, installGoPlugins } from "../lab/containerd.ts";
 import { binaries } from "../lab/executables.ts";
+import { GuestProgram } from "../lab/guest-program.ts";
 import { berthImage } from "../lab/image.ts";
 import { GROUP, Kube, type KubeObject, readManifest, SERVICE_ADDRESS } from "../lab/kube.ts";
 import { idlePod, Kubelet, NODE, podGone, podReady } from "../lab/kubelet.ts";
@@ -33,7 +34,7 @@ beforeAll(async () => {
 		ip address add ${SERVICE_ADDRESS}/32 dev lo
 		mkdir ${node.directory}/kubelet ${node.directory}/containerd`);
 	await node.forward(SERVICE_ADDRESS, 443, kube.port);
-	await installGoPlugins(node, ["loopback", "ptp", "macvlan", "static", "dhcp"]);
+	await installGoPlugins(node, ["loopback", "ptp", "macvlan", "static"]);
 	await node.writeFile(`${CNI_BIN}/host-local`, older);
 	await sh(`chmod 755 ${CNI_BIN}/host-local`);
 	await writeNetwork("10-pods.conflist", {
@@ -60,9 +61,11 @@ function withVersion(bytes: Buffer, version: string): Buffer {
 	return copy;
 }
 
-function writeNetwork(file: string, plugin: object): Promise<void> {
+/** By one rename, so that containerd reads it once, whole. */
+async function writeNetwork(file: string, plugin: object): Promise<void> {
 	const conflist = { cniVersion: "1.0.0", name: file.split(".")[0], plugins: [plugin] };
-	return node.writeFile(`${CNI_CONF}/${file}`, JSON.stringify(conflist));
+	await node.writeFile(`${node.directory}/conflist`, JSON.stringify(conflist));
+	await node.run(["mv", `${node.directory}/conflist`, `${CNI_CONF}/${file}`]);
 }
 
 /** With the account that a controller would make. */
@@ -111,13 +114,13 @@ async function installed(): Promise<Record<string, string>> {
 	return Object.fromEntries(lines.map((line) => line.split(/ +/).toReversed()));
 }
 
-const OURS = ["berth", "host-local", "rdma", "sriov", "whereabouts"];
+const OURS = ["berth", "dhcp", "host-local", "rdma", "sriov", "whereabouts"];
 const all = (bytes: Uint8Array) => Object.fromEntries(OURS.map((name) => [name, sha256(bytes)]));
 
 let installer: KubeObject;
 
 test("the pod of install-daemonset.yaml is ready when its plugins are there; Go's that it shall keep are as before", async () => {
-	const { loopback, ptp, macvlan, static: goStatic, dhcp } = await installed();
+	const { loopback, ptp, macvlan, static: goStatic } = await installed();
 	// Of a controller, too.
 	await kube.create({
 		...{ apiVersion: "v1", kind: "ConfigMap", metadata: { namespace: "kube-system", name: "kube-root-ca.crt" } },
@@ -128,7 +131,33 @@ test("the pod of install-daemonset.yaml is ready when its plugins are there; Go'
 	}
 	installer = await kube.create(await daemonPod("berth", "localhost/berth:0.0.9"));
 	await podReady(kube, installer.metadata);
-	expect(await installed()).toEqual({ ...all(older), loopback, ptp, macvlan, static: goStatic, dhcp });
+	expect(await installed()).toEqual({ ...all(older), loopback, ptp, macvlan, static: goStatic });
+});
+
+test("the daemon of install-daemonset.yaml gets a pod its address by DHCP, and gives it back", async () => {
+	await kube.request("PATCH", `/api/v1/nodes/${NODE}`, [
+		{ op: "add", path: "/metadata/labels/berth-dhcp", value: "true" },
+	]);
+	const daemon = await kube.create(await daemonPod("berth-dhcp"));
+	await podReady(kube, daemon.metadata);
+	await sh("ip address add 10.74.0.1/24 dev data1");
+	await using server = new GuestProgram(node, [
+		...["dnsmasq", "--keep-in-foreground", "--log-facility=-", "--conf-file=/dev/null", "--port=0", "--log-dhcp"],
+		...["--interface=data1", "--bind-interfaces", `--dhcp-leasefile=${node.directory}/leases`],
+		"--dhcp-range=10.74.0.50,10.74.0.99,2m",
+	]);
+	await server.says(/DHCP, IP range/);
+	await writeNetwork("20-second.conflist", { type: "macvlan", master: "data0", ipam: { type: "dhcp" } });
+	const namespace = await newNamespace();
+	const { metadata } = await kube.create(idlePod(namespace, "leased"));
+	await podReady(kube, metadata);
+	const pid = await containerd.sandboxPid("leased");
+	const [eth1] = await node.json(["nsenter", `--target=${pid}`, "--net", "ip", "-j", "address", "show", "eth1"]);
+	expect(eth1.addr_info).toContainEqual(expect.objectContaining({ local: expect.stringMatching(/^10\.74\.0\.[5-9]/) }));
+	await podGone(kube, metadata);
+	await server.says(/DHCPRELEASE/);
+	await podGone(kube, daemon.metadata);
+	expect(await warnings(namespace)).toEqual([]);
 });
 
 test("a newer version is installed while pods start and stop, with addresses of whereabouts: none of them fails", async () => {
