@@ -2,8 +2,8 @@
  * What the documentation tells people to type, to look at and to look for is there: commands with their flags, files,
  * headings, sentences of errors.
  *
- * Commands are the lines of blocks ```sh, those behind "$ " in blocks ```console, and `berth ...` in a sentence. A block
- * whose programs are not of this repository is marked with what it needs: ```sh cluster, ```sh node.
+ * Commands are the lines of blocks ```sh, those behind "$ " in blocks ```console, and `berth ...` in a sentence. A
+ * block whose programs are not of this repository is marked with what it needs: ```sh cluster, ```sh node.
  */
 import { existsSync, globSync, readFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
