@@ -136,7 +136,7 @@ test("the pod of install-daemonset.yaml is ready when its plugins are there; Go'
 
 test("the daemon of install-daemonset.yaml gets a pod its address by DHCP, and gives it back", async () => {
 	await kube.request("PATCH", `/api/v1/nodes/${NODE}`, [
-		{ op: "add", path: "/metadata/labels/berth-dhcp", value: "true" },
+		{ op: "add", path: "/metadata/labels/berth~1dhcp", value: "true" },
 	]);
 	const daemon = await kube.create(await daemonPod("berth-dhcp"));
 	await podReady(kube, daemon.metadata);
