@@ -65,10 +65,6 @@ export function imageArchive({ name, entrypoint, files }: Image): Buffer {
 	return tar([json("oci-layout", { imageLayoutVersion: "1.0.0" }), json("index.json", index), ...blobs.values()]);
 }
 
-/** Ours, as the Dockerfile makes it. */
-export const berthImage = (name: string, executable: Uint8Array): Buffer =>
-	imageArchive({ name, entrypoint: ["/berth"], files: [{ path: "berth", bytes: executable }] });
-
 const PAUSE = `#include <signal.h>
 #include <unistd.h>
 static void end(int signal) { (void)signal; _exit(0); }

@@ -1,48 +1,33 @@
 /**
  * The image: built from the Dockerfile by buildah, run by podman on a fresh Debian as install-daemonset.yaml says.
- *
- * There is no registry here, so the stage `build` is this tree's own executable; what it would run is the build that
- * every tier begins with.
  */
-import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { parseAllDocuments } from "yaml";
+import { Buildah } from "../lab/buildah.ts";
 import { Debian } from "../lab/debian.ts";
 import { binaries } from "../lab/executables.ts";
 
 const project = fileURLToPath(new URL("../../", import.meta.url));
 const NAMES = ["berth", "dhcp", "host-local", "rdma", "sriov", "static", "whereabouts"];
-const scratch = mkdtempSync(join(tmpdir(), "berth-image-"));
 const hash = (path: string): string => createHash("sha256").update(readFileSync(path)).digest("hex");
 
 let debian: Debian;
 
-function buildah(...args: string[]): string {
-	const store = [`--root=${scratch}/root`, `--runroot=${scratch}/run`, "--storage-driver=vfs"];
-	return execFileSync("buildah", [...store, ...args], { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
-}
-
 beforeAll(async () => {
 	debian = await Debian.make();
-	mkdirSync(join(scratch, "build"));
-	copyFileSync(join(binaries, "berth"), join(scratch, "build/berth"));
+	using buildah = new Buildah();
+	const executable = readFileSync(join(binaries, "berth"));
 	for (const name of ["berth", "sriov-cni", "rdma-cni"]) {
-		const image = `localhost/${name}:0.1.0`;
-		buildah("bud", "--quiet", `--build-context=build=${scratch}/build`, `--target=${name}`, `--tag=${image}`, project);
-		buildah("push", "--quiet", image, `oci-archive:${debian.root}/root/${name}.tar:${image}`);
+		buildah.build(name, executable, `localhost/${name}:0.1.0`, `${debian.root}/root/${name}.tar`);
 	}
 	const { status, stderr } = await debian.run("for image in /root/*.tar; do podman load -q -i $image; done");
 	expect({ status, stderr }).toMatchObject({ status: 0 });
 });
-afterAll(() => {
-	debian?.remove();
-	rmSync(scratch, { recursive: true, force: true });
-});
+afterAll(() => debian?.remove());
 
 /** What podman is told for the rights that a container of the manifest has. */
 function installer() {

@@ -3,12 +3,13 @@
  * and macvlan, and that of install-daemonset.yaml, which puts the plugins there, and a newer version over them.
  */
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { Buildah } from "../lab/buildah.ts";
 import { CNI_BIN, CNI_CONF, Containerd, installGoPlugins } from "../lab/containerd.ts";
 import { binaries } from "../lab/executables.ts";
 import { GuestProgram } from "../lab/guest-program.ts";
-import { berthImage } from "../lab/image.ts";
 import { GROUP, Kube, type KubeObject, readManifest, SERVICE_ADDRESS } from "../lab/kube.ts";
 import { idlePod, Kubelet, NODE, podGone, podReady } from "../lab/kubelet.ts";
 import { NodeOnHost } from "../lab/node-on-host.ts";
@@ -93,6 +94,15 @@ test("a pod has an address of host-local below ptp, and nothing of it is left wh
 	expect(await warnings(namespace)).toEqual([]);
 });
 
+/** Of the Dockerfile. */
+async function importImage(name: string, berth: Uint8Array): Promise<void> {
+	using buildah = new Buildah();
+	const path = join(node.directory, "image.tar");
+	buildah.build("berth", berth, name, path);
+	await containerd.importImage(readFileSync(path));
+	rmSync(path);
+}
+
 /** What the DaemonSet's controller makes of the object for this node, with another image if one is named. */
 async function daemonPod(name: string, image?: string): Promise<KubeObject> {
 	const path = `/apis/apps/v1/namespaces/kube-system/daemonsets/${name}`;
@@ -101,7 +111,7 @@ async function daemonPod(name: string, image?: string): Promise<KubeObject> {
 	if (image !== undefined) container.image = image;
 	// A kubelet that has just started lets each first probe wait for a random part of this.
 	if (container.readinessProbe.periodSeconds > 2) container.readinessProbe.periodSeconds = 2;
-	await containerd.importImage(berthImage(container.image, image === undefined ? executable : older));
+	await importImage(container.image, image === undefined ? executable : older);
 	const metadata = { ...template.metadata, namespace: "kube-system", generateName: `${name}-` };
 	return { apiVersion: "v1", kind: "Pod", metadata, spec: { ...template.spec, nodeName: NODE } };
 }
