@@ -39,12 +39,9 @@ export function findPlace(host: string): string {
 
 /** Undefined where there is no such runtime. */
 function ofContainerd(host: string, file: string): string | undefined {
-	const config = read(host, file);
-	if (config === undefined) return undefined;
-	const imports = Array.isArray(config.imports) ? config.imports.filter((each) => typeof each === "string") : [];
-	const parent = file.slice(0, file.lastIndexOf("/") + 1);
-	const files = imports.flatMap((path) => filesAt(host, path.startsWith("/") ? path : `${parent}${path}`));
-	const said = [config, ...files.map((each) => read(host, each))].map((each) => firstDirectory(cniOf(each)));
+	const all = withImports(host, file);
+	if (all.length === 0 || all.some(isWithoutCri)) return undefined;
+	const said = all.map((config) => firstDirectory(cniOf(config)));
 	const directory = lastOf(said) ?? DEFAULT;
 	if (!directory.startsWith(`${K3S_DATA}/`) || directory === K3S) return directory;
 	if (statIfPresent(`${host}${K3S}`) !== undefined) return K3S;
@@ -53,6 +50,27 @@ function ofContainerd(host: string, file: string): string | undefined {
 			`there is no ${K3S} (k3s since 1.31 makes it): name a directory with -cni-bin-dir`,
 	);
 }
+
+/** What is read of `file`, and of what it imports, in that order. */
+function withImports(host: string, file: string): Record<string, unknown>[] {
+	const configs: Record<string, unknown>[] = [];
+	const files = [file];
+	// Grows as it is gone through. A file that imports itself is read once.
+	for (const each of files) {
+		const config = read(host, each);
+		if (config === undefined) continue;
+		configs.push(config);
+		const imports = Array.isArray(config.imports) ? config.imports.filter((path) => typeof path === "string") : [];
+		const parent = each.slice(0, each.lastIndexOf("/") + 1);
+		const imported = imports.flatMap((path) => filesAt(host, path.startsWith("/") ? path : `${parent}${path}`));
+		files.push(...imported.filter((path) => !files.includes(path)));
+	}
+	return configs;
+}
+
+/** As docker's package has it: no kubelet uses this containerd. */
+const isWithoutCri = ({ disabled_plugins: disabled }: Record<string, unknown>): boolean =>
+	Array.isArray(disabled) && disabled.some((id) => id === "cri" || String(id).startsWith("io.containerd.grpc.v1.cri"));
 
 /** The tables of containerd's plugins that are called "cni", of which one has the directories. */
 function cniOf(config: unknown): unknown {

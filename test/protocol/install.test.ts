@@ -311,6 +311,26 @@ describe("where", () => {
 			"/c",
 		],
 		[
+			"imports of imports, in a circle",
+			{
+				"etc/containerd/config.toml": 'version = 2\nimports = ["a.toml"]\n',
+				"etc/containerd/a.toml": 'version = 2\nimports = ["/etc/b.toml", "config.toml"]\n',
+				"etc/b.toml": containerd(2, 'bin_dir = "/b"'),
+			},
+			"/b",
+		],
+		[
+			"k3s beside docker's containerd, which serves no kubelet",
+			{
+				"etc/containerd/config.toml": 'disabled_plugins = ["cri"]\n',
+				"var/lib/rancher/k3s/agent/etc/containerd/config.toml": containerd(
+					3,
+					'bin_dirs = ["/var/lib/rancher/k3s/data/cni"]',
+				),
+			},
+			"/var/lib/rancher/k3s/data/cni",
+		],
+		[
 			"k3s",
 			{
 				"var/lib/rancher/k3s/agent/etc/containerd/config.toml": containerd(
