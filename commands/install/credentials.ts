@@ -13,7 +13,7 @@ import { KubeClient } from "../../lib/kube/client.ts";
 import { isStatus } from "../../lib/kube/errors.ts";
 import { type Cluster, inClusterConfig } from "../../lib/kube/kubeconfig.ts";
 import { claimsOf } from "../../lib/kube/token.ts";
-import { makeDirectories, readText, readTextIfPresent, writeAtomic } from "../../lib/sys/files.ts";
+import { makeDirectories, readText, readTextIfPresent, statIfPresent, writeAtomic } from "../../lib/sys/files.ts";
 import * as sys from "../../lib/sys/sys.ts";
 
 /** What is asked for; the server may give less. */
@@ -41,6 +41,7 @@ export class Credentials {
 	readonly #kubeconfig: string;
 	readonly #conf: string;
 	readonly #say: (what: string) => void;
+	#token = "";
 	/** CLOCK_BOOTTIME, ms. */
 	#renewAt = 0;
 	#isRefused = false;
@@ -73,10 +74,11 @@ export class Credentials {
 	}
 
 	#writeToken(cluster: Cluster): void {
-		const path = inDirectoryOf(this.#kubeconfig, TOKEN);
-		if (sys.boottimeMs() < this.#renewAt && readTextIfPresent(path) !== undefined) return;
-		const token = this.#ask(cluster) ?? cluster.token ?? "";
-		writeIfDifferent(path, `${token}\n`, 0o600);
+		const isTime = sys.boottimeMs() >= this.#renewAt;
+		const token = isTime ? (this.#ask(cluster) ?? cluster.token ?? "") : this.#token;
+		writeIfDifferent(inDirectoryOf(this.#kubeconfig, TOKEN), `${token}\n`, 0o600);
+		if (!isTime) return;
+		this.#token = token;
 		const { issuedMs = 0, expiryMs = 0 } = claimsOf(token);
 		this.#renewAt = this.#isRefused ? 0 : sys.boottimeMs() + (expiryMs - issuedMs) / 2;
 	}
@@ -143,5 +145,6 @@ function readConf(path: string): string {
 }
 
 function writeIfDifferent(path: string, text: string, mode: number): void {
-	if (readTextIfPresent(path) !== text) writeAtomic(path, text, mode);
+	const isOpen = ((statIfPresent(path)?.mode ?? 0) & 0o777 & ~mode) !== 0;
+	if (isOpen || readTextIfPresent(path) !== text) writeAtomic(path, text, mode);
 }

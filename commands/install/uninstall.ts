@@ -1,15 +1,15 @@
 /**
  * `berth uninstall`: the way back.
  */
-import { sentence } from "../../lib/cni/failures.ts";
+import { attempt, sentence, throwTogether } from "../../lib/cni/failures.ts";
 import { Loop } from "../../lib/loop/loop.ts";
 import { type Command, print } from "../../lib/plugin/command.ts";
 import { formatTable } from "../../lib/plugin/table.ts";
-import { removeIfPresent } from "../../lib/sys/files.ts";
+import { removeWritten } from "../../lib/sys/files.ts";
 import { writeStderr } from "../../lib/sys/stderr.ts";
 import * as sys from "../../lib/sys/sys.ts";
 import { filesFor } from "./credentials.ts";
-import { uninstallFiles } from "./files.ts";
+import { type Removal, uninstallFiles } from "./files.ts";
 import { HELP_OF_SHARED, parseUninstall } from "./flags.ts";
 
 export const uninstall = (plugins: readonly string[]): Command => ({
@@ -29,8 +29,15 @@ ${HELP_OF_SHARED}  --stay               then waits for SIGTERM: a DaemonSet's po
 function runUninstall(args: readonly string[], plugins: readonly string[]): number {
 	const choice = parseUninstall(args, plugins);
 	const signals = sys.signalFd([sys.SIGINT, sys.SIGTERM]);
-	const removals = uninstallFiles(choice.directory, choice.targets);
-	if (choice.kubeconfig !== "") for (const path of filesFor(choice.kubeconfig)) removeIfPresent(path);
+	const failures: unknown[] = [];
+	let removals: Removal[] = [];
+	attempt(failures, () => {
+		removals = uninstallFiles(choice.directory, choice.targets);
+	});
+	for (const path of choice.kubeconfig === "" ? [] : filesFor(choice.kubeconfig)) {
+		attempt(failures, () => removeWritten(path));
+	}
+	throwTogether(failures);
 	const rows = removals.map(({ target: { applet, path }, outcome, is }) => ({ plugin: applet, path, outcome, is }));
 	const cells = rows.map((row) => Object.values(row).map((cell) => cell || "-"));
 	print(choice.isJson ? `${JSON.stringify(rows, null, 4)}\n` : formatTable(["PLUGIN", "PATH", "OUTCOME", "IS"], cells));

@@ -2,7 +2,7 @@
  * What `berth install --whereabouts-kubeconfig` writes for whereabouts, and `berth verify` says of it: tokens that are
  * renewed, refused, expired, and an API server that does not answer.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { request } from "node:https";
 import { join } from "node:path";
 import { execa } from "execa";
@@ -144,7 +144,13 @@ test("it is renewed at half of its life, before it expires", async () => {
 	expect(given).toBe(2);
 	expect((await installer.run("verify")).status).toBe(0);
 	rmSync(installer.path("whereabouts.token"));
-	await until("a new one in place of one that was removed", () => installer.token !== "");
+	await until("it is back", () => installer.token !== "");
+	writeFileSync(installer.path("whereabouts.token"), "another's");
+	await until("it is again ours", () => installer.token.split(".").length === 3);
+	for (const name of ["whereabouts.kubeconfig", "whereabouts.token"]) {
+		chmodSync(installer.path(name), 0o644);
+		await until(`${name} is root's alone`, () => (statSync(installer.path(name)).mode & 0o077) === 0);
+	}
 });
 
 test("where none is to be had, the mounted one is copied, as often as it changes, and that is said once", async () => {
@@ -203,6 +209,15 @@ test("without an API server the plugins are installed; whereabouts gets its file
 	writeFileSync(conf, '{"log_level":"error"}');
 	await until("its next content", () => readFileSync(later.path("whereabouts.conf"), "utf8").includes("error"));
 	expect(running.said().match(/no JSON object/g)).toHaveLength(1);
+});
+
+test("uninstall leaves no token: neither where writing it was cut off, nor where plugins cannot be removed", async () => {
+	const installer = new Installer(await kube.token(NAMESPACE, ACCOUNT));
+	await installer.run("install");
+	writeFileSync(installer.path(".whereabouts.token.tmp"), installer.token);
+	rmSync(join(installer.host, "opt/cni/bin"), { recursive: true });
+	expect(await installer.run("uninstall")).toMatchObject({ status: 1, stderr: expect.stringContaining("opt/cni/bin") });
+	expect(readdirSync(installer.path("."))).toEqual([]);
 });
 
 test("a directory in the place of a file is said, and the other files are written", async () => {
