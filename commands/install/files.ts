@@ -2,6 +2,7 @@
  * Puts this executable into a directory of plugins. Every name has at any moment its old file or its new one, whole;
  * whoever is killed leaves temporary files at most, which the next one takes.
  */
+import { attempt, throwTogether } from "../../lib/cni/failures.ts";
 import { quote } from "../../lib/cni/quote.ts";
 import { makeDirectories, removeIfPresent } from "../../lib/sys/files.ts";
 import * as sys from "../../lib/sys/sys.ts";
@@ -19,17 +20,27 @@ export interface Outcome {
 	readonly was: string;
 }
 
-/** Throws an Error, and has changed nothing, where a foreign file would have to be replaced. */
+/**
+ * Throws an Error, and has changed nothing, where a foreign file would have to be replaced. What fails for one plugin
+ * keeps no other one away.
+ */
 export function installFiles(choice: InstallChoice): Outcome[] {
 	makeDirectories(choice.directory, 0o755);
 	return withLock(choice.directory, (directory) => {
 		const executables = new Executables();
-		const found = choice.targets.map((target) => ({ target, found: executables.at(target.path) }));
+		const found = withoutOverwritten(choice.targets.map((target) => ({ target, found: executables.at(target.path) })));
 		refuseForeign(found, choice);
 		for (const { target } of found) removeTemporaries(target.path);
 		if (found.some(({ target, found: each }) => isToBePut(each, target, choice))) prepare(found[0]!, choice);
-		const outcomes = found.map(({ target, found: each }) => put(target, each, choice));
+		const [berth, ...plugins] = found;
+		// Without it there is nothing to link to.
+		const outcomes = [put(berth!.target, berth!.found, choice)];
+		const failures: unknown[] = [];
+		for (const { target, found: each } of plugins) {
+			attempt(failures, () => outcomes.push(put(target, each, choice)));
+		}
 		sys.fsync(directory);
+		throwTogether(failures);
 		return outcomes;
 	});
 }
@@ -37,6 +48,17 @@ export function installFiles(choice: InstallChoice): Outcome[] {
 interface FoundTarget {
 	readonly target: Target;
 	readonly found: Found;
+}
+
+/**
+ * sriov-cni's image and others write into a file that is there (cp -f): so into all names of ours, which are links to
+ * it. Nobody else has a file that is called berth and like a plugin: it is Berth's, damaged.
+ */
+function withoutOverwritten(all: readonly FoundTarget[]): FoundTarget[] {
+	const [berth, ...plugins] = all.map(({ found }) => found);
+	if (berth?.kind !== "foreign" || !plugins.includes(berth)) return [...all];
+	const damaged: Found = { kind: "berth", sha256: "", version: "" };
+	return all.map(({ target, found }) => ({ target, found: found === berth ? damaged : found }));
 }
 
 function refuseForeign(all: readonly FoundTarget[], { replace, keepForeign }: InstallChoice): void {
@@ -63,14 +85,14 @@ function put(target: Target, found: Found, choice: InstallChoice): Outcome {
 	if (found.kind === "foreign") keep(target.path);
 	// The first of the targets is berth itself, which is prepared, and which the others are links to.
 	if (target.applet !== "berth" && !linked(choice.targets[0]!.path, temporary)) copy(OWN_FILE, temporary);
-	rename(temporary, target.path);
+	replace(target.path, temporary);
 	return { target, outcome: found.kind === "absent" ? "installed" : "replaced", was };
 }
 
 export function describe(found: Found): string {
 	if (found.kind === "absent") return "";
 	if (found.kind === "foreign") return found.what;
-	return found.version === "" ? "an empty file" : `Berth ${found.version}`;
+	return found.version === "" ? "a damaged file" : `Berth ${found.version}`;
 }
 
 /** What an uninstallation puts back. */
@@ -80,7 +102,7 @@ export const previousOf = (path: string): string => `${path}.prev`;
 function keep(path: string): void {
 	const temporary = temporaryOf(previousOf(path));
 	if (!linked(path, temporary)) copy(path, temporary);
-	rename(temporary, previousOf(path));
+	replace(previousOf(path), temporary);
 }
 
 /** False on a file system that has no hard links, or for a file that has as many as it takes. */
@@ -157,23 +179,28 @@ export function failureOf(path: string, name: string): string | undefined {
 export function uninstallFiles(directory: string, targets: readonly Target[]): Removal[] {
 	return withLock(directory, (fd) => {
 		const executables = new Executables();
+		const removals: Removal[] = [];
+		const failures: unknown[] = [];
 		// Berth itself goes last: it is what can be called again.
-		const removals = [...targets].reverse().map((target): Removal => {
-			removeTemporaries(target.path);
-			const found = executables.at(target.path);
-			const previous = previousOf(target.path);
-			if (found.kind === "absent") return { target, outcome: "absent", is: "" };
-			if (found.kind === "foreign") return { target, outcome: "left alone", is: found.what };
-			if (executables.at(previous).kind === "foreign") {
-				rename(previous, target.path);
-				return { target, outcome: "put back", is: describe(executables.at(target.path)) };
-			}
-			removeIfPresent(target.path);
-			return { target, outcome: "removed", is: "" };
-		});
+		for (const target of [...targets].reverse()) attempt(failures, () => removals.push(remove(target, executables)));
 		sys.fsync(fd);
+		throwTogether(failures);
 		return removals;
 	});
+}
+
+function remove(target: Target, executables: Executables): Removal {
+	removeTemporaries(target.path);
+	const found = executables.at(target.path);
+	if (found.kind === "foreign") return { target, outcome: "left alone", is: found.what };
+	const previous = executables.at(previousOf(target.path));
+	if (previous.kind === "foreign" && previous.isFile) {
+		sys.renameat(sys.AT_FDCWD, previousOf(target.path), sys.AT_FDCWD, target.path);
+		return { target, outcome: "put back", is: describe(executables.at(target.path)) };
+	}
+	if (found.kind === "absent") return { target, outcome: "absent", is: "" };
+	removeIfPresent(target.path);
+	return { target, outcome: "removed", is: "" };
 }
 
 export interface Removal {
@@ -182,10 +209,13 @@ export interface Removal {
 	readonly is: string;
 }
 
-function rename(from: string, to: string): void {
-	sys.renameat(sys.AT_FDCWD, from, sys.AT_FDCWD, to);
-	// rename(2) does nothing where both are names of one file.
-	removeIfPresent(from);
+function replace(path: string, temporary: string): void {
+	try {
+		sys.renameat(sys.AT_FDCWD, temporary, sys.AT_FDCWD, path);
+	} finally {
+		// rename(2) does nothing where both are names of one file.
+		removeIfPresent(temporary);
+	}
 }
 
 function temporaryOf(path: string): string {

@@ -4,6 +4,7 @@
 import { createHash } from "node:crypto";
 import {
 	chmodSync,
+	chownSync,
 	copyFileSync,
 	existsSync,
 	linkSync,
@@ -92,7 +93,7 @@ describe("install", () => {
 		writeFileSync(cut, readFileSync(own).subarray(0, 100_000), { mode: 0o755 });
 		const rows = rowsOf(await berth(["install", ...to, "--json"]));
 		expect(rows.sriov).toMatchObject({ outcome: "replaced", was: "Berth 9.9.9" });
-		expect(rows.rdma).toMatchObject({ outcome: "replaced", was: "an empty file" });
+		expect(rows.rdma).toMatchObject({ outcome: "replaced", was: "a damaged file" });
 		expect(rows.static).toMatchObject({ outcome: "installed", was: "" });
 		expect(rows.dhcp).toMatchObject({ outcome: "replaced", was: "Berth 0.1.0" });
 		expect((await berth(["verify", ...to])).status).toBe(0);
@@ -132,6 +133,16 @@ describe("install", () => {
 		expect(readFileSync(join(directory, "host-local"), "utf8")).toBe(FOREIGN);
 	});
 
+	test("uninstall puts back what was replaced also where somebody has removed Berth's file", async () => {
+		const { directory, to } = place();
+		foreign(join(directory, "sriov"));
+		await berth(["install", ...to, "--replace=sriov"]);
+		unlinkSync(join(directory, "sriov"));
+		const rows = rowsOf(await berth(["uninstall", ...to, "--json"]));
+		expect(rows.sriov).toMatchObject({ outcome: "put back", is: "another program" });
+		expect(readdirSync(directory)).toEqual(["sriov"]);
+	});
+
 	test("--keep-foreign leaves it, verify says so, and uninstall leaves it too", async () => {
 		const { directory, to } = place();
 		foreign(join(directory, "dhcp"));
@@ -147,6 +158,52 @@ describe("install", () => {
 		expect((await berth(["verify", ...to, "--replace=all"])).status).toBe(1);
 		await berth(["uninstall", ...to]);
 		expect(readdirSync(directory).sort()).toEqual(["dhcp", "sriov"]);
+	});
+
+	test("a plugin that cannot be put there keeps no other one away", async () => {
+		const { root, directory, to } = place();
+		await berth(["install", ...to], otherVersion(root, "0.0.1"));
+		const held = join(directory, "dhcp");
+		unlinkSync(held);
+		foreign(held);
+		mkdirSync(join(directory, "dhcp.prev"));
+		const { status, stderr } = await berth(["install", ...to, "--replace=all"]);
+		expect(status).toBe(1);
+		expect(stderr).toContain("dhcp.prev");
+		expect(readFileSync(held, "utf8")).toBe(FOREIGN);
+		const rows = rowsOf(await berth(["verify", ...to, "--json"]));
+		expect(NAMES.filter((name) => rows[name].state !== "ok")).toEqual(["dhcp"]);
+		expect(readdirSync(directory).sort()).toEqual([...NAMES, "dhcp.prev"].sort());
+		expect((await berth(["uninstall", ...to])).status).toBe(0);
+		expect(readdirSync(directory).sort()).toEqual(["dhcp", "dhcp.prev"]);
+	});
+
+	test("somebody who writes into one name (cp -f of sriov-cni's image) has written into all: all are mended", async () => {
+		const { directory, to } = place();
+		foreign(join(directory, "static"));
+		const flags = [...to, "--replace=sriov", "--keep-foreign"];
+		await berth(["install", ...flags]);
+		await execa("cp", ["-f", join(directory, "static"), join(directory, "sriov")]);
+		expect(readFileSync(join(directory, "host-local"), "utf8")).toBe(FOREIGN);
+		expect((await berth(["verify", ...flags])).status).toBe(1);
+		const rows = rowsOf(await berth(["install", ...flags, "--json"]));
+		expect(rows["host-local"]).toMatchObject({ outcome: "replaced", was: "a damaged file" });
+		expect(rows.static).toMatchObject({ outcome: "left alone" });
+		expect((await berth(["verify", ...flags])).status).toBe(0);
+		expect(readdirSync(directory).sort()).toEqual(NAMES);
+	});
+
+	test("a foreign file that may not be read is one like any other", async () => {
+		const { directory, to } = place();
+		foreign(join(directory, "dhcp"));
+		chmodSync(join(directory, "dhcp"), 0o700);
+		chownSync(join(directory, "dhcp"), 65_534, 65_534);
+		// As in the pod of the manifests: root, and nothing more.
+		const bare = ["--bounding-set=-all", "--inh-caps=-all", "--no-new-privs", own, "install", ...to, "--keep-foreign"];
+		const { exitCode, stdout } = await execa("setpriv", [...bare, "--json"], { reject: false });
+		expect(exitCode).toBe(0);
+		expect(rowsOf({ stdout }).dhcp).toMatchObject({ outcome: "left alone", was: "another program" });
+		expect(rowsOf({ stdout }).sriov).toMatchObject({ outcome: "installed" });
 	});
 
 	test("a directory in the place of a plugin is refused, whatever is asked for", async () => {
