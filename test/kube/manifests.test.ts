@@ -65,16 +65,15 @@ for (const rendering of RENDERINGS) {
 
 test("kubectl apply -f, twice: the second time nothing changes", async () => {
 	const path = join(manifests, "..", INSTALL);
-	const command = ["apply", `--filename=${path}`, "--server-side", "--force-conflicts"];
-	expect((await kubectl(command)).stderr).toBe("");
-	const versions = async () => {
-		const { stdout } = await kubectl(["get", `--filename=${path}`, "--output=json"]);
-		return JSON.parse(stdout).items.map(({ metadata }: KubeObject) => [metadata.name, metadata.resourceVersion]);
+	const apply = async (): Promise<string[]> => {
+		const { stdout, stderr, exitCode } = await kubectl(["apply", `--filename=${path}`]);
+		expect(exitCode, stderr).toBe(0);
+		return stdout.split("\n");
 	};
-	const first = await versions();
-	expect(first).toHaveLength(readManifest(INSTALL).length);
-	expect((await kubectl(command)).exitCode).toBe(0);
-	expect(await versions()).toEqual(first);
+	await apply();
+	const second = await apply();
+	expect(second).toHaveLength(readManifest(INSTALL).length);
+	for (const line of second) expect(line).toMatch(/ unchanged$/);
 });
 
 /** The pods that the objects make: name and template. */
@@ -231,4 +230,22 @@ for (const account of ["berth", "berth-reconcile", "berth-dhcp"]) {
 test("the image has the version of the package", () => {
 	const images = podTemplates(readManifest(INSTALL)).map(({ template }) => template.spec.containers[0].image);
 	expect(images).toEqual(Array(3).fill(`localhost/berth:${version}`));
+});
+
+test("the way back in docs/install.md takes all away but the kinds", async () => {
+	const page = readFileSync(join(manifests, "../docs/install.md"), "utf8");
+	const deletions = [...page.matchAll(/^kubectl (.*delete [^#\n]*-l [^#\s]*)/gm)].map(([, args]) =>
+		args!.trim().split(" "),
+	);
+	expect(deletions).toHaveLength(2);
+	for (const rendering of RENDERINGS) {
+		const objects = await kustomize(rendering);
+		expect((await kubectl(["apply", "--filename=-", "--server-side", "--force-conflicts"], objects)).exitCode).toBe(0);
+	}
+	for (const args of deletions) expect((await kubectl(args)).exitCode).toBe(0);
+	const names = ["get", "daemonset,cronjob,configmap,serviceaccount,role,rolebinding,clusterrole,clusterrolebinding"];
+	const { stdout } = await kubectl([...names, "--namespace=kube-system", "--output=name"]);
+	expect(stdout.split("\n").filter((name) => name.includes("berth"))).toEqual([]);
+	const kinds = (await kubectl(["get", "customresourcedefinitions", "--output=name"])).stdout.split("\n");
+	expect(kinds.filter((name) => name.includes("whereabouts"))).toHaveLength(3);
 });
