@@ -6,7 +6,7 @@
  */
 import { parse } from "smol-toml";
 import { isObject } from "../../lib/cni/json.ts";
-import { listIfPresent, readTextIfPresent, statIfPresent } from "../../lib/sys/files.ts";
+import { listIfPresent, readTextIfFile, statIfPresent } from "../../lib/sys/files.ts";
 
 const DEFAULT = "/opt/cni/bin";
 /** Of k3s: its own directory changes with each version, and `current` points to it. This one stays. */
@@ -109,7 +109,7 @@ function filesAt(host: string, path: string): string[] {
 
 /** Undefined where there is no such file. */
 function read(host: string, file: string): Record<string, unknown> | undefined {
-	const text = readTextIfPresent(`${host}${file}`);
+	const text = readTextIfFile(`${host}${file}`);
 	if (text === undefined) return undefined;
 	try {
 		return parse(text);

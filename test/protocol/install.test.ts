@@ -412,6 +412,7 @@ describe("where", () => {
 			"CRI-O of OpenShift",
 			{
 				"etc/crio/crio.conf": '[crio.network]\nplugin_dirs = ["/opt/cni/bin/"]\n',
+				"etc/crio/crio.conf.d/directory/file": "no TOML",
 				"etc/crio/crio.conf.d/00-default": '[crio.network]\nplugin_dirs = ["/var/lib/cni/bin", "/usr/libexec/cni"]\n',
 			},
 			"/var/lib/cni/bin",
