@@ -18,8 +18,8 @@ import * as sys from "../../lib/sys/sys.ts";
 
 /** What is asked for; the server may give less. */
 const LIFE_S = 86_400;
-/** For all questions of one renewal. */
-const LIMIT_MS = 10_000;
+/** For all questions of one renewal. SIGTERM is heard after it, and a pod of the manifests has 10 s to end. */
+const LIMIT_MS = 5000;
 
 const TOKEN = "whereabouts.token";
 const CONF = "whereabouts.conf";
@@ -36,6 +36,15 @@ export const filesFor = (kubeconfig: string): string[] => [
 	inDirectoryOf(kubeconfig, CONF),
 	inDirectoryOf(kubeconfig, NODE_NAME),
 ];
+
+/** What is wrong with the node's copy of the flat file `conf`; undefined: nothing. */
+export function failureOfConf(kubeconfig: string, conf: string): string | undefined {
+	try {
+		return readTextIfPresent(inDirectoryOf(kubeconfig, CONF)) === readConf(conf) ? undefined : `differs from ${conf}`;
+	} catch (error) {
+		return sentence(error);
+	}
+}
 
 export class Credentials {
 	readonly #kubeconfig: string;

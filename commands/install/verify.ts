@@ -9,6 +9,7 @@ import { claimsOf } from "../../lib/kube/token.ts";
 import { type Command, print } from "../../lib/plugin/command.ts";
 import { formatTable } from "../../lib/plugin/table.ts";
 import * as sys from "../../lib/sys/sys.ts";
+import { failureOfConf } from "./credentials.ts";
 import { Executables } from "./executable.ts";
 import { describe, failureOf } from "./files.ts";
 import { HELP_OF_SHARED, type InstallChoice, parseInstall, type Target } from "./flags.ts";
@@ -17,7 +18,7 @@ export const verify = (plugins: readonly string[]): Command => ({
 	about: "tells whether what install makes is there and works",
 	synopsis: "[the flags of berth install]",
 	help: `Compares each file with this executable (SHA-256), and asks each for VERSION. With --whereabouts-kubeconfig it asks the API
-server for something that whereabouts may read. Takes the flags of "berth install", so that both have one list; with
+server for something that whereabouts may read, and compares the flat file. Takes the flags of "berth install", so that both have one list; with
 --keep-foreign another's file is no fault. Exit status 1 where something is wrong. Changes nothing.
 
 ${HELP_OF_SHARED}`,
@@ -41,6 +42,7 @@ function runVerify(args: readonly string[], plugins: readonly string[]): number 
 	const executables = new Executables();
 	const findings = choice.targets.map((target) => look(target, executables, choice));
 	if (choice.kubeconfig !== "") findings.push(askServer(choice.kubeconfig));
+	if (choice.conf !== "") findings.push(lookAtConf(choice));
 	const rows = findings.map(({ plugin, path, state, sha256 }) => ({ plugin, path, state, sha256 }));
 	const cells = rows.map(({ plugin, path, state, sha256 }) => [plugin, path, sha256.slice(0, 12) || "-", state]);
 	print(
@@ -67,6 +69,11 @@ function look({ applet, name, path }: Target, executables: Executables, choice: 
 			return { ...finding, state: failure ?? "ok", isWrong: failure !== undefined };
 		}
 	}
+}
+
+function lookAtConf({ kubeconfig, conf }: InstallChoice): Finding {
+	const failure = failureOfConf(kubeconfig, conf);
+	return { plugin: "conf", path: conf, sha256: "", state: failure ?? "ok", isWrong: failure !== undefined };
 }
 
 /** A pool that nobody has: an answer that there is none is one to somebody who may ask. */

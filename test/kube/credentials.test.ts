@@ -204,10 +204,13 @@ test("without an API server the plugins are installed; whereabouts gets its file
 	const running = later.stay(`--whereabouts-conf=${conf}`);
 	await until("what is wrong with the flat file", () => running.said().includes("is no JSON object"));
 	expect(later.token).not.toBe("");
+	const verified = await later.run("verify", `--whereabouts-conf=${conf}`);
+	expect(verified).toMatchObject({ status: 1, stdout: expect.stringMatching(/conf +\S+ +- +.* is no JSON object/) });
 	writeFileSync(conf, '{"log_level":"debug"}');
 	await until("the flat file", () => existsSync(later.path("whereabouts.conf")));
 	writeFileSync(conf, '{"log_level":"error"}');
 	await until("its next content", () => readFileSync(later.path("whereabouts.conf"), "utf8").includes("error"));
+	expect((await later.run("verify", `--whereabouts-conf=${conf}`)).status).toBe(0);
 	expect(running.said().match(/no JSON object/g)).toHaveLength(1);
 });
 
