@@ -4,7 +4,7 @@
  */
 import { attempt, throwTogether } from "../../lib/cni/failures.ts";
 import { quote } from "../../lib/cni/quote.ts";
-import { makeDirectories, removeIfPresent } from "../../lib/sys/files.ts";
+import { listIfPresent, makeDirectories, removeIfPresent } from "../../lib/sys/files.ts";
 import * as sys from "../../lib/sys/sys.ts";
 import { Executables, type Found, OWN_FILE } from "./executable.ts";
 import type { InstallChoice, Target } from "./flags.ts";
@@ -15,7 +15,7 @@ const PIECE = 1 << 20;
 
 export interface Outcome {
 	readonly target: Target;
-	readonly outcome: "equal" | "installed" | "replaced" | "left alone";
+	readonly outcome: "equal" | "installed" | "replaced" | "left alone" | "not asked for";
 	/** What was there before, or is still. */
 	readonly was: string;
 }
@@ -42,6 +42,23 @@ export function installFiles(choice: InstallChoice): Outcome[] {
 		sys.fsync(directory);
 		throwTogether(failures);
 		return outcomes;
+	});
+}
+
+/**
+ * Other versions in the directory that an installation passes by, since nobody asks for them: of a -rename or a plugin
+ * that was dropped. A network may still name them.
+ */
+export function notAskedFor({ directory, targets }: InstallChoice): Outcome[] {
+	const executables = new Executables();
+	const names = listIfPresent(directory) ?? [];
+	return names.flatMap((name): Outcome[] => {
+		const target = { applet: "", name, path: `${directory}/${name}` };
+		if (targets.some(({ path }) => path === target.path)) return [];
+		const found = executables.at(target.path);
+		return found.kind === "berth" && found.version !== ""
+			? [{ target, outcome: "not asked for", was: describe(found) }]
+			: [];
 	});
 }
 

@@ -8,7 +8,7 @@ import { formatTable } from "../../lib/plugin/table.ts";
 import { writeStderr } from "../../lib/sys/stderr.ts";
 import * as sys from "../../lib/sys/sys.ts";
 import { Credentials } from "./credentials.ts";
-import { installFiles, type Outcome } from "./files.ts";
+import { installFiles, notAskedFor, type Outcome } from "./files.ts";
 import { HELP_OF_SHARED, type InstallChoice, parseInstall } from "./flags.ts";
 
 export const install = (plugins: readonly string[]): Command => ({
@@ -39,7 +39,7 @@ function runInstall(args: readonly string[], plugins: readonly string[]): number
 	if (choice.stay) return stay(choice);
 	const outcomes = installFiles(choice);
 	if (choice.kubeconfig !== "") new Credentials(choice.kubeconfig, choice.conf, say).write();
-	show(outcomes, choice);
+	show([...outcomes, ...notAskedFor(choice)], choice);
 	return 0;
 }
 
@@ -62,7 +62,7 @@ function stay(choice: InstallChoice): number {
 		const failures: unknown[] = [];
 		attempt(failures, () => {
 			const outcomes = installFiles(choice);
-			if (isFirst) show(outcomes, choice);
+			if (isFirst) show([...outcomes, ...notAskedFor(choice)], choice);
 			else for (const outcome of outcomes) tell(outcome);
 			isFirst = false;
 		});

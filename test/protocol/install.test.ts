@@ -233,6 +233,22 @@ describe("install", () => {
 		expect(readdirSync(directory).filter((name) => NAMES.some((each) => name.endsWith(each)))).toEqual([]);
 	});
 
+	test("says which names of an older version nobody asks for any more, and leaves them", async () => {
+		const { root, directory, to } = place();
+		await berth(["install", ...to, "--rename=dhcp=berth-dhcp"], otherVersion(root, "0.0.1"));
+		foreign(join(directory, "bridge"));
+		const installed = await berth(["install", ...to, "--only=sriov", "--json"]);
+		const passed = JSON.parse(installed.stdout).filter(
+			({ outcome }: { outcome: string }) => outcome === "not asked for",
+		);
+		expect(passed.map(({ path, was }: { path: string; was: string }) => [path, was])).toEqual(
+			["berth-dhcp", "host-local", "rdma", "static", "whereabouts"].map((name) => [
+				join(directory, name),
+				"Berth 0.0.1",
+			]),
+		);
+	});
+
 	test("the flags of the peers' entry points", async () => {
 		const { directory, to } = place();
 		const flags = [...to, "--sriov-bin-file=/usr/bin/sriov", "--no-sleep"];
