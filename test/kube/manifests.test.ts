@@ -5,7 +5,7 @@ import { execa } from "execa";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { buildKubernetes, Kube, type KubeObject, readManifest } from "../lab/kube.ts";
 import { writeKubeconfig } from "../lab/kubeconfig.ts";
-import { buildHelm, helmTemplate, kustomize, manifests, RENDERINGS } from "../lab/renderings.ts";
+import { buildHelm, chart, helmTemplate, kustomize, manifests, RENDERINGS } from "../lab/renderings.ts";
 
 const INSTALL = "install-daemonset.yaml";
 const version = JSON.parse(readFileSync(join(manifests, "../package.json"), "utf8")).version;
@@ -24,14 +24,31 @@ function sorted(objects: readonly KubeObject[]): KubeObject[] {
 	return objects.toSorted((a, b) => (key(a) < key(b) ? -1 : 1));
 }
 
-/** With the admin's rights; `objects` on stdin. */
-async function kubectl(args: readonly string[], objects: readonly KubeObject[] = []) {
+/** The environment of programs that have the admin's rights. */
+function asAdmin(): Record<string, string> {
 	const kubeconfig = join(kube.directory, "admin.kubeconfig");
 	writeKubeconfig(kubeconfig, { server: kube.url, authority: { path: kube.caPath }, user: { token: kube.adminToken } });
+	// HOME: they keep what the server can do in a cache there.
+	return { KUBECONFIG: kubeconfig, HOME: kube.directory };
+}
+
+/** `objects` on stdin. */
+async function kubectl(args: readonly string[], objects: readonly KubeObject[] = []) {
 	const input = JSON.stringify({ apiVersion: "v1", kind: "List", items: objects });
-	// HOME: it keeps what the server can do in a cache there.
-	const env = { KUBECONFIG: kubeconfig, HOME: kube.directory };
-	return execa(await buildKubernetes("kubectl"), args, { input, env, reject: false });
+	return execa(await buildKubernetes("kubectl"), args, { input, env: asAdmin(), reject: false });
+}
+
+/** Of the objects in kube-system, and in no namespace, those that are Berth's. */
+async function ourObjects(): Promise<string[]> {
+	const kinds = "daemonset,cronjob,configmap,serviceaccount,role,rolebinding,clusterrole,clusterrolebinding";
+	const { stdout } = await kubectl(["get", kinds, "--namespace=kube-system", "--output=name"]);
+	return stdout.split("\n").filter((name) => name.includes("berth"));
+}
+
+/** How many of whereabouts' kinds there are. */
+async function kindsLeft(): Promise<number> {
+	const { stdout } = await kubectl(["get", "customresourcedefinitions", "--output=name"]);
+	return stdout.split("\n").filter((name) => name.includes("whereabouts")).length;
 }
 
 test("the file at the top and the kustomize base are the same objects", async () => {
@@ -243,9 +260,19 @@ test("the way back in docs/install.md takes all away but the kinds", async () =>
 		expect((await kubectl(["apply", "--filename=-", "--server-side", "--force-conflicts"], objects)).exitCode).toBe(0);
 	}
 	for (const args of deletions) expect((await kubectl(args)).exitCode).toBe(0);
-	const names = ["get", "daemonset,cronjob,configmap,serviceaccount,role,rolebinding,clusterrole,clusterrolebinding"];
-	const { stdout } = await kubectl([...names, "--namespace=kube-system", "--output=name"]);
-	expect(stdout.split("\n").filter((name) => name.includes("berth"))).toEqual([]);
-	const kinds = (await kubectl(["get", "customresourcedefinitions", "--output=name"])).stdout.split("\n");
-	expect(kinds.filter((name) => name.includes("whereabouts"))).toHaveLength(3);
+	expect(await ourObjects()).toEqual([]);
+	expect(await kindsLeft()).toBe(3);
+});
+
+test("helm install, upgrade to the uninstaller, uninstall", async () => {
+	const executable = await buildHelm();
+	const helm = (...args: string[]) => execa(executable, [...args, "--namespace=kube-system"], { env: asAdmin() });
+	await helm("install", "berth", chart);
+	expect(await ourObjects()).toHaveLength(readManifest(INSTALL).length - 3);
+	await helm("upgrade", "berth", chart, "--set=uninstall=true");
+	const { json } = await kube.request("GET", "/apis/apps/v1/namespaces/kube-system/daemonsets/berth");
+	expect(json.spec.template.spec.containers[0].command).toContain("uninstall");
+	await helm("uninstall", "berth");
+	expect(await ourObjects()).toEqual([]);
+	expect(await kindsLeft()).toBe(3);
 });

@@ -12,7 +12,7 @@ import { buildGoTools } from "./go-tools.ts";
 import { buildKubernetes, type KubeObject } from "./kube.ts";
 
 export const manifests = fileURLToPath(new URL("../../manifests/", import.meta.url));
-const chart = join(manifests, "chart");
+export const chart = join(manifests, "chart");
 const helmTools = fileURLToPath(new URL("../tools/helm/", import.meta.url));
 
 /** What kustomize makes, and what Helm is told for the same. */
