@@ -8,6 +8,17 @@ const LEVELS = ["panic", "error", "warning", "info", "debug"] as const;
 type LogLevel = (typeof LEVELS)[number];
 type LogFields = Record<string, string | number | undefined>;
 
+/**
+ * The trace that a caller's TRACEPARENT names ("00-TRACE-PARENT-FLAGS", W3C Trace Context, section 3.2); undefined
+ * where it names none, or is not valid. A later version may have more behind the flags.
+ */
+function traceIdOf(traceparent: string | undefined): string | undefined {
+	const parts = /^(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?$/s.exec(
+		traceparent ?? "",
+	);
+	return parts?.[1] === "00" && parts[3] !== undefined ? undefined : parts?.[2];
+}
+
 export class Log {
 	readonly #threshold: number;
 	readonly #file: string | undefined;
@@ -38,7 +49,8 @@ export class Log {
 	#write(level: LogLevel, message: string, fields: LogFields = {}): void {
 		if (LEVELS.indexOf(level) > this.#threshold) return;
 		let line = `time="${new Date(sys.realtimeMs()).toISOString()}" level="${level}" msg=${JSON.stringify(message)}`;
-		for (const [key, value] of Object.entries({ ...this.#fields, ...fields })) {
+		const traceId = traceIdOf(sys.environment().TRACEPARENT);
+		for (const [key, value] of Object.entries({ ...this.#fields, ...fields, traceId })) {
 			if (value !== undefined) line += ` ${key}=${JSON.stringify(String(value))}`;
 		}
 		this.#put(`${line}\n`);
