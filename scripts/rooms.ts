@@ -42,6 +42,7 @@ const ROOMS: readonly Room[] = [
 		uses: [
 			"plugins/*",
 			"ipam/*",
+			"lib/rdma",
 			"lib/state",
 			"lib/plugin",
 			"lib/cni",
@@ -55,7 +56,18 @@ const ROOMS: readonly Room[] = [
 	{
 		directory: "plugins/*",
 		what: "main plugins: `main.ts`, `schema.ts` and `config.ts`, a file for each verb, and files named after what they share",
-		uses: ["lib/state", "lib/plugin", "lib/cni", "lib/linux", "lib/netlink", "lib/ip", "lib/sys", "validator:*", "zod"],
+		uses: [
+			"lib/rdma",
+			"lib/state",
+			"lib/plugin",
+			"lib/cni",
+			"lib/linux",
+			"lib/netlink",
+			"lib/ip",
+			"lib/sys",
+			"validator:*",
+			"zod",
+		],
 	},
 	{
 		directory: "ipam/*",
@@ -87,6 +99,11 @@ const ROOMS: readonly Room[] = [
 		uses: ["lib/cni", "lib/ip", "lib/sys"],
 	},
 	{ directory: "ipam", what: "fields that IPAM configurations share", uses: ["lib/cni", "lib/ip", "zod"] },
+	{
+		directory: "lib/rdma",
+		what: "RDMA devices of attachments: which one, its way into a pod and back, its name and quality of service; rdma's records, and its lock",
+		uses: ["lib/state", "lib/plugin", "lib/cni", "lib/linux", "lib/netlink", "lib/ip", "lib/sys", "zod"],
+	},
 	{
 		directory: "lib/state",
 		what: "records of attachments: a directory of them, what a damaged one says, whether its sandbox is still there",

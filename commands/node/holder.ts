@@ -3,7 +3,7 @@
  */
 import { object, text } from "../../lib/state/json.ts";
 import type { DamagedRecord } from "../../plugins/sriov/record.ts";
-import { pciIn, type VfRecord } from "../../plugins/sriov/record-format.ts";
+import { parseRdma, pciIn, type VfRecord } from "../../plugins/sriov/record-format.ts";
 import { networkIn } from "../../plugins/sriov/recover.ts";
 
 export interface RecordedHolder
@@ -14,11 +14,13 @@ export interface RecordedHolder
 	/** Name of the netdev's device on its bus; "" where that is not known. */
 	readonly parentDevice: string;
 	readonly isGo: boolean;
+	/** Whether the VF's RDMA device is on record with it. */
+	readonly hasRdma: boolean;
 }
 
 export function fromRecord({ original, ...record }: VfRecord): RecordedHolder {
 	const parentDevice = original.netdev?.parentDevice ?? "";
-	return { ...record, parentDevice, isGo: record.bootId === "" };
+	return { ...record, parentDevice, isGo: record.bootId === "", hasRdma: record.rdma !== undefined };
 }
 
 /** Nothing where it does not say which VF it is of. */
@@ -33,6 +35,7 @@ export function fromDamaged({ told, containerId, ifName }: DamagedRecord): Recor
 			...{ netns: text(own?.netns), netnsIdentity: text(own?.netnsIdentity), bootId: text(own?.bootId) },
 			parentDevice: text(object(own?.netdev)?.parentDevice),
 			isGo: own === undefined,
+			hasRdma: parseRdma(own) !== undefined,
 		},
 	];
 }

@@ -12,11 +12,11 @@ import { findRdmaDevice, getRdmaNetnsMode } from "../../lib/netlink/rdma.ts";
 import { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import { getVfs, type VfSettings } from "../../lib/netlink/vf.ts";
 import type { Sandbox } from "../../lib/plugin/sandbox.ts";
+import { namesAnywhere, namesOnHost } from "../../lib/rdma/device.ts";
 import { isAlive, openSandboxOf } from "../../lib/state/liveness.ts";
 import type { Orphan } from "../../lib/state/orphan.ts";
 import { statIfPresent } from "../../lib/sys/files.ts";
 import { isSystemError } from "../../lib/sys/sys.ts";
-import { namesAnywhere, namesOnHost } from "../../plugins/rdma/device.ts";
 import { findOrphans as findRdmaOrphans } from "../../plugins/rdma/orphans.ts";
 import { findOrphans as findVfOrphans, sandboxOf } from "../../plugins/sriov/orphans.ts";
 import { type DamagedRecord, listDamaged, listRecords } from "../../plugins/sriov/record.ts";
@@ -169,6 +169,9 @@ function viewVf(device: string, index: number, settings: VfSettings | undefined,
 		marks.push("its interface is on the host, and a pod has it on record");
 	if (record !== undefined && holder?.alive && place === "elsewhere")
 		marks.push("its interface is neither on the host nor in its pod");
+	const rdma = inPod?.rdma ?? rdmaOf(device);
+	if (record?.hasRdma && holder?.alive && rdma?.place === "host")
+		marks.push("its RDMA device is on the host, and a pod has it on record");
 	for (const damaged of known.damaged) {
 		if (damaged.pci === device && orphans.length === 0)
 			marks.push(`the record of ${whose(damaged.record)} is damaged or truncated`);
@@ -190,7 +193,7 @@ function viewVf(device: string, index: number, settings: VfSettings | undefined,
 		mac: link?.mac ?? null,
 		settings: settings === undefined ? null : settingsView(settings),
 		addresses: [...(inPod?.addresses ?? [])],
-		rdma: inPod?.rdma ?? rdmaOf(device),
+		rdma,
 		holder,
 		state: stateOf(holder, orphans, place),
 		marks,

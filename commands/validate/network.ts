@@ -13,7 +13,7 @@ import { reportKeys } from "./keys.ts";
 import type { Report } from "./problem.ts";
 import { reportRefusals } from "./refusals.ts";
 import { reportIpamSlips, reportMainSlips } from "./slips.ts";
-import { memberOf, type ObjectTree, type Path, type Tree, toJson } from "./tree.ts";
+import { memberOf, type ObjectTree, type Path, type Tree, textOf, toJson } from "./tree.ts";
 
 /** What is known of a network beside its configuration. */
 interface Surroundings {
@@ -61,6 +61,9 @@ export function checkNetwork(config: Tree, surroundings: Surroundings, report: R
 		const below: Report = (severity, inside, message, hint) => report(severity, [...path, ...inside], message, hint);
 		if (plugin.kind !== "object") below("error", [], `a plugin must be an object, not ${excerpt(toJson(plugin))}`);
 		typesBefore.push(plugin.kind === "object" ? checkPlugin(plugin, network, typesBefore, surroundings, below) : "");
+		if (typesBefore.at(-1) === "rdma" && plugins.value.items.slice(0, index).some(movesRdma)) {
+			below("error", ["type"], 'sriov with "rdma": true has moved the RDMA device already', "take one of both out");
+		}
 	}
 	return typesBefore;
 }
@@ -147,6 +150,11 @@ function checkPlugin(
 	if (ipam !== undefined) reportRefusals(ipam, config, withNode, once);
 	if (type !== "rdma") reportIpamSlips(plugin, ipamType, once);
 	return type;
+}
+
+function movesRdma(plugin: Tree): boolean {
+	const rdma = memberOf(plugin, "rdma")?.value;
+	return textOf(plugin, "type") === "sriov" && rdma?.kind === "scalar" && rdma.value === true;
 }
 
 /** The type of `tree`, at `path`; "" where it has none. */

@@ -2,7 +2,7 @@
  * Configuration of host-local: the one source of its types, JSON Schema, validator and reference page.
  */
 import { z } from "zod";
-import { capabilityArgs, pluginConfig, podArgs, routeConfig } from "../../lib/cni/schema.ts";
+import { capabilityArgs, lockTimeout, pluginConfig, podArgs, routeConfig } from "../../lib/cni/schema.ts";
 import { requestedIps, reuseDelaySeconds } from "../schema.ts";
 
 const rangeStart = z
@@ -36,6 +36,7 @@ const rangeSets = z.array(z.array(range));
 
 export const schema = pluginConfig
 	.extend({
+		...lockTimeout,
 		ipam: z
 			.looseObject({
 				type: z.string().optional().describe('"host-local".'),

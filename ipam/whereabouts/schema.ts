@@ -2,7 +2,7 @@
  * Configuration of whereabouts: the one source of its types, JSON Schema, validator and reference page.
  */
 import { z } from "zod";
-import { capabilityArgs, dnsConfig, pluginConfig, podArgs, routeConfig } from "../../lib/cni/schema.ts";
+import { capabilityArgs, dnsConfig, lockTimeout, pluginConfig, podArgs, routeConfig } from "../../lib/cni/schema.ts";
 import { addressConfigs, requestedIps, reuseDelaySeconds } from "../schema.ts";
 
 const rangeFields = {
@@ -20,6 +20,7 @@ const rangeText = z
 
 export const schema = pluginConfig
 	.extend({
+		...lockTimeout,
 		deviceID: z.string().optional().describe("PCI address of the VF, for `ipam.address`. Multus sets it."),
 		allowPersistentIPs: z
 			.boolean()

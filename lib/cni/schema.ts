@@ -48,6 +48,18 @@ export const podArgs = <Fields extends z.ZodRawShape>(fields: Fields) =>
 export const capabilityArgs = <Fields extends z.ZodRawShape>(fields: Fields) =>
 	z.looseObject(fields).optional().describe("What the runtime passes for declared capabilities.");
 
+/** Of plugins that wait for locks. */
+export const lockTimeout = {
+	lockTimeoutMilliseconds: z
+		.int()
+		.min(1)
+		.max(600_000)
+		.optional()
+		.describe(
+			"How long a call waits for a lock that another one holds, in ms, before it fails with code 11. Absent: 60000. For runtimes that cut a call off earlier. At the top level, also for the IPAM plugin.",
+		),
+};
+
 export const pluginConfig = z.looseObject({
 	cniVersion: z
 		.string()

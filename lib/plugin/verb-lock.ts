@@ -2,36 +2,65 @@
  * The locks by which verbs wait for each other.
  */
 import { CniError, Code } from "../cni/error.ts";
+import { fold } from "../cni/keys.ts";
+import type { JsonObject, Plugin } from "../cni/types.ts";
 import { makeDirectories } from "../sys/files.ts";
 import { Lock } from "../sys/lock.ts";
 import { describeHolder } from "../sys/lock-holder.ts";
 import { isSystemError } from "../sys/sys.ts";
 
-/** How long verbs wait for each other, as in the Go plugins. */
+/** How long verbs wait for each other, unless the configuration says otherwise: as in the Go plugins. */
 const DEADLINE_MS = 60_000;
+const KEY = "lockTimeoutMilliseconds";
+/** Its bound in the schema. */
+const LONGEST_MS = 600_000;
+/** The same of this process, which works for one configuration. */
+let deadlineMs = DEADLINE_MS;
+
+/** The plugin, whose verbs wait for locks as long as their configuration says. */
+export function withLockTimeout(plugin: Plugin): Plugin {
+	return {
+		...plugin,
+		add: (request) => plugin.add(waiting(request)),
+		del: (request) => plugin.del(waiting(request)),
+		check: (request) => plugin.check(waiting(request)),
+		gc: (request, valid) => plugin.gc(waiting(request), valid),
+		status: (request) => plugin.status(waiting(request)),
+	};
+}
+
+/** A value that makes no sense is refused by those verbs that look at all of the configuration. */
+function waiting<R extends { readonly config: JsonObject }>(request: R): R {
+	const keys = Object.keys(request.config);
+	const key = keys.findLast((each) => each.length === KEY.length && fold(each) === fold(KEY));
+	const told = key === undefined ? undefined : request.config[key];
+	deadlineMs = typeof told === "number" && told >= 1 && told <= LONGEST_MS ? told : DEADLINE_MS;
+	return request;
+}
 
 /**
  * Takes the exclusive lock on `path`, a file that is made with `mode` where it is missing. `what` is what it
- * protects: "VF 0000:3b:02.1". Throws CniError 11, with the owner's name in it, when the lock is another's after a
- * minute; SystemError (ENOENT: there is no such directory).
+ * protects: "VF 0000:3b:02.1". Throws CniError 11, with the owner's name in it, when the lock is another's for longer
+ * than the configuration allows, or than `mostMs`; SystemError (ENOENT: there is no such directory).
  */
-export function takeLock(path: string, what: string, mode: number, deadlineMs = DEADLINE_MS): Lock {
-	const lock = Lock.acquire(path, { deadlineMs, mode });
+export function takeLock(path: string, what: string, mode: number, mostMs = deadlineMs): Lock {
+	const waitMs = Math.min(mostMs, deadlineMs);
+	const lock = Lock.acquire(path, { deadlineMs: waitMs, mode });
 	if (lock !== undefined) return lock;
 	const owner = describeHolder(path) ?? "another process";
 	throw new CniError(
 		Code.tryAgain,
-		`time out while waiting to acquire exclusive lock on ${what}: ${owner} has held ${path} for ${deadlineMs / 1000} s`,
+		`time out while waiting to acquire exclusive lock on ${what}: ${owner} has held ${path} for ${waitMs / 1000} s`,
 	);
 }
 
 /** The same, for root alone. Its directory is made where it is missing: on a node that is running it is there. */
-export function requireLock(path: string, what: string, deadlineMs?: number): Lock {
+export function requireLock(path: string, what: string, mostMs?: number): Lock {
 	try {
-		return takeLock(path, what, 0o600, deadlineMs);
+		return takeLock(path, what, 0o600, mostMs);
 	} catch (error) {
 		if (!isSystemError(error, "ENOENT")) throw error;
 		makeDirectories(path.slice(0, path.lastIndexOf("/")), 0o700);
-		return takeLock(path, what, 0o600, deadlineMs);
+		return takeLock(path, what, 0o600, mostMs);
 	}
 }

@@ -6,18 +6,18 @@ import { parsePrevResult } from "../../lib/cni/result.ts";
 import type { Request } from "../../lib/cni/types.ts";
 import { NETLINK_RDMA } from "../../lib/netlink/constants.ts";
 import { Sandbox } from "../../lib/plugin/sandbox.ts";
-import { checkDevice } from "./check-device.ts";
+import { checkDevice } from "../../lib/rdma/check-device.ts";
+import { attachmentOf, readRecord } from "../../lib/rdma/record.ts";
+import { openExclusive } from "../../lib/rdma/subsystem.ts";
 import { loadAttachment } from "./config.ts";
-import { attachmentOf, readRecord } from "./record.ts";
-import { isExclusive, openRdma } from "./subsystem.ts";
 
 export function check(request: Request): void {
 	const attachment = loadAttachment(request);
 	if (parsePrevResult(request) === undefined) {
 		throw new CniError(Code.invalidConfig, "required prevResult missing");
 	}
-	using host = openRdma();
-	if (!isExclusive(host, attachment.config)) return;
+	using host = openExclusive(attachment);
+	if (host === undefined) return;
 	const record = readRecord(attachmentOf(request));
 	if (record === undefined || record.deviceId === "" || record.podName === "") {
 		const { containerId, ifName } = request;

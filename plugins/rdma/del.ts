@@ -2,10 +2,10 @@
  * DEL: the RDMA device returns to the host.
  */
 import type { Request } from "../../lib/cni/types.ts";
+import { attachmentOf, emptyRecord, readRecord, takeLock } from "../../lib/rdma/record.ts";
+import { release, releaseLost } from "../../lib/rdma/release.ts";
 import { deviceIdIfAny, looseConfig } from "./config.ts";
 import { openLog } from "./log.ts";
-import { attachmentOf, emptyRecord, readRecord, takeLock } from "./record.ts";
-import { release, releaseLost } from "./release.ts";
 
 /**
  * Idempotent. Works from the record; where that is gone or truncated, from what the configuration tells: a device

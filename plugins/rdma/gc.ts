@@ -4,9 +4,7 @@
 import { attempt, throwTogether } from "../../lib/cni/failures.ts";
 import type { Request, ValidAttachment } from "../../lib/cni/types.ts";
 import type { Log } from "../../lib/plugin/log.ts";
-import { looseConfig } from "./config.ts";
-import { namesOnHost } from "./device.ts";
-import { openLog } from "./log.ts";
+import { namesOnHost } from "../../lib/rdma/device.ts";
 import {
 	isRecordOf,
 	listRecords,
@@ -15,8 +13,10 @@ import {
 	removeTemporary,
 	takeLock,
 	temporaryIfAny,
-} from "./record.ts";
-import { release } from "./release.ts";
+} from "../../lib/rdma/record.ts";
+import { release } from "../../lib/rdma/release.ts";
+import { looseConfig } from "./config.ts";
+import { openLog } from "./log.ts";
 
 /**
  * Reclaims every device of this network whose attachment is not valid. Goes on after errors, and tells of all of

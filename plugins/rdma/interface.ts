@@ -5,11 +5,12 @@ import { CniError, Code } from "../../lib/cni/error.ts";
 import type { CniInterface, CniResult } from "../../lib/cni/types.ts";
 import { NETLINK_ROUTE } from "../../lib/netlink/constants.ts";
 import { getLinkByName, type Link, listLinks } from "../../lib/netlink/link.ts";
+import { findRdmaDevice } from "../../lib/netlink/rdma.ts";
 import { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import { getVfs } from "../../lib/netlink/vf.ts";
 import type { Sandbox } from "../../lib/plugin/sandbox.ts";
+import { namesAnywhere, toDeviceId } from "../../lib/rdma/device.ts";
 import { listIfPresent, readLinkIfPresent } from "../../lib/sys/files.ts";
-import { toDeviceId } from "./device.ts";
 
 const NETDEVS = "/sys/class/net";
 
@@ -37,9 +38,18 @@ export function deviceOfInterface(sandbox: Sandbox, previous: CniResult): string
 }
 
 /**
- * Says what is wrong with rdma behind macvlan or alike, if that is what it is behind: else there is another reason.
+ * Why the host has no RDMA device of `deviceId`, where that is known: rdma is behind macvlan or alike, or sriov has
+ * moved the device.
  */
-export function refuseSoftwareInterface(sandbox: Sandbox, previous: CniResult): void {
+export function refuseMoved(sandbox: Sandbox, deviceId: string, previous: CniResult): void {
+	const names = namesAnywhere(deviceId);
+	if (names.length > 0 && findRdmaDevice(sandbox.rdma, names, undefined) !== undefined) {
+		throw new CniError(
+			Code.invalidConfig,
+			`RDMA device ${names[0]} of ${deviceId} is in the sandbox already`,
+			'sriov with "rdma": true has moved it: take rdma out of the chain, or "rdma" out of sriov\'s configuration; else a DEL has to come first',
+		);
+	}
 	for (const each of previous.interfaces ?? []) {
 		const link = each.sandbox ? linkInPod(sandbox, each) : undefined;
 		if (link !== undefined) refuseSoftware(link);

@@ -2,12 +2,12 @@
  * RDMA devices of sandboxes that no longer live, by our records and the kernel alone.
  */
 import type { Request } from "../../lib/cni/types.ts";
+import { namesOnHost } from "../../lib/rdma/device.ts";
+import { listRecords, type RdmaRecord, temporaryIfAny } from "../../lib/rdma/record.ts";
 import { type Fate, fateOf, isOfEarlierBoot } from "../../lib/state/liveness.ts";
 import { type Orphan, whyGone } from "../../lib/state/orphan.ts";
-import { namesOnHost } from "./device.ts";
 import { clean, collect } from "./gc.ts";
 import { openLog } from "./log.ts";
-import { listRecords, type RdmaRecord, temporaryIfAny } from "./record.ts";
 
 export function findOrphans(): Orphan[] {
 	return [...orphanedTemporary(), ...orphanedDevices()];

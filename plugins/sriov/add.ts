@@ -10,6 +10,8 @@ import { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import type { VfSettings } from "../../lib/netlink/vf.ts";
 import { Sandbox } from "../../lib/plugin/sandbox.ts";
 import { UndoStack } from "../../lib/plugin/undo-stack.ts";
+import { takeLock as takeMoveLock } from "../../lib/rdma/record.ts";
+import { openExclusive } from "../../lib/rdma/subsystem.ts";
 import { configureAddresses, requestAddresses } from "./addresses.ts";
 import { claim, requireFree, takeLock } from "./claim.ts";
 import { loadAttachment } from "./config.ts";
@@ -17,6 +19,7 @@ import { findPlace, portAt, requireNetdev, requirePlainUse, requireWayToAddresse
 import { writeDeviceInfo } from "./device-info.ts";
 import { openLog } from "./log.ts";
 import { enterPod, requireNameFree } from "./netdev.ts";
+import { enterWithRdma, findRdma, recordQos } from "./rdma.ts";
 import { release } from "./release.ts";
 import { applySettings, type VfPort, ZERO_MAC } from "./settings.ts";
 
@@ -29,6 +32,7 @@ export function add(request: Request): CniResult {
 	const log = openLog(request, attachment.config);
 	using sandbox = Sandbox.open(request.netns);
 	requireNameFree(sandbox, request.ifName);
+	using rdma = attachment.rdma && openExclusive(attachment.rdma);
 	using host = NetlinkSocket.open(NETLINK_ROUTE);
 	const place = findPlace(attachment.pci);
 	using _lock = takeLock(attachment.pci);
@@ -41,8 +45,16 @@ export function add(request: Request): CniResult {
 	const netdev = requireNetdev(host, attachment.pci);
 	if (port === undefined) requirePlainUse(attachment, netdev);
 	requireWayToAddresses(attachment, netdev);
-	const record = claim(request, attachment, sandbox, host, port, netdev, log);
+	// Held for the move alone, and free again when this is undone, which takes it, too.
+	using moves = rdma && takeMoveLock();
+	const moving = findRdma(rdma, request, attachment, log);
+	let record = claim(request, attachment, sandbox, host, port, netdev, moving?.state, log);
 	undo.push(`give VF ${record.pci} back`, () => release(host, record, request.netns, log));
+	if (moving !== undefined) {
+		record = recordQos(record, moving, log);
+		enterWithRdma(moving, sandbox, record, log);
+	}
+	moves?.release();
 
 	const settings = port && applySettings(host, port, record.original.settings, attachment.settings);
 	const inPod =

@@ -4,15 +4,18 @@
 import { CniError, Code } from "../../lib/cni/error.ts";
 import { parsePrevResult } from "../../lib/cni/result.ts";
 import type { CniResult, Request } from "../../lib/cni/types.ts";
-import { NETLINK_ROUTE } from "../../lib/netlink/constants.ts";
+import { NETLINK_RDMA, NETLINK_ROUTE } from "../../lib/netlink/constants.ts";
 import { getLinkByName } from "../../lib/netlink/link.ts";
 import { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import type { VfSettings } from "../../lib/netlink/vf.ts";
 import { checkAddresses, checkRoutes } from "../../lib/plugin/attached.ts";
 import { delegate } from "../../lib/plugin/delegate.ts";
 import { Sandbox } from "../../lib/plugin/sandbox.ts";
+import { checkDevice } from "../../lib/rdma/check-device.ts";
+import { openExclusive } from "../../lib/rdma/subsystem.ts";
 import { type Attachment, loadAttachment } from "./config.ts";
 import { findPort, type SeenPort, settingOfPf } from "./device.ts";
+import { givenDevice } from "./rdma.ts";
 import { readRecord } from "./record.ts";
 import type { VfRecord } from "./record-format.ts";
 import { differing, readSettings } from "./settings.ts";
@@ -47,7 +50,19 @@ export function check(request: Request): void {
 		using sandbox = Sandbox.open(request.netns);
 		checkPod(sandbox, record, attachment, previous);
 	}
+	checkRdma(record, attachment, request.netns);
 	if (attachment.ipam !== undefined) delegate("CHECK", request, attachment.ipam);
+}
+
+function checkRdma(record: VfRecord, attachment: Attachment, netns: string): void {
+	const given = givenDevice(record);
+	if (given !== undefined) {
+		using sandbox = Sandbox.open(netns, NETLINK_RDMA);
+		checkDevice(sandbox, given);
+	} else if (attachment.rdma !== undefined) {
+		using exclusive = openExclusive(attachment.rdma);
+		if (exclusive !== undefined) throw failed(`the attachment has VF ${record.pci} without its RDMA device`);
+	}
 }
 
 /** The VF's settings at its PF against the configuration. */

@@ -13,6 +13,7 @@ import { delegate } from "../../lib/plugin/delegate.ts";
 import type { Log } from "../../lib/plugin/log.ts";
 import type { Sandbox } from "../../lib/plugin/sandbox.ts";
 import { requireLock } from "../../lib/plugin/verb-lock.ts";
+import type { DeviceState } from "../../lib/rdma/given.ts";
 import { text } from "../../lib/state/json.ts";
 import { isAlive } from "../../lib/state/liveness.ts";
 import { bootId } from "../../lib/sys/boot.ts";
@@ -121,6 +122,7 @@ export function claim(
 	host: NetlinkSocket,
 	port: SeenPort | undefined,
 	netdev: Link | undefined,
+	rdma: DeviceState | undefined,
 	log: Log,
 ): VfRecord {
 	if (port !== undefined && attachment.mac !== undefined) warnOfTwin(port, attachment.mac, log);
@@ -151,6 +153,7 @@ export function claim(
 			},
 			settings: port && settingsNow(host, port),
 		},
+		rdma,
 		config: attachment.config,
 		requestedMac: attachment.mac,
 	};

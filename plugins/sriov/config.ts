@@ -9,6 +9,7 @@ import type { Request } from "../../lib/cni/types.ts";
 import { formatMac, isMulticastMac, isZeroMac, parseMac } from "../../lib/ip/mac.ts";
 import { isPciAddress } from "../../lib/linux/pci.ts";
 import type { VfSettings } from "../../lib/netlink/vf.ts";
+import { type WantedDevice, wantedDevice } from "../../lib/rdma/wanted.ts";
 import { requireDeviceInfoPath } from "./device-info.ts";
 import type { SriovConfig } from "./schema.ts";
 import { settingsOf } from "./vf-settings.ts";
@@ -24,6 +25,8 @@ export interface Attachment {
 	/** MAC of the VF's netdev in the pod, in colon notation. */
 	readonly mac: string | undefined;
 	readonly mtu: number | undefined;
+	/** How the pod is to have the RDMA device; undefined: not at all. */
+	readonly rdma: WantedDevice | undefined;
 	/** IPAM plugin, undefined for none (`"ipam": {}` is none too). */
 	readonly ipam: string | undefined;
 }
@@ -46,8 +49,18 @@ export function loadAttachment(request: Request): Attachment {
 		settings: { ...settingsOf(config), ...(mac !== undefined && { mac }) },
 		mac,
 		mtu: config.mtu || undefined,
+		rdma: rdmaOf(config),
 		ipam: ipamOf(config),
 	};
+}
+
+/** Throws CniError 7 for what is said of an RDMA device that is not to move. */
+function rdmaOf(config: SriovConfig): WantedDevice | undefined {
+	if (config.rdma === true) return wantedDevice(config);
+	for (const key of ["rdmaDeviceName", "rdmaQoS", "sharedMode"] as const) {
+		if (config[key]) throw new CniError(Code.invalidConfig, `${key} needs "rdma": true`);
+	}
+	return undefined;
 }
 
 /** The configuration with all that can be checked without a device. Throws CniError 6 and 7. */
@@ -56,6 +69,7 @@ export function strictConfig(request: Request): SriovConfig {
 	requestedMac(request, config);
 	requireVlan(config);
 	requireRates(config);
+	rdmaOf(config);
 	return config;
 }
 

@@ -6,6 +6,7 @@ import { fold } from "../../lib/cni/keys.ts";
 import type { JsonObject } from "../../lib/cni/types.ts";
 import { isPciAddress } from "../../lib/linux/pci.ts";
 import type { VfSettings } from "../../lib/netlink/vf.ts";
+import { type DeviceState, stateFromJson, stateToJson } from "../../lib/rdma/given.ts";
 import { deviceName, integer, namePart, object, type Told, text } from "../../lib/state/json.ts";
 import type { SriovConfig } from "./schema.ts";
 import { macOrNone, settingsFromRecord, settingsToGo, settingsToOwn } from "./vf-settings.ts";
@@ -59,6 +60,8 @@ export interface VfRecord {
 	readonly pfName: string;
 	readonly vfIndex: number;
 	readonly original: OriginalState;
+	/** What there is to know of the RDMA device; undefined: it was none of this attachment's. */
+	readonly rdma: DeviceState | undefined;
 	/** The configuration that ADD was given. */
 	readonly config: SriovConfig;
 	/** MAC that ADD was asked for, from whichever source. */
@@ -112,6 +115,7 @@ function formatOriginal(record: VfRecord): JsonObject {
 			bootId: record.bootId,
 			pod: record.pod,
 			podUid: record.podUid,
+			...(record.rdma && { rdma: rdmaToJson(record.rdma) }),
 			netdev:
 				netdev === undefined
 					? null
@@ -128,6 +132,18 @@ function formatOriginal(record: VfRecord): JsonObject {
 			settings: settingsToOwn(settings),
 		},
 	};
+}
+
+const rdmaToJson = (rdma: DeviceState): JsonObject => ({
+	hostName: rdma.hostName,
+	podName: rdma.podName,
+	...stateToJson(rdma),
+});
+
+/** What our own part tells of an RDMA device. */
+export function parseRdma(own: JsonObject | undefined): DeviceState | undefined {
+	const rdma = object(own?.rdma);
+	return rdma && stateFromJson(rdma, rdma.hostName, rdma.podName);
 }
 
 /** The attachment that a record of ours says it is of, damaged or not; undefined where it does not say. */
@@ -175,6 +191,7 @@ export function parseRecord(
 			netdev: parseNetdev(go, own, pci),
 			settings: settingsFromRecord(go, ownSettings(own)),
 		},
+		rdma: parseRdma(own),
 		config: record as unknown as SriovConfig,
 		requestedMac: text(record.MAC) || undefined,
 	};

@@ -4,11 +4,12 @@
  */
 import { driver, isUserspaceDriver } from "../../lib/linux/pci.ts";
 import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
+import { stateFromJson } from "../../lib/rdma/given.ts";
 import { deviceName, object, type Told, text } from "../../lib/state/json.ts";
 import { findPortIfAny, netdevOnHost } from "./device.ts";
 import { SOME_NAME } from "./netdev.ts";
 import { listDamaged, readDamagedRecord } from "./record.ts";
-import { ownSettings, parseNetdev, pciIn, type VfRecord } from "./record-format.ts";
+import { ownSettings, parseNetdev, parseRdma, pciIn, type VfRecord } from "./record-format.ts";
 import type { SriovConfig } from "./schema.ts";
 import { defaultsOf, settingsFromRest } from "./vf-settings.ts";
 
@@ -52,6 +53,8 @@ export function recover(host: NetlinkSocket, owner: Owner, given: Partial<SriovC
 				: parseNetdev({ ...go, HostIFName: deviceName(go.HostIFName) || nameNow(host, pci, ifName) }, own, pci),
 			settings: now && { ...now, ...defaultsOf(config, now), ...settingsFromRest(go, ownSettings(own)) },
 		},
+		// Not told of, and asked for: then it is where it can be seen to be.
+		rdma: parseRdma(own) ?? (config.rdma === true ? stateFromJson(undefined) : undefined),
 		config,
 		requestedMac: undefined,
 	};

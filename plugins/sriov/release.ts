@@ -11,6 +11,7 @@ import { isOfEarlierBoot, openSandboxOf } from "../../lib/state/liveness.ts";
 import { awaitNetdevOnHost, findPortIfAny, makesNetdev, netdevOnHost } from "./device.ts";
 import { removeDeviceInfoTemporary } from "./device-info.ts";
 import { addAltNames, correctName, namedNetdevOnHost, netdevInPod, restoreRest, returnToHost } from "./netdev.ts";
+import { returnRdma } from "./rdma.ts";
 import { readMarker, recordsOf, removeMarker, removeRecord } from "./record.ts";
 import type { OriginalNetdev, VfRecord } from "./record-format.ts";
 import { clearMac, restoreSettings } from "./settings.ts";
@@ -39,7 +40,7 @@ export function release(host: NetlinkSocket, record: VfRecord, netns: string, lo
 		// restore.
 		log.info(`the record of VF ${record.pci} is from before the last boot: nothing on the VF is of it`);
 	} else {
-		const { minor, retry } = giveBack(host, record, found);
+		const { minor, retry } = giveBack(host, record, found, netns, log);
 		for (const failure of [...minor, ...retry]) log.warning(failure, { func: "release" });
 		if (retry.length > 0) return false;
 	}
@@ -152,12 +153,16 @@ interface Failures {
 }
 
 /**
- * Settings first: some drivers refuse changes to the netdev of a VF whose settings are half a pod's. Then the netdev,
- * from the pod or from where the kernel put it when the pod's namespace died. Settings again, if its MAC had to be
- * set: that of a trusted VF becomes the administrative one.
+ * The RDMA device first, as DEL of a chain does it. Settings before the netdev: some drivers refuse changes to the
+ * netdev of a VF whose settings are half a pod's. Then the netdev, from the pod or from where the kernel put it when
+ * the pod's namespace died. Settings again, if its MAC had to be set: that of a trusted VF becomes the administrative
+ * one.
  */
-function giveBack(host: NetlinkSocket, record: VfRecord, found: Found): Failures {
+function giveBack(host: NetlinkSocket, record: VfRecord, found: Found, netns: string, log: Log): Failures {
 	const failures: Failures = { minor: [], retry: [] };
+	if (!returnRdma(record, netns, log)) {
+		failures.retry.push(`the RDMA device of VF ${record.pci} is still in a network namespace that is not the pod's`);
+	}
 	const { netdev, settings } = record.original;
 	const port = findPortIfAny(host, record.pci, record);
 	const putSettingsBack = (seen?: VfSettings): void => {

@@ -2,7 +2,8 @@
  * Configuration of the sriov plugin: the one source of its types, JSON Schema, validator and reference page.
  */
 import { z } from "zod";
-import { capabilityArgs, pluginConfig } from "../../lib/cni/schema.ts";
+import { capabilityArgs, lockTimeout, pluginConfig } from "../../lib/cni/schema.ts";
+import { rdmaFields } from "../../lib/rdma/schema.ts";
 
 /** "" is absent, as in Go. */
 const onOff = z.enum(["on", "off", ""]);
@@ -10,6 +11,7 @@ const rate = z.int().min(0).max(0xffffffff);
 
 export const schema = pluginConfig
 	.extend({
+		...lockTimeout,
 		deviceID: z
 			.string()
 			.optional()
@@ -44,6 +46,13 @@ export const schema = pluginConfig
 			.enum(["auto", "enable", "disable", ""])
 			.optional()
 			.describe("Link state of the VF as the card shows it."),
+		rdma: z
+			.boolean()
+			.optional()
+			.describe(
+				"true: the VF's RDMA device goes where its interface goes, as by the rdma plugin in a chain. For runtimes that call one plugin only.",
+			),
+		...rdmaFields,
 		logLevel: z
 			.string()
 			.optional()

@@ -5,6 +5,7 @@ import { CniError, Code } from "../../lib/cni/error.ts";
 import type { Request } from "../../lib/cni/types.ts";
 import * as pci from "../../lib/linux/pci.ts";
 import { delegate } from "../../lib/plugin/delegate.ts";
+import { openExclusive } from "../../lib/rdma/subsystem.ts";
 import { isSystemError } from "../../lib/sys/sys.ts";
 import { ipamOf, pciAddressIfAny, strictConfig } from "./config.ts";
 import { findPlace } from "./device.ts";
@@ -26,6 +27,7 @@ function requireAvailable(config: SriovConfig): void {
 		if (!isSystemError(error)) throw error;
 		throw new CniError(Code.notAvailable, `no VF can be attached: ${error.message}`);
 	}
+	requireRdma(config);
 	const named = pciAddressIfAny(config);
 	const why = named === undefined ? whyNoVfs() : whyNot(named);
 	if (why === undefined) return;
@@ -35,6 +37,20 @@ function requireAvailable(config: SriovConfig): void {
 		Code.limitedConnectivity,
 		`no VF can be attached: ${why}; pods have lost theirs: ${lost.join(", ")}`,
 	);
+}
+
+function requireRdma(config: SriovConfig): void {
+	if (config.rdma !== true) return;
+	try {
+		using _host = openExclusive(config);
+	} catch (error) {
+		if (!(error instanceof CniError || isSystemError(error))) throw error;
+		throw new CniError(
+			Code.notAvailable,
+			`no VF can be attached with its RDMA device: ${error.message}`,
+			error instanceof CniError ? error.details : "",
+		);
+	}
 }
 
 /** The device of a configuration that names one: most leave that to the device plugin. */

@@ -24,9 +24,12 @@ beforeAll(async () => {
 beforeEach(asBefore);
 
 describe.each([
-	["under the host's name", {}, "mlx5_0"],
-	["under a name of its own", { rdmaDeviceName: "roce_{ifname}_{index}" }, undefined],
-])("DEL brings a device home that the pod has %s", (_, more, hostName) => {
+	["rdma", "under the host's name", {}, "mlx5_0"],
+	["rdma", "under a name of its own", { rdmaDeviceName: "roce_{ifname}_{index}" }, undefined],
+	["sriov", "under a name of its own", { rdmaDeviceName: "roce_{ifname}_{index}" }, undefined],
+])("DEL of %s brings a device home that the pod has %s", (plugin, _, more, hostName) => {
+	const call = (verb: string, which: Partial<Parameters<typeof callRdma>[2]> = {}) =>
+		callRdma(guest(), verb, { pod: "pod1", deviceID: vfs[0]!.pci, alone: plugin === "sriov", ...which });
 	const added = async (): Promise<string> => {
 		succeeded(await call("ADD", { more }));
 		const [name] = await rdmaDevices(guest(), "pod1");
@@ -61,7 +64,7 @@ describe.each([
 		await isRunning("sleep");
 		await guest().run(["ip", "netns", "delete", "pod1"]);
 		const deletion = call("DEL", { more });
-		await isRunning("rdma");
+		await isRunning(plugin);
 		outliving.kill("SIGKILL");
 		succeeded(await deletion);
 		await asBefore();

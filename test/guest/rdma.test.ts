@@ -11,10 +11,21 @@ let vfs: Vf[];
 /** Everything that the chain may change on the host. */
 const everything = async () => ({ host: await hostState(guest()), rdma: await rdmaState(guest()) });
 
-/** The chain of scenario 2 (RoCE, namespace-aware), with deviceID as Multus puts it into every plugin. */
-async function writeNetwork(cniVersion: string, name: string, deviceID: string): Promise<void> {
-	const ipam = { type: "host-local", subnet: "10.56.217.0/24", routes: [{ dst: "0.0.0.0/0" }], gateway: "10.56.217.1" };
-	const plugins = [{ type: "sriov", ipam }, { type: "rdma" }].map((plugin) => ({
+const ipam = { type: "host-local", subnet: "10.56.217.0/24", routes: [{ dst: "0.0.0.0/0" }], gateway: "10.56.217.1" };
+/** The chain of scenario 2 (RoCE, namespace-aware), and one plugin that does as much. */
+const NETWORKS = {
+	"the chain sriov + rdma": [{ type: "sriov", ipam }, { type: "rdma" }],
+	"sriov with rdma": [{ type: "sriov", rdma: true, ipam }],
+};
+
+/** With deviceID as Multus puts it into every plugin. */
+async function writeNetwork(
+	network: readonly object[],
+	cniVersion: string,
+	name: string,
+	deviceID: string,
+): Promise<void> {
+	const plugins = network.map((plugin) => ({
 		...plugin,
 		deviceID,
 		pciBusID: deviceID,
@@ -35,11 +46,11 @@ beforeAll(async () => {
 	await guest().run(["mkdir", "-p", "/var/lib/cni/results"]);
 });
 
-describe("the chain sriov + rdma, called by cnitool", () => {
+describe.each(Object.entries(NETWORKS))("%s, called by cnitool", (_, network) => {
 	test.each(["0.3.1", "0.4.0", "1.0.0", "1.1.0"])(
 		"version %s: the pod has its device and no other; after DEL all is as before",
 		async (version) => {
-			await writeNetwork(version, "sriov-network", vfs[0]!.pci);
+			await writeNetwork(network, version, "sriov-network", vfs[0]!.pci);
 			const before = await everything();
 			await using _ = await pod(guest(), "pod1");
 
@@ -60,8 +71,8 @@ describe("the chain sriov + rdma, called by cnitool", () => {
 	);
 
 	test("two pods at once: each sees only its own", async () => {
-		await writeNetwork("0.3.1", "network-a", vfs[0]!.pci);
-		await writeNetwork("0.3.1", "network-b", vfs[1]!.pci);
+		await writeNetwork(network, "0.3.1", "network-a", vfs[0]!.pci);
+		await writeNetwork(network, "0.3.1", "network-b", vfs[1]!.pci);
 		const before = await everything();
 		await using _first = await pod(guest(), "pod1");
 		await using _second = await pod(guest(), "pod2");

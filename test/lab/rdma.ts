@@ -27,6 +27,7 @@ export async function rdmaState(machine: Machine): Promise<string> {
 	const script = `for device in /sys/class/infiniband/*; do [ -e "$device" ] && echo "\${device##*/} $(readlink "$device") $(cat "$device/node_guid")"; done
 for node in /sys/class/infiniband_verbs/uverbs*; do [ -e "$node" ] && echo "\${node##*/} $(readlink "$node") $(cat "$node/ibdev")"; done
 ls -A /var/lib/cni/rdma 2>/dev/null | grep -v '^move.lock$'
+find /var/lib/cni/sriov -type f ! -name '*.lock' 2>/dev/null
 ls /sys/kernel/config/rdma_cm 2>/dev/null
 true`;
 	return (await machine.run(["sh", "-c", script])).stdout;
@@ -48,6 +49,8 @@ interface RdmaCall {
 	/** CNI_NETNS where it is not that of the pod. */
 	readonly netns?: string;
 	readonly args?: string;
+	/** sriov with `"rdma": true`, for which no other plugin is called. */
+	readonly alone?: boolean;
 	/** As of callPlugin. */
 	readonly stdout?: string;
 	/** More of the configuration, or other values. */
@@ -63,16 +66,19 @@ export const previousResult = (pod: string) => ({
 });
 
 export function callRdma(machine: Machine, verb: string, call: RdmaCall): Promise<Answer> {
+	const plugin = call.alone ? "sriov" : "rdma";
+	const { ips, routes, ...bare } = previousResult(call.pod);
 	const configuration = {
 		cniVersion: "1.1.0",
 		name: "sriov-network",
-		type: "rdma",
+		type: plugin,
+		...(call.alone && { rdma: true }),
 		...(call.deviceID && { deviceID: call.deviceID }),
-		...(verb !== "GC" && verb !== "STATUS" && { prevResult: previousResult(call.pod) }),
+		...(verb !== "GC" && verb !== "STATUS" && { prevResult: call.alone ? bare : { ...bare, ips, routes } }),
 		...call.more,
 	};
 	const netns = call.netns ?? `/run/netns/${call.pod}`;
-	return callPlugin(machine, "rdma", verb, configuration, {
+	return callPlugin(machine, plugin, verb, configuration, {
 		containerId: `c-${call.pod}`,
 		netns,
 		...(call.args && { args: call.args }),

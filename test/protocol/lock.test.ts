@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { fixtureExecutable } from "../lab/fixture-executable.ts";
+import { call, ours } from "../lab/ipam.ts";
 
 let executable: string;
 let directory: string;
@@ -62,3 +63,30 @@ test("who waits for the lock is not taken for its holder", async () => {
 	for (let tries = 0; waits().trim() !== "1" && tries < 2000; tries++) execFileSync("true");
 	expect(tryLock()).toContain(`process ${pid} (sriov, a verb of container holder)`);
 });
+
+test.each([
+	["lockTimeoutMilliseconds", 50, "0.05 s"],
+	["locktimeoutmilliseconds", 70, "0.07 s"],
+])("%s is how long a call waits for a lock, here for that of the addresses", async (key, milliseconds, said) => {
+	path = join(directory, "net", "lock");
+	execFileSync("mkdir", [join(directory, "net")]);
+	await hold({});
+	const ipam = { type: "host-local", subnet: "10.1.2.0/24", dataDir: directory };
+	for (const verb of ["ADD", "DEL"]) {
+		const config = { cniVersion: "1.1.0", name: "net", type: "sriov", [key]: milliseconds, ipam };
+		expect((await call(ours("host-local"), verb, { config })).json).toMatchObject({
+			code: 11,
+			msg: expect.stringContaining(`has held ${path} for ${said}`),
+		});
+	}
+});
+
+test.each([0, 600_001, "2s"])(
+	"a lockTimeoutMilliseconds of %j is refused, and keeps no DEL from its work",
+	async (each) => {
+		const ipam = { type: "host-local", subnet: "10.1.2.0/24", dataDir: directory };
+		const config = { cniVersion: "1.1.0", name: "net", type: "sriov", lockTimeoutMilliseconds: each, ipam };
+		expect((await call(ours("host-local"), "ADD", { config })).json.msg).toContain("lockTimeoutMilliseconds must be");
+		expect((await call(ours("host-local"), "DEL", { config })).status).toBe(0);
+	},
+);

@@ -11,6 +11,7 @@ const record: VfRecord = {
 	bootId: "boot",
 	pod: "default/pod",
 	podUid: "uid",
+	rdma: undefined,
 	network: 'net "quoted" \\ {[,]}',
 	pci: "0000:01:10.0",
 	pfName: "eth0",
@@ -56,6 +57,16 @@ test("a record is read as it was written", () => {
 	const { config: _, ...rest } = parseRecord(readTold(formatRecord(record)), "other", "other")!;
 	const { config: __, ...expected } = record;
 	expect(rest).toEqual(expected);
+});
+
+test("an RDMA device is on record with the VF that it is of, and else there is no word of it", () => {
+	const rdma = {
+		...{ hostName: "mlx5_0", podName: "roce", index: 4, uverbs: 3, qosDirectory: false },
+		qos: { tos: 32, trafficClass: undefined },
+		podQos: { tos: 96, trafficClass: 5 },
+	};
+	expect(parseRecord(readTold(formatRecord({ ...record, rdma })), "", "")?.rdma).toEqual(rdma);
+	expect(JSON.parse(formatRecord(record)).berth).not.toHaveProperty("rdma");
 });
 
 test("a name of the kernel's with a character that JavaScript takes for white space makes no damaged record", () => {

@@ -6,13 +6,13 @@
  * the RDMA device's name of now: so a device is found by where it is plugged in, even when it was moved or renamed
  * behind our back.
  */
-import { CniError, Code } from "../../lib/cni/error.ts";
-import { isPciAddress } from "../../lib/linux/pci.ts";
-import { findRdmaDevice, type RdmaDevice } from "../../lib/netlink/rdma.ts";
-import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
-import { listIfPresent, readLineIfPresent, readLinkIfPresent, statIfPresent } from "../../lib/sys/files.ts";
-import { poll } from "../../lib/sys/poll.ts";
-import { isSystemError } from "../../lib/sys/sys.ts";
+import { CniError, Code } from "../cni/error.ts";
+import { isPciAddress } from "../linux/pci.ts";
+import { findRdmaDevice, type RdmaDevice } from "../netlink/rdma.ts";
+import type { NetlinkSocket } from "../netlink/socket.ts";
+import { listIfPresent, readLineIfPresent, readLinkIfPresent, statIfPresent } from "../sys/files.ts";
+import { poll } from "../sys/poll.ts";
+import { isSystemError } from "../sys/sys.ts";
 
 /** How long a device may take from its place in sysfs to being ready. */
 const READY = { deadlineMs: 2000, everyMs: 10 };

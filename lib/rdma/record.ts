@@ -5,26 +5,20 @@
  * what another added: <network>-<container>-<ifname>, JSON. Ours have one key more, `berth`. A record is written
  * before the first change and removed after the last, with the lock held.
  */
-import type { JsonObject, JsonValue } from "../../lib/cni/types.ts";
-import { requireLock } from "../../lib/plugin/verb-lock.ts";
-import { partsOf, RecordDirectory, type RecordFile } from "../../lib/state/directory.ts";
-import { deviceName, integer, namePart, object, type Told, text } from "../../lib/state/json.ts";
-import * as files from "../../lib/sys/files.ts";
-import type { Lock } from "../../lib/sys/lock.ts";
+import type { JsonObject } from "../cni/types.ts";
+import { requireLock } from "../plugin/verb-lock.ts";
+import { partsOf, RecordDirectory, type RecordFile } from "../state/directory.ts";
+import { namePart, object, type Told, text } from "../state/json.ts";
+import * as files from "../sys/files.ts";
+import type { Lock } from "../sys/lock.ts";
 import { toDeviceId } from "./device.ts";
+import { type GivenDevice, qosFromJson, stateFromJson, stateToJson } from "./given.ts";
 
 /** Compiled in, as in the Go plugin. */
 const records = new RecordDirectory("/var/lib/cni/rdma");
 const LOCK_PATH = `${records.path}/move.lock`;
 /** Where a record is written before it gets its name: one file, for the holder of the lock. */
 const TEMPORARY = `${records.path}/.record.tmp`;
-
-export interface QosSettings {
-	/** Default RoCE type of service of RDMA-CM. Undefined: not known, or not offered by the kernel. */
-	readonly tos: number | undefined;
-	/** RoCE traffic class of the driver; undefined as above. */
-	readonly trafficClass: number | undefined;
-}
 
 /** Whose it is: the three parts of a record's file name. */
 export interface RecordKey {
@@ -34,36 +28,12 @@ export interface RecordKey {
 }
 
 /** What can be known of an attachment. A record that was truncated, or Go's, lacks some of it: "" then. */
-export interface RdmaRecord extends RecordKey {
+export interface RdmaRecord extends RecordKey, GivenDevice {
 	/** Name of the file that it was read from. */
 	readonly file?: string;
 	/** Written by this plugin, and whole: it tells what its file name cannot. */
 	readonly own: boolean;
-	readonly deviceId: string;
-	/** Name of the RDMA device on the host, before ADD. */
-	readonly hostName: string;
-	readonly podName: string;
-	/** CNI_NETNS of ADD. */
-	readonly netns: string;
-	/** `Sandbox.identity` of ADD. */
-	readonly netnsIdentity: string;
-	/** `bootId` of ADD; "" where that is not known. */
-	readonly bootId: string;
-	/** `RdmaDevice.index` at ADD, where to look for it first. Undefined in a record of Go's. */
-	readonly index: number | undefined;
-	/**
-	 * Number of its node /dev/infiniband/uverbsN before ADD, which is the one that the device plugin gave to the pod.
-	 */
-	readonly uverbs: number | undefined;
-	/** The host's settings before ADD. */
-	readonly qos: QosSettings;
-	/** What ADD set in the pod. */
-	readonly podQos: QosSettings;
-	/** Whether configfs had a directory for the device before ADD; true where that is not known. */
-	readonly qosDirectory: boolean;
 }
-
-export const NO_QOS: QosSettings = { tos: undefined, trafficClass: undefined };
 
 /** The attachment of a call. */
 export const attachmentOf = ({ network, containerId, ifName }: RecordKey): RecordKey => ({
@@ -161,16 +131,10 @@ function toJson(record: RdmaRecord): JsonObject {
 			netns: record.netns,
 			netnsIdentity: record.netnsIdentity,
 			bootId: record.bootId,
-			index: record.index ?? null,
-			uverbs: record.uverbs ?? null,
-			hostQoS: qosToJson(qos),
-			podQoS: qosToJson(record.podQos),
-			qosFolder: record.qosDirectory,
+			...stateToJson(record),
 		},
 	};
 }
-
-const qosToJson = ({ tos, trafficClass }: QosSettings): JsonObject => ({ tos: tos ?? null, tc: trafficClass ?? null });
 
 /**
  * Reads what is there: the Go plugin does not write its files in one step, so that they may be truncated anywhere.
@@ -184,20 +148,10 @@ function parseRecord({ json: told, isWhole }: Told, key: RecordKey): RdmaRecord 
 		ifName: namePart(own?.ifname) || key.ifName,
 		own: own !== undefined,
 		deviceId: toDeviceId(text(told.deviceID)) ?? "",
-		hostName: deviceName(told.sandboxRdmaDevName),
-		podName: deviceName(told.containerRdmaDevName),
 		netns: text(own?.netns),
 		netnsIdentity: text(own?.netnsIdentity),
 		bootId: text(own?.bootId),
-		index: integer(own?.index, 0xffff_ffff),
-		uverbs: integer(own?.uverbs, 0xffff_ffff),
-		qos: qosOf(own === undefined ? isWhole && told.rdmaQoS : own.hostQoS),
-		podQos: qosOf(own?.podQoS),
-		qosDirectory: own?.qosFolder !== false,
+		...stateFromJson(own, told.sandboxRdmaDevName, told.containerRdmaDevName),
+		...(own === undefined && { qos: qosFromJson(isWhole && told.rdmaQoS) }),
 	};
-}
-
-function qosOf(value: JsonValue | undefined): QosSettings {
-	const qos = object(value);
-	return qos === undefined ? NO_QOS : { tos: integer(qos.tos, 255), trafficClass: integer(qos.tc, 255) };
 }

@@ -6,12 +6,12 @@
  * knows no namespaces, so the host's serves devices in pods, too. Traffic class: a sysfs file of NVIDIA's own driver,
  * which takes it only while the device is on the host.
  */
-import { CniError, Code } from "../../lib/cni/error.ts";
-import type { Log } from "../../lib/plugin/log.ts";
-import { readText, readTextIfPresent, statIfPresent, writeExisting } from "../../lib/sys/files.ts";
-import * as sys from "../../lib/sys/sys.ts";
-import type { Attachment } from "./config.ts";
-import type { QosSettings } from "./record.ts";
+import { CniError, Code } from "../cni/error.ts";
+import type { Log } from "../plugin/log.ts";
+import { readText, readTextIfPresent, statIfPresent, writeExisting } from "../sys/files.ts";
+import * as sys from "../sys/sys.ts";
+import type { DeviceState, QosSettings } from "./given.ts";
+import type { WantedDevice } from "./wanted.ts";
 
 const RDMA_CM = "/sys/kernel/config/rdma_cm";
 /** VFs have one port. */
@@ -25,10 +25,18 @@ export function hasDirectory(name: string): boolean {
 }
 
 /**
- * The host's settings of device `name`, and what the pod shall have. Throws CniError for a type of service that
- * cannot be set.
+ * `device` with the host's and the pod's quality of service; undefined where there is nothing to tell of them. The look
+ * at the host's makes a directory in configfs, which a killed process would leave: the device has to be on record by
+ * now. Throws CniError for a type of service that cannot be set.
  */
-export function planQos(name: string, wanted: Attachment, log: Log): { host: QosSettings; pod: QosSettings } {
+export function withQos<D extends DeviceState>(device: D, wanted: WantedDevice, log: Log): D | undefined {
+	const { host, pod } = planQos(device.hostName, wanted, log);
+	if (!host.tos && wanted.tos === undefined && host.trafficClass === undefined) return undefined;
+	return { ...device, qos: host, podQos: pod };
+}
+
+/** The host's settings of device `name`, and what the pod shall have. */
+function planQos(name: string, wanted: WantedDevice, log: Log): { host: QosSettings; pod: QosSettings } {
 	const tos = readTos(name);
 	if (wanted.tos !== undefined && tos === undefined) {
 		throw new CniError(

@@ -1,10 +1,10 @@
 /**
  * The move of an RDMA device between namespaces, with an eye on the numbers of the device nodes.
  */
-import type { Netns } from "../../lib/linux/netns.ts";
-import { moveRdmaDevice, type RdmaDevice } from "../../lib/netlink/rdma.ts";
-import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
-import type { Log } from "../../lib/plugin/log.ts";
+import type { Netns } from "../linux/netns.ts";
+import { moveRdmaDevice, type RdmaDevice } from "../netlink/rdma.ts";
+import type { NetlinkSocket } from "../netlink/socket.ts";
+import type { Log } from "../plugin/log.ts";
 import { deviceOfNode, uverbsOf } from "./device.ts";
 
 /**

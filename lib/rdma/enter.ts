@@ -1,30 +1,30 @@
 /**
  * The RDMA device on its way into the pod.
  */
-import { CniError, Code } from "../../lib/cni/error.ts";
-import { type RdmaDevice, renameRdmaDevice } from "../../lib/netlink/rdma.ts";
-import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
-import type { Log } from "../../lib/plugin/log.ts";
-import type { Sandbox } from "../../lib/plugin/sandbox.ts";
-import { isSystemError } from "../../lib/sys/sys.ts";
+import { CniError, Code } from "../cni/error.ts";
+import { type RdmaDevice, renameRdmaDevice } from "../netlink/rdma.ts";
+import type { NetlinkSocket } from "../netlink/socket.ts";
+import type { Log } from "../plugin/log.ts";
+import type { Sandbox } from "../plugin/sandbox.ts";
+import { isSystemError } from "../sys/sys.ts";
+import type { GivenDevice } from "./given.ts";
 import { move } from "./move.ts";
 import { writeTos, writeTrafficClass } from "./qos.ts";
-import type { RdmaRecord } from "./record.ts";
 
 /**
- * Traffic class and name on the host, then the move, then what the move takes away. The caller undoes with `release`.
+ * Traffic class and name on the host, then the move, then what the move takes away. The caller undoes with `reclaim`.
  */
 export function enterPod(
 	host: NetlinkSocket,
 	sandbox: Sandbox,
 	device: RdmaDevice,
-	record: RdmaRecord,
+	given: GivenDevice,
 	log: Log,
 ): void {
-	const { hostName, podName, podQos } = record;
+	const { hostName, podName, podQos } = given;
 	if (podQos.trafficClass !== undefined) writeTrafficClass(hostName, podQos.trafficClass);
 	if (podName !== hostName) rename(host, device, podName);
-	move(host, { ...device, name: podName }, record.deviceId, record.uverbs, sandbox.netns, log);
+	move(host, { ...device, name: podName }, given.deviceId, given.uverbs, sandbox.netns, log);
 	if (podQos.tos) writeTos(podName, podQos.tos);
 }
 
