@@ -13,7 +13,7 @@ import { text } from "../../lib/state/json.ts";
 import * as sys from "../../lib/sys/sys.ts";
 import { holdersNamed } from "./ipam-claim.ts";
 import { addressOfReservation, poolName, poolsPath } from "./objects.ts";
-import { type Allocations, allocationsOf } from "./pool.ts";
+import { type Allocations, allocationsOf } from "./pool-object.ts";
 import { COMMAND_MS, DEFAULT_NAMESPACE, type Session } from "./session.ts";
 
 export interface PoolContent {

@@ -25,7 +25,7 @@ import {
 } from "./node-block.ts";
 import type { NodeName } from "./node-name.ts";
 import { poolsPath, slicePoolsPath } from "./objects.ts";
-import { allocationsOf } from "./pool.ts";
+import { allocationsOf } from "./pool-object.ts";
 import { addressOfOffset } from "./ranges.ts";
 import { Records, TAKEN_OVER } from "./record.ts";
 import type { Session } from "./session.ts";

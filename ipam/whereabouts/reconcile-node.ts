@@ -27,7 +27,7 @@ import {
 	writeBlock,
 } from "./node-block.ts";
 import { type Allocation, poolObject, poolsPath, slicePoolsPath } from "./objects.ts";
-import { type Allocations, allocationsOf, NO_MANAGED_FIELDS } from "./pool.ts";
+import { type Allocations, allocationsOf, NO_MANAGED_FIELDS } from "./pool-object.ts";
 import { offsetOf } from "./ranges.ts";
 import { type FoundRecord, Records } from "./record.ts";
 import type { Session } from "./session.ts";

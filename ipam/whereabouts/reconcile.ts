@@ -18,7 +18,7 @@ import { DEFAULT_DATA_DIR } from "./config.ts";
 import { readCooldown } from "./cooldown.ts";
 import { claimHolders, isClaimHolder } from "./ipam-claim.ts";
 import type { Allocation } from "./objects.ts";
-import { type Change, changePool } from "./pool.ts";
+import { type Change, changePool } from "./pool-object.ts";
 import { addressOfOffset, offsetOf } from "./ranges.ts";
 import { type PoolUse, reconcileNode } from "./reconcile-node.ts";
 import { type Reservation, Reservations } from "./reservations.ts";

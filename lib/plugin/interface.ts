@@ -16,7 +16,8 @@ import {
 	RTMGRP_IPV6_IFADDR,
 	RTMGRP_LINK,
 } from "../netlink/constants.ts";
-import { getLinkByIndex, type Link, type LinkIndex, setLinkUp } from "../netlink/link.ts";
+import { getLinkByIndex, type Link, type LinkIndex } from "../netlink/link.ts";
+import { setLinkUp } from "../netlink/link-change.ts";
 import { newRoute } from "../netlink/route.ts";
 import { type Change, NetlinkSocket } from "../netlink/socket.ts";
 import * as sys from "../sys/sys.ts";

@@ -6,13 +6,15 @@ import { Netns } from "../../lib/linux/netns.ts";
 import { IFF_ALLMULTI, IFF_PROMISC } from "../../lib/netlink/constants.ts";
 import { NetlinkError } from "../../lib/netlink/error.ts";
 import {
-	addAltName,
 	getLinkByIndex,
 	getLinkByName,
 	type Link,
 	type LinkIndex,
 	type LinkTarget,
 	listLinks,
+} from "../../lib/netlink/link.ts";
+import {
+	addAltName,
 	moveLink,
 	removeAltName,
 	setLink,
@@ -22,7 +24,7 @@ import {
 	setLinkMtu,
 	setLinkName,
 	setLinkUpAndGet,
-} from "../../lib/netlink/link.ts";
+} from "../../lib/netlink/link-change.ts";
 import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import type { Sandbox } from "../../lib/plugin/sandbox.ts";
 import { poll } from "../../lib/sys/poll.ts";

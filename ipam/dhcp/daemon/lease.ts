@@ -5,7 +5,8 @@
 import type { CniResult } from "../../../lib/cni/types.ts";
 import { formatMac, type Mac } from "../../../lib/ip/mac.ts";
 import type { Loop } from "../../../lib/loop/loop.ts";
-import { type Link, type LinkIndex, setLinkUp } from "../../../lib/netlink/link.ts";
+import type { Link, LinkIndex } from "../../../lib/netlink/link.ts";
+import { setLinkUp } from "../../../lib/netlink/link-change.ts";
 import type { Log } from "../../../lib/plugin/log.ts";
 import type { Sandbox } from "../../../lib/plugin/sandbox.ts";
 import * as sys from "../../../lib/sys/sys.ts";

@@ -1,18 +1,15 @@
 import { beforeAll, beforeEach, expect, test, vi } from "vitest";
 import { deleteAddress, newAddress } from "../../../lib/netlink/address.ts";
 import { NETLINK_ROUTE } from "../../../lib/netlink/constants.ts";
+import { getLinkByIndex, getLinkByName, type LinkIndex, listLinks } from "../../../lib/netlink/link.ts";
 import {
 	addAltName,
-	getLinkByIndex,
-	getLinkByName,
-	type LinkIndex,
-	listLinks,
 	moveLink,
 	removeAltName,
 	setLinkDown,
 	setLinkFlags,
 	setLinkUp,
-} from "../../../lib/netlink/link.ts";
+} from "../../../lib/netlink/link-change.ts";
 import { deleteRoute, newRoute } from "../../../lib/netlink/route.ts";
 import { type Change, NetlinkSocket } from "../../../lib/netlink/socket.ts";
 import { getPfByName, getVf, getVfs, setVf, type VfIndex } from "../../../lib/netlink/vf.ts";

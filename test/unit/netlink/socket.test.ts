@@ -1,7 +1,8 @@
 import { beforeEach, expect, test, vi } from "vitest";
 import { NETLINK_ROUTE } from "../../../lib/netlink/constants.ts";
 import { NetlinkError } from "../../../lib/netlink/error.ts";
-import { type LinkIndex, linkMessage, setLinkUp } from "../../../lib/netlink/link.ts";
+import { type LinkIndex, linkMessage } from "../../../lib/netlink/link.ts";
+import { setLinkUp } from "../../../lib/netlink/link-change.ts";
 import type { Message, MessageWriter } from "../../../lib/netlink/message.ts";
 import { NetlinkSocket } from "../../../lib/netlink/socket.ts";
 import { errorBody, fakeKernel, messageAttribute } from "./fake-kernel.ts";

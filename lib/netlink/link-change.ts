@@ -1,0 +1,197 @@
+/**
+ * Changes to network interfaces, each with the `ip` command that it equals.
+ */
+import { AF_INET } from "../sys/sys.ts";
+import {
+	IFF_ALLMULTI,
+	IFF_PROMISC,
+	IFF_UP,
+	IFLA_ADDRESS,
+	IFLA_AF_SPEC,
+	IFLA_ALT_IFNAME,
+	IFLA_GROUP,
+	IFLA_IFALIAS,
+	IFLA_IFNAME,
+	IFLA_INET_CONF,
+	IFLA_MTU,
+	IFLA_NET_NS_FD,
+	IFLA_PROP_LIST,
+	IFLA_TXQLEN,
+	IPV4_DEVCONF_ARP_NOTIFY,
+	NLA_F_NESTED,
+	NLM_F_ACK,
+	NLM_F_CREATE,
+	NLM_F_EXCL,
+	RTM_DELLINKPROP,
+	RTM_GETLINK,
+	RTM_NEWLINKPROP,
+	RTM_SETLINK,
+} from "./constants.ts";
+import {
+	askLink,
+	type Link,
+	type LinkIndex,
+	type LinkTarget,
+	linkMessage,
+	linkRequest,
+	macBytes,
+	parseLink,
+} from "./link.ts";
+import type { MessageWriter } from "./message.ts";
+import type { Change, NetlinkSocket } from "./socket.ts";
+
+/**
+ * Changes that go into one request, made in the kernel's order: netns, MAC, MTU, name, alias, flags, queue length,
+ * group.
+ */
+interface LinkChange {
+	readonly netnsFd?: number;
+	readonly mac?: string;
+	/** Bytes. */
+	readonly mtu?: number;
+	readonly name?: string;
+	/** "" removes it. */
+	readonly alias?: string;
+	readonly txQueueLength?: number;
+	readonly group?: number;
+	readonly up?: boolean;
+	readonly promiscuous?: boolean;
+	readonly allMulticast?: boolean;
+	/**
+	 * Sysctl net/ipv4/conf/NAME/arp_notify, after all others: neighbours hear when the MAC changes or the link goes up.
+	 */
+	readonly arpNotify?: boolean;
+}
+
+/**
+ * Makes all of `change` in one RTM_SETLINK, under one hold of the kernel's RTNL lock. The kernel stops at the first
+ * refusal and keeps what it has done until then. No new name for an interface that is meant by its name. Throws
+ * NetlinkError.
+ */
+export function setLink(socket: NetlinkSocket, target: LinkTarget, change: LinkChange): void {
+	const { message, name } = linkChange(socket, target, change);
+	socket.change(message, name);
+	if (typeof target === "string") return;
+	if (change.netnsFd !== undefined) socket.linkNames.delete(target);
+	else if (change.name !== undefined) socket.linkNames.set(target, change.name);
+}
+
+function linkChange(socket: NetlinkSocket, target: LinkTarget, change: LinkChange): Change {
+	let flags = 0;
+	let mask = 0;
+	const flag = (bit: number, wanted: boolean | undefined): void => {
+		if (wanted === undefined) return;
+		mask |= bit;
+		if (wanted) flags |= bit;
+	};
+	flag(IFF_UP, change.up);
+	flag(IFF_PROMISC, change.promiscuous);
+	flag(IFF_ALLMULTI, change.allMulticast);
+	const message = linkMessage(RTM_SETLINK, NLM_F_ACK, target, flags, mask);
+	if (change.netnsFd !== undefined) message.attributeU32(IFLA_NET_NS_FD, change.netnsFd);
+	if (change.mac !== undefined) message.attributeBytes(IFLA_ADDRESS, macBytes(change.mac));
+	if (change.mtu !== undefined) message.attributeU32(IFLA_MTU, change.mtu);
+	if (change.name !== undefined) message.attributeText(IFLA_IFNAME, change.name);
+	if (change.alias !== undefined) message.attributeText(IFLA_IFALIAS, change.alias);
+	if (change.txQueueLength !== undefined) message.attributeU32(IFLA_TXQLEN, change.txQueueLength);
+	if (change.group !== undefined) message.attributeU32(IFLA_GROUP, change.group);
+	if (change.arpNotify !== undefined) writeIpv4Setting(message, IPV4_DEVCONF_ARP_NOTIFY, change.arpNotify ? 1 : 0);
+	return { message, name: linkRequest(socket, "RTM_SETLINK", target) };
+}
+
+function writeIpv4Setting(message: MessageWriter, setting: number, value: number): void {
+	const families = message.begin(IFLA_AF_SPEC | NLA_F_NESTED);
+	const ipv4 = message.begin(AF_INET | NLA_F_NESTED);
+	const settings = message.begin(IFLA_INET_CONF | NLA_F_NESTED);
+	message.attributeU32(setting, value).end(settings).end(ipv4).end(families);
+}
+
+/** Equivalent: `ip link set dev NAME up`. */
+export function setLinkUp(socket: NetlinkSocket, target: LinkTarget): void {
+	setLink(socket, target, { up: true });
+}
+
+/** The same, and what the interface is then, in one exchange; undefined where it is gone. */
+export function setLinkUpAndGet(socket: NetlinkSocket, target: LinkTarget): Link | undefined {
+	const question = linkMessage(RTM_GETLINK, 0, target);
+	const answer = askLink(socket, question, target, linkChange(socket, target, { up: true }));
+	return answer && parseLink(socket, answer);
+}
+
+/** Equivalent: `ip link set dev NAME down`. */
+export function setLinkDown(socket: NetlinkSocket, target: LinkTarget): void {
+	setLink(socket, target, { up: false });
+}
+
+/** Equivalent: `ip link set dev NAME address MAC`. */
+export function setLinkMac(socket: NetlinkSocket, target: LinkTarget, mac: string): void {
+	setLink(socket, target, { mac });
+}
+
+/** Equivalent: `ip link set dev NAME mtu BYTES`. */
+export function setLinkMtu(socket: NetlinkSocket, index: LinkIndex, mtu: number): void {
+	setLink(socket, index, { mtu });
+}
+
+/**
+ * Renames an interface. Before Linux 6.2 it must be down (EBUSY); a taken name is EEXIST, also as someone's alternative
+ * name. Equivalent: `ip link set dev NAME name NEW`.
+ */
+export function setLinkName(socket: NetlinkSocket, index: LinkIndex, name: string): void {
+	setLink(socket, index, { name });
+}
+
+/**
+ * Takes or gives back this administrator's wish for all frames. Equivalent: `ip link set dev NAME promisc on|off
+ * allmulticast on|off`.
+ */
+export function setLinkFlags(
+	socket: NetlinkSocket,
+	index: LinkIndex,
+	flags: Pick<LinkChange, "promiscuous" | "allMulticast">,
+): void {
+	setLink(socket, index, flags);
+}
+
+/**
+ * Moves an interface to another network namespace, renamed and changed on the way, in one request. The kernel sets it
+ * down first.
+ *
+ * Two answers are EEXIST. The present name is taken there and no other is given (or `name` equals it): nothing has
+ * happened. `name` is taken there but the present name is free: **the interface is there already, under its present
+ * name**; the caller looks for the name beforehand and moves the interface back on an error. A present name that is
+ * taken there does no harm when `name` is given and free.
+ *
+ * Equivalent: `ip link set dev NAME netns NS name NEW mtu BYTES address MAC up`.
+ */
+export function moveLink(
+	socket: NetlinkSocket,
+	index: LinkIndex,
+	change: LinkChange & { readonly netnsFd: number },
+): void {
+	setLink(socket, index, change);
+}
+
+/** Equivalent: `ip link property add dev NAME altname ALT`. Kernel 5.5 and later. */
+export function addAltName(socket: NetlinkSocket, index: LinkIndex, altName: string): void {
+	changeAltName(socket, index, altName, RTM_NEWLINKPROP, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, "RTM_NEWLINKPROP");
+}
+
+/** Equivalent: `ip link property del dev NAME altname ALT`. */
+export function removeAltName(socket: NetlinkSocket, index: LinkIndex, altName: string): void {
+	changeAltName(socket, index, altName, RTM_DELLINKPROP, NLM_F_ACK, "RTM_DELLINKPROP");
+}
+
+function changeAltName(
+	socket: NetlinkSocket,
+	index: LinkIndex,
+	altName: string,
+	type: number,
+	flags: number,
+	request: string,
+): void {
+	const message = linkMessage(type, flags, index);
+	const list = message.begin(IFLA_PROP_LIST | NLA_F_NESTED);
+	message.attributeText(IFLA_ALT_IFNAME, altName).end(list);
+	socket.change(message, linkRequest(socket, request, index));
+}
