@@ -5,14 +5,12 @@
 import type { CniResult } from "../../../lib/cni/types.ts";
 import { formatMac, type Mac } from "../../../lib/ip/mac.ts";
 import type { Loop } from "../../../lib/loop/loop.ts";
-import type { Link, LinkIndex } from "../../../lib/netlink/link.ts";
+import type { Link } from "../../../lib/netlink/link.ts";
 import { setLinkUp } from "../../../lib/netlink/link-change.ts";
-import type { Log } from "../../../lib/plugin/log.ts";
 import type { Sandbox } from "../../../lib/plugin/sandbox.ts";
 import * as sys from "../../../lib/sys/sys.ts";
-import type { Binding, Journal, LeaseRecord, Place } from "./journal.ts";
-import { findLink, findSandbox, replaceOnInterface } from "./place.ts";
-import type { LeaseSpec } from "./protocol.ts";
+import type { Binding } from "./journal.ts";
+import { type Given, type Keeping, KeptLease } from "./kept-lease.ts";
 
 /**
  * `waiting`: for a carrier. `selecting`: DISCOVER is out. `requesting`: REQUEST is out, for an offer or for an address
@@ -40,11 +38,9 @@ export interface Settings {
 }
 
 /** What a lease needs of the daemon. */
-export interface Surroundings {
+export interface Surroundings extends Keeping {
 	readonly settings: Settings;
 	readonly loop: Loop;
-	readonly journal: Journal;
-	readonly log: Log;
 	/** Hears from now on when an interface leaves this sandbox. */
 	watch(sandbox: Sandbox): void;
 	malformed(): void;
@@ -82,9 +78,6 @@ interface AnyExchange {
 	endProbe(): void;
 }
 
-/** An address, and whom it is of. */
-export type Given = NonNullable<LeaseRecord["wanted"]>;
-
 /** What a server gives. Times in milliseconds from now on. */
 interface Terms extends Given {
 	readonly options: string;
@@ -93,16 +86,9 @@ interface Terms extends Given {
 	readonly rebindMs: number;
 }
 
-export abstract class Lease<E extends AnyExchange = AnyExchange> {
-	readonly spec: LeaseSpec;
-	readonly place: Place;
-	readonly file: number;
+export abstract class Lease<E extends AnyExchange = AnyExchange> extends KeptLease<Surroundings> {
 	dueMs = Infinity;
 	state: State = "waiting";
-	binding: Binding | undefined;
-	protected answered: boolean;
-	protected wanted: LeaseRecord["wanted"];
-	protected replaces: string | undefined;
 	protected waiter: Waiter | undefined;
 	protected exchange: E | undefined;
 	protected xid = 0;
@@ -119,35 +105,13 @@ export abstract class Lease<E extends AnyExchange = AnyExchange> {
 	protected acked: Binding | undefined;
 	/** Why there is no address yet, for the one who waits. */
 	protected trouble = NO_ANSWER;
-	protected readonly around: Surroundings;
-
-	constructor(
-		around: Surroundings,
-		file: number,
-		record: Pick<LeaseRecord, "spec" | "place" | "answered" | "binding" | "wanted" | "replaces">,
-	) {
-		this.around = around;
-		this.file = file;
-		this.spec = record.spec;
-		this.place = record.place;
-		this.binding = record.binding;
-		this.answered = record.answered;
-		this.wanted = record.wanted;
-		this.replaces = record.replaces;
-	}
 
 	get address(): string | undefined {
 		return this.binding?.address ?? this.acked?.address;
 	}
 
-	/** The result that the lease makes; undefined while there is no address. */
-	result(binding = this.binding): CniResult | undefined {
-		return binding && this.resultOf(binding);
-	}
-
 	// --- what is of one family
 
-	protected abstract resultOf(binding: Binding): CniResult;
 	protected abstract makeExchange(sandbox: Sandbox, link: Link): E;
 	/** What has to be so before the interface can be used at all. */
 	protected prepare(_sandbox: Sandbox, _link: Link): void {}
@@ -485,27 +449,7 @@ export abstract class Lease<E extends AnyExchange = AnyExchange> {
 		});
 	}
 
-	protected replace(sandbox: Sandbox, link: Link, before: CniResult | string, after: CniResult | undefined): void {
-		const refused = (reason: string): void =>
-			this.log(`the interface does not take what ${this.binding?.server} gives: ${reason}`);
-		replaceOnInterface(sandbox, link, before === "" ? undefined : before, after, refused);
-		this.replaces = undefined;
-		this.write();
-	}
-
 	// --- around it
-
-	protected write(): void {
-		const { spec, place, binding } = this;
-		this.around.journal.write(this.file, {
-			spec,
-			place,
-			answered: this.answered,
-			...(binding && { binding }),
-			...(this.wanted && { wanted: this.wanted }),
-			...(this.replaces !== undefined && { replaces: this.replaces }),
-		});
-	}
 
 	protected open(sandbox: Sandbox, link: Link): E {
 		this.exchange ??= this.makeExchange(sandbox, link);
@@ -521,45 +465,8 @@ export abstract class Lease<E extends AnyExchange = AnyExchange> {
 		this.around.loop.schedule(this, dueMs);
 	}
 
-	/** Whether the interface is still where it was. */
-	isInPlace(): boolean {
-		return this.inPlace(() => undefined);
-	}
-
-	/**
-	 * Runs `work` with the interface in its namespace; false where one of them is gone. A failure is `otherwise`, or
-	 * the caller's.
-	 */
-	protected inPlace(work: (sandbox: Sandbox, link: Link) => void, otherwise?: string): boolean {
-		let sandbox: Sandbox | undefined;
-		try {
-			sandbox = findSandbox(this.around.settings.hostPrefix + this.spec.netns, this.place);
-			const link = sandbox && findLink(sandbox, this.place);
-			if (sandbox === undefined || link === undefined) return false;
-			work(sandbox, link);
-			return true;
-		} catch (error) {
-			if (otherwise === undefined || !sys.isSystemError(error)) throw error;
-			this.log(`${error.message}: ${otherwise}`);
-			return false;
-		} finally {
-			// Not `using`: what esbuild makes of it is a closure that names itself, and such circles would fill a
-			// daemon's memory.
-			sandbox?.[Symbol.dispose]();
-		}
-	}
-
 	protected inPlaceOrVanish(work: (sandbox: Sandbox, link: Link) => void): void {
 		if (!this.inPlace(work)) this.around.vanished(this);
-	}
-
-	get linkIndex(): LinkIndex {
-		return this.place.linkIndex as LinkIndex;
-	}
-
-	log(what: string, fields: Record<string, string | undefined> = {}): void {
-		const { containerId, network, ifName } = this.spec;
-		this.around.log.info(what, { containerID: containerId, network, ifName, ...fields });
 	}
 }
 

@@ -24,7 +24,8 @@ import {
 } from "../wire/packet.ts";
 import { EVERYONE, Exchange, type Listener } from "./exchange.ts";
 import type { Binding } from "./journal.ts";
-import { type Given, Lease } from "./lease.ts";
+import type { Given } from "./kept-lease.ts";
+import { Lease } from "./lease.ts";
 
 const MAX_MESSAGE = 1500;
 

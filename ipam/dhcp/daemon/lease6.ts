@@ -11,7 +11,8 @@ import { fromHex, sameBytes, toHex } from "../wire/bytes.ts";
 import { type ClientMessage6, clientDuid, dnsOf, MESSAGE6, type Reply6 } from "../wire/dhcpv6.ts";
 import { Exchange6, type Listener6 } from "./exchange6.ts";
 import type { Binding } from "./journal.ts";
-import { type Given, Lease } from "./lease.ts";
+import type { Given } from "./kept-lease.ts";
+import { Lease } from "./lease.ts";
 
 /** No network comes with an address of DHCPv6: what is on the link, routers say. */
 const PREFIX = 128;

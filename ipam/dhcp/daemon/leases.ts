@@ -68,7 +68,7 @@ export class Leases implements Surroundings {
 		try {
 			return this.#addIn(sandbox, spec, waiter);
 		} finally {
-			// Not `using`: see Lease.inPlace.
+			// Not `using`: see KeptLease.inPlace.
 			sandbox[Symbol.dispose]();
 		}
 	}
