@@ -4,8 +4,7 @@
  *
  *   npm run bench:held [-- --executable PATH]
  *
- * Writes docs/bench/held.svg, and the table of the run into docs/host-local.md. Numbers of rounds are small where Go
- * takes seconds.
+ * Writes the table of the run into docs/host-local.md. Numbers of rounds are small where Go takes seconds.
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -74,38 +73,6 @@ function verdicts(rows: readonly Row[]): string[] {
 	];
 }
 
-const TITLE = "host-local: CPU time of an ADD and a DEL by addresses held (median)";
-
-/** A line for each maker, both axes logarithmic; with none held at the left edge. */
-function chart(rows: readonly Row[]): string {
-	const [width, height, left, top] = [640, 360, 70, 40];
-	const x = (held: number) => left + (Math.max(0, Math.log10(Math.max(held, 10)) - 1) / 3.7) * (width - 2 * left);
-	const y = (ms: number) => top + ((3.5 - Math.log10(ms)) / 3.5) * (height - 2 * top);
-	const text = (px: number, py: number, words: string, anchor = "middle") =>
-		`<text x="${px.toFixed(1)}" y="${py.toFixed(1)}" text-anchor="${anchor}">${words}</text>`;
-	const parts: string[] = [];
-	for (const ms of [1, 10, 100, 1000]) {
-		parts.push(
-			`<path d="M${left} ${y(ms).toFixed(1)}H${width - left}" stroke="#ddd"/>`,
-			text(left - 8, y(ms) + 4, `${ms} ms`, "end"),
-		);
-	}
-	for (const held of HELD) parts.push(text(x(held), height - top + 20, held.toLocaleString("en")));
-	for (const [maker, colour] of [
-		["ours", "#1a7f37"],
-		["Go", "#0969da"],
-	] as const) {
-		const points = rows.filter((row) => row.maker === maker).map((row) => [x(row.held), y(row.add + row.del)] as const);
-		const path = points.map(([px, py]) => `${px.toFixed(1)} ${py.toFixed(1)}`).join("L");
-		parts.push(`<path d="M${path}" fill="none" stroke="${colour}" stroke-width="2"/>`);
-		for (const [px, py] of points)
-			parts.push(`<circle cx="${px.toFixed(1)}" cy="${py.toFixed(1)}" r="3" fill="${colour}"/>`);
-		parts.push(text(points.at(-1)![0] + 8, points.at(-1)![1] + 4, maker, "start"));
-	}
-	parts.push(text(width / 2, 20, TITLE));
-	return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="sans-serif" font-size="12"><title>${TITLE}</title><rect width="${width}" height="${height}" fill="#fff"/>\n${parts.join("\n")}\n</svg>\n`;
-}
-
 const { values } = parseArgs({ options: { executable: { type: "string" } } });
 using laboratory = await Laboratory.open(values.executable ?? join(ROOT, "dist/bin/berth"), join(ROOT, "build"));
 const rows: Row[] = [];
@@ -115,7 +82,6 @@ for (const held of HELD) {
 }
 const results = `${table(rows)}\n\n${verdicts(rows).join("; ")}.`;
 console.log(results);
-writeFileSync(join(ROOT, "docs/bench/held.svg"), chart(rows));
 const page = join(ROOT, "docs/host-local.md");
 const text = readFileSync(page, "utf8");
 writeFileSync(page, text.replace(/(<!-- held -->\n)[\s\S]*?(<!-- \/held -->)/, `$1${results}\n$2`));
