@@ -5,6 +5,7 @@
  */
 import { CniError, Code } from "./error.ts";
 import { hasSpace } from "./space.ts";
+import type { Verb } from "./types.ts";
 
 export interface Environment {
 	/** CNI_COMMAND. "" where it is missing: then nothing else is read. */
@@ -18,9 +19,14 @@ export interface Environment {
 	readonly sameNetnsAllowed: boolean;
 }
 
-const ATTACHMENT = ["ADD", "CHECK", "DEL"];
-const SANDBOX = ["ADD", "CHECK"];
-const EVERY = ["ADD", "CHECK", "DEL", "GC", "STATUS"];
+/** What a verb is about: an attachment in its sandbox, one that may have lost it, or none. */
+const ABOUT: Readonly<Record<Verb, "sandbox" | "attachment" | "none">> = {
+	ADD: "sandbox",
+	CHECK: "sandbox",
+	DEL: "attachment",
+	GC: "none",
+	STATUS: "none",
+};
 
 /** Longest name of a network interface in bytes: IFNAMSIZ of linux/if.h less the closing NUL. */
 const MAX_INTERFACE_NAME = 15;
@@ -34,17 +40,19 @@ export function readEnvironment(variables: Readonly<Record<string, string>>): En
 	const missing: string[] = [];
 	if (command === "") missing.push("CNI_COMMAND");
 
-	const read = (name: string, verbs: readonly string[], check?: (value: string) => void): string => {
+	const about = Object.hasOwn(ABOUT, command) ? ABOUT[command as Verb] : undefined;
+	const read = (name: string, isNeeded: boolean, check?: (value: string) => void): string => {
 		const value = variables[name] ?? "";
-		if (!verbs.includes(command)) return value;
+		if (!isNeeded) return value;
 		if (value === "") missing.push(name);
 		else check?.(value);
 		return value;
 	};
-	const containerId = read("CNI_CONTAINERID", ATTACHMENT, checkContainerId);
-	const netns = read("CNI_NETNS", SANDBOX);
-	const ifName = read("CNI_IFNAME", ATTACHMENT, checkInterfaceName);
-	const path = read("CNI_PATH", EVERY);
+	const isOfAttachment = about === "sandbox" || about === "attachment";
+	const containerId = read("CNI_CONTAINERID", isOfAttachment, checkContainerId);
+	const netns = read("CNI_NETNS", about === "sandbox");
+	const ifName = read("CNI_IFNAME", isOfAttachment, checkInterfaceName);
+	const path = read("CNI_PATH", about !== undefined);
 
 	if (missing.length > 0) {
 		throw new CniError(Code.invalidEnvironment, `required env variables [${missing.join(",")}] missing`);

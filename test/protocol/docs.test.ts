@@ -9,6 +9,7 @@ import { existsSync, globSync, readFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import { execa } from "execa";
 import { describe, expect, test } from "vitest";
+import { Code } from "../../lib/cni/error.ts";
 import { scripts } from "../../package.json";
 import { builtBinaries } from "../lab/executables.ts";
 
@@ -167,6 +168,12 @@ test.each(PAGES)("%s: files of the repository that it names are there", (page) =
 		/`((?:commands|docs|examples|ipam|lib|manifests|plugins|runtime|schemas|scripts|test)\/[\w./-]+)`/g,
 	);
 	for (const [, path] of named) expect(existsSync(join(ROOT, path!)), `${page}: ${path}`).toBe(true);
+});
+
+test("docs/operations.md: says of every code what to do", () => {
+	const table = read("docs/operations.md").split("## Errors by code")[1]!.split("\n## ")[0]!;
+	const codes = [...table.matchAll(/^\| (\d+) \|/gm)].map(([, code]) => Number(code));
+	expect(codes).toEqual(Object.values(Code));
 });
 
 test("docs/operations.md: the errors that it tells what to do about are sentences of the code", () => {
