@@ -27,8 +27,7 @@ export interface Outcome {
 export function installFiles(choice: InstallChoice): Outcome[] {
 	makeDirectories(choice.directory, 0o755);
 	return withLock(choice.directory, (directory) => {
-		const executables = new Executables();
-		const found = withoutOverwritten(choice.targets.map((target) => ({ target, found: executables.at(target.path) })));
+		const found = examine(choice);
 		refuseForeign(found, choice);
 		for (const { target } of found) removeTemporaries(target.path);
 		if (found.some(({ target, found: each }) => isToBePut(each, target, choice))) prepare(found[0]!, choice);
@@ -68,14 +67,21 @@ interface FoundTarget {
 }
 
 /**
- * sriov-cni's image and others write into a file that is there (cp -f): so into all names of ours, which are links to
- * it. Nobody else has a file that is called berth and like a plugin: it is Berth's, damaged.
+ * Others write into the file that is there: cp -f, as in the images of sriov-cni, rdma-cni and whereabouts. It would be
+ * written into all names that are links to it, so those which they have, too (-replace), are files of their own.
  */
-function withoutOverwritten(all: readonly FoundTarget[]): FoundTarget[] {
-	const [berth, ...plugins] = all.map(({ found }) => found);
-	if (berth?.kind !== "foreign" || !plugins.includes(berth)) return [...all];
-	const damaged: Found = { kind: "berth", sha256: "", version: "" };
-	return all.map(({ target, found }) => ({ target, found: found === berth ? damaged : found }));
+function examine({ targets, replace }: InstallChoice): FoundTarget[] {
+	const executables = new Executables();
+	const [berth, ...plugins] = targets.map((target) => ({ target, found: executables.at(target.path) }));
+	const isLink = ({ found }: FoundTarget): boolean => found === berth!.found;
+	// Nobody else has a file that is called berth and like a plugin: it is Berth's, written into.
+	const isDamaged = berth!.found.kind === "foreign" && plugins.some(isLink);
+	return [berth!, ...plugins].map((each): FoundTarget => {
+		const { target, found } = each;
+		if (isDamaged && isLink(each)) return { target, found: { kind: "berth", sha256: "", version: "" } };
+		const isToPart = isLink(each) && target.applet !== "berth" && replace.has(target.applet);
+		return isToPart && found.kind === "equal" ? { target, found: { ...found, kind: "berth" } } : each;
+	});
 }
 
 function refuseForeign(all: readonly FoundTarget[], { replace, keepForeign }: InstallChoice): void {
@@ -100,9 +106,12 @@ function put(target: Target, found: Found, choice: InstallChoice): Outcome {
 	if (!isToBePut(found, target, choice)) return { target, outcome: "left alone", was };
 	const temporary = temporaryOf(target.path);
 	if (found.kind === "foreign") keep(target.path);
-	// The first of the targets is berth itself, which is prepared, and which the others are links to.
-	if (target.applet !== "berth" && !linked(choice.targets[0]!.path, temporary)) copy(OWN_FILE, temporary);
-	replace(target.path, temporary);
+	// The first of the targets is berth itself, which is prepared, and which others are links to.
+	if (target.applet !== "berth") {
+		const isLink = !choice.replace.has(target.applet) && linked(choice.targets[0]!.path, temporary);
+		if (!isLink) copy(OWN_FILE, temporary);
+	}
+	putInPlace(target.path, temporary);
 	return { target, outcome: found.kind === "absent" ? "installed" : "replaced", was };
 }
 
@@ -119,7 +128,7 @@ export const previousOf = (path: string): string => `${path}.prev`;
 function keep(path: string): void {
 	const temporary = temporaryOf(previousOf(path));
 	if (!linked(path, temporary)) copy(path, temporary);
-	replace(previousOf(path), temporary);
+	putInPlace(previousOf(path), temporary);
 }
 
 /** False on a file system that has no hard links, or for a file that has as many as it takes. */
@@ -226,7 +235,7 @@ export interface Removal {
 	readonly is: string;
 }
 
-function replace(path: string, temporary: string): void {
+function putInPlace(path: string, temporary: string): void {
 	try {
 		sys.renameat(sys.AT_FDCWD, temporary, sys.AT_FDCWD, path);
 	} finally {

@@ -19,7 +19,8 @@ export const install = (plugins: readonly string[]): Command => ({
 new one, so it may be run while pods start. What is there already is not written again. Exit status 1 where something
 could not be done.
 
-${HELP_OF_SHARED}  --replace NAMES|all  of these plugins another's file is replaced, and stays as NAME.prev
+${HELP_OF_SHARED}  --replace NAMES|all  of these plugins another's file is replaced, and stays as NAME.prev; they are copies,
+                       not links: others may write into them
   --keep-foreign       another's file of that name is left alone; without either of the two, nothing is installed
   --whereabouts-conf FILE
                        is copied beside the kubeconfig, as whereabouts.conf

@@ -147,8 +147,9 @@ test("install, ready, a pod's address, uninstall; then the reconciler frees what
 	await until("verify finds all in order", isReady, () => running.output);
 	expect(readdirSync(directory).sort()).toEqual([...NAMES, "bridge", "sriov.prev"].sort());
 	const { ino } = statSync(join(directory, "berth"));
-	const ours = NAMES.filter((name) => statSync(join(directory, name)).ino === ino);
-	expect(ours).toEqual(NAMES.filter((name) => name !== "host-local"));
+	const links = NAMES.filter((name) => statSync(join(directory, name)).ino === ino);
+	expect(links).toEqual(["berth", "dhcp", "static"]);
+	expect(readFileSync(join(directory, "host-local"), "utf8")).toContain("the host-local of others");
 	expect(readFileSync(pod.node(`${WHEREABOUTS}/nodename`), "utf8")).toBe("node-a");
 	expect(JSON.parse(readFileSync(pod.node(`${WHEREABOUTS}/whereabouts.conf`), "utf8")).kubernetes).toEqual({
 		kubeconfig: `/${WHEREABOUTS}/whereabouts.kubeconfig`,

@@ -178,12 +178,12 @@ describe("install", () => {
 		expect(readdirSync(directory).sort()).toEqual(["dhcp", "dhcp.prev"]);
 	});
 
-	test("somebody who writes into one name (cp -f of sriov-cni's image) has written into all: all are mended", async () => {
+	test("somebody who writes into a name that is a link (cp -f) has written into all: all are mended", async () => {
 		const { directory, to } = place();
 		foreign(join(directory, "static"));
 		const flags = [...to, "--replace=sriov", "--keep-foreign"];
 		await berth(["install", ...flags]);
-		await execa("cp", ["-f", join(directory, "static"), join(directory, "sriov")]);
+		await execa("cp", ["-f", join(directory, "static"), join(directory, "rdma")]);
 		expect(readFileSync(join(directory, "host-local"), "utf8")).toBe(FOREIGN);
 		expect((await berth(["verify", ...flags])).status).toBe(1);
 		const rows = rowsOf(await berth(["install", ...flags, "--json"]));
@@ -191,6 +191,20 @@ describe("install", () => {
 		expect(rows.static).toMatchObject({ outcome: "left alone" });
 		expect((await berth(["verify", ...flags])).status).toBe(0);
 		expect(readdirSync(directory).sort()).toEqual(NAMES);
+	});
+
+	test("images of sriov-cni and rdma-cni (cp -f) after ours, also ones that made links: each name has its own", async () => {
+		const { root, directory, to } = place();
+		await berth(["install", ...to, "--only=sriov,rdma"]);
+		await berth(["install", ...to, "--only=sriov", "--replace=sriov"]);
+		await berth(["install", ...to, "--only=rdma", "--replace=rdma"]);
+		for (const name of ["sriov", "rdma"]) {
+			writeFileSync(join(root, name), name);
+			await execa("cp", ["-f", join(root, name), join(directory, name)]);
+		}
+		const texts = ["sriov", "rdma"].map((name) => readFileSync(join(directory, name), "utf8"));
+		expect(texts).toEqual(["sriov", "rdma"]);
+		expect(hash(join(directory, "berth"))).toBe(hash(own));
 	});
 
 	test("a foreign file that may not be read is one like any other", async () => {
@@ -286,18 +300,18 @@ describe("install", () => {
 		const old = otherVersion(root, "0.0.1");
 		for (const kind of ["openat", "write", "fchmod", "fsync", "linkat", "renameat", "unlinkat"]) {
 			for (let at = 1; ; at++) {
-				await berth(["install", ...to, "--replace=all"], old);
+				await berth(["install", ...to, "--replace=static"], old);
 				unlinkSync(join(directory, "static"));
 				foreign(join(directory, "static"));
 				const inject = `inject=${kind}:signal=KILL:when=${at}`;
-				const trace = ["-f", "-qq", "-o", "/dev/null", "-e", inject, own, "install", ...to, "--replace=all"];
+				const trace = ["-f", "-qq", "-o", "/dev/null", "-e", inject, own, "install", ...to, "--replace=static"];
 				const { exitCode } = await execa("strace", trace, { reject: false });
 				for (const name of NAMES) {
 					const path = join(directory, name);
 					const whole = [hash(own), hash(old), createHash("sha256").update(FOREIGN).digest("hex")];
 					expect(whole, `${kind} ${at}: ${name}`).toContain(hash(path));
 				}
-				expect((await berth(["install", ...to, "--replace=all"])).status, `${kind} ${at}`).toBe(0);
+				expect((await berth(["install", ...to, "--replace=static"])).status, `${kind} ${at}`).toBe(0);
 				expect(readdirSync(directory).sort(), `${kind} ${at}`).toEqual([...NAMES, "static.prev"].sort());
 				expect(readFileSync(join(directory, "static.prev"), "utf8")).toBe(FOREIGN);
 				unlinkSync(join(directory, "static.prev"));
