@@ -4,7 +4,7 @@
  */
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { existsSync, globSync, mkdirSync, readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { basename, join } from "node:path";
 import { promisify } from "node:util";
@@ -34,7 +34,10 @@ done`;
 export async function buildGoTools(tools: GoTools, packages: readonly string[]): Promise<string> {
 	const flags = ["-s", "-w", ...tools.linkerFlags].join(" ");
 	const hash = createHash("sha256").update(SCRIPT).update(flags);
-	for (const file of ["go.mod", "go.sum"]) {
+	// Programs of the directory's own are "./NAME".
+	const own = packages.filter((path) => path.startsWith("./"));
+	const sources = own.flatMap((path) => globSync(`${path}/*.go`, { cwd: tools.directory })).sort();
+	for (const file of ["go.mod", "go.sum", ...sources]) {
 		hash.update(readFileSync(join(tools.directory, file)));
 	}
 	const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "berth", tools.name);

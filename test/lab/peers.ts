@@ -35,6 +35,11 @@ export function peersDirectory(): Promise<string> {
 	return build(peers);
 }
 
+/** Path of the stand-in for the SR-IOV DRA driver: test/tools/driver. */
+export async function draDriver(): Promise<string> {
+	return join(await buildGoTools({ directory, name: "dra-driver", linkerFlags: [] }, ["./driver"]), "driver");
+}
+
 function build(names: readonly Peer[]): Promise<string> {
 	const linkerFlags = [`-X ${VERSION_VARIABLE}=${pluginsVersion}`];
 	return buildGoTools({ directory, name: "peers", linkerFlags }, names.map(packageOf));
