@@ -19,6 +19,9 @@ interface Room {
 	readonly uses: readonly string[];
 }
 
+/** What every plugin may build on. */
+const LIBRARIES = ["lib/plugin", "lib/cni", "lib/linux", "lib/netlink", "lib/ip", "lib/sys"];
+
 /** From the roof to the ground. */
 const ROOMS: readonly Room[] = [
 	{
@@ -39,54 +42,17 @@ const ROOMS: readonly Room[] = [
 	{
 		directory: "commands/*",
 		what: "a command of operators that is more than one file",
-		uses: [
-			"plugins/*",
-			"ipam/*",
-			"lib/rdma",
-			"lib/state",
-			"lib/plugin",
-			"lib/cni",
-			"lib/linux",
-			"lib/netlink",
-			"lib/ip",
-			"lib/sys",
-			"zod",
-		],
+		uses: ["plugins/*", "ipam/*", "lib/rdma", "lib/state", ...LIBRARIES, "zod"],
 	},
 	{
 		directory: "plugins/*",
 		what: "main plugins: `main.ts`, `schema.ts` and `config.ts`, a file for each verb, and files named after what they share",
-		uses: [
-			"lib/rdma",
-			"lib/state",
-			"lib/plugin",
-			"lib/cni",
-			"lib/linux",
-			"lib/netlink",
-			"lib/ip",
-			"lib/sys",
-			"validator:*",
-			"zod",
-		],
+		uses: ["lib/rdma", "lib/state", ...LIBRARIES, "validator:*", "zod"],
 	},
 	{
 		directory: "ipam/*",
 		what: "IPAM plugins: the same files",
-		uses: [
-			"ipam",
-			"ipam/dhcp/*",
-			"lib/kube",
-			"lib/state",
-			"lib/store",
-			"lib/plugin",
-			"lib/cni",
-			"lib/linux",
-			"lib/netlink",
-			"lib/ip",
-			"lib/sys",
-			"validator:*",
-			"zod",
-		],
+		uses: ["ipam", "ipam/dhcp/*", "lib/kube", "lib/state", "lib/store", ...LIBRARIES, "validator:*", "zod"],
 	},
 	{
 		directory: "ipam/dhcp/daemon",
@@ -102,7 +68,7 @@ const ROOMS: readonly Room[] = [
 	{
 		directory: "lib/rdma",
 		what: "RDMA devices of attachments: which one, its way into a pod and back, its name and quality of service; rdma's records, and its lock",
-		uses: ["lib/state", "lib/plugin", "lib/cni", "lib/linux", "lib/netlink", "lib/ip", "lib/sys", "zod"],
+		uses: ["lib/state", ...LIBRARIES, "zod"],
 	},
 	{
 		directory: "lib/state",
