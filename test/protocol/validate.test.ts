@@ -82,7 +82,16 @@ describe("what is right is accepted without a word", () => {
 	});
 
 	test("manifests are passed over where they are no networks", async () => {
-		expect(await validate([join(ROOT, "manifests")])).toMatchObject({ problems: [], status: 0 });
+		// The chart's templates are no YAML.
+		const paths = [
+			"install-daemonset.yaml",
+			"manifests/base",
+			"manifests/overlays",
+			"manifests/components",
+			"examples",
+		];
+		const found = await validate(paths.map((path) => join(ROOT, path)));
+		expect(found).toMatchObject({ problems: [], status: 0 });
 	});
 });
 
