@@ -45,6 +45,7 @@ export function performCall(io: PluginIo, name: string, plugin: Plugin, plugins:
 		cniVersion,
 		plugins,
 	};
+	io.useLockTimeout(config);
 	const report = (what: string): void => io.writeStderr(`${name}: ${what}\n`);
 	const answer = runVerb(plugin, request, report);
 	if (answer === undefined) return;

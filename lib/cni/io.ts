@@ -2,6 +2,7 @@
  * What the protocol needs of the process.
  */
 import { sentence } from "./failures.ts";
+import type { JsonObject } from "./types.ts";
 
 /**
  * The process, as far as the protocol needs it. Failing functions throw what the host throws (an Error with `errno`).
@@ -19,6 +20,8 @@ export interface PluginIo {
 	writeStderr(text: string): void;
 	/** Whether `path` is this process's own network namespace; false where it cannot be opened. */
 	isOwnNetns(path: string): boolean;
+	/** From here on locks are waited for as long as this configuration says. */
+	useLockTimeout(config: JsonObject): void;
 }
 
 /** The answer, or a part of it, has not reached stdout: nothing more may be written there. */

@@ -7,7 +7,7 @@ import type { Plugins } from "../cni/types.ts";
 import { writeStderr } from "../sys/stderr.ts";
 import * as sys from "../sys/sys.ts";
 import { answer, calledAs } from "./applets.ts";
-import { withLockTimeout } from "./verb-lock.ts";
+import { useLockTimeout } from "./verb-lock.ts";
 
 /** More than any configuration with every attachment of a node in it (GC sends about 100 bytes for each). */
 const MAX_STDIN = 16 * 1024 * 1024;
@@ -27,8 +27,9 @@ export function pluginMain(name: string, plugins: Plugins): never {
 		writeStdout: (text) => sys.write(1, text),
 		writeStderr,
 		isOwnNetns,
+		useLockTimeout,
 	};
-	sys.exit(runPlugin(io, name, withLockTimeout(plugin), plugins));
+	sys.exit(runPlugin(io, name, plugin, plugins));
 }
 
 /** All of stdin. A closed one is an empty one, as in Go, whose start-up opens /dev/null in its place. */

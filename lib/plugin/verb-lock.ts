@@ -3,7 +3,7 @@
  */
 import { CniError, Code } from "../cni/error.ts";
 import { fold } from "../cni/keys.ts";
-import type { JsonObject, Plugin } from "../cni/types.ts";
+import type { JsonObject } from "../cni/types.ts";
 import { makeDirectories } from "../sys/files.ts";
 import { Lock } from "../sys/lock.ts";
 import { describeHolder } from "../sys/lock-holder.ts";
@@ -17,25 +17,12 @@ const LONGEST_MS = 600_000;
 /** The same of this process, which works for one configuration. */
 let deadlineMs = DEADLINE_MS;
 
-/** The plugin, whose verbs wait for locks as long as their configuration says. */
-export function withLockTimeout(plugin: Plugin): Plugin {
-	return {
-		...plugin,
-		add: (request) => plugin.add(waiting(request)),
-		del: (request) => plugin.del(waiting(request)),
-		check: (request) => plugin.check(waiting(request)),
-		gc: (request, valid) => plugin.gc(waiting(request), valid),
-		status: (request) => plugin.status(waiting(request)),
-	};
-}
-
-/** A value that makes no sense is refused by those verbs that look at all of the configuration. */
-function waiting<R extends { readonly config: JsonObject }>(request: R): R {
-	const keys = Object.keys(request.config);
+/** Locks are waited for as long as `config` says. A value that makes no sense is refused by those verbs that look at all. */
+export function useLockTimeout(config: JsonObject): void {
+	const keys = Object.keys(config);
 	const key = keys.findLast((each) => each.length === KEY.length && fold(each) === fold(KEY));
-	const told = key === undefined ? undefined : request.config[key];
+	const told = key === undefined ? undefined : config[key];
 	deadlineMs = typeof told === "number" && told >= 1 && told <= LONGEST_MS ? told : DEADLINE_MS;
-	return request;
 }
 
 /**

@@ -200,6 +200,7 @@ function runHere({ plugin, variables, stdin }: Input): Answer {
 			},
 			writeStderr: () => {},
 			isOwnNetns: () => false,
+			useLockTimeout: () => {},
 		},
 		plugin,
 		PLUGINS[plugin]!,

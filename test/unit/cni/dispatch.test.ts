@@ -70,6 +70,7 @@ function run(scene: Scene): Outcome {
 			outcome.stderr += text;
 		},
 		isOwnNetns: () => scene.ownNetns ?? false,
+		useLockTimeout: () => {},
 	};
 	outcome.status = runPlugin(io, "x", plugin, { x: plugin });
 	return outcome;
