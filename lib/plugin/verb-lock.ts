@@ -17,7 +17,10 @@ const LONGEST_MS = 600_000;
 /** The same of this process, which works for one configuration. */
 let deadlineMs = DEADLINE_MS;
 
-/** Locks are waited for as long as `config` says. A value that makes no sense is refused by those verbs that look at all. */
+/**
+ * Locks are waited for as long as `config` says. A value that makes no sense is refused by those verbs that look at all
+ * of the configuration.
+ */
 export function useLockTimeout(config: JsonObject): void {
 	const keys = Object.keys(config);
 	const key = keys.findLast((each) => each.length === KEY.length && fold(each) === fold(KEY));
