@@ -51,6 +51,8 @@ export class Credentials {
 	readonly #conf: string;
 	readonly #say: (what: string) => void;
 	#token = "";
+	/** The one that the kubelet had mounted then. */
+	#mounted: string | undefined;
 	/** CLOCK_BOOTTIME, ms. */
 	#renewAt = 0;
 	#isRefused = false;
@@ -83,11 +85,13 @@ export class Credentials {
 	}
 
 	#writeToken(cluster: Cluster): void {
-		const isTime = sys.boottimeMs() >= this.#renewAt;
+		// With another mounted token the account, or the key of all tokens, may be another, too.
+		const isTime = sys.boottimeMs() >= this.#renewAt || cluster.token !== this.#mounted;
 		const token = isTime ? (this.#ask(cluster) ?? cluster.token ?? "") : this.#token;
 		writeIfDifferent(inDirectoryOf(this.#kubeconfig, TOKEN), `${token}\n`, 0o600);
 		if (!isTime) return;
 		this.#token = token;
+		this.#mounted = cluster.token;
 		const { issuedMs = 0, expiryMs = 0 } = claimsOf(token);
 		this.#renewAt = this.#isRefused ? 0 : sys.boottimeMs() + (expiryMs - issuedMs) / 2;
 	}

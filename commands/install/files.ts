@@ -4,7 +4,7 @@
  */
 import { attempt, throwTogether } from "../../lib/cni/failures.ts";
 import { quote } from "../../lib/cni/quote.ts";
-import { listIfPresent, makeDirectories, removeIfPresent } from "../../lib/sys/files.ts";
+import { listIfPresent, makeDirectories, removeIfPresent, statIfPresent } from "../../lib/sys/files.ts";
 import * as sys from "../../lib/sys/sys.ts";
 import { Executables, type Found, OWN_FILE } from "./executable.ts";
 import type { InstallChoice, Target } from "./flags.ts";
@@ -203,6 +203,9 @@ export function failureOf(path: string, name: string): string | undefined {
 
 /** Removes what is ours and puts back what it had replaced. */
 export function uninstallFiles(directory: string, targets: readonly Target[]): Removal[] {
+	if (statIfPresent(directory) === undefined) {
+		return targets.map((target) => ({ target, outcome: "absent", is: "" }));
+	}
 	return withLock(directory, (fd) => {
 		const executables = new Executables();
 		const removals: Removal[] = [];

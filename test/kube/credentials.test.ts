@@ -2,6 +2,7 @@
  * What `berth install --whereabouts-kubeconfig` writes for whereabouts, and `berth verify` says of it: tokens that are
  * renewed, refused, expired, and an API server that does not answer.
  */
+import { execFileSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { request } from "node:https";
 import { join } from "node:path";
@@ -158,6 +159,16 @@ test("it is renewed at half of its life, before it expires", async () => {
 	}
 });
 
+test("it is asked for anew when the kubelet mounts another token: the account may have been made again", async () => {
+	const installer = new Installer(await kube.token(NAMESPACE, ACCOUNT));
+	installer.stay();
+	await until("the token", () => installer.token !== "");
+	const first = installer.token;
+	installer.mounted = await kube.token(NAMESPACE, ACCOUNT);
+	await until("another", () => installer.token !== first);
+	expect(claimsOf(installer.token)["kubernetes.io"].pod).toBeUndefined();
+});
+
 test("where none is to be had, the mounted one is copied, as often as it changes, and that is said once", async () => {
 	const installer = new Installer(await kube.token(NAMESPACE, STRANGER));
 	const running = installer.stay();
@@ -223,7 +234,10 @@ test("uninstall leaves no token: neither where writing it was cut off, nor where
 	const installer = new Installer(await kube.token(NAMESPACE, ACCOUNT));
 	await installer.run("install");
 	writeFileSync(installer.path(".whereabouts.token.tmp"), installer.token);
-	rmSync(join(installer.host, "opt/cni/bin"), { recursive: true });
+	const directory = join(installer.host, "opt/cni/bin");
+	execFileSync("mount", ["--bind", directory, directory]);
+	onTestFinished(() => void execFileSync("umount", [directory]));
+	execFileSync("mount", ["-o", "remount,bind,ro", directory]);
 	expect(await installer.run("uninstall")).toMatchObject({ status: 1, stderr: expect.stringContaining("opt/cni/bin") });
 	expect(readdirSync(installer.path("."))).toEqual([]);
 });

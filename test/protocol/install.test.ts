@@ -366,6 +366,13 @@ describe("install", () => {
 	}, 120_000);
 });
 
+test("uninstall where nothing was ever installed is no error, and makes nothing", async () => {
+	const { root } = place();
+	const { status, stdout } = await berth(["uninstall", "--cni-bin-dir", join(root, "none"), "--json"]);
+	expect({ status, made: existsSync(join(root, "none")) }).toEqual({ status: 0, made: false });
+	expect(JSON.parse(stdout)).toHaveLength(NAMES.length);
+});
+
 describe("where", () => {
 	/** A node's file system with these files. */
 	function node(files: Record<string, string>): string {
