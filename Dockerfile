@@ -24,9 +24,9 @@ RUN npm ci
 COPY . .
 ARG BUILDARCH TARGETARCH
 RUN if [ "$TARGETARCH" = "$BUILDARCH" ]; then \
-        node scripts/build.ts && cp dist/bin/berth /berth; \
+        npm run build && cp dist/bin/berth /berth; \
     elif [ "$TARGETARCH" = arm64 ]; then \
-        node scripts/build.ts --target aarch64-unknown-linux-gnu && cp dist/aarch64-unknown-linux-gnu/bin/berth /berth; \
+        npm run build -- --target aarch64-unknown-linux-gnu && cp dist/aarch64-unknown-linux-gnu/bin/berth /berth; \
     else \
         echo "from $BUILDARCH Berth can be built for arm64 only, not for $TARGETARCH" >&2; exit 1; \
     fi
