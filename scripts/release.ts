@@ -15,6 +15,7 @@ import { parseArgs } from "node:util";
 import { bundle, findPlugins } from "./build/bundle.ts";
 import { hostTarget, run } from "./build/host.ts";
 import { crates, libraries, npmPackages } from "./release/linked.ts";
+import { notices } from "./release/notices.ts";
 import { bill, sha256 } from "./release/sbom.ts";
 import { writeTarball } from "./release/tarball.ts";
 
@@ -77,8 +78,9 @@ async function release(targets: readonly string[]): Promise<void> {
 		const title = `${name}-${version}-linux-${architecture}`;
 		const staged = join(ROOT, "build/release", title);
 		stage(build(target, index === 0), staged);
-		writeTarball(dirname(staged), title, time, join(OUT, `${title}.tar.gz`));
 		const parts = [...npmPackages(ROOT, files), ...crates(ROOT, target), ...libraries(ROOT, target)];
+		writeFileSync(join(staged, "THIRD-PARTY-LICENSES"), notices(parts));
+		writeTarball(dirname(staged), title, time, join(OUT, `${title}.tar.gz`));
 		const executable = join(staged, "bin/berth");
 		const product = { name, version, licence: license, description, architecture, executable, time };
 		writeFileSync(join(OUT, `${title}.cdx.json`), bill(product, parts));

@@ -20,6 +20,8 @@ export interface Part {
 	readonly isDirect: boolean;
 	/** Purls of what it uses itself. */
 	readonly uses: readonly string[];
+	/** Where its licence's text is, and its authors' names; undefined for what compilers bring along without. */
+	readonly directory?: string;
 }
 
 const readJson = (path: string) => JSON.parse(readFileSync(path, "utf8"));
@@ -42,6 +44,7 @@ export function npmPackages(root: string, files: readonly string[]): Part[] {
 			checksum: { algorithm: "SHA-512", hex: Buffer.from(hash, "base64").toString("hex") },
 			isDirect: true,
 			uses: [],
+			directory: join(root, "node_modules", name),
 		};
 	});
 }
@@ -84,7 +87,8 @@ export function crates(root: string, target: string): Part[] {
 		above.at(-1)?.add(purl);
 		above.push(known.uses);
 	}
-	const engine = quickjs(cwd);
+	const directories = crateDirectories(cwd);
+	const engine = quickjs(directories);
 	const wrapper = [...found.values()].find(({ part }) => part.name === "rquickjs-sys");
 	if (wrapper === undefined) throw new Error("cargo tree has no rquickjs-sys");
 	wrapper.uses.add(engine.purl);
@@ -92,6 +96,7 @@ export function crates(root: string, target: string): Part[] {
 		...part,
 		isDirect: direct.has(part.purl),
 		uses: [...uses].sort(),
+		directory: directories.get(`${part.name} ${part.version}`)!,
 	}));
 	return [...linked, engine];
 }
@@ -101,13 +106,21 @@ function lockedChecksums(lock: string): Map<string, string> {
 	return new Map([...entries].map(([, name, version, checksum]) => [`${name} ${version}`, checksum!]));
 }
 
-function quickjs(cwd: string): Part {
-	const metadata: { packages: { name: string; manifest_path: string }[] } = JSON.parse(
+/** Where cargo has the sources of a crate, by "NAME VERSION". */
+function crateDirectories(cwd: string): Map<string, string> {
+	const metadata: { packages: { name: string; version: string; manifest_path: string }[] } = JSON.parse(
 		run("cargo", ["metadata", "--locked", "--format-version", "1"], { cwd, capture: true }),
 	);
-	const wrapper = metadata.packages.find(({ name }) => name === "rquickjs-sys");
+	return new Map(
+		metadata.packages.map(({ name, version, manifest_path }) => [`${name} ${version}`, dirname(manifest_path)]),
+	);
+}
+
+function quickjs(directories: ReadonlyMap<string, string>): Part {
+	const wrapper = [...directories].find(([crate]) => crate.startsWith("rquickjs-sys "));
 	if (wrapper === undefined) throw new Error("cargo metadata has no rquickjs-sys");
-	const header = readFileSync(join(dirname(wrapper.manifest_path), "quickjs/quickjs.h"), "utf8");
+	const directory = join(wrapper[1], "quickjs");
+	const header = readFileSync(join(directory, "quickjs.h"), "utf8");
 	const version = ["MAJOR", "MINOR", "PATCH"]
 		.map((part) => new RegExp(`^#define QJS_VERSION_${part} (\\d+)$`, "m").exec(header)?.[1])
 		.join(".");
@@ -119,6 +132,7 @@ function quickjs(cwd: string): Part {
 		description: "The JavaScript engine; its sources are in rquickjs-sys.",
 		isDirect: false,
 		uses: [],
+		directory,
 	};
 }
 

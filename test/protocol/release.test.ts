@@ -67,6 +67,10 @@ test("the tarball has one executable under all names, of root, readable by all, 
 	await execa("tar", ["-xzf", join(one, `${TITLE}.tar.gz`), "-C", unpacked]);
 	const top = join(unpacked, TITLE);
 	expect(readFileSync(join(top, "LICENSE"), "utf8")).toContain("Apache License");
+	const notices = readFileSync(join(top, "THIRD-PARTY-LICENSES"), "utf8");
+	for (const whose of ["Fabrice Bellard", "Eemeli Aro", "Squirrel Chat", "Rich Felker", "rustls"]) {
+		expect(notices).toContain(whose);
+	}
 	const bin = join(top, "bin");
 	const names = readdirSync(bin).sort();
 	expect(names).toEqual(["berth", "dhcp", "host-local", "rdma", "sriov", "static", "whereabouts"]);
