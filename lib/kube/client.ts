@@ -30,8 +30,8 @@ const NOT_NOW = [429, 500, 502, 503, 504];
 export const TOO_LARGE = 413;
 /** Reasons that no second try changes. */
 const FINAL: readonly Reason[] = ["settings", "certificate", "tls", "reply"];
-/** How long a refusal for want of rights may be an early one, where nothing else says so. */
-const EARLY_MS = 1000;
+/** How long a server that starts knows nobody's rights at all. */
+const LONGEST_START_MS = 5000;
 const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 1000;
 /** Objects of one page of a list. */
@@ -46,7 +46,8 @@ export class KubeClient {
 	readonly #cluster: Cluster;
 	#deadline: number;
 	readonly #http: HttpsClient;
-	#wasAway = false;
+	/** Whether the server has said that it is ready, and no connection has failed since. */
+	#isReady = false;
 
 	/** All questions together take at most `limitMs`. */
 	constructor(cluster: Cluster, limitMs: number) {
@@ -161,7 +162,8 @@ export class KubeClient {
 			try {
 				const reply = this.#send(method, path, body, contentType);
 				// A server that has just been started does not know anybody's rights yet.
-				const isEarly = reply.status === 403 && (this.#wasAway || sys.monotonicMs() < beganMs + EARLY_MS);
+				const isEarly = reply.status === 403 && !this.#isReady;
+				if (isEarly && this.#askReady(beganMs)) continue;
 				// Nor what kinds there are: then it says so in plain text.
 				const isUnknown = reply.status === 404 && parseObject(reply.body) === undefined;
 				// What etcd says, which knows nothing of HTTP.
@@ -169,14 +171,13 @@ export class KubeClient {
 					throw new KubeError(TOO_LARGE, sentenceOf(reply));
 				}
 				if (!NOT_NOW.includes(reply.status) && !isEarly && !isUnknown) {
-					this.#wasAway = false;
 					return answerOf(reply, this.#cluster);
 				}
 				reason = isUnknown ? `it does not know ${path}: are the kinds (CRDs) installed?` : sentenceOf(reply);
 			} catch (error) {
 				if (!(error instanceof HttpError) || FINAL.includes(error.reason)) throw error;
 				reason = error.message;
-				this.#wasAway = true;
+				this.#isReady = false;
 			}
 			const wait = pause * (0.5 + sys.random(1)[0]! / 255);
 			if (this.leftMs <= wait) {
@@ -186,6 +187,16 @@ export class KubeClient {
 			sys.sleepMs(wait);
 			pause = Math.min(LONGEST_PAUSE_MS, pause * 2);
 		}
+	}
+
+	/**
+	 * At first a server refuses that question, too; one that goes on to do so has been told to, and then its refusals
+	 * are to be taken as they are.
+	 */
+	#askReady(beganMs: number): boolean {
+		const { status } = this.#send("GET", "/readyz", undefined, "");
+		this.#isReady = status === 200 || (status < 500 && sys.monotonicMs() > beganMs + LONGEST_START_MS);
+		return this.#isReady;
 	}
 
 	#send(method: string, path: string, body: JsonValue | undefined, contentType: string): Reply {

@@ -4,6 +4,7 @@
  */
 import { execFileSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { request } from "node:https";
 import { join } from "node:path";
 import { execa } from "execa";
@@ -100,6 +101,23 @@ class Installer {
 	}
 }
 
+/** Of the API server: who stands between it and its clients is believed. */
+const serverIdentity = () => ({
+	cert: readFileSync(join(kube.directory, "api.crt")),
+	key: readFileSync(join(kube.directory, "api.key")),
+});
+
+/** The API server's own answer. */
+function passOn(asked: IncomingMessage, answer: ServerResponse): void {
+	const { url, method, headers } = asked;
+	asked.pipe(
+		request({ host: "127.0.0.1", port: kube.port, ca: kube.ca, path: url, method, headers }, (reply) => {
+			answer.writeHead(reply.statusCode!, reply.headers);
+			reply.pipe(answer);
+		}),
+	);
+}
+
 const claimsOf = (token: string) => JSON.parse(Buffer.from(token.split(".")[1]!, "base64url").toString());
 
 test("the node's token is asked for, is not bound to the pod, and nobody but root reads it", async () => {
@@ -120,24 +138,14 @@ test("the node's token is asked for, is not bound to the pod, and nobody but roo
 test("it is renewed at half of its life, before it expires", async () => {
 	const life = 10;
 	// The real API server, but for how long its tokens live: it gives none for less than ten minutes.
-	const certificate = {
-		cert: readFileSync(join(kube.directory, "api.crt")),
-		key: readFileSync(join(kube.directory, "api.key")),
-	};
-	await using server = await TestServer.https(certificate, async (asked, answer) => {
+	await using server = await TestServer.https(serverIdentity(), async (asked, answer) => {
 		if (asked.url?.endsWith(`/serviceaccounts/${ACCOUNT}/token`)) {
 			const token = await kube.shortToken(NAMESPACE, ACCOUNT, life, 0);
 			answer.writeHead(201, { "content-type": "application/json" });
 			answer.end(JSON.stringify({ kind: "TokenRequest", status: { token } }));
 			return;
 		}
-		const { url, method, headers } = asked;
-		asked.pipe(
-			request({ host: "127.0.0.1", port: kube.port, ca: kube.ca, path: url, method, headers }, (reply) => {
-				answer.writeHead(reply.statusCode!, reply.headers);
-				reply.pipe(answer);
-			}),
-		);
+		passOn(asked, answer);
 	});
 	const installer = new Installer(await kube.token(NAMESPACE, ACCOUNT), server.port);
 	installer.stay();
@@ -180,6 +188,26 @@ test("where none is to be had, the mounted one is copied, as often as it changes
 	const { status, stdout } = await installer.run("verify");
 	expect(status).toBe(1);
 	expect(stdout).toMatch(/token +\S+ +- +the API server says 403/);
+});
+
+test("a server that is not ready yet refuses everybody: that is no answer", async () => {
+	const installer = new Installer(await kube.token(NAMESPACE, ACCOUNT));
+	await installer.run("install");
+	let notReady = 0;
+	await using server = await TestServer.https(serverIdentity(), (asked, answer) => {
+		const isProbe = asked.url === "/readyz";
+		if (isProbe && notReady < 3) {
+			notReady++;
+			answer.writeHead(500).end("[-]poststarthook/rbac/bootstrap-roles failed");
+		} else if (!isProbe && notReady < 3) {
+			answer.writeHead(403, { "content-type": "application/json" }).end('{"kind":"Status","message":"forbidden"}');
+		} else passOn(asked, answer);
+	});
+	const kubeconfig = JSON.parse(readFileSync(installer.path("whereabouts.kubeconfig"), "utf8"));
+	kubeconfig.clusters[0].cluster.server = `https://127.0.0.1:${server.port}`;
+	writeFileSync(installer.path("whereabouts.kubeconfig"), JSON.stringify(kubeconfig));
+	const { status, stdout } = await installer.run("verify");
+	expect({ status, notReady }, stdout).toEqual({ status: 0, notReady: 3 });
 });
 
 test("verify says that a token has expired, is missing, or that the server does not answer", async () => {
