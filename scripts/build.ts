@@ -8,6 +8,7 @@
  * --target    builds for another machine (aarch64-unknown-linux-gnu) into dist/TRIPLE/bin; with QEMU's user mode
  *             (Debian: qemu-user-static) its heap image is made here
  */
+import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -16,6 +17,8 @@ import { compileHost, hostTarget, install, run } from "./build/host.ts";
 import { SAMPLES } from "./build/image.ts";
 
 const ROOT = join(import.meta.dirname, "..");
+/** The variable that tells in which tree this process has the lock. */
+const LOCKED = "BERTH_BUILD_LOCKED";
 
 async function step<T>(name: string, work: () => T | Promise<T>): Promise<T> {
 	const start = performance.now();
@@ -63,8 +66,22 @@ const { values } = parseArgs({
 		target: { type: "string" },
 	},
 });
+/** Runs this script again while nobody else builds in this tree: two would write, and tidy up, the same directories. */
+function runLocked(): number {
+	const lock = join(ROOT, "build");
+	mkdirSync(lock, { recursive: true });
+	const env = { ...process.env, [LOCKED]: ROOT };
+	const { status, error } = spawnSync("flock", [lock, process.execPath, ...process.argv.slice(1)], {
+		stdio: "inherit",
+		env,
+	});
+	if (error !== undefined) throw error;
+	return status ?? 1;
+}
+
 try {
-	await build(values.fast, values.bytecode, values.target);
+	if (process.env[LOCKED] === ROOT) await build(values.fast, values.bytecode, values.target);
+	else process.exitCode = runLocked();
 } catch (error) {
 	console.error(`build: ${error instanceof Error ? error.message : error}`);
 	process.exitCode = 1;
