@@ -17,8 +17,6 @@ export type Found =
 	| { readonly kind: "foreign"; readonly what: string; readonly isFile: boolean };
 
 const MODE = 0o755;
-const S_IFMT = 0o170000;
-const S_IFLNK = 0o120000;
 
 /** Looks at files, and reads one that has several names once. */
 export class Executables {
@@ -36,7 +34,7 @@ export class Executables {
 	}
 
 	#look(path: string, status: sys.FileStatus): Found {
-		if ((status.mode & S_IFMT) === S_IFLNK) {
+		if (sys.isSymbolicLink(status.mode)) {
 			return { kind: "foreign", what: `a symbolic link to ${readLinkIfPresent(path)}`, isFile: true };
 		}
 		if (!sys.isRegular(status.mode)) {

@@ -4,10 +4,17 @@
  */
 import { attempt, throwTogether } from "../../lib/cni/failures.ts";
 import { quote } from "../../lib/cni/quote.ts";
-import { listIfPresent, makeDirectories, removeIfPresent, statIfPresent } from "../../lib/sys/files.ts";
+import {
+	listIfPresent,
+	makeDirectories,
+	removeIfPresent,
+	removeTemporary,
+	statIfPresent,
+	temporaryOf,
+} from "../../lib/sys/files.ts";
 import * as sys from "../../lib/sys/sys.ts";
 import { Executables, type Found, OWN_FILE } from "./executable.ts";
-import type { InstallChoice, Target } from "./flags.ts";
+import { type InstallChoice, isLeftToOthers, type Target } from "./flags.ts";
 
 /** Another installer may be at work: the pod of the version before. */
 const LOCK_DEADLINE_MS = 30_000;
@@ -84,10 +91,10 @@ function examine({ targets, replace }: InstallChoice): FoundTarget[] {
 	});
 }
 
-function refuseForeign(all: readonly FoundTarget[], { replace, keepForeign }: InstallChoice): void {
-	const refused = all.flatMap(({ target: { applet, path }, found }) => {
-		if (found.kind !== "foreign" || (found.isFile && replace.has(applet))) return [];
-		return keepForeign && !replace.has(applet) && applet !== "berth" ? [] : [`${path} (${found.what})`];
+function refuseForeign(all: readonly FoundTarget[], choice: InstallChoice): void {
+	const refused = all.flatMap(({ target, found }) => {
+		if (found.kind !== "foreign" || (found.isFile && choice.replace.has(target.applet))) return [];
+		return isLeftToOthers(target, choice) ? [] : [`${target.path} (${found.what})`];
 	});
 	if (refused.length === 0) return;
 	throw new Error(
@@ -247,13 +254,8 @@ function putInPlace(path: string, temporary: string): void {
 	}
 }
 
-function temporaryOf(path: string): string {
-	const slash = path.lastIndexOf("/");
-	return `${path.slice(0, slash)}/.${path.slice(slash + 1)}.tmp`;
-}
-
 function removeTemporaries(path: string): void {
-	for (const each of [path, previousOf(path)]) removeIfPresent(temporaryOf(each));
+	for (const each of [path, previousOf(path)]) removeTemporary(each);
 }
 
 /** The lock is the directory's own: there is no file of it. */

@@ -65,6 +65,10 @@ export interface InstallChoice extends Choice {
 	readonly intervalMs: number;
 }
 
+/** Whether another's file of this name is to stay where it is. */
+export const isLeftToOthers = ({ applet }: Target, { replace, keepForeign }: InstallChoice): boolean =>
+	keepForeign && !replace.has(applet) && applet !== "berth";
+
 /** `plugins` are the names of all that there are, here and below. Throws FlagError. */
 export function parseUninstall(
 	args: readonly string[],

@@ -12,7 +12,7 @@ import * as sys from "../../lib/sys/sys.ts";
 import { failureOfConf } from "./credentials.ts";
 import { Executables } from "./executable.ts";
 import { describe, failureOf } from "./files.ts";
-import { HELP_OF_SHARED, type InstallChoice, parseInstall, type Target } from "./flags.ts";
+import { HELP_OF_SHARED, type InstallChoice, isLeftToOthers, parseInstall, type Target } from "./flags.ts";
 
 export const verify = (plugins: readonly string[]): Command => ({
 	about: "tells whether what install makes is there and works",
@@ -51,16 +51,15 @@ function runVerify(args: readonly string[], plugins: readonly string[]): number 
 	return findings.some(({ isWrong }) => isWrong) ? 1 : 0;
 }
 
-function look({ applet, name, path }: Target, executables: Executables, choice: InstallChoice): Finding {
+function look(target: Target, executables: Executables, choice: InstallChoice): Finding {
+	const { applet, name, path } = target;
 	const found = executables.at(path);
 	const finding = { plugin: applet, path, sha256: "sha256" in found ? found.sha256 : "" };
 	switch (found.kind) {
 		case "absent":
 			return { ...finding, state: "missing", isWrong: true };
-		case "foreign": {
-			const isWanted = choice.keepForeign && !choice.replace.has(applet) && applet !== "berth";
-			return { ...finding, state: `another's: ${found.what}`, isWrong: !isWanted };
-		}
+		case "foreign":
+			return { ...finding, state: `another's: ${found.what}`, isWrong: !isLeftToOthers(target, choice) };
 		case "berth":
 			return { ...finding, state: `differs: ${describe(found)}`, isWrong: true };
 		case "equal": {

@@ -155,8 +155,8 @@ export function removeTemporary(path: string): void {
 	removeIfPresent(temporaryOf(path));
 }
 
-/** `<directory>/.<name>.tmp` */
-function temporaryOf(path: string): string {
+/** `<directory>/.<name>.tmp`: where what is to become the file at `path` is written first. */
+export function temporaryOf(path: string): string {
 	const slash = path.lastIndexOf("/");
 	const directory = slash < 0 ? "." : path.slice(0, slash);
 	return `${directory}/.${path.slice(slash + 1)}.tmp`;

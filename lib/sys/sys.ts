@@ -54,8 +54,10 @@ export const ETIMEDOUT = 110;
 const S_IFMT = 0o170000;
 const S_IFDIR = 0o040000;
 const S_IFREG = 0o100000;
+const S_IFLNK = 0o120000;
 const S_IFSOCK = 0o140000;
 export const isDirectory = (mode: number): boolean => (mode & S_IFMT) === S_IFDIR;
+export const isSymbolicLink = (mode: number): boolean => (mode & S_IFMT) === S_IFLNK;
 export const isSocket = (mode: number): boolean => (mode & S_IFMT) === S_IFSOCK;
 export const isRegular = (mode: number): boolean => (mode & S_IFMT) === S_IFREG;
 
