@@ -2,6 +2,7 @@
  * Messages of the DNS, as far as a client needs them to ask for the addresses of a name: RFC 1035, section 4; RFC 3596.
  */
 import { type Ip, ipFromBytes } from "../ip/address.ts";
+import { type DnsName, readDnsName } from "../ip/dns-name.ts";
 
 export const TYPE_A = 1;
 export const TYPE_AAAA = 28;
@@ -9,11 +10,7 @@ const TYPE_CNAME = 5;
 const CLASS_IN = 1;
 
 const HEADER = 12;
-const IS_RESPONSE = 0x8000;
-const OPCODE = 0x7800;
-const IS_TRUNCATED = 0x0200;
-const RECURSION_DESIRED = 0x0100;
-const CODE = 0x000f;
+const FLAG = { response: 0x8000, opcode: 0x7800, truncated: 0x0200, recursionDesired: 0x0100, code: 0x000f } as const;
 
 /** Response codes. */
 export const NO_ERROR = 0;
@@ -45,7 +42,7 @@ export function renderQuestion({ id, name, type }: Question): Uint8Array {
 	const bytes = new Uint8Array(HEADER + name.length + 2 + 4);
 	const view = new DataView(bytes.buffer);
 	view.setUint16(0, id);
-	view.setUint16(2, RECURSION_DESIRED);
+	view.setUint16(2, FLAG.recursionDesired);
 	view.setUint16(4, 1);
 	let at = HEADER;
 	for (const label of name.split(".")) {
@@ -59,35 +56,52 @@ export function renderQuestion({ id, name, type }: Question): Uint8Array {
 
 /** Undefined for what is no answer to this question: somebody else's, or malformed. */
 export function readAnswer(bytes: Uint8Array, { id, name, type }: Question): Answer | undefined {
+	const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+	const wanted = name.toLowerCase();
 	try {
-		const reader = new Reader(bytes);
-		const isOurs = reader.u16() === id;
-		const flags = reader.u16();
-		const counts = { questions: reader.u16(), answers: reader.u16() };
-		if (!isOurs || (flags & (IS_RESPONSE | OPCODE)) !== IS_RESPONSE || counts.questions !== 1) return undefined;
-		reader.skip(4);
-		if (reader.name() !== name.toLowerCase() || reader.u16() !== type || reader.u16() !== CLASS_IN) return undefined;
-		const isTruncated = (flags & IS_TRUNCATED) !== 0;
-		const addresses = isTruncated ? [] : readAddresses(reader, counts.answers, name.toLowerCase(), type);
-		return { code: flags & CODE, isTruncated, addresses };
+		const [flags, questions, answers] = [view.getUint16(2), view.getUint16(4), view.getUint16(6)];
+		const asked = nameAt(bytes, HEADER);
+		const isOurs =
+			view.getUint16(0) === id &&
+			(flags & (FLAG.response | FLAG.opcode)) === FLAG.response &&
+			questions === 1 &&
+			asked.text === wanted &&
+			view.getUint16(asked.end) === type &&
+			view.getUint16(asked.end + 2) === CLASS_IN;
+		if (!isOurs) return undefined;
+		const isTruncated = (flags & FLAG.truncated) !== 0;
+		const addresses = isTruncated ? [] : readAddresses(view, bytes, asked.end + 4, answers, wanted, type);
+		return { code: flags & FLAG.code, isTruncated, addresses };
 	} catch (error) {
 		if (error instanceof RangeError) return undefined;
 		throw error;
 	}
 }
 
-function readAddresses(reader: Reader, count: number, name: string, type: number): readonly Ip[] {
+/** The addresses of `name` among `count` records from `start` on. Throws RangeError where the message has no more. */
+function readAddresses(
+	view: DataView,
+	bytes: Uint8Array,
+	start: number,
+	count: number,
+	name: string,
+	type: number,
+): readonly Ip[] {
 	const aliases = new Map<string, string>();
 	const addresses = new Map<string, Ip[]>();
+	let at = start;
 	for (let index = 0; index < count; index++) {
-		const owner = reader.name();
-		const kind = reader.u16();
-		const isInternet = reader.u16() === CLASS_IN;
-		reader.skip(4);
-		const data = reader.part(reader.u16());
+		const { text: owner, end } = nameAt(bytes, at);
+		const [kind, isInternet] = [view.getUint16(end), view.getUint16(end + 2) === CLASS_IN];
+		const data = end + 10;
+		at = data + view.getUint16(end + 8);
+		if (at > bytes.length) throw new RangeError("a record that is truncated");
 		if (!isInternet) continue;
-		if (kind === TYPE_CNAME) aliases.set(owner, data.name());
-		if (kind === type) addresses.set(owner, [...(addresses.get(owner) ?? []), ipFromBytes(data.address(type))]);
+		if (kind === TYPE_CNAME) aliases.set(owner, nameAt(bytes.subarray(0, at), data).text);
+		if (kind === type) {
+			if (at - data !== (type === TYPE_A ? 4 : 16)) throw new RangeError("an address of another length");
+			addresses.set(owner, [...(addresses.get(owner) ?? []), ipFromBytes(bytes.subarray(data, at))]);
+		}
 	}
 	let owner = name;
 	for (let alias = 0; alias < MOST_ALIASES; alias++) {
@@ -98,70 +112,9 @@ function readAddresses(reader: Reader, count: number, name: string, type: number
 	return [];
 }
 
-/** Throws RangeError where the message has no more. */
-class Reader {
-	readonly #bytes: Uint8Array;
-	readonly #end: number;
-	#at: number;
-
-	constructor(bytes: Uint8Array, at = 0, end = bytes.length) {
-		this.#bytes = bytes;
-		this.#at = at;
-		this.#end = end;
-	}
-
-	u16(): number {
-		const start = this.#step(2);
-		return this.#bytes[start]! * 256 + this.#bytes[start + 1]!;
-	}
-
-	skip(length: number): void {
-		this.#step(length);
-	}
-
-	part(length: number): Reader {
-		const start = this.#step(length);
-		return new Reader(this.#bytes, start, start + length);
-	}
-
-	address(type: number): Uint8Array {
-		const length = type === TYPE_A ? 4 : 16;
-		const start = this.#step(length);
-		if (this.#at !== this.#end) throw new RangeError("an address of another length");
-		return this.#bytes.subarray(start, start + length);
-	}
-
-	/** In lower case. A pointer leads to an earlier place only, so that no name is without an end. */
-	name(): string {
-		const labels: string[] = [];
-		let length = 0;
-		let from = this.#at;
-		let reader: Reader = this;
-		for (;;) {
-			const size = reader.#byte();
-			if (size === 0) return labels.join(".");
-			if (size >= 0xc0) {
-				const target = (size & 0x3f) * 256 + reader.#byte();
-				if (target >= from) throw new RangeError("a pointer that does not lead back");
-				from = target;
-				reader = new Reader(this.#bytes, target);
-				continue;
-			}
-			length += size + 1;
-			if (size >= 0x40 || length > 254) throw new RangeError("a name that is too long");
-			const start = reader.#step(size);
-			labels.push(String.fromCharCode(...this.#bytes.subarray(start, start + size)).toLowerCase());
-		}
-	}
-
-	#byte(): number {
-		return this.#bytes[this.#step(1)]!;
-	}
-
-	#step(length: number): number {
-		const start = this.#at;
-		if (start + length > this.#end) throw new RangeError("a message that is cut off");
-		this.#at += length;
-		return start;
-	}
+/** In lower case. Throws RangeError for a name that is malformed. */
+function nameAt(bytes: Uint8Array, at: number): DnsName {
+	const name = readDnsName(bytes, at);
+	if (name === undefined) throw new RangeError("a name that is malformed");
+	return { text: name.text.toLowerCase(), end: name.end };
 }

@@ -5,6 +5,7 @@
  * dhcp-options(5).
  */
 import type { CniResult, CniRoute } from "../../../lib/cni/types.ts";
+import { readDnsName } from "../../../lib/ip/dns-name.ts";
 import { decodeUtf8 } from "../../../lib/sys/sys.ts";
 import { addressAt, u16At, u32At } from "./bytes.ts";
 import { OPTION, type Options } from "./packet.ts";
@@ -180,36 +181,13 @@ function text(value: Uint8Array | undefined): string {
 }
 
 /** RFC 3397: names as in DNS, with its compression; what is malformed ends the list. */
-export function domainList(value: Uint8Array | undefined): string[] {
+export function domainList(value: Uint8Array = new Uint8Array(0)): string[] {
 	const names: string[] = [];
-	for (let at = 0; value !== undefined && at < value.length; ) {
-		const name = domainName(value, at);
+	for (let at = 0; at < value.length; ) {
+		const name = readDnsName(value, at);
 		if (name === undefined) break;
 		if (name.text !== "") names.push(name.text);
 		at = name.end;
 	}
 	return names;
-}
-
-function domainName(value: Uint8Array, start: number): { text: string; end: number } | undefined {
-	const labels: string[] = [];
-	let end: number | undefined;
-	// Each pointer must lead back, so that none leads in a circle.
-	let limit = start;
-	for (let at = start; ; ) {
-		const length = value[at];
-		if (length === undefined) return undefined;
-		if (length === 0) return { text: labels.join("."), end: end ?? at + 1 };
-		if (length >= 0xc0) {
-			const target = u16At(value, at) & 0x3fff;
-			if (at + 1 >= value.length || target >= limit) return undefined;
-			end ??= at + 2;
-			limit = target;
-			at = target;
-			continue;
-		}
-		if (length > 63 || at + 1 + length > value.length || labels.length > 127) return undefined;
-		labels.push(decodeUtf8(value.subarray(at + 1, at + 1 + length)));
-		at += 1 + length;
-	}
 }
