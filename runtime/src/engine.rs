@@ -4,8 +4,9 @@
 //! It is made by the build (image.rs); where an executable has no image, each process makes it anew, by the same
 //! function.
 
+use crate::end::{BUG, exit_now, say};
 use crate::memory::{self, Roots};
-use crate::{BUG, image, native, say};
+use crate::native;
 use rquickjs::{CatchResultExt, CaughtError, Ctx, Error, Exception, Result, Value, qjs};
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::{NonNull, null_mut};
@@ -30,16 +31,17 @@ pub fn run() -> ! {
         let raw = qjs::JS_Call(roots.context, roots.main, qjs::JS_UNDEFINED, 0, null_mut());
         status(&ctx, take(&ctx, raw))
     };
-    native::exit_now(status)
+    exit_now(status)
 }
 
-/// Makes the engine and evaluates the module in `bytecode`. Ends the process where that fails.
-pub fn make_or_end(bytecode: &[u8]) {
-    let roots = match make_runtime() {
+/// Makes the engine, which calls `functions` for its memory, and evaluates the module in `bytecode`. Ends the process
+/// where that fails.
+pub fn make_or_end(bytecode: &[u8], functions: &'static qjs::JSMallocFunctions) {
+    let roots = match make_runtime(functions) {
         Some(roots) => roots,
         None => {
             say(format_args!("the JavaScript engine does not start: out of memory"));
-            native::exit_now(BUG)
+            exit_now(BUG)
         }
     };
     // SAFETY: the engine has just been made.
@@ -54,7 +56,7 @@ pub fn make_or_end(bytecode: &[u8]) {
         },
         Err(error) => {
             status(&ctx, Err::<(), _>(error));
-            native::exit_now(BUG)
+            exit_now(BUG)
         }
     }
     drop(ctx);
@@ -62,10 +64,10 @@ pub fn make_or_end(bytecode: &[u8]) {
     unsafe { qjs::JS_RunGC(roots.runtime) };
 }
 
-fn make_runtime() -> Option<Roots> {
+fn make_runtime(functions: &'static qjs::JSMallocFunctions) -> Option<Roots> {
     // SAFETY: the functions live as long as the executable. Each intrinsic is added to a context of this runtime.
     unsafe {
-        let runtime = qjs::JS_NewRuntime2(image::memory_of_maker().unwrap_or(&memory::ENGINE), null_mut());
+        let runtime = qjs::JS_NewRuntime2(functions, null_mut());
         if runtime.is_null() {
             return None;
         }
@@ -258,10 +260,4 @@ fn report(error: &CaughtError<'_>) {
         CaughtError::Value(value) if value.is_null() => say(format_args!("uncaught: out of memory")),
         other => say(format_args!("uncaught: {other}")),
     }
-}
-
-/// The engine's version, such as "0.16.2".
-pub fn version() -> String {
-    // SAFETY: returns a static NUL-terminated string.
-    unsafe { CStr::from_ptr(qjs::JS_GetVersion()) }.to_string_lossy().into_owned()
 }

@@ -11,7 +11,8 @@
 //! The engine makes the same blocks in the same order each time, so a block is known by its number. In a trace they
 //! start where no access is allowed; each access that the kernel refuses is noted, then allowed.
 
-use crate::{BUG, engine, memory, native};
+use crate::end::{BUG, exit_now, say};
+use crate::{engine, memory};
 use rquickjs::qjs;
 use std::cell::UnsafeCell;
 use std::collections::BTreeMap;
@@ -83,12 +84,7 @@ fn maker() -> &'static mut Maker {
     unsafe { (*MAKER.0.get()).as_mut() }.unwrap_or_else(|| fail("the engine is not being made"))
 }
 
-/// What the engine calls while it is made for an image; None in a process that makes it for itself.
-pub fn memory_of_maker() -> Option<&'static qjs::JSMallocFunctions> {
-    // SAFETY: as above.
-    unsafe { (*MAKER.0.get()).as_ref() }.map(|_| &MAKING)
-}
-
+/// What the engine calls while it is made for an image.
 static MAKING: qjs::JSMallocFunctions = qjs::JSMallocFunctions {
     js_calloc: Some(make_calloc),
     js_malloc: Some(make_malloc),
@@ -201,7 +197,7 @@ pub fn trace(file: &[u8]) {
     // SAFETY: a mapping of that length, which stays.
     let blocks = unsafe { slice::from_raw_parts_mut(shared as *mut Traced, MOST_BLOCKS) };
     set_maker(Some(Maker::new(Kind::Trace { blocks, owners: Vec::new() })));
-    engine::make_or_end(memory::bytecode());
+    engine::make_or_end(memory::bytecode(), &MAKING);
     engine::leave_maker(maker().size_of(engine::runtime().cast()));
     let Some(Maker { region, top, kind: Kind::Trace { blocks, owners }, .. }) = set_maker(None) else { return };
     // SAFETY: the rest of the region. It is the same in each process, whatever has been before.
@@ -222,7 +218,7 @@ pub fn write(plan: &[u8], image: &[u8]) -> ! {
     let end = blocks.pop().map_or(0, |last| last.offset as usize);
     let count = blocks.len();
     set_maker(Some(Maker::new(Kind::Plan(blocks))));
-    engine::make_or_end(&bytecode);
+    engine::make_or_end(&bytecode, &MAKING);
     engine::leave_maker(maker().size_of(engine::runtime().cast()));
     if set_maker(None).is_none_or(|maker| maker.count != count) {
         fail("the engine is not made as it was in the trace: it has fewer blocks");
@@ -238,7 +234,7 @@ pub fn write(plan: &[u8], image: &[u8]) -> ! {
     // SAFETY: a structure without holes, as bytes.
     let head = unsafe { slice::from_raw_parts((&raw const head).cast::<u8>(), size_of::<memory::Head>()) };
     fs::write(text(image), [head, content].concat()).unwrap_or_else(|error| fail(&format!("{}: {error}", text(image))));
-    native::exit_now(0)
+    exit_now(0)
 }
 
 /// No word in the image may be an address of anything that another process does not have: a stack, a mapping, freed
@@ -301,7 +297,7 @@ unsafe extern "C" fn note_access(_signal: libc::c_int, info: *mut libc::siginfo_
     let page = address.wrapping_sub(watched.as_ref().map_or(0, |watched| watched.region)) / PAGE;
     let Some(watched) = watched.filter(|watched| page < watched.states.len()) else {
         // A crash like any other.
-        native::exit_now(BUG)
+        exit_now(BUG)
     };
     let block = &mut watched.blocks[watched.owners[page] as usize];
     let access = match watched.states[page] {
@@ -334,6 +330,6 @@ fn text(path: &[u8]) -> String {
 }
 
 fn fail(why: &str) -> ! {
-    crate::say(format_args!("the image cannot be made: {why}"));
-    native::exit_now(BUG)
+    say(format_args!("the image cannot be made: {why}"));
+    exit_now(BUG)
 }

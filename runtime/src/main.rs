@@ -6,6 +6,7 @@
 #![no_main]
 
 mod arguments;
+mod end;
 mod engine;
 mod image;
 mod memory;
@@ -41,9 +42,6 @@ static NOTE: Note = Note {
     },
 };
 
-/// Exit status of a bug: an exception that TypeScript did not turn into an answer.
-const BUG: i32 = 70;
-
 // SAFETY: the C start code calls `main` once, with this signature; nothing else in the executable is called `main`.
 #[unsafe(no_mangle)]
 extern "C" fn main(_argc: c_int, argv: *const *const c_char) -> c_int {
@@ -66,11 +64,11 @@ fn start_without_image() {
         (Some(b"--image-trace"), Some(trace), applet) => {
             image::trace(trace);
             if applet.is_none() {
-                native::exit_now(0);
+                end::exit_now(0);
             }
             arguments::skip(3);
         }
-        _ => engine::make_or_end(memory::bytecode()),
+        _ => engine::make_or_end(memory::bytecode(), &memory::ENGINE),
     }
 }
 
@@ -82,9 +80,4 @@ fn make_errors_of_signals() {
         libc::signal(libc::SIGPIPE, libc::SIG_IGN);
         libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
     }
-}
-
-/// Says it on stderr, if anybody can hear it (std's own macro ends the process where nobody can).
-pub fn say(what: std::fmt::Arguments<'_>) {
-    let _unheard = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("berth: {what}\n"));
 }

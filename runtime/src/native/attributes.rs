@@ -3,7 +3,7 @@
 
 use super::address;
 use super::call::{Answer, Call, give, take};
-use super::errors::Failure;
+use super::errors::{self, Failure};
 use rquickjs::qjs;
 use rustix::io::Errno;
 
@@ -16,6 +16,12 @@ const TYPE_MASK: u16 = 0x3fff;
 /// What may be wanted apart from the place: the kinds of lib/netlink/message.ts.
 const NUMBER: u8 = 0;
 const ADDRESS: u8 = 1;
+
+/// Name and meaning of an errno that came in a netlink message, and not by a failed system call.
+pub fn describe_errno<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
+    let (code, text) = errors::describe(Errno::from_raw_os_error(call.i32(0)?));
+    call.answer(vec![code.into_owned(), text.into_owned()])
+}
 
 pub fn attribute_values<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     let bytes = call.bytes(0)?;

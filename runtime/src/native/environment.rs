@@ -2,8 +2,8 @@
 
 use super::call::{Answer, Call};
 use super::text;
-use crate::{arguments, engine, memory};
-use rquickjs::{Array, Object};
+use crate::{arguments, end, memory};
+use rquickjs::{Array, Object, qjs};
 use std::ffi::{CStr, CString, c_char};
 use std::ptr::null;
 
@@ -79,13 +79,7 @@ impl Environment {
 }
 
 pub fn exit<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
-    exit_now(call.i32(0)?)
-}
-
-/// Ends the process. The heap is not taken apart and nothing is flushed: nobody is left to notice.
-pub fn exit_now(status: i32) -> ! {
-    // SAFETY: always allowed.
-    unsafe { libc::_exit(status) }
+    end::exit_now(call.i32(0)?)
 }
 
 pub fn pid<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
@@ -94,7 +88,9 @@ pub fn pid<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
 
 pub fn engine<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     let about = Object::new(call.ctx.clone())?;
-    about.set("version", engine::version())?;
+    // SAFETY: a static NUL-terminated string, such as "0.16.2".
+    let version = unsafe { CStr::from_ptr(qjs::JS_GetVersion()) };
+    about.set("version", &*version.to_string_lossy())?;
     about.set("image", memory::has_image())?;
     call.answer(about)
 }

@@ -1,6 +1,5 @@
 //! What a native function throws: a system error with errno, code, call and path, or a TypeError.
 
-use super::call::{Answer, Call};
 use rquickjs::{Ctx, Error, Exception, Object, Value, qjs};
 use rustix::io::Errno;
 use std::borrow::Cow;
@@ -82,16 +81,10 @@ fn new_error<'js>(ctx: &Ctx<'js>) -> rquickjs::Result<Object<'js>> {
 /// Functions in the stack trace of a bug: the engine's own limit.
 const STACK_TRACE_LIMIT: i32 = 10;
 
-/// Name and meaning of an errno that came another way than by a failed system call: in a netlink message.
-pub fn describe_errno<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
-    let (code, text) = describe(Errno::from_raw_os_error(call.i32(0)?));
-    call.answer(vec![code.into_owned(), text.into_owned()])
-}
-
 macro_rules! errors {
     ($($name:ident $text:literal)*) => {
         /// The errno's name and what it means: "ENOENT", "no such file or directory".
-        fn describe(errno: Errno) -> (Cow<'static, str>, Cow<'static, str>) {
+        pub fn describe(errno: Errno) -> (Cow<'static, str>, Cow<'static, str>) {
             match errno.raw_os_error() {
                 $(libc::$name => (stringify!($name).into(), $text.into()),)*
                 other => (format!("E{other}").into(), format!("error {other}").into()),

@@ -10,6 +10,7 @@ mod directories;
 mod environment;
 mod errors;
 mod files;
+mod json;
 mod locks;
 mod namespaces;
 mod processes;
@@ -20,8 +21,7 @@ mod sockets;
 mod text;
 mod time;
 mod tls;
-
-pub use environment::exit_now;
+mod utf8;
 
 use call::{Answer, Call};
 use errors::Failure;
@@ -58,16 +58,16 @@ static NATIVES: &[Native] = natives![
     c"realtimeMs" 0 time::realtime_ms,
     c"sleepMs" 1 time::sleep_ms,
     c"random" 1 random::random,
-    c"encodeUtf8" 1 text::encode_utf8; pure,
-    c"decodeUtf8" 1 text::decode_utf8; pure,
-    c"mayRepeatKeys" 1 text::may_repeat_keys; pure,
+    c"encodeUtf8" 1 utf8::encode_utf8; pure,
+    c"decodeUtf8" 1 utf8::decode_utf8; pure,
+    c"mayRepeatKeys" 1 json::may_repeat_keys; pure,
     c"isCanonicalIp" 1 address::is_canonical_ip; pure,
     c"isCanonicalCidr" 1 address::is_canonical_cidr; pure,
     c"areCanonical" 2 address::are_canonical; pure,
     c"formatAddress" 3 address::format_address; pure,
     c"attributeValues" 5 attributes::attribute_values; pure,
     c"attributeRows" 4 attributes::attribute_rows; pure,
-    c"describeErrno" 1 errors::describe_errno; pure,
+    c"describeErrno" 1 attributes::describe_errno; pure,
     c"openat" 4 files::openat,
     c"close" 1 files::close,
     c"read" 2 files::read,

@@ -1,27 +1,8 @@
 //! Strings: UTF-16 inside the engine, UTF-8 outside.
 
-use super::call::{Answer, Call};
 use super::errors::Failure;
 use rquickjs::{Value, qjs};
 use rustix::io::Errno;
-
-pub fn encode_utf8<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
-    call.answer_bytes(call.text(0)?.as_bytes())
-}
-
-pub fn decode_utf8<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
-    let bytes = call.bytes(0)?;
-    match std::str::from_utf8(bytes) {
-        Ok(text) => call.answer_text(text),
-        Err(_) => {
-            let mut text = String::new();
-            // A configuration may be large, and nothing but such bytes.
-            text.try_reserve(3 * bytes.len()).map_err(|_| call.fail(Errno::NOMEM))?;
-            decode_to(&mut text, bytes);
-            call.answer_text(&text)
-        }
-    }
-}
 
 /// As Go decodes: every single byte that belongs to no character becomes U+FFFD (Rust makes one of a cut-off
 /// character).
@@ -31,7 +12,7 @@ pub fn decode(bytes: &[u8]) -> String {
     text
 }
 
-fn decode_to(text: &mut String, bytes: &[u8]) {
+pub fn decode_to(text: &mut String, bytes: &[u8]) {
     for chunk in bytes.utf8_chunks() {
         text.push_str(chunk.valid());
         text.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));
@@ -88,49 +69,4 @@ fn replace_surrogates(bytes: &mut [u8]) {
             bytes[start..start + 3].copy_from_slice("\u{FFFD}".as_bytes());
         }
     }
-}
-
-pub fn may_repeat_keys<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
-    call.answer(has_twins(call.bytes(0)?))
-}
-
-/// Whether an object of a JSON text may have two keys that differ in nothing but the case of letters. Where a key has
-/// an escape or is not ASCII, it may. What is no JSON gives any answer.
-fn has_twins(json: &[u8]) -> bool {
-    // Hashes of the keys of all objects that are open, and where those of each bracket begin.
-    let (mut keys, mut brackets) = (Vec::<u64>::new(), Vec::<usize>::new());
-    let mut at = 0;
-    while let Some(&byte) = json.get(at) {
-        at += 1;
-        match byte {
-            b'{' | b'[' => brackets.push(keys.len()),
-            b'}' | b']' => {
-                let start = brackets.pop().unwrap_or(0);
-                keys[start..].sort_unstable();
-                if keys[start..].windows(2).any(|pair| pair[0] == pair[1]) {
-                    return true;
-                }
-                keys.truncate(start);
-            }
-            b'"' => {
-                let start = at;
-                while let Some(&byte) = json.get(at).filter(|&&byte| byte != b'"') {
-                    at += if byte == b'\\' { 2 } else { 1 };
-                }
-                let key = json.get(start..at).unwrap_or_default();
-                at += 1;
-                if json[json.len().min(at)..].iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b':') {
-                    if key.iter().any(|byte| *byte == b'\\' || !byte.is_ascii()) {
-                        return true;
-                    }
-                    // FNV-1a
-                    keys.push(key.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-                        (hash ^ u64::from(byte.to_ascii_lowercase())).wrapping_mul(0x0100_0000_01b3)
-                    }));
-                }
-            }
-            _ => {}
-        }
-    }
-    false
 }

@@ -1,0 +1,23 @@
+//! Bytes as JavaScript strings, and back.
+
+use super::call::{Answer, Call};
+use super::text::decode_to;
+use rustix::io::Errno;
+
+pub fn encode_utf8<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
+    call.answer_bytes(call.text(0)?.as_bytes())
+}
+
+pub fn decode_utf8<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
+    let bytes = call.bytes(0)?;
+    match std::str::from_utf8(bytes) {
+        Ok(text) => call.answer_text(text),
+        Err(_) => {
+            let mut text = String::new();
+            // A configuration may be large, and nothing but such bytes.
+            text.try_reserve(3 * bytes.len()).map_err(|_| call.fail(Errno::NOMEM))?;
+            decode_to(&mut text, bytes);
+            call.answer_text(&text)
+        }
+    }
+}
