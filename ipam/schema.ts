@@ -2,13 +2,13 @@
  * What configurations of IPAM plugins have in common. As lib/cni/schema.ts, read by the build alone.
  */
 import { z } from "zod";
-import { bits32 } from "../lib/cni/schema.ts";
+import { bits32, text } from "../lib/cni/schema.ts";
 
 export const addressConfigs = z
 	.array(
 		z.looseObject({
 			address: z.string().describe("Address with the prefix length of its network, as CIDR."),
-			gateway: z.string().optional().describe("Gateway of the address in the result."),
+			gateway: text("Gateway of the address in the result."),
 		}),
 	)
 	.optional();

@@ -2,23 +2,19 @@
  * Configuration of dhcp: the one source of its types, JSON Schema, validator and reference page.
  */
 import { z } from "zod";
-import { pluginConfig } from "../../lib/cni/schema.ts";
+import { bits32, flag, pluginConfig, text } from "../../lib/cni/schema.ts";
 
 export const schema = pluginConfig
 	.extend({
 		ipam: z
 			.looseObject({
-				type: z.string().optional().describe('"dhcp".'),
-				daemonSocketPath: z
-					.string()
-					.optional()
-					.meta({ default: "/run/cni/dhcp.sock" })
-					.describe("Socket of `dhcp daemon`, with its `-hostprefix` if it has one."),
+				type: text('"dhcp".'),
+				daemonSocketPath: text("Socket of `dhcp daemon`, with its `-hostprefix` if it has one.", "/run/cni/dhcp.sock"),
 				request: z
 					.array(
 						z.looseObject({
-							skipDefault: z.boolean().optional().describe("Do not ask for the options that are asked for by default."),
-							option: z.string().optional().describe("Name or number of an option to ask the server for."),
+							skipDefault: flag("Do not ask for the options that are asked for by default."),
+							option: text("Name or number of an option to ask the server for."),
 						}),
 					)
 					.optional()
@@ -26,42 +22,26 @@ export const schema = pluginConfig
 				provide: z
 					.array(
 						z.looseObject({
-							option: z.string().optional().describe("Name or number of an option to send to the server."),
-							value: z.string().optional().describe("Its value, as text; at most 255 bytes."),
-							fromArg: z
-								.string()
-								.optional()
-								.describe("Key in CNI_ARGS whose value is sent; `value` where it is not there."),
+							option: text("Name or number of an option to send to the server."),
+							value: text("Its value, as text; at most 255 bytes."),
+							fromArg: text("Key in CNI_ARGS whose value is sent; `value` where it is not there."),
 						}),
 					)
 					.optional()
 					.describe("Options to send to the server."),
-				ipv4: z
-					.boolean()
-					.optional()
-					.meta({ default: true })
-					.describe("Whether an IPv4 address is wanted. false: IPv6 alone."),
+				ipv4: flag("Whether an IPv4 address is wanted. false: IPv6 alone.", true),
 				ipv6: z
 					.enum(["dhcp", "slaac"])
 					.optional()
 					.describe(
 						'"dhcp": an address by DHCPv6 as well; "slaac": the addresses that the kernel makes of router advertisements. Absent: IPv4 alone.',
 					),
-				priority: z.int().min(0).max(4294967295).optional().describe("Metric of all routes of the result; 0 is none."),
-				clientId: z
-					.string()
-					.optional()
-					.describe(
-						'Client identifier: "mac" (hardware type and MAC), hex digits after "0x", or any other text. Absent: made of container id, network and interface, as the Go plugin does.',
-					),
-				hostname: z
-					.string()
-					.optional()
-					.describe('Host name to send to the server; "pod": the name of the pod, from K8S_POD_NAME in CNI_ARGS.'),
-				broadcast: z
-					.boolean()
-					.optional()
-					.describe("Ask the server to answer by broadcast: for interfaces that share a MAC (ipvlan)."),
+				priority: bits32.optional().describe("Metric of all routes of the result; 0 is none."),
+				clientId: text(
+					'Client identifier: "mac" (hardware type and MAC), hex digits after "0x", or any other text. Absent: made of container id, network and interface, as the Go plugin does.',
+				),
+				hostname: text('Host name to send to the server; "pod": the name of the pod, from K8S_POD_NAME in CNI_ARGS.'),
+				broadcast: flag("Ask the server to answer by broadcast: for interfaces that share a MAC (ipvlan)."),
 			})
 			.describe("Configuration of dhcp itself."),
 	})

@@ -2,14 +2,14 @@
  * Configuration of static: the one source of its types, JSON Schema, validator and reference page.
  */
 import { z } from "zod";
-import { capabilityArgs, dnsConfig, pluginConfig, podArgs, routeConfig } from "../../lib/cni/schema.ts";
+import { capabilityArgs, dnsConfig, pluginConfig, podArgs, routeConfig, text } from "../../lib/cni/schema.ts";
 import { addressConfigs, requestedIps } from "../schema.ts";
 
 export const schema = pluginConfig
 	.extend({
 		ipam: z
 			.looseObject({
-				type: z.string().optional().describe('"static".'),
+				type: text('"static".'),
 				addresses: addressConfigs.describe(
 					"Addresses of the result. CNI_ARGS `IP` adds to them; `args` and `runtimeConfig` replace them.",
 				),

@@ -2,17 +2,24 @@
  * Configuration of whereabouts: the one source of its types, JSON Schema, validator and reference page.
  */
 import { z } from "zod";
-import { capabilityArgs, dnsConfig, lockTimeout, pluginConfig, podArgs, routeConfig } from "../../lib/cni/schema.ts";
+import {
+	capabilityArgs,
+	dnsConfig,
+	flag,
+	lockTimeout,
+	pluginConfig,
+	podArgs,
+	routeConfig,
+	text,
+	texts,
+} from "../../lib/cni/schema.ts";
 import { addressConfigs, requestedIps, reuseDelaySeconds } from "../schema.ts";
 
 const rangeFields = {
-	range_start: z.string().optional().describe("First address to hand out. Absent: the one after the network address."),
-	range_end: z
-		.string()
-		.optional()
-		.describe("Last address to hand out. Absent: the one before the last of the network."),
-	exclude: z.array(z.string()).optional().describe("Addresses and CIDRs of the range that are never handed out."),
-	gateway: z.string().optional().describe("Gateway of the address in the result; never handed out."),
+	range_start: text("First address to hand out. Absent: the one after the network address."),
+	range_end: text("Last address to hand out. Absent: the one before the last of the network."),
+	exclude: texts("Addresses and CIDRs of the range that are never handed out."),
+	gateway: text("Gateway of the address in the result; never handed out."),
 };
 const rangeText = z
 	.string()
@@ -21,18 +28,15 @@ const rangeText = z
 export const schema = pluginConfig
 	.extend({
 		...lockTimeout,
-		deviceID: z.string().optional().describe("PCI address of the VF, for `ipam.address`. Multus sets it."),
-		allowPersistentIPs: z
-			.boolean()
-			.optional()
-			.meta({ default: false })
-			.describe(
-				"Whether pods may name an IPAMClaim (`ipam-claim-reference` in their annotation of networks), which keeps its addresses while it lives.",
-			),
-		pciBusID: z.string().optional().describe("The same, as Multus also writes it. Used where deviceID is missing."),
+		deviceID: text("PCI address of the VF, for `ipam.address`. Multus sets it."),
+		allowPersistentIPs: flag(
+			"Whether pods may name an IPAMClaim (`ipam-claim-reference` in their annotation of networks), which keeps its addresses while it lives.",
+			false,
+		),
+		pciBusID: text("The same, as Multus also writes it. Used where deviceID is missing."),
 		ipam: z
 			.looseObject({
-				type: z.string().optional().describe('"whereabouts".'),
+				type: text('"whereabouts".'),
 				range: rangeText.optional(),
 				...rangeFields,
 				gateway: rangeFields.gateway.describe(
@@ -42,15 +46,11 @@ export const schema = pluginConfig
 					.array(z.looseObject({ range: rangeText, ...rangeFields }))
 					.optional()
 					.describe("Further ranges: each gives one address. `range` comes before them."),
-				network_name: z
-					.string()
-					.optional()
-					.describe("Networks of different names may hand out the same addresses. Part of the objects' names."),
-				enable_overlapping_ranges: z
-					.boolean()
-					.optional()
-					.meta({ default: true })
-					.describe("Whether an address is handed out once in all ranges that have it, and not once in each."),
+				network_name: text("Networks of different names may hand out the same addresses. Part of the objects' names."),
+				enable_overlapping_ranges: flag(
+					"Whether an address is handed out once in all ranges that have it, and not once in each.",
+					true,
+				),
 				allocationPolicy: z
 					.enum(["hashed", "lowest"])
 					.optional()
@@ -58,12 +58,9 @@ export const schema = pluginConfig
 					.describe(
 						'"hashed": in an order that follows from pod and interface, so that pods that start together do not want the same; "lowest": the lowest that is free, as the Go plugin does.',
 					),
-				node_slice_size: z
-					.string()
-					.optional()
-					.describe(
-						"Prefix length of the blocks that the range is cut into, such as `/26`: each node hands out addresses of the block that the NodeSlicePool called `network_name`, or else `name`, gives it.",
-					),
+				node_slice_size: text(
+					"Prefix length of the blocks that the range is cut into, such as `/26`: each node hands out addresses of the block that the NodeSlicePool called `network_name`, or else `name`, gives it.",
+				),
 				address: z
 					.enum(["vf-index"])
 					.optional()
@@ -78,30 +75,24 @@ export const schema = pluginConfig
 				dns: dnsConfig.optional().describe("DNS settings of the result."),
 				kubernetes: z
 					.looseObject({
-						kubeconfig: z.string().optional().describe("Path of the kubeconfig."),
+						kubeconfig: text("Path of the kubeconfig."),
 					})
 					.optional()
 					.describe("How to reach the API server."),
-				configuration_path: z
-					.string()
-					.optional()
-					.describe(
-						"File with an `ipam` object, whose members hold where the configuration has none. Absent: whereabouts.d/whereabouts.conf in /etc/kubernetes/cni/net.d, /etc/cni/net.d or /host/etc/cni/net.d, whichever is there first.",
-					),
-				dataDir: z
-					.string()
-					.optional()
-					.meta({ default: "/var/lib/cni/whereabouts" })
-					.describe(
-						"Directory of what this node remembers: its attachments, and what is still to be written to pools.",
-					),
-				log_file: z.string().optional().describe("File for log lines. Absent: stderr."),
-				log_level: z.string().optional().meta({ default: "error" }).describe("panic, error, warning, info or debug."),
+				configuration_path: text(
+					"File with an `ipam` object, whose members hold where the configuration has none. Absent: whereabouts.d/whereabouts.conf in /etc/kubernetes/cni/net.d, /etc/cni/net.d or /host/etc/cni/net.d, whichever is there first.",
+				),
+				dataDir: text(
+					"Directory of what this node remembers: its attachments, and what is still to be written to pools.",
+					"/var/lib/cni/whereabouts",
+				),
+				log_file: text("File for log lines. Absent: stderr."),
+				log_level: text("panic, error, warning, info or debug.", "error"),
 			})
 			.describe("Configuration of whereabouts itself."),
 		args: podArgs({ ips: requestedIps.describe("As `runtimeConfig.ips`.") }),
 		runtimeConfig: capabilityArgs({
-			deviceID: z.string().optional().describe("As `deviceID`, by the capability of that name."),
+			deviceID: text("As `deviceID`, by the capability of that name."),
 			ips: requestedIps.describe(
 				"Capability `ips`: addresses of the ranges that are wanted, each with or without a prefix length.",
 			),

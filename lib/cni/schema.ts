@@ -6,11 +6,19 @@
  */
 import { z } from "zod";
 
+const optional = <T extends z.ZodType>(type: T, about: string, byDefault?: z.output<T>) =>
+	type.optional().meta({ ...(byDefault !== undefined && { default: byDefault }), description: about });
+
+/** Keys that may be absent: what the reference page says of them, and what they are then taken for. */
+export const text = (about: string, byDefault?: string) => optional(z.string(), about, byDefault);
+export const texts = (about: string) => optional(z.array(z.string()), about);
+export const flag = (about: string, byDefault?: boolean) => optional(z.boolean(), about, byDefault);
+
 export const dnsConfig = z.looseObject({
-	nameservers: z.array(z.string()).optional().describe("Addresses of name servers, in order of preference."),
-	domain: z.string().optional().describe("Local domain for short names."),
-	search: z.array(z.string()).optional().describe("Search domains for short names, in order of preference."),
-	options: z.array(z.string()).optional().describe("Options of the resolver."),
+	nameservers: texts("Addresses of name servers, in order of preference."),
+	domain: text("Local domain for short names."),
+	search: texts("Search domains for short names, in order of preference."),
+	options: texts("Options of the resolver."),
 });
 
 /** Attributes of routes have 32 bits (linux/rtnetlink.h), the scope of `struct rtmsg` has 8. */
@@ -28,7 +36,7 @@ export const routeNumbers = {
 /** A route as it stands in `routes` of IPAM configurations. */
 export const routeConfig = z.looseObject({
 	dst: z.string().describe("Destination as CIDR."),
-	gw: z.string().optional().describe("Next hop. Absent: the gateway of the address, of the same family."),
+	gw: text("Next hop. Absent: the gateway of the address, of the same family."),
 	...routeNumbers,
 });
 
@@ -61,19 +69,16 @@ export const lockTimeout = {
 };
 
 export const pluginConfig = z.looseObject({
-	cniVersion: z
-		.string()
-		.optional()
-		.describe("Version of the specification: 0.1.0, 0.2.0, 0.3.0, 0.3.1, 0.4.0, 1.0.0 or 1.1.0. Absent: 0.1.0."),
+	cniVersion: text("Version of the specification: 0.1.0, 0.2.0, 0.3.0, 0.3.1, 0.4.0, 1.0.0 or 1.1.0. Absent: 0.1.0."),
 	name: z.string().describe('Name of the network: letters, digits, "_", "." and "-", the first a letter or a digit.'),
-	type: z.string().optional().describe("File name of the plugin in CNI_PATH."),
+	type: text("File name of the plugin in CNI_PATH."),
 	capabilities: z
 		.record(z.string(), z.boolean())
 		.optional()
 		.describe("What the runtime may pass in runtimeConfig. Read by the runtime only."),
 	ipam: z
 		.looseObject({
-			type: z.string().optional().describe("File name of the IPAM plugin in CNI_PATH. Absent: no IPAM."),
+			type: text("File name of the IPAM plugin in CNI_PATH. Absent: no IPAM."),
 		})
 		.optional()
 		.describe("Configuration of the IPAM plugin, which documents its fields."),

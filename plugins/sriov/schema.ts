@@ -2,7 +2,7 @@
  * Configuration of the sriov plugin: the one source of its types, JSON Schema, validator and reference page.
  */
 import { z } from "zod";
-import { capabilityArgs, lockTimeout, pluginConfig } from "../../lib/cni/schema.ts";
+import { capabilityArgs, flag, lockTimeout, pluginConfig, text } from "../../lib/cni/schema.ts";
 import { rdmaFields } from "../../lib/rdma/schema.ts";
 
 /** "" is absent, as in Go. */
@@ -12,11 +12,10 @@ const rate = z.int().min(0).max(0xffffffff);
 export const schema = pluginConfig
 	.extend({
 		...lockTimeout,
-		deviceID: z
-			.string()
-			.optional()
-			.describe("PCI address of the VF, as in /sys/bus/pci/devices. Multus sets it from the device plugin's choice."),
-		pciBusID: z.string().optional().describe("The same, as Multus also writes it. Used where deviceID is missing."),
+		deviceID: text(
+			"PCI address of the VF, as in /sys/bus/pci/devices. Multus sets it from the device plugin's choice.",
+		),
+		pciBusID: text("The same, as Multus also writes it. Used where deviceID is missing."),
 		vlan: z.int().min(0).max(4094).optional().describe("VLAN of the VF. 0 clears it; absent leaves it as it is."),
 		vlanQoS: z
 			.int()
@@ -24,16 +23,12 @@ export const schema = pluginConfig
 			.max(7)
 			.optional()
 			.describe("VLAN priority (802.1p). Needs vlan; other than 0 needs a vlan other than 0."),
-		vlanProto: z
-			.string()
-			.optional()
-			.describe('VLAN protocol, "802.1q" (default) or "802.1ad", in either case. 802.1ad needs a vlan other than 0.'),
-		mac: z
-			.string()
-			.optional()
-			.describe(
-				"MAC address of the VF, in colon, dash or dot notation. Overridden by CNI_ARGS MAC and by runtimeConfig.mac.",
-			),
+		vlanProto: text(
+			'VLAN protocol, "802.1q" (default) or "802.1ad", in either case. 802.1ad needs a vlan other than 0.',
+		),
+		mac: text(
+			"MAC address of the VF, in colon, dash or dot notation. Overridden by CNI_ARGS MAC and by runtimeConfig.mac.",
+		),
 		mtu: z
 			.union([z.literal(0), z.int().min(68).max(65535)])
 			.optional()
@@ -46,33 +41,21 @@ export const schema = pluginConfig
 			.enum(["auto", "enable", "disable", ""])
 			.optional()
 			.describe("Link state of the VF as the card shows it."),
-		rdma: z
-			.boolean()
-			.optional()
-			.describe(
-				"true: the VF's RDMA device goes where its interface goes, as by the rdma plugin in a chain. For runtimes that call one plugin only.",
-			),
+		rdma: flag(
+			"true: the VF's RDMA device goes where its interface goes, as by the rdma plugin in a chain. For runtimes that call one plugin only.",
+		),
 		...rdmaFields,
-		logLevel: z
-			.string()
-			.optional()
-			.describe(
-				'"panic", "error", "warning", "info" (default) or "debug". Another word means info, as in the Go plugin.',
-			),
-		logFile: z.string().optional().describe("File that log lines are added to, in place of stderr."),
+		logLevel: text(
+			'"panic", "error", "warning", "info" (default) or "debug". Another word means info, as in the Go plugin.',
+		),
+		logFile: text("File that log lines are added to, in place of stderr."),
 		args: pluginConfig.shape.args.describe("Not read, as by the Go plugin. What it takes of a pod comes in CNI_ARGS."),
 		runtimeConfig: capabilityArgs({
-			mac: z
-				.string()
-				.optional()
-				.describe("Capability `mac`: MAC address that the pod asked for. Wins over the others."),
-			CNIDeviceInfoFile: z
-				.string()
-				.optional()
-				.describe(
-					"Capability `CNIDeviceInfoFile`: absolute path, without `..`, of the file that ADD describes the device in (device-info specification 1.1.0): a JSON object, to which `type`, `version` and `pci` are added where it has none; mode 0444. Another sort of file is refused and stays.",
-				),
-			deviceID: z.string().optional().describe("Capability `deviceID`: used where the top-level one is missing."),
+			mac: text("Capability `mac`: MAC address that the pod asked for. Wins over the others."),
+			CNIDeviceInfoFile: text(
+				"Capability `CNIDeviceInfoFile`: absolute path, without `..`, of the file that ADD describes the device in (device-info specification 1.1.0): a JSON object, to which `type`, `version` and `pci` are added where it has none; mode 0444. Another sort of file is refused and stays.",
+			),
+			deviceID: text("Capability `deviceID`: used where the top-level one is missing."),
 		}),
 	})
 	.describe("Configuration of the sriov plugin.");
