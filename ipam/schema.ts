@@ -2,7 +2,7 @@
  * What configurations of IPAM plugins have in common. As lib/cni/schema.ts, read by the build alone.
  */
 import { z } from "zod";
-import { bits32, text } from "../lib/cni/schema.ts";
+import { bits32, dnsConfig, routeConfig, text } from "../lib/cni/schema.ts";
 
 export const addressConfigs = z
 	.array(
@@ -13,5 +13,7 @@ export const addressConfigs = z
 	)
 	.optional();
 
+export const routes = z.array(routeConfig).optional().describe("Routes of the result.");
+export const dns = dnsConfig.optional().describe("DNS settings of the result.");
 export const reuseDelaySeconds = bits32.optional();
 export const requestedIps = z.array(z.string()).optional();

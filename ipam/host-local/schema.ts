@@ -2,17 +2,8 @@
  * Configuration of host-local: the one source of its types, JSON Schema, validator and reference page.
  */
 import { z } from "zod";
-import {
-	capabilityArgs,
-	flag,
-	lockTimeout,
-	pluginConfig,
-	podArgs,
-	routeConfig,
-	text,
-	texts,
-} from "../../lib/cni/schema.ts";
-import { requestedIps, reuseDelaySeconds } from "../schema.ts";
+import { capabilityArgs, flag, lockTimeout, pluginConfig, podArgs, text, texts } from "../../lib/cni/schema.ts";
+import { requestedIps, reuseDelaySeconds, routes } from "../schema.ts";
 
 const range = z.looseObject({
 	subnet: z
@@ -51,7 +42,7 @@ export const schema = pluginConfig
 				reclaimAfterReboot: flag(
 					"ADD first releases what has been held since before the last reboot, as far as there is a record of that.",
 				),
-				routes: z.array(routeConfig).optional().describe("Routes of the result."),
+				routes,
 				resolvConf: text("File in the format of resolv.conf on the host: its settings are `dns` of the result."),
 				dataDir: text(
 					"Directory of the stores, one subdirectory for each network. Absent: /var/lib/cni/networks. The Go plugin reads and writes the same files.",

@@ -2,8 +2,8 @@
  * Configuration of static: the one source of its types, JSON Schema, validator and reference page.
  */
 import { z } from "zod";
-import { capabilityArgs, dnsConfig, pluginConfig, podArgs, routeConfig, text } from "../../lib/cni/schema.ts";
-import { addressConfigs, requestedIps } from "../schema.ts";
+import { capabilityArgs, pluginConfig, podArgs, text } from "../../lib/cni/schema.ts";
+import { addressConfigs, dns, requestedIps, routes } from "../schema.ts";
 
 export const schema = pluginConfig
 	.extend({
@@ -13,8 +13,8 @@ export const schema = pluginConfig
 				addresses: addressConfigs.describe(
 					"Addresses of the result. CNI_ARGS `IP` adds to them; `args` and `runtimeConfig` replace them.",
 				),
-				routes: z.array(routeConfig).optional().describe("Routes of the result."),
-				dns: dnsConfig.optional().describe("DNS settings of the result."),
+				routes,
+				dns,
 			})
 			.describe("Configuration of static itself."),
 		args: podArgs({

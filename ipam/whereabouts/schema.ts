@@ -2,18 +2,8 @@
  * Configuration of whereabouts: the one source of its types, JSON Schema, validator and reference page.
  */
 import { z } from "zod";
-import {
-	capabilityArgs,
-	dnsConfig,
-	flag,
-	lockTimeout,
-	pluginConfig,
-	podArgs,
-	routeConfig,
-	text,
-	texts,
-} from "../../lib/cni/schema.ts";
-import { addressConfigs, requestedIps, reuseDelaySeconds } from "../schema.ts";
+import { capabilityArgs, flag, lockTimeout, pluginConfig, podArgs, text, texts } from "../../lib/cni/schema.ts";
+import { addressConfigs, dns, requestedIps, reuseDelaySeconds, routes } from "../schema.ts";
 
 const rangeFields = {
 	range_start: text("First address to hand out. Absent: the one after the network address."),
@@ -71,8 +61,8 @@ export const schema = pluginConfig
 					"A released address is not handed out to another pod sooner than this after its release. Absent or 0: at once.",
 				),
 				addresses: addressConfigs.describe("Addresses that stand in the result as they are, on record nowhere."),
-				routes: z.array(routeConfig).optional().describe("Routes of the result."),
-				dns: dnsConfig.optional().describe("DNS settings of the result."),
+				routes,
+				dns,
 				kubernetes: z
 					.looseObject({
 						kubeconfig: text("Path of the kubeconfig."),
