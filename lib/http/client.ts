@@ -27,16 +27,15 @@ export class HttpsClient {
 		const bytes = renderRequest(this.#endpoint, request);
 		const kept = this.#takeKept();
 		if (kept !== undefined) {
-			const isRepeatable = request.repeatable ?? (request.method === "GET" || request.method === "HEAD");
-			const exchange = new Exchange(kept);
 			try {
-				return this.#finish(exchange, bytes, request);
+				return this.#exchange(kept, bytes, request);
 			} catch (error) {
-				const isClosed = error instanceof HttpError && error.reason === "cut off" && !exchange.hasReply;
+				const isRepeatable = request.repeatable ?? (request.method === "GET" || request.method === "HEAD");
+				const isClosed = error instanceof HttpError && error.reason === "closed early" && !kept.hasReply;
 				if (!isClosed || !isRepeatable) throw error;
 			}
 		}
-		return this.#finish(new Exchange(Connection.open(this.#endpoint, request.deadline)), bytes, request);
+		return this.#exchange(Connection.open(this.#endpoint, request.deadline), bytes, request);
 	}
 
 	#takeKept(): Connection | undefined {
@@ -48,51 +47,24 @@ export class HttpsClient {
 		return undefined;
 	}
 
-	#finish(exchange: Exchange, bytes: Uint8Array, request: Request): Reply {
+	#exchange(connection: Connection, bytes: Uint8Array, { method, deadline }: Request): Reply {
 		let keeps = false;
 		try {
-			const answer = exchange.run(bytes, request);
+			connection.write(bytes, deadline);
+			const answer = readReply(new Incoming(() => connection.read(deadline)), method);
 			keeps = answer.keeps;
 			return answer.reply;
+		} catch (error) {
+			if (error instanceof MalformedReply) throw connection.error("reply", error.message);
+			if (error instanceof TruncatedReply) throw connection.error("closed early", error.message);
+			throw error;
 		} finally {
-			if (keeps) this.#kept = exchange.connection;
-			else exchange.connection.close();
+			if (keeps) this.#kept = connection;
+			else connection.close();
 		}
-	}
-
-	close(): void {
-		this.#kept?.close();
-		this.#kept = undefined;
 	}
 
 	[Symbol.dispose](): void {
-		this.close();
-	}
-}
-
-/** One request and its reply. */
-class Exchange {
-	readonly connection: Connection;
-	/** Whether anything of a reply has come. */
-	hasReply = false;
-
-	constructor(connection: Connection) {
-		this.connection = connection;
-	}
-
-	run(bytes: Uint8Array, { method, deadline }: Request): { reply: Reply; keeps: boolean } {
-		this.connection.write(bytes, deadline);
-		const incoming = new Incoming(() => {
-			const piece = this.connection.read(deadline);
-			if (piece.length > 0) this.hasReply = true;
-			return piece;
-		});
-		try {
-			return readReply(incoming, method);
-		} catch (error) {
-			if (error instanceof MalformedReply) throw this.connection.error("reply", error.message);
-			if (error instanceof TruncatedReply) throw this.connection.error("cut off", error.message);
-			throw error;
-		}
+		this.#kept?.close();
 	}
 }

@@ -25,6 +25,8 @@ export class Connection {
 	readonly #fd: number;
 	readonly #session: number;
 	readonly #server: string;
+	/** Whether anything has come since the last request. */
+	hasReply = false;
 
 	private constructor(fd: number, session: number, server: string) {
 		this.#fd = fd;
@@ -57,6 +59,7 @@ export class Connection {
 	}
 
 	write(data: Uint8Array, deadline: number): void {
+		this.hasReply = false;
 		attempt(this.#server, "the server to take the request", () =>
 			sys.tlsWrite(this.#session, data, timeLeft(deadline)),
 		);
@@ -64,7 +67,9 @@ export class Connection {
 
 	/** At least one byte; none: the server has ended the session. */
 	read(deadline: number): Uint8Array {
-		return attempt(this.#server, "the reply", () => sys.tlsRead(this.#session, READ_BYTES, timeLeft(deadline)));
+		const piece = attempt(this.#server, "the reply", () => sys.tlsRead(this.#session, READ_BYTES, timeLeft(deadline)));
+		if (piece.length > 0) this.hasReply = true;
+		return piece;
 	}
 
 	/** Whether something has come that nobody asked for: most often, the end. */
@@ -127,6 +132,6 @@ function attempt<T>(server: string, awaited: string, work: () => T): T {
 	} catch (error) {
 		if (!sys.isSystemError(error)) throw error;
 		const what = error.code === "ETIMEDOUT" ? `timed out waiting for ${awaited}` : error.message;
-		throw new HttpError(REASONS[error.code] ?? "cut off", `${server}: ${what}`);
+		throw new HttpError(REASONS[error.code] ?? "closed early", `${server}: ${what}`);
 	}
 }

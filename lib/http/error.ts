@@ -8,11 +8,11 @@
  * - settings: our CA, client certificate or key cannot be used
  * - certificate: the server's certificate was refused
  * - tls: another failure of TLS, such as our client certificate refused
- * - cut off: the connection ended before the reply did
+ * - closed early: the connection ended before the reply did
  * - deadline: all the same, but nobody said no until the deadline
  * - reply: what came is no reply of HTTP/1.1 that we understand, or is too large
  */
-export type Reason = "name" | "connect" | "settings" | "certificate" | "tls" | "cut off" | "deadline" | "reply";
+export type Reason = "name" | "connect" | "settings" | "certificate" | "tls" | "closed early" | "deadline" | "reply";
 
 /** The message is a sentence that names the server. */
 export class HttpError extends Error {

@@ -23,12 +23,12 @@ const MAX_BODY = 64 * 1024 * 1024;
 
 /** `keeps`: whether the connection may be used for another request. */
 export function readReply(incoming: Incoming, method: string): { reply: Reply; keeps: boolean } {
-	const lines = new HeadLines(incoming);
+	const lines = headLines(incoming);
 	let status: number;
 	let version: string;
 	let headers: Map<string, string>;
 	do {
-		[version, status] = readStatusLine(lines.next());
+		[version, status] = readStatusLine(lines.next().value);
 		headers = readHeaders(lines);
 		if (status === 101) throw new MalformedReply("it switches protocols, which nobody asked for");
 	} while (status < 200);
@@ -43,18 +43,11 @@ export function readReply(incoming: Incoming, method: string): { reply: Reply; k
 }
 
 /** The lines of heads, which are bounded together. */
-class HeadLines {
-	readonly #incoming: Incoming;
-	#left = MAX_HEAD;
-
-	constructor(incoming: Incoming) {
-		this.#incoming = incoming;
-	}
-
-	next(): string {
-		const line = lineOf(this.#incoming, this.#left, "the head of its reply");
-		this.#left -= line.length + 1;
-		return line;
+function* headLines(incoming: Incoming): Generator<string, never> {
+	for (let left = MAX_HEAD; ; ) {
+		const line = lineOf(incoming, left, "the head of its reply");
+		left -= line.length + 1;
+		yield line;
 	}
 }
 
@@ -62,7 +55,7 @@ function lineOf(incoming: Incoming, limit: number, what: string): string {
 	const line = limit > 0 ? incoming.line(limit) : undefined;
 	if (line !== undefined) return line;
 	if (limit <= 0 || incoming.isLongerThan(limit)) throw new MalformedReply(`${what} is too long`);
-	throw new TruncatedReply(`it cut off ${what}`);
+	throw new TruncatedReply(`it closed the connection within ${what}`);
 }
 
 function readStatusLine(line: string): [version: string, status: number] {
@@ -71,9 +64,9 @@ function readStatusLine(line: string): [version: string, status: number] {
 	return [found[1]!, Number(found[2])];
 }
 
-function readHeaders(lines: HeadLines): Map<string, string> {
+function readHeaders(lines: Generator<string, never>): Map<string, string> {
 	const headers = new Map<string, string>();
-	for (let line = lines.next(); line !== ""; line = lines.next()) {
+	for (let line = lines.next().value; line !== ""; line = lines.next().value) {
 		const found = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):(.*)$/.exec(line);
 		if (found === null) throw new MalformedReply(`its reply has a malformed header: ${quote(line)}`);
 		const name = found[1]!.toLowerCase();
@@ -106,7 +99,7 @@ function readCounted(incoming: Incoming, body: Body, length: number): void {
 	body.expect(length);
 	for (let rest = length; rest > 0; ) {
 		const piece = incoming.some(rest);
-		if (piece.length === 0) throw new TruncatedReply("it cut off the body of its reply");
+		if (piece.length === 0) throw new TruncatedReply("it closed the connection within the body of its reply");
 		body.add(piece);
 		rest -= piece.length;
 	}
@@ -125,11 +118,10 @@ function readChunks(incoming: Incoming, body: Body): void {
 		}
 	}
 	// Trailers are nothing to us.
-	const lines = new HeadLines(incoming);
-	while (lines.next() !== "");
+	for (const line of headLines(incoming)) if (line === "") return;
 }
 
-/** The session's own end stands for the body's: one that was cut off is an error of the connection. */
+/** The session's own end stands for the body's: one that was truncated is an error of the connection. */
 function readToEnd(incoming: Incoming, body: Body): void {
 	for (let piece = incoming.some(MAX_BODY); piece.length > 0; piece = incoming.some(MAX_BODY)) body.add(piece);
 }

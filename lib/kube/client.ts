@@ -57,7 +57,7 @@ export class KubeClient {
 	}
 
 	[Symbol.dispose](): void {
-		this.#http.close();
+		this.#http[Symbol.dispose]();
 	}
 
 	/** How long there is to the deadline, in ms. */
@@ -102,15 +102,9 @@ export class KubeClient {
 		}
 	}
 
-	/** False where there is an object of that name (409). */
+	/** False where there is an object of that name. */
 	create(path: string, object: JsonObject): boolean {
-		try {
-			this.#ask("POST", path, object);
-			return true;
-		} catch (error) {
-			if (isStatus(error, 409)) return false;
-			throw error;
-		}
+		return this.#change("POST", path, object, 409);
 	}
 
 	/** What is asked for with an object that is not kept: a token, a review. */
@@ -118,17 +112,9 @@ export class KubeClient {
 		return this.#ask("POST", path, object);
 	}
 
-	/**
-	 * Replaces an object, which says by its resourceVersion in which state. False where it is in another, or gone.
-	 */
+	/** Replaces an object, which says by its resourceVersion in which state. False where it is in another, or gone. */
 	replace(path: string, object: JsonObject): boolean {
-		try {
-			this.#ask("PUT", path, object);
-			return true;
-		} catch (error) {
-			if (isStatus(error, 404, 409)) return false;
-			throw error;
-		}
+		return this.#change("PUT", path, object, 404, 409);
 	}
 
 	/** The object after the patch; "gone" where there is none, "differs" where a test of the patch fails. */
@@ -144,11 +130,17 @@ export class KubeClient {
 
 	/** False where it is gone, or no longer the one that is meant. */
 	remove(path: string, preconditions: Precondition): boolean {
+		const options = { apiVersion: "v1", kind: "DeleteOptions", preconditions: { ...preconditions } };
+		return this.#change("DELETE", path, options, 404, 409);
+	}
+
+	/** False where the refusal is one of these. */
+	#change(method: string, path: string, object: JsonObject, ...refusals: readonly number[]): boolean {
 		try {
-			this.#ask("DELETE", path, { apiVersion: "v1", kind: "DeleteOptions", preconditions: { ...preconditions } });
+			this.#ask(method, path, object);
 			return true;
 		} catch (error) {
-			if (isStatus(error, 404, 409)) return false;
+			if (isStatus(error, ...refusals)) return false;
 			throw error;
 		}
 	}

@@ -135,14 +135,14 @@ test("a server that sends its handshake byte by byte and never ends", async () =
 test("a server that closes in the handshake", async () => {
 	await using listening = await TestServer.tcp((socket) => void socket.once("data", () => socket.end()));
 	expect(await failing(listening)).toMatchObject({
-		reason: "cut off",
+		reason: "closed early",
 		message: `127.0.0.1:${listening.port}: the server cut the connection off`,
 	});
 });
 
 test("a server that resets the connection in the handshake", async () => {
 	await using listening = await TestServer.tcp((socket) => void socket.once("data", () => socket.resetAndDestroy()));
-	expect(await failing(listening)).toMatchObject({ reason: "cut off" });
+	expect(await failing(listening)).toMatchObject({ reason: "closed early" });
 });
 
 test("a server that is not there", async () => {

@@ -168,14 +168,14 @@ describe("replies that are refused", () => {
 		["half the chunks", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n"],
 	])("%s, and the end", async (_, text) => {
 		const { error } = await reply(text);
-		expect(error).toMatchObject({ reason: "cut off" });
+		expect(error).toMatchObject({ reason: "closed early" });
 	});
 
 	test("a body up to an end that is the connection's, not the session's", async () => {
 		const { first } = await exchange((socket, _, cut) => {
 			socket.write("HTTP/1.1 200 OK\r\n\r\nhalf of it", cut);
 		});
-		expect(first.error).toMatchObject({ reason: "cut off" });
+		expect(first.error).toMatchObject({ reason: "closed early" });
 	});
 
 	test("a reply that never ends takes no longer than there is time", async () => {
@@ -226,7 +226,7 @@ describe("a connection that is kept", () => {
 		}
 		for (const request of [post, { ...get, repeatable: false }]) {
 			const { outcomes, requests, connections } = await exchange(closing(), [request, request]);
-			expect(outcomes).toMatchObject([{ reply: { body: "ok" } }, { error: { reason: "cut off" } }]);
+			expect(outcomes).toMatchObject([{ reply: { body: "ok" } }, { error: { reason: "closed early" } }]);
 			expect([requests, connections]).toEqual([2, 1]);
 		}
 	});
@@ -248,7 +248,7 @@ describe("a connection that is kept", () => {
 			(socket, count) => void (count === 1 ? socket.write(OK) : socket.end("HTTP/1.1 2")),
 			[get, get],
 		);
-		expect(outcomes).toMatchObject([{ reply: { body: "ok" } }, { error: { reason: "cut off" } }]);
+		expect(outcomes).toMatchObject([{ reply: { body: "ok" } }, { error: { reason: "closed early" } }]);
 		expect(requests).toBe(2);
 	});
 
@@ -257,7 +257,7 @@ describe("a connection that is kept", () => {
 			(socket, count) => void (count === 1 ? socket.write(OK) : socket.destroy()),
 			[get, get],
 		);
-		expect(outcomes[1]).toMatchObject({ error: { reason: "cut off" } });
+		expect(outcomes[1]).toMatchObject({ error: { reason: "closed early" } });
 		expect(requests).toBe(3);
 	});
 });
@@ -300,5 +300,5 @@ test("replies that are mutated by chance: each ends with a reply or a sentence",
 		if (error !== undefined) expect(error.name, `seed ${seed}`).toBe("HttpError");
 		reasons.add(got === undefined ? error!.reason! : "a reply");
 	}
-	expect([...reasons].sort(), `seed ${seed}`).toEqual(["a reply", "cut off", "reply"]);
+	expect([...reasons].sort(), `seed ${seed}`).toEqual(["a reply", "closed early", "reply"]);
 });
