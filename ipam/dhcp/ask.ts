@@ -2,7 +2,7 @@
  * Asks the daemon.
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
-import { isObject } from "../../lib/cni/json.ts";
+import { isObject, parseObject } from "../../lib/cni/json.ts";
 import * as sys from "../../lib/sys/sys.ts";
 import { unixAddress } from "../../lib/sys/unix-socket.ts";
 import { PROTOCOL, type Question } from "./daemon/protocol.ts";
@@ -32,13 +32,8 @@ export function ask(socketPath: string, question: Question, deadlineMs: number):
 			`the DHCP daemon at ${socketPath} is the Go plugin's, which speaks another language: run "dhcp daemon" of Berth instead`,
 		);
 	}
-	let answer: unknown;
-	try {
-		answer = JSON.parse(line);
-	} catch {
-		answer = undefined;
-	}
-	if (!isObject(answer) || answer.protocol !== PROTOCOL) {
+	const answer = parseObject(line);
+	if (answer?.protocol !== PROTOCOL) {
 		throw new NoDaemonError(
 			Code.incompatibleVersion,
 			`what listens at ${socketPath} is no DHCP daemon of this release (protocol ${PROTOCOL}): install plugin and daemon of one release`,

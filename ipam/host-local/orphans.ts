@@ -17,7 +17,8 @@ export function findOrphans(dataDir: string, recorded: readonly Attachment[]): O
 }
 
 function orphansIn(directory: string, network: string, known: ReadonlySet<string>): Orphan[] {
-	const seen = look(directory);
+	// What is no directory is no store.
+	const seen = sys.unlessFailed(() => glimpse(directory), "ENOENT", "ENOTDIR");
 	if (seen === undefined) return [];
 	const { earlier } = seen;
 	const unknown = seen.others.filter(({ containerId, ifName }) => !known.has(`${containerId}/${ifName}`));
@@ -35,14 +36,4 @@ function orphansIn(directory: string, network: string, known: ReadonlySet<string
 		...(earlier.length > 0 ? [{ ...what, name: names, why: "from before the last boot", reclaim }] : []),
 		...(unknown.length > 0 ? [{ ...what, name: `${unknown.length} in use`, why, reclaim: undefined }] : []),
 	];
-}
-
-/** What is no directory is no store. */
-function look(directory: string): ReturnType<typeof glimpse> | undefined {
-	try {
-		return glimpse(directory);
-	} catch (error) {
-		if (sys.isSystemError(error, "ENOENT", "ENOTDIR")) return undefined;
-		throw error;
-	}
 }

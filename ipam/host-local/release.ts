@@ -9,10 +9,7 @@ import { logOf } from "./log.ts";
 
 /** A release must not fail because its time cannot be noted: the address would stay allocated. */
 export function recordRelease(request: Request, settings: StoreSettings, names: readonly string[]): void {
-	try {
-		cooldownOf(settings).note(names);
-	} catch (error) {
-		if (!sys.isSystemError(error)) throw error;
-		logOf(request).warning(`reuseDelaySeconds will not hold for ${names.join(", ")}: ${error.message}`);
-	}
+	const error = sys.failureOf(() => cooldownOf(settings).note(names));
+	if (error === undefined) return;
+	logOf(request).warning(`reuseDelaySeconds will not hold for ${names.join(", ")}: ${error.message}`);
 }

@@ -21,6 +21,16 @@ export function parseJson(bytes: Uint8Array, decode: (bytes: Uint8Array) => stri
 	}
 }
 
+/** The JSON object that `text` is; undefined for anything else. */
+export function parseObject(text: string): JsonObject | undefined {
+	try {
+		const value: unknown = JSON.parse(text);
+		return isObject(value) ? value : undefined;
+	} catch {
+		return undefined;
+	}
+}
+
 /** Whether a value is an object and neither null nor an array. */
 export function isObject(value: unknown): value is JsonObject {
 	return typeof value === "object" && value !== null && !Array.isArray(value);

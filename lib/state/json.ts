@@ -2,7 +2,7 @@
  * What a record says, also one that is damaged: the Go plugins write their records in place, so a full disk or a power
  * failure can truncate one anywhere, and a file that is whole may still hold anything.
  */
-import { isObject } from "../cni/json.ts";
+import { isObject, parseObject } from "../cni/json.ts";
 import type { JsonObject, JsonValue } from "../cni/types.ts";
 
 /** What the text of a record says. */
@@ -15,15 +15,6 @@ export interface Told {
 export function readTold(text: string): Told {
 	const whole = parseObject(text);
 	return { json: whole ?? parseTruncated(text), isWhole: whole !== undefined };
-}
-
-/** A JSON object; undefined for anything else. */
-function parseObject(json: string): JsonObject | undefined {
-	try {
-		return object(JSON.parse(json));
-	} catch {
-		return undefined;
-	}
 }
 
 /** The members that are whole of a JSON object that was truncated; none of anything else. */

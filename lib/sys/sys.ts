@@ -80,3 +80,24 @@ export function isSystemError(error: unknown, ...codes: string[]): error is Syst
 	if (!(error instanceof Error) || !("errno" in error) || !("call" in error)) return false;
 	return codes.length === 0 || codes.includes((error as SystemError).code);
 }
+
+/** The failed system call that `work` ends with, as in `isSystemError`; undefined where it does what it shall. */
+export function failureOf(work: () => void, ...codes: string[]): SystemError | undefined {
+	try {
+		work();
+		return undefined;
+	} catch (error) {
+		if (isSystemError(error, ...codes)) return error;
+		throw error;
+	}
+}
+
+/** What `work` returns; undefined where it ends with a failed system call, as in `isSystemError`. */
+export function unlessFailed<T>(work: () => T, ...codes: string[]): T | undefined {
+	try {
+		return work();
+	} catch (error) {
+		if (isSystemError(error, ...codes)) return undefined;
+		throw error;
+	}
+}

@@ -2,7 +2,7 @@
  * The leases on disk: a file for each, whole or not there, so that a daemon that is killed at any point finds them
  * again.
  */
-import { isObject } from "../../../lib/cni/json.ts";
+import { parseObject } from "../../../lib/cni/json.ts";
 import {
 	listIfPresent,
 	makeDirectories,
@@ -108,25 +108,17 @@ export class Journal {
 
 /** Written by us as a whole: its version is all there is to look at. */
 function parseRecord(text: string): LeaseRecord | undefined {
-	try {
-		const record: unknown = JSON.parse(text);
-		return isObject(record) && record.version === VERSION ? (record as unknown as LeaseRecord) : undefined;
-	} catch {
-		return undefined;
-	}
+	const record = parseObject(text);
+	return record?.version === VERSION ? (record as unknown as LeaseRecord) : undefined;
 }
 
 /** The attachments whose DEL no daemon heard; their files are removed once `use` has returned. */
 export function takeReleased(directory: string, use: (attachment: Attachment) => void): void {
 	for (const name of listIfPresent(directory) ?? []) {
 		const path = `${directory}/${name}`;
-		try {
-			const attachment: unknown = JSON.parse(readTextIfPresent(path) ?? "");
-			if (isObject(attachment)) use(attachment as unknown as Attachment);
-		} catch (error) {
-			// A half-written one: its DEL went on to say so.
-			if (!(error instanceof SyntaxError)) throw error;
-		}
+		// Of a half-written one the DEL went on to say so.
+		const attachment = parseObject(readTextIfPresent(path) ?? "");
+		if (attachment !== undefined) use(attachment as unknown as Attachment);
 		removeIfPresent(path);
 	}
 }

@@ -22,7 +22,8 @@ export function findSandbox(path: string, place: Place): Sandbox | undefined {
 	for (const pid of sys.readDirectory("/proc")) {
 		if (!/^[0-9]+$/.test(pid)) continue;
 		const link = `/proc/${pid}/ns/net`;
-		if (readLinkOrNothing(link) !== `net:[${place.netnsInode}]`) continue;
+		// A process may end, or be nobody's to look at.
+		if (sys.unlessFailed(() => readLinkIfPresent(link)) !== `net:[${place.netnsInode}]`) continue;
 		const found = openIfSame(link, place);
 		if (found !== undefined) return found;
 	}
@@ -40,16 +41,6 @@ const isSame = (sandbox: Sandbox, { netnsIdentity, netnsInode }: Place): boolean
 	netnsIdentity === "" ? inodeOf(sandbox) === netnsInode : sandbox.identity === netnsIdentity;
 
 export const inodeOf = (sandbox: Sandbox): number => sys.fstat(sandbox.netns.fd).ino;
-
-/** A process may end, or be nobody's to look at. */
-function readLinkOrNothing(path: string): string | undefined {
-	try {
-		return readLinkIfPresent(path);
-	} catch (error) {
-		if (sys.isSystemError(error)) return undefined;
-		throw error;
-	}
-}
 
 /** The interface, whatever it is called now; undefined where it has left, or another has its number. */
 export function findLink(sandbox: Sandbox, place: Place): Link | undefined {
@@ -74,12 +65,8 @@ export function replaceOnInterface(
 	const fresh = after?.ips?.[0]?.address;
 	const socket = sandbox.route;
 	const attempt = (benign: string, change: () => void): void => {
-		try {
-			change();
-		} catch (error) {
-			if (!sys.isSystemError(error)) throw error;
-			if (error.code !== benign) refused(error.message);
-		}
+		const error = sys.failureOf(change);
+		if (error !== undefined && error.code !== benign) refused(error.message);
 	};
 	if (old !== undefined && old !== fresh) {
 		attempt("EADDRNOTAVAIL", () => deleteAddress(socket, link.index, old));

@@ -3,7 +3,7 @@
  */
 import { CniError, Code } from "../../../lib/cni/error.ts";
 import { sentence } from "../../../lib/cni/failures.ts";
-import { isObject } from "../../../lib/cni/json.ts";
+import { parseObject } from "../../../lib/cni/json.ts";
 import type { CniResult } from "../../../lib/cni/types.ts";
 import type { Loop } from "../../../lib/loop/loop.ts";
 import * as sys from "../../../lib/sys/sys.ts";
@@ -206,14 +206,9 @@ class Client implements Waiter {
 
 /** Throws CniError for what is none, or is of another release. */
 function readQuestion(line: string): Question {
-	let question: unknown;
-	try {
-		question = JSON.parse(line);
-	} catch {
-		question = undefined;
-	}
-	if (isObject(question) && question.protocol === PROTOCOL) return question as unknown as Question;
-	const theirs = isObject(question) ? question.protocol : undefined;
+	const question = parseObject(line);
+	const theirs = question?.protocol;
+	if (theirs === PROTOCOL) return question as unknown as Question;
 	throw new CniError(
 		Code.incompatibleVersion,
 		theirs === undefined
