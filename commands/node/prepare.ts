@@ -9,8 +9,8 @@ import { fnv1a } from "../../lib/ip/fnv.ts";
 import * as pci from "../../lib/linux/pci.ts";
 import { listAddresses } from "../../lib/netlink/address.ts";
 import { NETLINK_RDMA, NETLINK_ROUTE, RT_SCOPE_LINK } from "../../lib/netlink/constants.ts";
-import { getLinkByName, getPermanentMac } from "../../lib/netlink/link.ts";
-import { setLinkUp } from "../../lib/netlink/link-change.ts";
+import { getLink, getPermanentMac } from "../../lib/netlink/link.ts";
+import { setLink } from "../../lib/netlink/link-change.ts";
 import { getRdmaNetnsMode, setRdmaExclusive } from "../../lib/netlink/rdma.ts";
 import { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import { getVf, setVf, type VfIndex } from "../../lib/netlink/vf.ts";
@@ -176,7 +176,7 @@ function whyHeld(vf: string, { held }: Plan): string {
 /** Whether an interface has an address that somebody gave it, or belongs to a bond or a bridge. */
 function isUsedByHost(netdev: string): boolean {
 	using host = NetlinkSocket.open(NETLINK_ROUTE);
-	const link = getLinkByName(host, netdev);
+	const link = getLink(host, netdev);
 	if (link === undefined) return false;
 	if (statIfPresent(`/sys/class/net/${netdev}/master`) !== undefined) return true;
 	// The kernel itself gives an interface that is up one of the scope of the link.
@@ -196,8 +196,8 @@ function makeVfs(pf: string, now: number, count: number, netdev: string | undefi
 	if (netdev === undefined || count === 0) return;
 	using host = NetlinkSocket.open(NETLINK_ROUTE);
 	// Without it its VFs have no carrier.
-	const link = getLinkByName(host, netdev);
-	if (link !== undefined && !link.up) setLinkUp(host, link.index);
+	const link = getLink(host, netdev);
+	if (link !== undefined && !link.up) setLink(host, link.index, { up: true });
 }
 
 function prepareVf(
@@ -213,7 +213,7 @@ function prepareVf(
 		return;
 	}
 	using host = NetlinkSocket.open(NETLINK_ROUTE);
-	const pf = getLinkByName(host, pfName);
+	const pf = getLink(host, pfName);
 	if (pf === undefined) throw new Error(`the PF ${pfName} is gone`);
 	const there = vf === undefined ? undefined : getVf(host, pf.index, index as VfIndex);
 	if (there?.mac !== mac) {

@@ -7,7 +7,7 @@ import { sentence } from "../../lib/cni/failures.ts";
 import * as pci from "../../lib/linux/pci.ts";
 import { listCidrs } from "../../lib/netlink/address.ts";
 import { NETLINK_RDMA, NETLINK_ROUTE } from "../../lib/netlink/constants.ts";
-import { getLinkByName, type Link, listLinks } from "../../lib/netlink/link.ts";
+import { getLink, type Link, listLinks } from "../../lib/netlink/link.ts";
 import { findRdmaDevice, getRdmaNetnsMode } from "../../lib/netlink/rdma.ts";
 import { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import { getVfs, type VfSettings } from "../../lib/netlink/vf.ts";
@@ -145,7 +145,7 @@ function viewPf(device: string, known: Known): NodeView["pfs"][number] {
 function settingsOf(netdev: string, { links, notes }: Known): (VfSettings | undefined)[] {
 	try {
 		using host = NetlinkSocket.open(NETLINK_ROUTE);
-		const link = links.get(netdev) ?? getLinkByName(host, netdev);
+		const link = links.get(netdev) ?? getLink(host, netdev);
 		return link === undefined ? [] : getVfs(host, link.index);
 	} catch (error) {
 		if (!isSystemError(error)) throw error;
@@ -266,7 +266,7 @@ function lookInPod(device: string, record: RecordedHolder, { notes }: Known): In
 }
 
 function netdevIn(sandbox: Sandbox, device: string, { ifName, parentDevice }: RecordedHolder): Link | undefined {
-	const named = getLinkByName(sandbox.route, ifName);
+	const named = getLink(sandbox.route, ifName);
 	const parent = parentDevice || device;
 	if (named !== undefined && (named.parentDevice ?? parent) === parent) return named;
 	return listLinks(sandbox.route).find((link) => link.parentDevice === parent);

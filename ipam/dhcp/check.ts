@@ -4,7 +4,7 @@
 import { CniError, Code } from "../../lib/cni/error.ts";
 import { parsePrevResult } from "../../lib/cni/result.ts";
 import type { CniIp, Request } from "../../lib/cni/types.ts";
-import { getLinkByName } from "../../lib/netlink/link.ts";
+import { getLink } from "../../lib/netlink/link.ts";
 import { checkAddresses } from "../../lib/plugin/attached.ts";
 import { Sandbox } from "../../lib/plugin/sandbox.ts";
 import { ask, QUICK_MS } from "./ask.ts";
@@ -25,7 +25,7 @@ export function check(request: Request): void {
 		throw new CniError(Code.checkFailed, `the lease of ${request.ifName} is ${address} now, prevResult has ${had}`);
 	}
 	using sandbox = Sandbox.openIfAlive(request.netns);
-	const link = sandbox && getLinkByName(sandbox.route, request.ifName);
+	const link = sandbox && getLink(sandbox.route, request.ifName);
 	if (sandbox === undefined || link === undefined) return;
 	// An address of SLAAC is nobody's but the kernel's: what ADD said is what there is to compare with.
 	const made = slaac ? (previous.ips ?? []).filter(({ address }) => address.includes(":")) : [];

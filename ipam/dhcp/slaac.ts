@@ -5,8 +5,8 @@ import { CniError, Code } from "../../lib/cni/error.ts";
 import type { CniResult, Request } from "../../lib/cni/types.ts";
 import { listAddresses } from "../../lib/netlink/address.ts";
 import { IFA_F_PERMANENT, RTMGRP_IPV6_IFADDR } from "../../lib/netlink/constants.ts";
-import { getLinkByName } from "../../lib/netlink/link.ts";
-import { setLinkUp } from "../../lib/netlink/link-change.ts";
+import { getLink } from "../../lib/netlink/link.ts";
+import { setLink } from "../../lib/netlink/link-change.ts";
 import { waitFor } from "../../lib/plugin/interface.ts";
 import { isUsable, useIpv6 } from "../../lib/plugin/ipv6.ts";
 import { Sandbox } from "../../lib/plugin/sandbox.ts";
@@ -19,12 +19,12 @@ const RT_SCOPE_UNIVERSE = 0;
 export function waitForSlaac({ netns, ifName }: Request): CniResult {
 	using sandbox = Sandbox.open(netns);
 	const socket = sandbox.route;
-	const link = getLinkByName(socket, ifName);
+	const link = getLink(socket, ifName);
 	if (link === undefined) throw new CniError(Code.invalidConfig, `there is no interface "${ifName}" in ${netns}`);
 	let ips: { address: string }[] = [];
 	sandbox.netns.run(() => {
 		useIpv6(ifName);
-		if (!link.up) setLinkUp(socket, link.index);
+		if (!link.up) setLink(socket, link.index, { up: true });
 		waitFor(RTMGRP_IPV6_IFADDR, DEADLINE_MS, () => {
 			const made = listAddresses(socket, link.index, 6).filter(
 				({ scope, flags }) => scope === RT_SCOPE_UNIVERSE && (flags & IFA_F_PERMANENT) === 0,

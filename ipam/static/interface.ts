@@ -3,7 +3,7 @@
  */
 import type { CniIp, CniRoute, Request } from "../../lib/cni/types.ts";
 import { Netns } from "../../lib/linux/netns.ts";
-import { getLinkByName } from "../../lib/netlink/link.ts";
+import { getLink } from "../../lib/netlink/link.ts";
 import { checkAddresses, checkRoutes } from "../../lib/plugin/attached.ts";
 import { Sandbox } from "../../lib/plugin/sandbox.ts";
 
@@ -16,7 +16,7 @@ export function checkInterface(request: Request, ips: readonly CniIp[], routes: 
 	using sandbox = Sandbox.openIfAlive(request.netns);
 	using own = Netns.current();
 	if (sandbox?.netns.same(own)) return;
-	const link = sandbox && getLinkByName(sandbox.route, request.ifName);
+	const link = sandbox && getLink(sandbox.route, request.ifName);
 	if (sandbox === undefined || link === undefined) return;
 	checkAddresses(sandbox.route, link, ips);
 	checkRoutes(sandbox.route, link, routes);

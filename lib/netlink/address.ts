@@ -113,14 +113,14 @@ export function listAddresses(socket: NetlinkSocket, index?: LinkIndex, family?:
 export function listCidrs(socket: NetlinkSocket, index: LinkIndex): ReadonlySet<string> {
 	const cidrs = new Set<string>();
 	const parse = (answer: Message): undefined => {
-		const { bytes, words, start } = answer;
-		const isIp = bytes[start] === AF_INET || bytes[start] === AF_INET6;
+		const { datagram, words, start } = answer;
+		const isIp = datagram[start] === AF_INET || datagram[start] === AF_INET6;
 		if (answer.type !== RTM_NEWADDR || !isIp) return;
 		const rows = answer.rows(IFADDRMSG_BYTES, CIDR_VALUES);
 		for (let row = 0; row < rows.length; row += 1 + CIDR_VALUES.count) {
 			const at = rows[row] as number;
 			const own = rows[row + 1] ?? rows[row + 2];
-			if (own !== undefined && words[(at + 4) >> 2] === index) cidrs.add(`${own}/${bytes[at + 1]}`);
+			if (own !== undefined && words[(at + 4) >> 2] === index) cidrs.add(`${own}/${datagram[at + 1]}`);
 		}
 	};
 	socket.dump(dumpMessage(0, index), DUMP_NAME, parse, () => cidrs.clear());
@@ -149,19 +149,19 @@ const ADDRESS_VALUES = new WantedAttributes([
 
 function parseAddress(message: Message): LinkAddress | undefined {
 	// struct ifaddrmsg: family, prefix length, flags, scope, index.
-	const { bytes, start } = message;
+	const { datagram, start } = message;
 	const [local, address, flags, broadcast, cacheInfo] = message.values(IFADDRMSG_BYTES, ADDRESS_VALUES);
 	// IFA_ADDRESS is the peer's on a point-to-point link; IPv6 has IFA_LOCAL only there.
 	const own = (local ?? address) as string | undefined;
 	if (own === undefined) return undefined;
 	const found: { -readonly [K in keyof LinkAddress]: LinkAddress[K] } = {
 		linkIndex: message.u32(4) as LinkIndex,
-		cidr: `${own}/${bytes[start + 1]}`,
-		flags: (flags as number | undefined) ?? bytes[start + 2]!,
-		scope: bytes[start + 3]!,
+		cidr: `${own}/${datagram[start + 1]}`,
+		flags: (flags as number | undefined) ?? datagram[start + 2]!,
+		scope: datagram[start + 3]!,
 	};
 	if (address !== undefined && address !== own) found.peer = address as string;
-	if (broadcast !== undefined && bytes[start] === AF_INET) found.broadcast = broadcast as string;
+	if (broadcast !== undefined && datagram[start] === AF_INET) found.broadcast = broadcast as string;
 	if (cacheInfo !== undefined) {
 		// struct ifa_cacheinfo: preferred, valid.
 		const [preferred, valid] = [message.u32(cacheInfo as number), message.u32((cacheInfo as number) + 4)];

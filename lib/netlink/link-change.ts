@@ -67,6 +67,16 @@ interface LinkChange {
  * Makes all of `change` in one RTM_SETLINK, under one hold of the kernel's RTNL lock. The kernel stops at the first
  * refusal and keeps what it has done until then. No new name for an interface that is meant by its name. Throws
  * NetlinkError.
+ *
+ * A new name before Linux 6.2 is for an interface that is down (EBUSY); a taken one is EEXIST, also as someone's
+ * alternative name. The move to another namespace comes first of all, and the kernel sets the interface down before.
+ * There two answers are EEXIST. The present name is taken there and no other is given (or `name` equals it): nothing
+ * has happened. `name` is taken there but the present name is free: **the interface is there already, under its present
+ * name**; the caller looks for the name beforehand and moves the interface back on an error. A present name that is
+ * taken there does no harm when `name` is given and free.
+ *
+ * Equivalent: `ip link set dev NAME netns NS name NEW mtu BYTES address MAC alias ALIAS txqueuelen N group N up promisc
+ * on allmulticast on`.
  */
 export function setLink(socket: NetlinkSocket, target: LinkTarget, change: LinkChange): void {
 	const { message, name } = linkChange(socket, target, change);
@@ -106,70 +116,11 @@ function writeIpv4Setting(message: MessageWriter, setting: number, value: number
 	message.attributeU32(setting, value).end(settings).end(ipv4).end(families);
 }
 
-/** Equivalent: `ip link set dev NAME up`. */
-export function setLinkUp(socket: NetlinkSocket, target: LinkTarget): void {
-	setLink(socket, target, { up: true });
-}
-
-/** The same, and what the interface is then, in one exchange; undefined where it is gone. */
+/** Sets an interface up, and tells what it is then, in one exchange; undefined where it is gone. */
 export function setLinkUpAndGet(socket: NetlinkSocket, target: LinkTarget): Link | undefined {
 	const question = linkMessage(RTM_GETLINK, 0, target);
 	const answer = askLink(socket, question, target, linkChange(socket, target, { up: true }));
 	return answer && parseLink(socket, answer);
-}
-
-/** Equivalent: `ip link set dev NAME down`. */
-export function setLinkDown(socket: NetlinkSocket, target: LinkTarget): void {
-	setLink(socket, target, { up: false });
-}
-
-/** Equivalent: `ip link set dev NAME address MAC`. */
-export function setLinkMac(socket: NetlinkSocket, target: LinkTarget, mac: string): void {
-	setLink(socket, target, { mac });
-}
-
-/** Equivalent: `ip link set dev NAME mtu BYTES`. */
-export function setLinkMtu(socket: NetlinkSocket, index: LinkIndex, mtu: number): void {
-	setLink(socket, index, { mtu });
-}
-
-/**
- * Renames an interface. Before Linux 6.2 it must be down (EBUSY); a taken name is EEXIST, also as someone's alternative
- * name. Equivalent: `ip link set dev NAME name NEW`.
- */
-export function setLinkName(socket: NetlinkSocket, index: LinkIndex, name: string): void {
-	setLink(socket, index, { name });
-}
-
-/**
- * Takes or gives back this administrator's wish for all frames. Equivalent: `ip link set dev NAME promisc on|off
- * allmulticast on|off`.
- */
-export function setLinkFlags(
-	socket: NetlinkSocket,
-	index: LinkIndex,
-	flags: Pick<LinkChange, "promiscuous" | "allMulticast">,
-): void {
-	setLink(socket, index, flags);
-}
-
-/**
- * Moves an interface to another network namespace, renamed and changed on the way, in one request. The kernel sets it
- * down first.
- *
- * Two answers are EEXIST. The present name is taken there and no other is given (or `name` equals it): nothing has
- * happened. `name` is taken there but the present name is free: **the interface is there already, under its present
- * name**; the caller looks for the name beforehand and moves the interface back on an error. A present name that is
- * taken there does no harm when `name` is given and free.
- *
- * Equivalent: `ip link set dev NAME netns NS name NEW mtu BYTES address MAC up`.
- */
-export function moveLink(
-	socket: NetlinkSocket,
-	index: LinkIndex,
-	change: LinkChange & { readonly netnsFd: number },
-): void {
-	setLink(socket, index, change);
 }
 
 /** Equivalent: `ip link property add dev NAME altname ALT`. Kernel 5.5 and later. */

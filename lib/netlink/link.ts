@@ -38,8 +38,8 @@ export type LinkIndex = number & { readonly brand: "LinkIndex" };
 /** Which interface is meant: by its index or by its name, which the kernel takes as well. */
 export type LinkTarget = LinkIndex | string;
 
-/** IF_OPER_* of linux/if.h. */
-type OperState = "unknown" | "notpresent" | "down" | "lowerlayerdown" | "testing" | "dormant" | "up";
+/** IF_OPER_* of linux/if.h, in their order. */
+const OPER_STATES = ["unknown", "notpresent", "down", "lowerlayerdown", "testing", "dormant", "up"] as const;
 
 export interface Link {
 	readonly index: LinkIndex;
@@ -54,7 +54,7 @@ export interface Link {
 	readonly up: boolean;
 	/** IFF_RUNNING: it is up and has a carrier. */
 	readonly running: boolean;
-	readonly operState: OperState;
+	readonly operState: (typeof OPER_STATES)[number];
 	/** ARPHRD_* of linux/if_arp.h: 1 Ethernet, 32 InfiniBand. */
 	readonly type: number;
 	/** What kind of software interface it is: "veth", "bridge"; hardware has none. */
@@ -68,16 +68,6 @@ export interface Link {
 	/** Name of the device on its bus: the PCI address. Kernel 5.14 and later. */
 	readonly parentDevice?: string;
 }
-
-const OPER_STATES: readonly OperState[] = [
-	"unknown",
-	"notpresent",
-	"down",
-	"lowerlayerdown",
-	"testing",
-	"dormant",
-	"up",
-];
 
 /** Starts a message with `struct ifinfomsg`. `target` 0: all. */
 export function linkMessage(
@@ -100,19 +90,10 @@ export function linkRequest(socket: NetlinkSocket, request: string, target: Link
 }
 
 /**
- * The interface with this name, or undefined. Kernels from 5.5 on find alternative names, too: compare with `link.name`
+ * The interface, or undefined. By its name, kernels from 5.5 on find alternative ones, too: compare with `link.name`
  * where that matters. Equivalent: `ip link show dev NAME`.
  */
-export function getLinkByName(socket: NetlinkSocket, name: string): Link | undefined {
-	return getLink(socket, name);
-}
-
-/** The interface with this index, or undefined. */
-export function getLinkByIndex(socket: NetlinkSocket, index: LinkIndex): Link | undefined {
-	return getLink(socket, index);
-}
-
-function getLink(socket: NetlinkSocket, target: LinkTarget): Link | undefined {
+export function getLink(socket: NetlinkSocket, target: LinkTarget): Link | undefined {
 	const answer = askLink(socket, linkMessage(RTM_GETLINK, 0, target), target);
 	return answer && parseLink(socket, answer);
 }
@@ -169,38 +150,17 @@ export function parseLink(socket: NetlinkSocket, message: Message): Link | undef
 	};
 	const attribute = message.attributes(IFINFOMSG_BYTES);
 	while (attribute.next()) {
-		switch (attribute.type) {
-			case IFLA_ADDRESS:
-				link.mac = formatMac(attribute.bytes());
-				break;
-			case IFLA_IFNAME:
-				link.name = attribute.text();
-				break;
-			case IFLA_MTU:
-				link.mtu = attribute.u32();
-				break;
-			case IFLA_TXQLEN:
-				link.txQueueLength = attribute.u32();
-				break;
-			case IFLA_GROUP:
-				link.group = attribute.u32();
-				break;
-			case IFLA_OPERSTATE:
-				link.operState = OPER_STATES[attribute.u8()] ?? "unknown";
-				break;
-			case IFLA_LINKINFO:
-				parseKind(attribute.nested(), link);
-				break;
-			case IFLA_IFALIAS:
-				link.alias = attribute.text();
-				break;
-			case IFLA_PROP_LIST:
-				parseAltNames(attribute.nested(), altNames);
-				break;
-			case IFLA_PARENT_DEV_NAME:
-				link.parentDevice = attribute.text();
-				break;
-		}
+		const { type } = attribute;
+		if (type === IFLA_ADDRESS) link.mac = formatMac(attribute.bytes());
+		else if (type === IFLA_IFNAME) link.name = attribute.text();
+		else if (type === IFLA_MTU) link.mtu = attribute.u32();
+		else if (type === IFLA_TXQLEN) link.txQueueLength = attribute.u32();
+		else if (type === IFLA_GROUP) link.group = attribute.u32();
+		else if (type === IFLA_OPERSTATE) link.operState = OPER_STATES[attribute.u8()] ?? "unknown";
+		else if (type === IFLA_LINKINFO) parseKind(attribute.nested(), link);
+		else if (type === IFLA_IFALIAS) link.alias = attribute.text();
+		else if (type === IFLA_PROP_LIST) parseAltNames(attribute.nested(), altNames);
+		else if (type === IFLA_PARENT_DEV_NAME) link.parentDevice = attribute.text();
 	}
 	socket.linkNames.set(link.index, link.name);
 	return link;

@@ -126,79 +126,69 @@ export class MessageWriter {
 }
 
 /**
- * Bytes that are read as numbers of 16 and of 32 bits, too: dumps are long, and for the engine a DataView is ten times
- * the work. So are private fields (`#name`): the readers below have those of TypeScript.
+ * A part of a datagram, read as numbers of 16 and of 32 bits, too: dumps are long, and for the engine a DataView is ten
+ * times the work. So are private fields (`#name`): the readers below have those of TypeScript.
  */
-class Datagram {
-	readonly bytes: Uint8Array;
+class Reader {
+	/** The whole datagram, to be read directly where there are thousands of messages. */
+	readonly datagram: Uint8Array;
 	readonly halves: Uint16Array;
 	readonly words: Uint32Array;
+	/** Where in `datagram` that begins which the readers count from. */
+	start = 0;
+	/** Bytes from there on. */
+	length = 0;
+	type = 0;
+	/** Of the next one. */
+	protected at: number;
 
-	constructor(received: Uint8Array) {
-		const bytes = received.byteOffset % 4 === 0 ? received : received.slice();
-		this.bytes = bytes;
-		this.halves = new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.length >> 1);
-		this.words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length >> 2);
+	constructor(datagram: Uint8Array, halves: Uint16Array, words: Uint32Array, at: number) {
+		this.datagram = datagram;
+		this.halves = halves;
+		this.words = words;
+		this.at = at;
 	}
 
-	/** Throw RangeError past the end. */
-	u8(at: number): number {
-		return this.bytes[at] ?? this.#view().getUint8(at);
+	/** Integers at `offset`. Throw RangeError past the end of the datagram. */
+	u8(offset = 0): number {
+		return this.datagram[this.start + offset] ?? this.view().getUint8(this.start + offset);
 	}
-	u16(at: number): number {
-		return (at % 2 === 0 ? this.halves[at >> 1] : undefined) ?? this.#view().getUint16(at, LITTLE_ENDIAN);
+	u16(offset = 0): number {
+		const at = this.start + offset;
+		return (at % 2 === 0 ? this.halves[at >> 1] : undefined) ?? this.view().getUint16(at, LITTLE_ENDIAN);
 	}
-	u32(at: number): number {
-		return (at % 4 === 0 ? this.words[at >> 2] : undefined) ?? this.#view().getUint32(at, LITTLE_ENDIAN);
+	u32(offset = 0): number {
+		const at = this.start + offset;
+		return (at % 4 === 0 ? this.words[at >> 2] : undefined) ?? this.view().getUint32(at, LITTLE_ENDIAN);
 	}
 
 	/** For what is not aligned. */
-	#view(): DataView {
-		return new DataView(this.bytes.buffer, this.bytes.byteOffset, this.bytes.length);
+	private view(): DataView {
+		return new DataView(this.datagram.buffer, this.datagram.byteOffset, this.datagram.length);
 	}
 }
 
 /**
  * A cursor over the messages of a received datagram: `while (message.next()) switch (message.type) ...`. The readers
- * count from the end of the current one's header; past the datagram they throw RangeError.
+ * count from the end of the current one's header, where its fixed struct begins.
  */
-export class Message {
-	type: number;
-	flags: number;
-	sequence: number;
-	/** Bytes after the header. */
-	length: number;
-	/**
-	 * Where the fixed struct of the current message begins in `bytes`, the whole datagram (or in its `words`). To be
-	 * read directly where there are thousands of messages.
-	 */
-	start: number;
-	readonly bytes: Uint8Array;
-	readonly words: Uint32Array;
-	private readonly data: Datagram;
-	/** Of the next message. */
-	private at: number;
+export class Message extends Reader {
+	flags = 0;
+	sequence = 0;
 
-	constructor(datagram: Uint8Array) {
-		this.type = 0;
-		this.flags = 0;
-		this.sequence = 0;
-		this.length = 0;
-		this.data = new Datagram(datagram);
-		this.bytes = this.data.bytes;
-		this.words = this.data.words;
-		this.at = 0;
-		this.start = 0;
+	constructor(received: Uint8Array) {
+		const bytes = received.byteOffset % 4 === 0 ? received : received.slice();
+		const { buffer, byteOffset, length } = bytes;
+		super(bytes, new Uint16Array(buffer, byteOffset, length >> 1), new Uint32Array(buffer, byteOffset, length >> 2), 0);
 	}
 
 	/** False at the end. Throws RangeError where a length is less than a header or more than what is there. */
 	next(): boolean {
-		const { at, bytes, words } = this;
-		const { halves } = this.data;
-		if (at + NLMSG_HDRLEN > bytes.length) return false;
+		const { at, datagram, halves, words } = this;
+		if (at + NLMSG_HDRLEN > datagram.length) return false;
 		const length = words[at >> 2]!;
-		if (length < NLMSG_HDRLEN || at + length > bytes.length) {
-			throw new RangeError(`netlink message of ${length} bytes at ${at} of a datagram of ${bytes.length} bytes`);
+		if (length < NLMSG_HDRLEN || at + length > datagram.length) {
+			throw new RangeError(`netlink message of ${length} bytes at ${at} of a datagram of ${datagram.length} bytes`);
 		}
 		this.type = halves[(at >> 1) + 2]!;
 		this.flags = halves[(at >> 1) + 3]!;
@@ -209,15 +199,6 @@ export class Message {
 		return true;
 	}
 
-	u8(offset: number): number {
-		return this.data.u8(this.start + offset);
-	}
-	u16(offset: number): number {
-		return this.data.u16(this.start + offset);
-	}
-	u32(offset: number): number {
-		return this.data.u32(this.start + offset);
-	}
 	i32(offset: number): number {
 		return this.u32(offset) | 0;
 	}
@@ -228,23 +209,23 @@ export class Message {
 	 * EINVAL for one of a wrong length.
 	 */
 	values(skip: number, wanted: WantedAttributes): readonly (number | string | undefined)[] {
-		return attributeValues(this.bytes, this.start, skip, this.length, wanted.pairs);
+		return attributeValues(this.datagram, this.start, skip, this.length, wanted.pairs);
 	}
 
 	/**
 	 * The values of this message and of those right after it that are of its type, flags, request and family (the first
-	 * byte of the struct), over which the cursor is moved: flat, for each where its struct begins in `bytes`, then its
-	 * values.
+	 * byte of the struct), over which the cursor is moved: flat, for each where its struct begins in `datagram`, then
+	 * its values.
 	 */
 	rows(skip: number, wanted: WantedAttributes): readonly (number | string | undefined)[] {
-		const rows = attributeRows(this.bytes, this.start - NLMSG_HDRLEN, skip, wanted.pairs);
+		const rows = attributeRows(this.datagram, this.start - NLMSG_HDRLEN, skip, wanted.pairs);
 		this.at = rows.pop() as number;
 		return rows;
 	}
 
 	/** The attributes after a fixed struct of `skip` bytes. */
 	attributes(skip: number): Attributes {
-		return new Attributes(this.data, this.start + align(skip), this.start + this.length);
+		return new Attributes(this, this.start + align(skip), this.start + this.length);
 	}
 }
 
@@ -252,50 +233,38 @@ export class Message {
  * What `Message.values` is to give of an attribute: a number (u32), an address in canonical text, or where its payload
  * begins, as the readers count.
  */
-type Kind = "number" | "address" | "place";
+const KINDS = ["number", "address", "place"] as const;
 
 /** Types of attributes, below 256, and what is wanted of each. */
 export class WantedAttributes {
 	readonly pairs: Uint8Array;
 	readonly count: number;
 
-	constructor(wanted: readonly (readonly [type: number, kind: Kind])[]) {
+	constructor(wanted: readonly (readonly [type: number, kind: (typeof KINDS)[number]])[]) {
 		this.count = wanted.length;
 		this.pairs = new Uint8Array(wanted.flatMap(([type, kind]) => [type, KINDS.indexOf(kind)]));
 	}
 }
 
-const KINDS: readonly Kind[] = ["number", "address", "place"];
-
 /**
  * A cursor over attributes: `while (attribute.next()) switch (attribute.type) ...`. After `next()` the readers give the
  * payload of the current attribute. An attribute that says to be longer than what is there ends the walk.
  */
-export class Attributes {
-	/** Without the flags NLA_F_NESTED and NLA_F_NET_BYTEORDER. */
-	type: number;
-	/** Bytes of the payload. */
-	length: number;
-	private readonly data: Datagram;
+export class Attributes extends Reader {
 	private readonly end: number;
-	private at: number;
-	private start: number;
 
-	constructor(data: Datagram, at: number, end: number) {
-		this.type = 0;
-		this.length = 0;
-		this.data = data;
+	constructor({ datagram, halves, words }: Reader, at: number, end: number) {
+		super(datagram, halves, words, at);
 		this.end = end;
-		this.at = at;
-		this.start = 0;
 	}
 
 	next(): boolean {
-		const at = this.at;
-		if (at + NLA_HDRLEN > this.end) return false;
-		const length = this.data.u16(at);
-		if (length < NLA_HDRLEN || at + length > this.end) return false;
-		this.type = this.data.u16(at + 2) & NLA_TYPE_MASK;
+		const { at, end, halves } = this;
+		if (at + NLA_HDRLEN > end) return false;
+		const length = halves[at >> 1]!;
+		if (length < NLA_HDRLEN || at + length > end) return false;
+		// Without the flags NLA_F_NESTED and NLA_F_NET_BYTEORDER.
+		this.type = halves[(at >> 1) + 1]! & NLA_TYPE_MASK;
 		this.start = at + NLA_HDRLEN;
 		this.length = length - NLA_HDRLEN;
 		this.at = at + align(length);
@@ -304,12 +273,12 @@ export class Attributes {
 
 	/** The payload as a view into the datagram: `slice()` it to keep it. */
 	bytes(): Uint8Array {
-		return this.data.bytes.subarray(this.start, this.start + this.length);
+		return this.datagram.subarray(this.start, this.start + this.length);
 	}
 
 	/** An IP address in canonical text: 4 bytes, or 16, from `from` on. SystemError EINVAL for any other length. */
 	address(from = 0): string {
-		return formatAddress(this.data.bytes, this.start + from, Math.max(0, this.length - from));
+		return formatAddress(this.datagram, this.start + from, Math.max(0, this.length - from));
 	}
 
 	/** A string up to its NUL, or to the end where there is none. */
@@ -319,22 +288,12 @@ export class Attributes {
 		return decodeUtf8(end < 0 ? bytes : bytes.subarray(0, end));
 	}
 
-	/** Integers at `offset` of the payload. Past the end of the datagram: RangeError. */
-	u8(offset = 0): number {
-		return this.data.u8(this.start + offset);
-	}
-	u16(offset = 0): number {
-		return this.data.u16(this.start + offset);
-	}
-	u16be(offset = 0): number {
+	u16be(offset: number): number {
 		return this.u8(offset) * 256 + this.u8(offset + 1);
-	}
-	u32(offset = 0): number {
-		return this.data.u32(this.start + offset);
 	}
 
 	/** The payload, or its bytes from `from` up to `to`, as attributes of their own. */
 	nested(from = 0, to = this.length): Attributes {
-		return new Attributes(this.data, this.start + from, this.start + to);
+		return new Attributes(this, this.start + from, this.start + to);
 	}
 }

@@ -180,13 +180,13 @@ export function nextHops(socket: NetlinkSocket, link: LinkIndex): ReadonlyMap<st
 	for (const family of [4, 6] as const) {
 		const wanted = addressFamily(family);
 		const parse = (answer: Message): undefined => {
-			const { bytes, words, start } = answer;
-			if (answer.type !== RTM_NEWROUTE || bytes[start] !== wanted) return;
+			const { datagram, words, start } = answer;
+			if (answer.type !== RTM_NEWROUTE || datagram[start] !== wanted) return;
 			const rows = answer.rows(RTMSG_BYTES, NEXT_HOP_VALUES);
 			for (let row = 0; row < rows.length; row += 1 + NEXT_HOP_VALUES.count) {
 				const at = rows[row] as number;
 				if (rows[row + 2] !== link || (words[(at + 8) >> 2]! & RTM_F_CLONED) !== 0) continue;
-				hops.set(`${rows[row + 1] ?? UNSPECIFIED[family]}/${bytes[at + 1]}`, rows[row + 3] as string | undefined);
+				hops.set(`${rows[row + 1] ?? UNSPECIFIED[family]}/${datagram[at + 1]}`, rows[row + 3] as string | undefined);
 			}
 		};
 		socket.dump(dumpMessage(family, undefined, link), DUMP_NAME, parse, () => {
@@ -204,7 +204,7 @@ const NEXT_HOP_VALUES = new WantedAttributes([
 
 /** Not one of another family (see listAddresses), nor one that the kernel made of another. */
 function isRoute(message: Message, family: Family): boolean {
-	const isOfFamily = message.type === RTM_NEWROUTE && message.bytes[message.start] === addressFamily(family);
+	const isOfFamily = message.type === RTM_NEWROUTE && message.datagram[message.start] === addressFamily(family);
 	return isOfFamily && (message.u32(8) & RTM_F_CLONED) === 0;
 }
 
@@ -227,16 +227,16 @@ const ROUTE_VALUES = new WantedAttributes([
 function parseRoute(message: Message, family: Family): Route | Route[] | undefined {
 	if (!isRoute(message, family)) return undefined;
 	// struct rtmsg: see routeMessage.
-	const { bytes, start } = message;
+	const { datagram, start } = message;
 	const values = message.values(RTMSG_BYTES, ROUTE_VALUES);
 	const [dst, linkIndex, gw, priority, prefSrc, table, metrics, multipath, via] = values;
 	const route: { -readonly [K in keyof Route]: Route[K] } = {
-		dst: `${dst ?? UNSPECIFIED[family]}/${bytes[start + 1]}`,
+		dst: `${dst ?? UNSPECIFIED[family]}/${datagram[start + 1]}`,
 		family,
-		table: (table as number | undefined) ?? bytes[start + 4]!,
-		protocol: bytes[start + 5]!,
-		scope: bytes[start + 6]!,
-		type: bytes[start + 7]!,
+		table: (table as number | undefined) ?? datagram[start + 4]!,
+		protocol: datagram[start + 5]!,
+		scope: datagram[start + 6]!,
+		type: datagram[start + 7]!,
 	};
 	if (linkIndex !== undefined) route.linkIndex = linkIndex as LinkIndex;
 	if (gw !== undefined) route.gw = gw as string;

@@ -20,7 +20,7 @@ import {
 	SOL_NETLINK,
 } from "./constants.ts";
 import { NetlinkError, type RequestName } from "./error.ts";
-import { type Attributes, Message, type MessageWriter } from "./message.ts";
+import { Message, type MessageWriter } from "./message.ts";
 
 /**
  * Room for one datagram. A dump comes in pieces of at most 32 KiB; the one big answer is RTM_GETLINK of a PF with all
@@ -48,6 +48,7 @@ export class NetlinkSocket {
 	/** Names of links by index as last seen through this socket: errors name the link. */
 	readonly linkNames = new Map<number, string>();
 	#sequence = 0;
+	#answers: Message | undefined;
 	#prepared = false;
 	#strict = false;
 
@@ -121,18 +122,15 @@ export class NetlinkSocket {
 	changeAll(changes: readonly Change[]): { readonly index: number; readonly error: NetlinkError } | undefined {
 		const last = changes.at(-1);
 		if (last === undefined) return undefined;
-		const sequence = this.#send(last.message, changes.slice(0, -1));
-		const first = sequence - changes.length + 1;
+		const first = this.#send(last.message, changes.slice(0, -1));
 		let refused: { readonly index: number; readonly error: NetlinkError } | undefined;
 		for (;;) {
-			const answer = this.#receive(last.name);
-			while (answer.next()) {
-				if (answer.sequence < first || answer.sequence > sequence || answer.type !== NLMSG_ERROR) continue;
-				const index = answer.sequence - first;
-				const error = refusalOf(answer, changes[index]!.name);
-				if (error !== undefined) refused ??= { index, error };
-				if (answer.sequence === sequence) return refused;
-			}
+			const answer = this.#next(last.name, first);
+			if (answer.type !== NLMSG_ERROR) continue;
+			const index = answer.sequence - first;
+			const error = refusalOf(answer, changes[index]!.name);
+			if (error !== undefined) refused ??= { index, error };
+			if (answer.sequence === this.#sequence) return refused;
 		}
 	}
 
@@ -141,21 +139,18 @@ export class NetlinkSocket {
 	 * in the same datagram. Throws NetlinkError.
 	 */
 	get(message: MessageWriter, name: RequestName, before?: Change): Message {
-		const sequence = this.#send(message, before && [before]);
-		const first = before === undefined ? sequence : sequence - 1;
+		const first = this.#send(message, before && [before]);
 		let refused: NetlinkError | undefined;
 		for (;;) {
-			const answer = this.#receive(name);
-			while (answer.next()) {
-				if (answer.sequence < first || answer.sequence > sequence || answer.type === NLMSG_NOOP) continue;
-				if (answer.type === NLMSG_ERROR) {
-					const error = refusalOf(answer, answer.sequence === sequence ? name : before!.name);
-					refused ??= error;
-				}
-				if (answer.sequence !== sequence) continue;
-				if (refused !== undefined) throw refused;
-				if (answer.type !== NLMSG_ERROR) return answer;
-			}
+			const answer = this.#next(name, first);
+			const isLast = answer.sequence === this.#sequence;
+			if (answer.type === NLMSG_ERROR) refused ??= refusalOf(answer, isLast ? name : before!.name);
+			if (!isLast) continue;
+			if (refused !== undefined) throw refused;
+			if (answer.type === NLMSG_ERROR) continue;
+			// It is the caller's now, who may read it after other requests.
+			this.#answers = undefined;
+			return answer;
 		}
 	}
 
@@ -181,27 +176,20 @@ export class NetlinkSocket {
 
 	/** False: interrupted. Reads to the end in any case, so that the next request starts with an empty queue. */
 	#dumpOnce<T>(message: MessageWriter, name: RequestName, parse: Parse<T>, found: T[]): boolean {
-		const sequence = this.#send(message);
+		const first = this.#send(message);
 		let whole = true;
 		for (;;) {
-			const answer = this.#receive(name);
-			while (answer.next()) {
-				if (answer.sequence !== sequence) continue;
-				if ((answer.flags & NLM_F_DUMP_INTR) !== 0) whole = false;
-				if (answer.type === NLMSG_DONE) {
-					// The error of a dump that failed in its middle is in the final message.
-					if (answer.length >= 4 && answer.i32(0) < 0) throwRefusal(answer, name);
-					return whole;
-				}
-				if (answer.type === NLMSG_ERROR) {
-					throwRefusal(answer, name);
-					return whole;
-				}
-				if (answer.type === NLMSG_NOOP) continue;
-				const value = parse(answer);
-				if (Array.isArray(value)) found.push(...value);
-				else if (value !== undefined) found.push(value);
+			const answer = this.#next(name, first);
+			if ((answer.flags & NLM_F_DUMP_INTR) !== 0) whole = false;
+			if (answer.type === NLMSG_DONE || answer.type === NLMSG_ERROR) {
+				// The error of a dump that failed in its middle is in the final message.
+				const error = answer.length < 4 ? undefined : refusalOf(answer, name);
+				if (error !== undefined) throw error;
+				return whole;
 			}
+			const value = parse(answer);
+			if (Array.isArray(value)) found.push(...value);
+			else if (value !== undefined) found.push(value);
 		}
 	}
 
@@ -224,19 +212,24 @@ export class NetlinkSocket {
 		return true;
 	}
 
-	/** Returns the sequence number of `message`; the changes before it have those below. */
+	/** The changes before it have the sequence numbers below that of `message`. Returns the first. */
 	#send(message: MessageWriter, before: readonly Change[] = []): number {
 		this.#prepare();
 		const parts = before.map((change) => change.message.finish(++this.#sequence, true));
 		const end = message.finish(++this.#sequence);
 		sys.send(this.fd, parts.length === 0 ? end : concatenate([...parts, end]), 0);
-		return this.#sequence;
+		return this.#sequence - parts.length;
 	}
 
-	/**
-	 * The next datagram. Messages in it with the number of an earlier request are late answers to one that was given
-	 * up.
-	 */
+	/** The next message that answers what was sent last, from `first` on: others answer what was given up. */
+	#next(name: RequestName, first: number): Message {
+		for (;;) {
+			while (!this.#answers?.next()) this.#answers = this.#receive(name);
+			const { sequence, type } = this.#answers;
+			if (sequence >= first && sequence <= this.#sequence && type !== NLMSG_NOOP) return this.#answers;
+		}
+	}
+
 	#receive(name: RequestName): Message {
 		const { data, length } = this.#receiveDatagram(name);
 		if (length > data.length) {
@@ -275,12 +268,7 @@ function isFromKernel(address: Uint8Array): boolean {
 /** What an NLMSG_ERROR or NLMSG_DONE message says, if it is an error; errno 0 is an acknowledgement. */
 function refusalOf(answer: Message, name: RequestName): NetlinkError | undefined {
 	const errno = -answer.i32(0);
-	return errno === 0 ? undefined : new NetlinkError(name, errno, kernelMessage(answer));
-}
-
-function throwRefusal(answer: Message, name: RequestName): void {
-	const error = refusalOf(answer, name);
-	if (error !== undefined) throw error;
+	return errno <= 0 ? undefined : new NetlinkError(name, errno, kernelMessage(answer));
 }
 
 /** Messages of a datagram: the length of each is a multiple of 4 (NLMSG_ALIGN), since all of its parts are. */
@@ -301,12 +289,8 @@ function concatenate(messages: readonly Uint8Array[]): Uint8Array {
 function kernelMessage(answer: Message): string {
 	if ((answer.flags & NLM_F_ACK_TLVS) === 0) return "";
 	let skip = 4;
-	if (answer.type === NLMSG_ERROR) {
-		skip += (answer.flags & NLM_F_CAPPED) !== 0 ? NLMSG_HDRLEN : answer.u32(4);
-	}
-	const attribute: Attributes = answer.attributes(skip);
-	while (attribute.next()) {
-		if (attribute.type === NLMSGERR_ATTR_MSG) return attribute.text();
-	}
+	if (answer.type === NLMSG_ERROR) skip += (answer.flags & NLM_F_CAPPED) !== 0 ? NLMSG_HDRLEN : answer.u32(4);
+	const attribute = answer.attributes(skip);
+	while (attribute.next()) if (attribute.type === NLMSGERR_ATTR_MSG) return attribute.text();
 	return "";
 }

@@ -80,22 +80,17 @@ export class Pf {
 
 	/** The settings of all VFs; the place in the list is the number of the VF. See `getVfs`. */
 	vfs(): (VfSettings | undefined)[] {
-		return allVfs(this.#answer);
+		return readVfs(this.#answer);
 	}
 
 	/** The settings of one VF; undefined where the PF does not list it. */
 	vf(index: VfIndex): VfSettings | undefined {
-		return oneVf(this.#answer, index);
+		return readVfs(this.#answer, index)[index];
 	}
 
 	/** Whether the driver tells of any VF. */
 	get listsVfs(): boolean {
-		let any = false;
-		eachVf(this.#answer, () => {
-			any = true;
-			return false;
-		});
-		return any;
+		return this.vfs().length > 0;
 	}
 }
 
@@ -116,12 +111,12 @@ export function getPfByName(socket: NetlinkSocket, name: string): Pf | undefined
  * answer, some 300).
  */
 export function getVfs(socket: NetlinkSocket, pf: LinkIndex): (VfSettings | undefined)[] {
-	return allVfs(askVfs(socket, pf));
+	return readVfs(askVfs(socket, pf));
 }
 
 /** The settings of one VF; undefined where the PF does not list it. Errors as for `getVfs`. */
 export function getVf(socket: NetlinkSocket, pf: LinkIndex, index: VfIndex): VfSettings | undefined {
-	return oneVf(askVfs(socket, pf), index);
+	return readVfs(askVfs(socket, pf), index)[index];
 }
 
 function askVfs(socket: NetlinkSocket, pf: LinkIndex): Message {
@@ -132,56 +127,33 @@ function vfsMessage(pf: LinkTarget): MessageWriter {
 	return linkMessage(RTM_GETLINK, 0, pf).attributeU32(IFLA_EXT_MASK, RTEXT_FILTER_VF | RTEXT_FILTER_SKIP_STATS);
 }
 
-function allVfs(answer: Message): (VfSettings | undefined)[] {
+/** The settings of all VFs in an answer, or (`only`) of one, each at the place of its number. */
+function readVfs(answer: Message, only?: VfIndex): (VfSettings | undefined)[] {
 	const vfs: (VfSettings | undefined)[] = [];
-	eachVf(answer, (attributes, macLength) => {
-		const vf = parseVf(attributes, macLength);
-		if (vf !== undefined) vfs[vf.index] = vf.settings;
-		return true;
-	});
-	return vfs;
-}
-
-function oneVf(answer: Message, index: VfIndex): VfSettings | undefined {
-	let found: VfSettings | undefined;
-	eachVf(answer, (attributes, macLength, number) => {
-		// The kernel leaves out a VF whose driver does not answer just now, so that its place in the list does not
-		// tell.
-		if (number !== index) return true;
-		found = parseVf(attributes, macLength)?.settings;
-		return false;
-	});
-	return found;
-}
-
-/**
- * Walks the VFs in an answer until `visit` returns false. `number` is the VF's, -1 where the kernel does not begin with
- * its MAC.
- */
-function eachVf(answer: Message, visit: (vf: Attributes, macLength: number, number: number) => boolean): void {
 	const attribute = answer.attributes(IFINFOMSG_BYTES);
 	let macLength = 6;
 	while (attribute.next()) {
 		// A VF's MAC is as long as its PF's (20 bytes for InfiniBand); the kernel writes the PF's first.
 		if (attribute.type === IFLA_ADDRESS) macLength = attribute.length;
 		if (attribute.type !== IFLA_VFINFO_LIST) continue;
-		const vf = attribute.nested();
-		while (vf.next()) {
-			if (vf.type !== IFLA_VF_INFO) continue;
-			const first = vf.nested();
-			const number = first.next() && first.type === IFLA_VF_MAC ? first.u32() : -1;
-			if (!visit(vf.nested(), macLength, number)) return;
+		const list = attribute.nested();
+		while (list.next()) {
+			const vf = list.nested();
+			if (list.type !== IFLA_VF_INFO || !vf.next() || vf.type !== IFLA_VF_MAC) continue;
+			// Not the place in the list: the kernel leaves out a VF whose driver does not answer just now.
+			const index = vf.u32();
+			if (only !== undefined && index !== only) continue;
+			vfs[index] = readVf(vf, macLength);
+			if (index === only) return vfs;
 		}
 	}
+	return vfs;
 }
 
-function parseVf(
-	attribute: Attributes,
-	macLength: number,
-): { readonly index: number; readonly settings: VfSettings } | undefined {
-	let index = -1;
+/** `attribute` is at the MAC, with which the kernel begins. */
+function readVf(attribute: Attributes, macLength: number): VfSettings {
 	const settings: { -readonly [K in keyof VfSettings]: VfSettings[K] } = {
-		mac: "",
+		mac: formatMac(attribute.bytes().subarray(4, 4 + macLength)),
 		vlan: 0,
 		vlanQos: 0,
 		vlanProto: "802.1q",
@@ -192,38 +164,19 @@ function parseVf(
 		linkState: "auto",
 	};
 	while (attribute.next()) {
-		switch (attribute.type) {
-			case IFLA_VF_MAC:
-				index = attribute.u32();
-				settings.mac = formatMac(attribute.bytes().subarray(4, 4 + macLength));
-				break;
-			case IFLA_VF_VLAN:
-				settings.vlan = attribute.u32(4);
-				settings.vlanQos = attribute.u32(8);
-				break;
-			case IFLA_VF_VLAN_LIST: {
-				const info = attribute.nested();
-				if (info.next() && info.type === IFLA_VF_VLAN_INFO && info.u16be(12) === ETH_P_8021AD) {
-					settings.vlanProto = "802.1ad";
-				}
-				break;
-			}
-			case IFLA_VF_RATE:
-				settings.minTxRate = attribute.u32(4);
-				settings.maxTxRate = attribute.u32(8);
-				break;
-			case IFLA_VF_SPOOFCHK:
-				settings.spoofCheck = onOff(attribute.u32(4));
-				break;
-			case IFLA_VF_TRUST:
-				settings.trust = onOff(attribute.u32(4));
-				break;
-			case IFLA_VF_LINK_STATE:
-				settings.linkState = LINK_STATES[attribute.u32(4)] ?? "auto";
-				break;
-		}
+		const { type } = attribute;
+		if (type === IFLA_VF_VLAN) [settings.vlan, settings.vlanQos] = [attribute.u32(4), attribute.u32(8)];
+		else if (type === IFLA_VF_VLAN_LIST) settings.vlanProto = readProtocol(attribute.nested());
+		else if (type === IFLA_VF_RATE) [settings.minTxRate, settings.maxTxRate] = [attribute.u32(4), attribute.u32(8)];
+		else if (type === IFLA_VF_SPOOFCHK) settings.spoofCheck = onOff(attribute.u32(4));
+		else if (type === IFLA_VF_TRUST) settings.trust = onOff(attribute.u32(4));
+		else if (type === IFLA_VF_LINK_STATE) settings.linkState = LINK_STATES[attribute.u32(4)] ?? "auto";
 	}
-	return index < 0 ? undefined : { index, settings };
+	return settings;
+}
+
+function readProtocol(info: Attributes): VfSettings["vlanProto"] {
+	return info.next() && info.type === IFLA_VF_VLAN_INFO && info.u16be(12) === ETH_P_8021AD ? "802.1ad" : "802.1q";
 }
 
 function onOff(setting: number): boolean | undefined {
@@ -247,66 +200,51 @@ export function setVf(socket: NetlinkSocket, pf: LinkIndex, index: VfIndex, sett
 	const { mac, vlan, vlanQos, vlanProto, minTxRate, maxTxRate, spoofCheck, trust, linkState, ...rest } = settings;
 	// A setting that is not sent here does not compile.
 	rest satisfies Record<string, never>;
-	if (vlan !== undefined) writeVlan(message, index, vlan, vlanQos ?? 0, vlanProto ?? "802.1q");
-	else if (vlanQos !== undefined || vlanProto !== undefined) {
+	if (vlan !== undefined) {
+		const protocol = vlanProto === "802.1ad" ? ETH_P_8021AD : ETH_P_8021Q;
+		writeSetting(message, IFLA_VF_VLAN_LIST, () => {
+			// 16 bytes with its padding; the kernel refuses 14. The protocol is in network byte order.
+			const info = message.begin(IFLA_VF_VLAN_INFO);
+			message
+				.u32(index)
+				.u32(vlan)
+				.u32(vlanQos ?? 0);
+			message.u16be(protocol).zeros(2).end(info);
+		});
+	} else if (vlanQos !== undefined || vlanProto !== undefined) {
 		throw new TypeError("vlanQos and vlanProto cannot be set without vlan");
 	}
 	if (mac !== undefined) {
 		const bytes = macBytes(mac);
-		const at = beginVf(message, IFLA_VF_MAC, index);
-		message.bytes(bytes).zeros(VF_MAC_BYTES - bytes.length);
-		endVf(message, at);
+		writeSetting(message, IFLA_VF_MAC, () =>
+			message
+				.u32(index)
+				.bytes(bytes)
+				.zeros(VF_MAC_BYTES - bytes.length),
+		);
 	}
 	if (minTxRate !== undefined && maxTxRate !== undefined) {
-		const at = beginVf(message, IFLA_VF_RATE, index);
-		message.u32(minTxRate).u32(maxTxRate);
-		endVf(message, at);
+		writeSetting(message, IFLA_VF_RATE, () => message.u32(index).u32(minTxRate).u32(maxTxRate));
 	} else if (minTxRate !== undefined || maxTxRate !== undefined) {
 		throw new TypeError("minTxRate and maxTxRate are one setting: give both");
 	}
-	if (spoofCheck !== undefined) writeNumber(message, IFLA_VF_SPOOFCHK, index, spoofCheck ? 1 : 0);
-	if (trust !== undefined) writeNumber(message, IFLA_VF_TRUST, index, trust ? 1 : 0);
-	if (linkState !== undefined) writeNumber(message, IFLA_VF_LINK_STATE, index, LINK_STATES.indexOf(linkState));
+	const number = (type: number, value: number): void =>
+		writeSetting(message, type, () => message.u32(index).u32(value));
+	if (spoofCheck !== undefined) number(IFLA_VF_SPOOFCHK, spoofCheck ? 1 : 0);
+	if (trust !== undefined) number(IFLA_VF_TRUST, trust ? 1 : 0);
+	if (linkState !== undefined) number(IFLA_VF_LINK_STATE, LINK_STATES.indexOf(linkState));
 	message.end(list);
 	const name = linkRequest(socket, "RTM_SETLINK", pf);
 	socket.change(message, { request: name.request, subject: `VF ${index} of ${name.subject}` });
 }
 
 /**
- * `struct ifla_vf_vlan_info`: 16 bytes with its padding; the kernel refuses 14. The protocol is in network byte order.
- */
-function writeVlan(
-	message: MessageWriter,
-	index: VfIndex,
-	vlan: number,
-	qos: number,
-	proto: "802.1q" | "802.1ad",
-): void {
-	const info = message.begin(IFLA_VF_INFO);
-	const list = message.begin(IFLA_VF_VLAN_LIST);
-	const entry = message.begin(IFLA_VF_VLAN_INFO);
-	message.u32(index).u32(vlan).u32(qos);
-	message.u16be(proto === "802.1ad" ? ETH_P_8021AD : ETH_P_8021Q).zeros(2);
-	message.end(entry).end(list).end(info);
-}
-
-function writeNumber(message: MessageWriter, type: number, index: VfIndex, value: number): void {
-	const at = beginVf(message, type, index);
-	message.u32(value);
-	endVf(message, at);
-}
-
-/**
  * Each setting has an IFLA_VF_INFO of its own: within one, the kernel applies settings in an order of its own (MAC
  * first), whatever their order in the message.
  */
-function beginVf(message: MessageWriter, type: number, index: VfIndex): { info: number; setting: number } {
+function writeSetting(message: MessageWriter, type: number, write: () => void): void {
 	const info = message.begin(IFLA_VF_INFO);
 	const setting = message.begin(type);
-	message.u32(index);
-	return { info, setting };
-}
-
-function endVf(message: MessageWriter, at: { info: number; setting: number }): void {
-	message.end(at.setting).end(at.info);
+	write();
+	message.end(setting).end(info);
 }

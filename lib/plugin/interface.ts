@@ -16,8 +16,8 @@ import {
 	RTMGRP_IPV6_IFADDR,
 	RTMGRP_LINK,
 } from "../netlink/constants.ts";
-import { getLinkByIndex, type Link, type LinkIndex } from "../netlink/link.ts";
-import { setLinkUp } from "../netlink/link-change.ts";
+import { getLink, type Link, type LinkIndex } from "../netlink/link.ts";
+import { setLink } from "../netlink/link-change.ts";
 import { newRoute } from "../netlink/route.ts";
 import { type Change, NetlinkSocket } from "../netlink/socket.ts";
 import * as sys from "../sys/sys.ts";
@@ -61,7 +61,7 @@ export function configureInterface(
 	}
 	if (!link.up) {
 		changeTogether(socket, changes);
-		refusal(`failed to set "${link.name}" up`, () => setLinkUp(socket, link.index));
+		refusal(`failed to set "${link.name}" up`, () => setLink(socket, link.index, { up: true }));
 	}
 	if (gateways[6] !== undefined) {
 		changeTogether(socket, changes);
@@ -123,7 +123,7 @@ function settleAddresses(socket: NetlinkSocket, link: Pick<Link, "index" | "name
 			`link "${link.name}" has address ${duplicate} in DADFAILED state: another node on this network uses it already`,
 		);
 	}
-	if (settled || getLinkByIndex(socket, link.index)?.operState !== "up") return;
+	if (settled || getLink(socket, link.index)?.operState !== "up") return;
 	throw new CniError(
 		Code.device,
 		`link "${link.name}" still has tentative addresses after ${DAD_DEADLINE_MS / 1000} seconds of duplicate address detection`,
@@ -136,7 +136,7 @@ function settleAddresses(socket: NetlinkSocket, link: Pick<Link, "index" | "name
  */
 export function waitForCarrier(socket: NetlinkSocket, index: LinkIndex, deadlineMs: number): boolean {
 	return waitForLinks(deadlineMs, () => {
-		const link = getLinkByIndex(socket, index);
+		const link = getLink(socket, index);
 		return link?.up === true && link.running;
 	});
 }

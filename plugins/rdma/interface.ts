@@ -4,7 +4,7 @@
 import { CniError, Code } from "../../lib/cni/error.ts";
 import type { CniInterface, CniResult } from "../../lib/cni/types.ts";
 import { NETLINK_ROUTE } from "../../lib/netlink/constants.ts";
-import { getLinkByName, type Link, listLinks } from "../../lib/netlink/link.ts";
+import { getLink, type Link, listLinks } from "../../lib/netlink/link.ts";
 import { findRdmaDevice } from "../../lib/netlink/rdma.ts";
 import { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import { getVfs } from "../../lib/netlink/vf.ts";
@@ -66,7 +66,7 @@ function refuseSoftware({ name, kind }: Link): void {
 }
 
 function linkInPod(sandbox: Sandbox, { name, mac }: CniInterface): Link | undefined {
-	const named = getLinkByName(sandbox.route, name);
+	const named = getLink(sandbox.route, name);
 	if (named !== undefined && (mac === undefined || named.mac === mac.toLowerCase())) return named;
 	return mac === undefined ? undefined : listLinks(sandbox.route).find((link) => link.mac === mac.toLowerCase());
 }
@@ -80,7 +80,7 @@ function vfWithMac(mac: string | undefined): string | undefined {
 	const found: string[] = [];
 	for (const pf of listIfPresent(NETDEVS) ?? []) {
 		if (readLinkIfPresent(`${NETDEVS}/${pf}/device/virtfn0`) === undefined) continue;
-		const link = getLinkByName(host, pf);
+		const link = getLink(host, pf);
 		if (link === undefined) continue;
 		for (const [index, vf] of getVfs(host, link.index).entries()) {
 			if (vf?.mac !== mac.toLowerCase()) continue;

@@ -5,7 +5,7 @@ import { CniError, Code } from "../../lib/cni/error.ts";
 import { parsePrevResult } from "../../lib/cni/result.ts";
 import type { CniResult, Request } from "../../lib/cni/types.ts";
 import { NETLINK_RDMA, NETLINK_ROUTE } from "../../lib/netlink/constants.ts";
-import { getLinkByName } from "../../lib/netlink/link.ts";
+import { getLink } from "../../lib/netlink/link.ts";
 import { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import type { VfSettings } from "../../lib/netlink/vf.ts";
 import { checkAddresses, checkRoutes } from "../../lib/plugin/attached.ts";
@@ -79,7 +79,7 @@ function checkSettings(host: NetlinkSocket, port: SeenPort, wanted: Partial<VfSe
 /** The netdev in the pod against the configuration, its addresses and routes against what ADD answered. */
 function checkPod(sandbox: Sandbox, record: VfRecord, attachment: Attachment, previous: CniResult): void {
 	const { ifName } = record;
-	const link = getLinkByName(sandbox.route, ifName);
+	const link = getLink(sandbox.route, ifName);
 	if (link === undefined || link.name !== ifName) throw failed(`there is no interface ${ifName} in ${sandbox.path}`);
 	const device = record.original.netdev?.parentDevice || link.parentDevice;
 	if (link.parentDevice !== device) {

@@ -6,7 +6,7 @@ import { attempt, throwTogether } from "../../lib/cni/failures.ts";
 import type { JsonObject, Request } from "../../lib/cni/types.ts";
 import { vfNetdev } from "../../lib/linux/pci.ts";
 import { NETLINK_ROUTE } from "../../lib/netlink/constants.ts";
-import { getLinkByName } from "../../lib/netlink/link.ts";
+import { getLink } from "../../lib/netlink/link.ts";
 import { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import { delegate } from "../../lib/plugin/delegate.ts";
 import type { Log } from "../../lib/plugin/log.ts";
@@ -127,7 +127,7 @@ function releaseVf(request: Request, config: SriovConfig, pci: string, log: Log)
 function isLost({ netns, ifName }: Request, pci: string): boolean {
 	if (netns === "" || vfNetdev(pci) !== undefined || !makesNetdev(pci)) return false;
 	using sandbox = Sandbox.openIfAlive(netns);
-	if (sandbox === undefined || getLinkByName(sandbox.route, ifName)?.parentDevice !== pci) return false;
+	if (sandbox === undefined || getLink(sandbox.route, ifName)?.parentDevice !== pci) return false;
 	return !recordsOf(pci).some((record) => record.netns === netns || record.netns === "");
 }
 

@@ -3,7 +3,7 @@
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
 import * as pci from "../../lib/linux/pci.ts";
-import { getLinkByName, type Link } from "../../lib/netlink/link.ts";
+import { getLink, type Link } from "../../lib/netlink/link.ts";
 import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import { getPfByName, type Pf, type VfIndex } from "../../lib/netlink/vf.ts";
 import { waitForLinks } from "../../lib/plugin/interface.ts";
@@ -111,7 +111,7 @@ export function requireWayToAddresses(attachment: Attachment, netdev: Link | und
 /** The VF's netdev where it is in the host's namespace. */
 export function netdevOnHost(host: NetlinkSocket, address: string): Link | undefined {
 	const name = pci.vfNetdev(address);
-	return name === undefined ? undefined : getLinkByName(host, name);
+	return name === undefined ? undefined : getLink(host, name);
 }
 
 /** Whether the VF has a driver that makes a netdev of it. */

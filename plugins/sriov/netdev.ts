@@ -5,26 +5,8 @@ import { CniError, Code } from "../../lib/cni/error.ts";
 import { Netns } from "../../lib/linux/netns.ts";
 import { IFF_ALLMULTI, IFF_PROMISC } from "../../lib/netlink/constants.ts";
 import { NetlinkError } from "../../lib/netlink/error.ts";
-import {
-	getLinkByIndex,
-	getLinkByName,
-	type Link,
-	type LinkIndex,
-	type LinkTarget,
-	listLinks,
-} from "../../lib/netlink/link.ts";
-import {
-	addAltName,
-	moveLink,
-	removeAltName,
-	setLink,
-	setLinkDown,
-	setLinkFlags,
-	setLinkMac,
-	setLinkMtu,
-	setLinkName,
-	setLinkUpAndGet,
-} from "../../lib/netlink/link-change.ts";
+import { getLink, type Link, type LinkIndex, type LinkTarget, listLinks } from "../../lib/netlink/link.ts";
+import { addAltName, removeAltName, setLink, setLinkUpAndGet } from "../../lib/netlink/link-change.ts";
 import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import type { Sandbox } from "../../lib/plugin/sandbox.ts";
 import { poll } from "../../lib/sys/poll.ts";
@@ -47,7 +29,7 @@ const RESET = { deadlineMs: 5000, everyMs: 50 };
 
 /** An interface of the pod's own is never touched: look before anything is changed. Alternative names count. */
 export function requireNameFree(sandbox: Sandbox, name: string): void {
-	if (getLinkByName(sandbox.route, name) === undefined) return;
+	if (getLink(sandbox.route, name) === undefined) return;
 	throw new CniError(
 		Code.invalidEnvironment,
 		`CNI_IFNAME ${name}: an interface of this name exists already in ${sandbox.path}`,
@@ -79,7 +61,7 @@ function moveIntoPod(
 	// An alternative name may collide with a name in the pod, and with the one the VF shall have (issue 445).
 	for (const altName of netdev.altNames) removeAltName(host, netdev.index, altName);
 	const mtu = as.mtu === undefined || as.mtu === netdev.mtu ? {} : { mtu: as.mtu };
-	moveLink(host, netdev.index, { netnsFd: sandbox.netns.fd, name: as.name, ...mtu, arpNotify: true });
+	setLink(host, netdev.index, { netnsFd: sandbox.netns.fd, name: as.name, ...mtu, arpNotify: true });
 }
 
 /**
@@ -110,7 +92,7 @@ function bringUp(route: NetlinkSocket, name: string, macNow: string, mac: string
 	if (mac !== undefined && macNow !== mac) setMacIfAllowed(route, name, mac);
 	let now = upOnceReady(route, name);
 	if (mac === undefined || now.mac === mac) return now;
-	setLinkDown(route, name);
+	setLink(route, name, { up: false });
 	setMacIfAllowed(route, name, mac);
 	now = linkOnceMac(route, upOnceReady(route, name), mac);
 	if (now.mac === mac) return now;
@@ -142,7 +124,7 @@ function requireLink(link: Link | undefined, name: string): Link {
 
 function setMacIfAllowed(route: NetlinkSocket, link: LinkTarget, mac: string): void {
 	try {
-		setLinkMac(route, link, mac);
+		setLink(route, link, { mac });
 	} catch (error) {
 		if (!(error instanceof NetlinkError)) throw error;
 	}
@@ -151,7 +133,7 @@ function setMacIfAllowed(route: NetlinkSocket, link: LinkTarget, mac: string): v
 /** The link once it has `mac`, or as it is when the driver has had its time. */
 function linkOnceMac(route: NetlinkSocket, link: Link, mac: string): Link {
 	if (link.mac === mac) return link;
-	const ask = (): Link => requireLink(getLinkByIndex(route, link.index), link.name);
+	const ask = (): Link => requireLink(getLink(route, link.index), link.name);
 	return poll(MAC_TAKEN, ask, (now) => now.mac === mac);
 }
 
@@ -160,7 +142,7 @@ function linkOnceMac(route: NetlinkSocket, link: Link, mac: string): Link {
  * that nobody else's interface is ever taken for it.
  */
 export function netdevInPod(sandbox: Sandbox, parentDevice: string, name: string): Link | undefined {
-	const named = getLinkByName(sandbox.route, name);
+	const named = getLink(sandbox.route, name);
 	if (named !== undefined && isOurs(named, parentDevice)) return named;
 	return listLinks(sandbox.route).find((link) => parentDevice !== "" && link.parentDevice === parentDevice);
 }
@@ -184,7 +166,7 @@ export function returnToHost(host: NetlinkSocket, sandbox: Sandbox, inPod: Link,
 	const taken = !clearName(host, original.name, undefined);
 	const mtu = original.mtu === 0 || original.mtu === inPod.mtu ? {} : { mtu: original.mtu };
 	try {
-		moveLink(sandbox.route, inPod.index, { netnsFd: Netns.host().fd, name: taken ? SOME_NAME : original.name, ...mtu });
+		setLink(sandbox.route, inPod.index, { netnsFd: Netns.host().fd, name: taken ? SOME_NAME : original.name, ...mtu });
 	} catch (error) {
 		// Refused after the move, which comes first: what is not put back is seen on the host.
 		if (!(error instanceof NetlinkError) || isInPod(sandbox, inPod)) throw error;
@@ -193,13 +175,13 @@ export function returnToHost(host: NetlinkSocket, sandbox: Sandbox, inPod: Link,
 }
 
 function isInPod(sandbox: Sandbox, { index, parentDevice }: Link): boolean {
-	const now = getLinkByIndex(sandbox.route, index);
+	const now = getLink(sandbox.route, index);
 	return now !== undefined && now.parentDevice === parentDevice;
 }
 
 /** The netdev on the host under its old name, where the kernel tells whose device it is. */
 export function namedNetdevOnHost(host: NetlinkSocket, { name, parentDevice }: OriginalNetdev): Link | undefined {
-	const link = parentDevice === "" ? undefined : getLinkByName(host, name);
+	const link = parentDevice === "" ? undefined : getLink(host, name);
 	return link?.name === name && link.parentDevice === parentDevice ? link : undefined;
 }
 
@@ -213,11 +195,11 @@ export function correctName(host: NetlinkSocket, onHost: Link, original: Origina
 		if (!clearName(host, original.name, onHost.index)) {
 			throw new CniError(Code.device, nameIsTaken(original));
 		}
-		const owner = getLinkByName(host, original.name);
+		const owner = getLink(host, original.name);
 		// One of its own alternative names may be the one that it shall have.
 		if (owner !== undefined) removeAltName(host, onHost.index, original.name);
-		if (onHost.up) setLinkDown(host, onHost.index);
-		setLinkName(host, onHost.index, original.name);
+		if (onHost.up) setLink(host, onHost.index, { up: false });
+		setLink(host, onHost.index, { name: original.name });
 	});
 }
 
@@ -226,12 +208,12 @@ export function correctName(host: NetlinkSocket, onHost: Link, original: Origina
  * and still has its own DEL before it, goes out of the way: else two VFs could keep each other's names for ever.
  */
 function clearName(host: NetlinkSocket, name: string, own: LinkIndex | undefined): boolean {
-	const owner = getLinkByName(host, name);
+	const owner = getLink(host, name);
 	if (owner === undefined || owner.index === own) return true;
 	if (owner.name !== name || !isAstray(owner)) return false;
 	const failures = collect(() => {
-		if (owner.up) setLinkDown(host, owner.index);
-		setLinkName(host, owner.index, SOME_NAME);
+		if (owner.up) setLink(host, owner.index, { up: false });
+		setLink(host, owner.index, { name: SOME_NAME });
 	});
 	return failures.length === 0;
 }
@@ -252,16 +234,18 @@ export function restoreRest(host: NetlinkSocket, link: Link, original: OriginalN
 	failures.push(...collect(() => restoreFlags(host, link, original)));
 	failures.push(...collect(() => restoreLabels(host, link, original)));
 	if (original.mtu !== 0 && link.mtu !== original.mtu) {
-		failures.push(...collect(() => setLinkMtu(host, link.index, original.mtu)));
+		failures.push(...collect(() => setLink(host, link.index, { mtu: original.mtu })));
 	}
 	failures.push(...restoreAltNames(host, link, original.altNames ?? link.altNames));
 	let { up } = link;
 	if (original.mac !== "" && link.mac !== original.mac) {
 		failures.push(...collect(() => restoreMac(host, link, original.mac, freeMac)));
-		up = getLinkByIndex(host, link.index)?.up ?? up;
+		up = getLink(host, link.index)?.up ?? up;
 	}
 	if (up !== original.up) {
-		failures.push(...collect(() => (original.up ? upOnceReady(host, link.name) : setLinkDown(host, link.index))));
+		failures.push(
+			...collect(() => (original.up ? upOnceReady(host, link.name) : setLink(host, link.index, { up: false }))),
+		);
 	}
 	return failures;
 }
@@ -283,7 +267,7 @@ function restoreFlags(host: NetlinkSocket, link: Link, { promiscuous, allMultica
 	const isPromiscuous = (link.flags & IFF_PROMISC) !== 0;
 	const isAllMulticast = (link.flags & IFF_ALLMULTI) !== 0;
 	if (isPromiscuous === promiscuous && isAllMulticast === allMulticast) return;
-	setLinkFlags(host, link.index, { promiscuous, allMulticast });
+	setLink(host, link.index, { promiscuous, allMulticast });
 }
 
 /** ifalias, txqueuelen and group. */
@@ -302,7 +286,7 @@ function restoreLabels(host: NetlinkSocket, link: Link, { alias, txQueueLength, 
  */
 function restoreMac(host: NetlinkSocket, link: Link, mac: string, freeMac: () => void): void {
 	setMacIfAllowed(host, link.index, mac);
-	if (getLinkByIndex(host, link.index)?.mac === mac) return;
+	if (getLink(host, link.index)?.mac === mac) return;
 	freeMac();
 	bringUp(host, link.name, link.mac, mac);
 }

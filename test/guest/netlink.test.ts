@@ -17,7 +17,7 @@ beforeAll(async () => {
 	vfs = await createVfs(guest(), "eth0", 4);
 });
 
-const findPf: Step = ["getLinkByName", "eth0"];
+const findPf: Step = ["getLink", "eth0"];
 
 async function run(...steps: Step[]): Promise<Outcome[]> {
 	const argv = [fixture.executable, "netlink", "/proc/self/ns/net"];
@@ -101,7 +101,7 @@ describe("a VF in sysfs", () => {
 				["vfNetdev", vf.pci],
 				["driver", vf.pci],
 				["vfCount", "0000:01:00.0"],
-				["getLinkByName", vf.netdev],
+				["getLink", vf.netdev],
 			);
 			const values = found.slice(1).map((each) => each.value);
 			expect(values.slice(0, 6)).toEqual(["0000:01:00.0", "eth0", vf.index, vf.netdev, "igbvf", 4]);
@@ -114,8 +114,8 @@ describe("a VF in sysfs", () => {
 		await guest().run(["ip", "netns", "add", "pod"]);
 		const podFd = { netns: "/run/netns/pod" };
 		const gone = await run(
-			["getLinkByName", netdev],
-			["moveLink", { $: "1.index" }, { netnsFd: podFd, name: "net1", mtu: 1400 }],
+			["getLink", netdev],
+			["setLink", { $: "1.index" }, { netnsFd: podFd, name: "net1", mtu: 1400 }],
 			["vfNetdev", pci],
 		);
 		expect(gone.slice(2)).toEqual([{ value: null }, { value: null }]);
@@ -123,11 +123,11 @@ describe("a VF in sysfs", () => {
 		expect(inPod).toMatchObject({ ifname: "net1", mtu: 1400, address: gone[1]!.value.mac });
 
 		const steps: Step[] = [
-			["getLinkByName", "net1"],
-			["moveLink", index, { netnsFd: { netns: "/proc/1/ns/net" }, name: netdev, mtu: 1500 }],
+			["getLink", "net1"],
+			["setLink", index, { netnsFd: { netns: "/proc/1/ns/net" }, name: netdev, mtu: 1500 }],
 		];
 		await guest().run([fixture.executable, "netlink", "/run/netns/pod"], { stdin: JSON.stringify(steps) });
-		const home = await run(["vfNetdev", pci], ["getLinkByName", netdev]);
+		const home = await run(["vfNetdev", pci], ["getLink", netdev]);
 		expect(home[1]).toEqual({ value: netdev });
 		expect(home[2]!.value).toMatchObject({ mtu: 1500, mac: gone[1]!.value.mac });
 		await guest().run(["ip", "netns", "delete", "pod"]);

@@ -10,7 +10,7 @@ beforeAll(async () => {
 	fixture = await NetlinkFixture.build();
 });
 
-const find: Step = ["getLinkByName", "v0"];
+const find: Step = ["getLink", "v0"];
 
 /** A namespace with v0 and v1, both up. */
 function pairIn(lab: NetnsLab): string {

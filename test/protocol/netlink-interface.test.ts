@@ -16,7 +16,7 @@ beforeAll(async () => {
 	sniff = compileC("test/fixtures/netlink/sniff.c");
 });
 
-const find: Step = ["getLinkByName", "v0"];
+const find: Step = ["getLink", "v0"];
 const link = { $: "0" };
 
 /** A pod with v0 (down) whose other end v1 (up) is in another namespace. */
@@ -105,7 +105,7 @@ test("waiting for a carrier ends when the other end comes up, and at its deadlin
 	using lab = new NetnsLab();
 	const { pod, peer } = podAndPeer(lab);
 	ip(peer, "link set v1 down");
-	const [, , inVain] = fixture.values(pod, [find, ["setLinkUp", index], ["waitForCarrier", index, 50]]);
+	const [, , inVain] = fixture.values(pod, [find, ["setLink", index, { up: true }], ["waitForCarrier", index, 50]]);
 	expect(inVain).toBe(false);
 	const waiting = fixture.start(pod, [find, ["waitForCarrier", index, 20_000]]);
 	ip(peer, "link set v1 up");

@@ -10,7 +10,7 @@ beforeAll(async () => {
 	fixture = await NetlinkFixture.build();
 });
 
-const find: Step = ["getLinkByName", "v0"];
+const find: Step = ["getLink", "v0"];
 
 /** A namespace with a pair of virtual Ethernet devices, v0 and v1. */
 function pairIn(lab: NetnsLab): string {
@@ -46,8 +46,8 @@ test("a link is told as `ip` tells it", () => {
 	ip(netns, "link property add dev v0 altname enp1s0f0v0 altname a-name-of-more-than-fifteen-letters");
 	const [byName, byAltName, byIndex, all] = fixture.values(netns, [
 		find,
-		["getLinkByName", "a-name-of-more-than-fifteen-letters"],
-		["getLinkByIndex", index],
+		["getLink", "a-name-of-more-than-fifteen-letters"],
+		["getLink", index],
 		["listLinks"],
 	]);
 	const shown = ipJson(netns, "link show");
@@ -62,10 +62,10 @@ test("a link is told as `ip` tells it", () => {
 test("a link that is not there is undefined, and changing it says so", () => {
 	using lab = new NetnsLab();
 	const outcomes = fixture.run(lab.add(), [
-		["getLinkByName", "v0"],
-		["getLinkByName", "a-name-of-more-than-fifteen-letters"],
-		["getLinkByIndex", 77],
-		["setLinkUp", 77],
+		["getLink", "v0"],
+		["getLink", "a-name-of-more-than-fifteen-letters"],
+		["getLink", 77],
+		["setLink", 77, { up: true }],
 	]);
 	expect(outcomes.slice(0, 3)).toEqual([{ value: null }, { value: null }, { value: null }]);
 	expect(outcomes[3]!.error).toMatchObject({ code: "ENODEV", errno: 19 });
@@ -104,7 +104,7 @@ test("promiscuous mode and all-multicast are given back", () => {
 	using lab = new NetnsLab();
 	const netns = pairIn(lab);
 	ip(netns, "link set v0 promisc on allmulticast on");
-	fixture.values(netns, [find, ["setLinkFlags", index, { promiscuous: false, allMulticast: false }]]);
+	fixture.values(netns, [find, ["setLink", index, { promiscuous: false, allMulticast: false }]]);
 	const [shown] = ipJson(netns, "link show v0");
 	expect(shown.promiscuity).toBe(0);
 	expect(shown.flags).not.toContain("PROMISC");
@@ -128,7 +128,7 @@ test("alternative names come and go, and a taken one is EEXIST", () => {
 
 test("a refusal quotes the kernel's own words", () => {
 	using lab = new NetnsLab();
-	const [, outcome] = fixture.run(pairIn(lab), [find, ["setLinkMtu", index, 70_000]]);
+	const [, outcome] = fixture.run(pairIn(lab), [find, ["setLink", index, { mtu: 70_000 }]]);
 	expect(outcome!.error!.message).toBe(
 		'RTM_SETLINK on "v0": invalid argument (EINVAL): mtu greater than device maximum',
 	);
@@ -137,7 +137,11 @@ test("a refusal quotes the kernel's own words", () => {
 test("without the right to change links, the error is EPERM", () => {
 	using lab = new NetnsLab();
 	const netns = pairIn(lab);
-	const outcomes = fixture.run(netns, [find, ["setLinkUp", index]], ["setpriv", "--bounding-set", "-net_admin"]);
+	const outcomes = fixture.run(
+		netns,
+		[find, ["setLink", index, { up: true }]],
+		["setpriv", "--bounding-set", "-net_admin"],
+	);
 	expect(outcomes[1]!.error!.message).toBe('RTM_SETLINK on "v0": operation not permitted (EPERM)');
 });
 
@@ -154,7 +158,7 @@ test("a device without VFs has none, and refuses a setting for one", () => {
 });
 
 const move = (pod: string, change: object): Step => [
-	"moveLink",
+	"setLink",
 	index,
 	{ netnsFd: { netns: netnsPath(pod) }, ...change },
 ];

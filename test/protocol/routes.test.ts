@@ -12,7 +12,7 @@ beforeAll(async () => {
 	fixture = await NetlinkFixture.build();
 });
 
-const find: Step = ["getLinkByName", "v0"];
+const find: Step = ["getLink", "v0"];
 const IPS = [
 	{ address: "10.1.2.3/24", gateway: "10.1.2.1" },
 	{ address: "fd00::3/64", gateway: "fd00::1" },

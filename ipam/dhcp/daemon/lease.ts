@@ -6,7 +6,7 @@ import type { CniResult } from "../../../lib/cni/types.ts";
 import { formatMac, type Mac } from "../../../lib/ip/mac.ts";
 import type { Loop } from "../../../lib/loop/loop.ts";
 import type { Link } from "../../../lib/netlink/link.ts";
-import { setLinkUp } from "../../../lib/netlink/link-change.ts";
+import { setLink } from "../../../lib/netlink/link-change.ts";
 import type { Sandbox } from "../../../lib/plugin/sandbox.ts";
 import * as sys from "../../../lib/sys/sys.ts";
 import type { Binding } from "./journal.ts";
@@ -135,7 +135,7 @@ export abstract class Lease<E extends AnyExchange = AnyExchange> extends KeptLea
 		this.giveUpMs = now + this.around.settings.resendTimeoutMs;
 		this.nextMs = now + this.around.settings.timeoutMs;
 		this.prepare(sandbox, link);
-		if (!link.up) setLinkUp(sandbox.route, link.index);
+		if (!link.up) setLink(sandbox.route, link.index, { up: true });
 		if (this.notReady(sandbox, link) === undefined) this.discover(sandbox, link);
 		else this.schedule(now + CARRIER_LOOK_MS);
 	}

@@ -7,7 +7,7 @@ import type { CniResult } from "../../../lib/cni/types.ts";
 import type { Family } from "../../../lib/ip/address.ts";
 import type { Loop } from "../../../lib/loop/loop.ts";
 import { NETLINK_ROUTE } from "../../../lib/netlink/constants.ts";
-import { getLinkByName } from "../../../lib/netlink/link.ts";
+import { getLink } from "../../../lib/netlink/link.ts";
 import { assignNumber } from "../../../lib/netlink/nsid.ts";
 import { NetlinkSocket } from "../../../lib/netlink/socket.ts";
 import type { Log } from "../../../lib/plugin/log.ts";
@@ -74,7 +74,7 @@ export class Leases implements Surroundings {
 	}
 
 	#addIn(sandbox: Sandbox, spec: LeaseSpec, waiter: Waiter): Lease | undefined {
-		const link = getLinkByName(sandbox.route, spec.ifName);
+		const link = getLink(sandbox.route, spec.ifName);
 		if (link === undefined) {
 			throw new CniError(
 				Code.invalidConfig,

@@ -1,15 +1,8 @@
 import { beforeAll, beforeEach, expect, test, vi } from "vitest";
 import { deleteAddress, newAddress } from "../../../lib/netlink/address.ts";
 import { NETLINK_ROUTE } from "../../../lib/netlink/constants.ts";
-import { getLinkByIndex, getLinkByName, type LinkIndex, listLinks } from "../../../lib/netlink/link.ts";
-import {
-	addAltName,
-	moveLink,
-	removeAltName,
-	setLinkDown,
-	setLinkFlags,
-	setLinkUp,
-} from "../../../lib/netlink/link-change.ts";
+import { getLink, type LinkIndex, listLinks } from "../../../lib/netlink/link.ts";
+import { addAltName, removeAltName, setLink } from "../../../lib/netlink/link-change.ts";
 import { deleteRoute, newRoute } from "../../../lib/netlink/route.ts";
 import { type Change, NetlinkSocket } from "../../../lib/netlink/socket.ts";
 import { getPfByName, getVf, getVfs, setVf, type VfIndex } from "../../../lib/netlink/vf.ts";
@@ -38,20 +31,20 @@ const DONE = { type: 3, body: new Uint8Array(4) };
 
 const make = ({ message, name }: Change): void => socket.change(message, name);
 const requests: [vector: string, answer: { type: number; body?: Uint8Array }, run: () => void][] = [
-	["get-by-name", { type: 2, body: errorBody(19) }, () => getLinkByName(socket, "eth0")],
-	["get-by-alt-name", { type: 2, body: errorBody(19) }, () => getLinkByName(socket, "sixteen-letters-")],
-	["get-by-index", { type: 2, body: errorBody(19) }, () => getLinkByIndex(socket, link)],
+	["get-by-name", { type: 2, body: errorBody(19) }, () => getLink(socket, "eth0")],
+	["get-by-alt-name", { type: 2, body: errorBody(19) }, () => getLink(socket, "sixteen-letters-")],
+	["get-by-index", { type: 2, body: errorBody(19) }, () => getLink(socket, link)],
 	["list", DONE, () => listLinks(socket)],
-	["up", ACK, () => setLinkUp(socket, link)],
-	["down", ACK, () => setLinkDown(socket, link)],
-	["plain", ACK, () => setLinkFlags(socket, link, { promiscuous: false, allMulticast: false })],
+	["up", ACK, () => setLink(socket, link, { up: true })],
+	["down", ACK, () => setLink(socket, link, { up: false })],
+	["plain", ACK, () => setLink(socket, link, { promiscuous: false, allMulticast: false })],
 	[
 		"move",
 		ACK,
-		() => moveLink(socket, link, { netnsFd: 9, name: "net1", mtu: 1400, mac: "02-00-00-00-00-01", up: true }),
+		() => setLink(socket, link, { netnsFd: 9, name: "net1", mtu: 1400, mac: "02-00-00-00-00-01", up: true }),
 	],
-	["move-notify", ACK, () => moveLink(socket, link, { netnsFd: 9, name: "net1", arpNotify: true })],
-	["up-by-name", ACK, () => setLinkUp(socket, "net1")],
+	["move-notify", ACK, () => setLink(socket, link, { netnsFd: 9, name: "net1", arpNotify: true })],
+	["up-by-name", ACK, () => setLink(socket, "net1", { up: true })],
 	["add-alt-name", ACK, () => addAltName(socket, link, "enp1s0f0v3")],
 	["remove-alt-name", ACK, () => removeAltName(socket, link, "enp1s0f0v3")],
 	[
@@ -117,7 +110,7 @@ test("a rate alone, or a VLAN's priority without the VLAN, is refused before any
 
 test("a link is read with all that the kernel tells", () => {
 	fakeKernel.queue.push(vectors.get("link-answer")!);
-	expect(getLinkByName(socket, "eth0")).toEqual({
+	expect(getLink(socket, "eth0")).toEqual({
 		index: 2,
 		name: "eth0",
 		altNames: ["enp1s0f0", "uplink-of-rack-4"],

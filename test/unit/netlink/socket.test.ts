@@ -2,7 +2,7 @@ import { beforeEach, expect, test, vi } from "vitest";
 import { NETLINK_ROUTE } from "../../../lib/netlink/constants.ts";
 import { NetlinkError } from "../../../lib/netlink/error.ts";
 import { type LinkIndex, linkMessage } from "../../../lib/netlink/link.ts";
-import { setLinkUp } from "../../../lib/netlink/link-change.ts";
+import { setLink } from "../../../lib/netlink/link-change.ts";
 import type { Message, MessageWriter } from "../../../lib/netlink/message.ts";
 import { NetlinkSocket } from "../../../lib/netlink/socket.ts";
 import { errorBody, fakeKernel, messageAttribute } from "./fake-kernel.ts";
@@ -43,7 +43,7 @@ test("a refusal names request, link and error, and quotes the kernel", () => {
 	socket.linkNames.set(5, "eth0");
 	const body = errorBody(1, messageAttribute("not with this driver"));
 	fakeKernel.queue.push([{ type: NLMSG_ERROR, flags: CAPPED | ACK_TLVS, body }]);
-	const error = thrown(() => setLinkUp(socket, 5 as LinkIndex));
+	const error = thrown(() => setLink(socket, 5 as LinkIndex, { up: true }));
 	expect(error.message).toBe('RTM_SETLINK on "eth0": operation not permitted (EPERM): not with this driver');
 	expect(error).toMatchObject({ errno: 1, code: "EPERM", call: "RTM_SETLINK", request: "RTM_SETLINK" });
 	expect(error.kernelMessage).toBe("not with this driver");
@@ -54,7 +54,7 @@ test("the kernel's words are found after the whole refused request, which comes 
 	new DataView(request.buffer).setUint32(0, request.length, true);
 	const body = errorBody(22, messageAttribute("mtu greater than device maximum"), request);
 	fakeKernel.queue.push([{ type: NLMSG_ERROR, flags: ACK_TLVS, body }]);
-	const error = thrown(() => setLinkUp(socket, 5 as LinkIndex));
+	const error = thrown(() => setLink(socket, 5 as LinkIndex, { up: true }));
 	expect(error.message).toBe("RTM_SETLINK on link 5: invalid argument (EINVAL): mtu greater than device maximum");
 });
 
