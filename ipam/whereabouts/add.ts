@@ -39,7 +39,7 @@ function claimAll(request: Request, config: Whereabouts, podRef: string, session
 	const { kubeconfig } = config;
 	const claim = config.mayClaim ? findClaim(session.client, podRef, request.ifName, request.network) : undefined;
 	const wanted = claim === undefined ? config : withClaim(config, claim);
-	const claimer = new Claimer(session, wanted, dataDir, records, {
+	const claimer = new Claimer(session, wanted, records, {
 		...attachment,
 		podRef: claim === undefined ? podRef : holderOf(claim),
 		kubeconfig,

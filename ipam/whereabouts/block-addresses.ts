@@ -13,7 +13,7 @@ import { cooldownOf, type Released } from "../../lib/store/cooldown.ts";
 import type { Attachment } from "../../lib/store/owner.ts";
 import { Store } from "../../lib/store/store.ts";
 import { statIfPresent } from "../../lib/sys/files.ts";
-import type { Whereabouts } from "./config.ts";
+import type { ReleaseSettings, Whereabouts } from "./config.ts";
 import { learnBlock } from "./learn-block.ts";
 import { logOf } from "./log.ts";
 import { knownBlock, type NodeBlock, storeName, storeOf, storePath, storesOf } from "./node-block.ts";
@@ -21,7 +21,6 @@ import { nodeName } from "./node-name.ts";
 import { hashedOrder } from "./order.ts";
 import { addressAt, mayHandOut, type PoolRange } from "./ranges.ts";
 import { attachmentOf, type FoundRecord, inodeAt, Records, TAKEN_OVER } from "./record.ts";
-import type { ReleaseSettings } from "./release.ts";
 import { ANSWER_MS, withApiServer } from "./session.ts";
 import { rangeOfBlock, rangeSetOf, type Slicing } from "./slicing.ts";
 

@@ -29,7 +29,6 @@ const TRIES_BEFORE_LOOK = 4;
 export class Claimer {
 	readonly #session: Session;
 	readonly #config: Whereabouts;
-	readonly #dataDir: string;
 	readonly #records: Records;
 	readonly #reservations: Reservations;
 	readonly #owner: Allocation;
@@ -37,10 +36,9 @@ export class Claimer {
 	/** Claims of an ADD before this one. */
 	readonly #earlier: readonly Claim[];
 
-	constructor(session: Session, config: Whereabouts, dataDir: string, records: Records, record: AttachmentRecord) {
+	constructor(session: Session, config: Whereabouts, records: Records, record: AttachmentRecord) {
 		this.#session = session;
 		this.#config = config;
-		this.#dataDir = dataDir;
 		this.#records = records;
 		this.#record = record;
 		this.#earlier = record.claims;
@@ -50,7 +48,7 @@ export class Claimer {
 
 	/** An address of `range` that is the attachment's alone. Throws CniError 11 where there is none. */
 	claim(range: PoolRange): Ip {
-		const pool = poolOf(this.#session, this.#config.networkName, range.network, this.#dataDir);
+		const pool = poolOf(this.#session, this.#config.networkName, range.network, this.#config.dataDir);
 		const requested = this.#config.requested.find((ip) => mayHandOut(range, ip));
 		return this.#config.isExclusive
 			? this.#claimReservation(range, pool, requested)
@@ -199,7 +197,10 @@ export class Claimer {
 			reservation: this.#config.isExclusive ? this.#reservations.nameOf(ip) : "",
 		};
 		const others = this.#record.claims.filter((each) => each.ip !== claim.ip || each.pool !== claim.pool);
-		if (others.length === this.#record.claims.length) this.#write([...others, claim]);
+		if (others.length === this.#record.claims.length) {
+			this.#record = { ...this.#record, claims: [...others, claim] };
+			this.#records.write(this.#record);
+		}
 		return claim;
 	}
 
@@ -222,11 +223,6 @@ export class Claimer {
 			...this.#record,
 			claims: this.#record.claims.filter((each) => each !== claim && each.ip !== claim.ip),
 		};
-	}
-
-	#write(claims: readonly Claim[]): void {
-		this.#record = { ...this.#record, claims };
-		this.#records.write(this.#record);
 	}
 
 	#refusal(ip: Ip, podref: string | undefined): CniError {

@@ -2,17 +2,16 @@
  * What the whole cluster has: every pool, every reservation, every pod; for `whereabouts ls` and `whereabouts
  * reconcile`.
  */
-import { isObject } from "../../lib/cni/json.ts";
 import type { JsonObject } from "../../lib/cni/types.ts";
 import type { Ip } from "../../lib/ip/address.ts";
 import { type Cidr, contains, formatCidr, parseCidr } from "../../lib/ip/cidr.ts";
 import { KubeClient } from "../../lib/kube/client.ts";
 import { KubeConfigError } from "../../lib/kube/errors.ts";
 import { type Cluster, inClusterConfig, readKubeconfig } from "../../lib/kube/kubeconfig.ts";
-import { text } from "../../lib/state/json.ts";
+import { object, text } from "../../lib/state/json.ts";
 import * as sys from "../../lib/sys/sys.ts";
 import { holdersNamed } from "./ipam-claim.ts";
-import { addressOfReservation, poolName, poolsPath } from "./objects.ts";
+import { addressOfReservation, metadataOf, poolName, poolsPath } from "./objects.ts";
 import { type Allocations, allocationsOf } from "./pool-object.ts";
 import { COMMAND_MS, DEFAULT_NAMESPACE, type Session } from "./session.ts";
 
@@ -45,8 +44,9 @@ function clusterOf(kubeconfig: string): Cluster {
 /** Every pool that can be understood; `report` is told of the others. */
 export function readPools({ client, namespace }: Session, report: (sentence: string) => void): PoolContent[] {
 	const pools: PoolContent[] = [];
-	for (const object of client.list(poolsPath(namespace))) {
-		const { name, range } = namesOf(object);
+	for (const each of client.list(poolsPath(namespace))) {
+		const { name } = metadataOf(each);
+		const range = text(object(each.spec)?.range);
 		const network = parseCidr(range);
 		const bare = network && poolName("", network);
 		if (network === undefined || bare === undefined || !(name === bare || name.endsWith(`-${bare}`))) {
@@ -54,16 +54,9 @@ export function readPools({ client, namespace }: Session, report: (sentence: str
 			continue;
 		}
 		const networkName = name.slice(0, Math.max(0, name.length - bare.length - 1));
-		pools.push({ name, network, networkName, allocations: allocationsOf(object) });
+		pools.push({ name, network, networkName, allocations: allocationsOf(each) });
 	}
 	return pools;
-}
-
-function namesOf({ metadata, spec }: JsonObject): { name: string; range: string } {
-	return {
-		name: isObject(metadata) ? text(metadata.name) : "",
-		range: isObject(spec) ? text(spec.range) : "",
-	};
 }
 
 /** "namespace/name" of every pod that has not finished, and the IPAMClaims that they name. */
@@ -79,13 +72,14 @@ export function readHolders({ client }: Session): Set<string> {
 
 /** What has finished holds nothing any more. */
 export function isLiving({ status }: JsonObject): boolean {
-	const phase = isObject(status) ? status.phase : undefined;
+	const phase = object(status)?.phase;
 	return phase !== "Succeeded" && phase !== "Failed";
 }
 
 /** "namespace/name" */
-export function podRefOf({ metadata }: JsonObject): string {
-	return isObject(metadata) ? `${text(metadata.namespace)}/${text(metadata.name)}` : "";
+export function podRefOf(pod: JsonObject): string {
+	const { namespace, name } = metadataOf(pod);
+	return `${namespace}/${name}`;
 }
 
 /** The address that a reservation is named after, and the pools that could have it. */

@@ -9,9 +9,11 @@ import { sentence } from "../../lib/cni/failures.ts";
 import { isObject } from "../../lib/cni/json.ts";
 import { foldKeys } from "../../lib/cni/keys.ts";
 import { excerpt, quote } from "../../lib/cni/quote.ts";
-import type { CniDns, CniIp, CniRoute, JsonObject, JsonValue, Request } from "../../lib/cni/types.ts";
+import type { CniDns, CniIp, JsonObject, JsonValue, Request } from "../../lib/cni/types.ts";
 import { familyOf, formatIp, type Ip, parseIp } from "../../lib/ip/address.ts";
 import { canonicalCidr, contains, formatCidr, parseCidr } from "../../lib/ip/cidr.ts";
+import { rangesOverlap } from "../../lib/ip/range.ts";
+import { object, text } from "../../lib/state/json.ts";
 import { readTextIfPresent } from "../../lib/sys/files.ts";
 import { optionalAddress, requireCidr, resultRoutes } from "../fields.ts";
 import { mayHandOut, type PoolRange, type RangeConfig, readRange } from "./ranges.ts";
@@ -25,67 +27,32 @@ const FLAT_FILES = ["/etc/kubernetes/cni/net.d", "/etc/cni/net.d", "/host/etc/cn
 	(directory) => `${directory}/whereabouts.d/whereabouts.conf`,
 );
 
-export interface Whereabouts {
-	/** Each gives one address. Never empty, but for STATUS. */
-	readonly ranges: readonly PoolRange[];
-	/** Addresses that are wanted, each of one range. */
-	readonly requested: readonly Ip[];
-	readonly networkName: string;
-	/** Whether an address is claimed by a reservation, so that no other range hands it out. */
-	readonly isExclusive: boolean;
-	/** Whether a pod may name an IPAMClaim. */
-	readonly mayClaim: boolean;
-	readonly policy: "hashed" | "lowest";
-	/** Stand in the result after those of the ranges. */
-	readonly addresses: readonly CniIp[];
-	readonly routes: CniRoute[];
-	readonly dns: CniDns | undefined;
-	readonly kubeconfig: string;
-	readonly dataDir: string;
-	/** Milliseconds before a released address is handed out again. */
-	readonly reuseDelayMs: number;
-	/** Where nodes have blocks of the range; then there is one range. */
-	readonly slicing: Slicing | undefined;
-	/** Files that may have the node's name in them. */
-	readonly nodeNameFiles: readonly string[];
-	/** PCI address of the VF that is attached; "" where the configuration names none. */
-	readonly device: string;
-}
+export type Whereabouts = ReturnType<typeof loadWhereabouts>;
 
-/** The members of `ipam` that every verb needs, as far as they can be read; DEL and GC must not fail for others. */
-export interface Settings {
-	readonly dataDir: string;
-	/** Milliseconds before a released address is handed out again. */
-	readonly reuseDelayMs: number;
-	/** Path, or "". */
-	readonly kubeconfig: string;
-	readonly logFile: string;
-	readonly logLevel: string;
-}
+/** What of it a release needs. */
+export type ReleaseSettings = Pick<Whereabouts, "dataDir" | "reuseDelayMs">;
 
-/** Throws code 6 or 7 for what is no configuration of ours at all. */
-export function settingsOf(request: Request): Settings {
-	const ipam = usableIpam(request);
-	const { dataDir, reuseDelaySeconds, kubernetes, log_file, log_level } = ipam;
-	const kubeconfig = isObject(kubernetes) ? kubernetes.kubeconfig : undefined;
+/**
+ * The members of `ipam` that every verb needs, as far as they can be read; DEL and GC must not fail for others. Throws
+ * code 6 or 7 for what is no configuration of ours at all.
+ */
+export function settingsOf(request: Request) {
+	const { dataDir, reuseDelaySeconds, kubernetes, log_file, log_level } = usableIpam(request);
 	return {
-		dataDir: textOf(dataDir) || DEFAULT_DATA_DIR,
+		dataDir: text(dataDir) || DEFAULT_DATA_DIR,
 		reuseDelayMs: typeof reuseDelaySeconds === "number" ? Math.max(0, reuseDelaySeconds) * 1000 : 0,
-		kubeconfig: textOf(kubeconfig),
-		logFile: textOf(log_file),
-		logLevel: textOf(log_level),
+		/** Path, or "". */
+		kubeconfig: text(object(kubernetes)?.kubeconfig),
+		logFile: text(log_file),
+		logLevel: text(log_level),
 	};
 }
 
-const textOf = (value: JsonValue | undefined): string => (typeof value === "string" ? value : "");
-
 /** The configuration of `request`, every check made. Throws code 4 (CNI_ARGS), 6 (wrong type) or 7. */
-export function loadWhereabouts(request: Request): Whereabouts {
-	const ipamWithDefaults = ipamOf(request);
-	const { ipam, args, runtimeConfig, deviceID, pciBusID, allowPersistentIPs } = loadConfig<WhereaboutsConfig>(
-		{ ...request.config, ipam: ipamWithDefaults },
-		validator,
-	);
+export function loadWhereabouts(request: Request) {
+	const whole = { ...request.config, ipam: ipamOf(request) };
+	const config = loadConfig<WhereaboutsConfig>(whole, validator);
+	const { ipam, args, runtimeConfig, deviceID, pciBusID, allowPersistentIPs } = config;
 	const kubeconfig = ipam.kubernetes?.kubeconfig ?? "";
 	if (kubeconfig === "") {
 		throw new CniError(
@@ -109,7 +76,7 @@ export function loadWhereabouts(request: Request): Whereabouts {
 		);
 	}
 	const gateway = optionalAddress(ipam.gateway, "ipam.gateway");
-	const ranges = rangeConfigs(ipam).map(([range, path]) => readRange(range, gateway, path));
+	const ranges: readonly PoolRange[] = rangeConfigs(ipam).map(([range, path]) => readRange(range, gateway, path));
 	if (ranges.length === 0) {
 		const reason = "invalid CIDR (do you have the 'range' parameter set for Whereabouts?) '': there is no range";
 		throw new CniError(Code.invalidConfig, reason, "ipam.range or ipam.ipRanges");
@@ -128,20 +95,29 @@ export function loadWhereabouts(request: Request): Whereabouts {
 	}
 	const wanted = readRequests(request.args, [...(args?.cni?.ips ?? []), ...(runtimeConfig?.ips ?? [])], ranges);
 	return {
+		/** Each gives one address. */
 		ranges,
+		/** Addresses that are wanted, each of one range. */
 		requested: wanted.requested,
 		networkName,
+		/** Whether an address is claimed by a reservation, so that no other range hands it out. */
 		isExclusive: ipam.enable_overlapping_ranges ?? true,
+		/** Whether a pod may name an IPAMClaim. */
 		mayClaim: allowPersistentIPs ?? false,
 		policy: ipam.allocationPolicy ?? "hashed",
+		/** Stand in the result after those of the ranges. */
 		addresses: [...(ipam.addresses ?? []).map(staticAddress), ...wanted.addresses],
 		routes: resultRoutes(ipam.routes),
 		dns: ipam.dns as CniDns | undefined,
 		kubeconfig,
 		dataDir: ipam.dataDir || DEFAULT_DATA_DIR,
+		/** Before a released address is handed out again. */
 		reuseDelayMs: (ipam.reuseDelaySeconds ?? 0) * 1000,
+		/** Where nodes have blocks of the range; then there is one range. */
 		slicing: slicingOf(ipam, networkName || request.network, networkName, ranges),
+		/** Files that may have the node's name in them. */
 		nodeNameFiles: nodeNameFiles(ipam.configuration_path),
+		/** PCI address of the VF that is attached; "" where the configuration names none. */
 		device: (deviceID || runtimeConfig?.deviceID || pciBusID || "").toLowerCase(),
 	};
 }
@@ -196,10 +172,7 @@ function rangeConfigs(ipam: WhereaboutsConfig["ipam"]): (readonly [RangeConfig, 
 /** Of two ranges of one network, each would hand out what the other one has. */
 function requireDisjoint(ranges: readonly PoolRange[]): void {
 	for (const [index, range] of ranges.entries()) {
-		const same = ranges.findIndex((other) => {
-			const isOneFamily = other.network.ip.family === range.network.ip.family;
-			return isOneFamily && range.start.value <= other.end.value && other.start.value <= range.end.value;
-		});
+		const same = ranges.findIndex((other) => rangesOverlap(range, other));
 		if (same !== index) {
 			throw new CniError(
 				Code.invalidConfig,
@@ -227,26 +200,26 @@ function readRequests(
 	args: string,
 	ips: readonly string[],
 	ranges: readonly PoolRange[],
-): { requested: Ip[]; addresses: CniIp[] } {
-	const { IP = "", GATEWAY = "" } = parseCniArgs(args, [...POD_KEYS, "IP", "GATEWAY"]);
+): { requested: readonly Ip[]; addresses: CniIp[] } {
+	const { IP = "", GATEWAY = "" } = parseCniArgs(args, ARGS);
 	const requested: Ip[] = [];
 	const addresses: CniIp[] = [];
-	for (const text of IP.split(",").filter((each) => each !== "")) {
-		const ip = parseIp(text) ?? parseCidr(text)?.ip;
-		if (ip === undefined) throw new CniError(Code.invalidEnvironment, `invalid address in CNI_ARGS IP: ${text}`);
+	for (const given of IP.split(",").filter((each) => each !== "")) {
+		const ip = parseIp(given) ?? parseCidr(given)?.ip;
+		if (ip === undefined) throw new CniError(Code.invalidEnvironment, `invalid address in CNI_ARGS IP: ${given}`);
 		if (ranges.some((range) => contains(range.network, ip))) requested.push(ip);
-		else addresses.push({ address: formatCidr(requireCidr(text, "CNI_ARGS IP")) });
+		else addresses.push({ address: formatCidr(requireCidr(given, "CNI_ARGS IP")) });
 	}
-	for (const text of GATEWAY.split(",").filter((each) => each !== "")) {
-		const gateway = parseIp(text);
-		if (gateway === undefined) throw new CniError(Code.invalidEnvironment, `invalid gateway address: ${text}`);
+	for (const given of GATEWAY.split(",").filter((each) => each !== "")) {
+		const gateway = parseIp(given);
+		if (gateway === undefined) throw new CniError(Code.invalidEnvironment, `invalid gateway address: ${given}`);
 		for (const entry of addresses) {
 			if (contains(parseCidr(entry.address)!, gateway)) entry.gateway = formatIp(gateway);
 		}
 	}
-	for (const text of ips) {
-		const ip = text.includes("/") ? parseCidr(text)?.ip : parseIp(text);
-		if (ip === undefined) throw new CniError(Code.invalidConfig, `invalid IP address ${text}`, "ips");
+	for (const given of ips) {
+		const ip = given.includes("/") ? parseCidr(given)?.ip : parseIp(given);
+		if (ip === undefined) throw new CniError(Code.invalidConfig, `invalid IP address ${given}`, "ips");
 		requested.push(ip);
 	}
 	for (const ip of requested) {
@@ -266,24 +239,15 @@ function readRequests(
 	return { requested, addresses };
 }
 
-const POD_KEYS = ["K8S_POD_NAME", "K8S_POD_NAMESPACE", "K8S_POD_INFRA_CONTAINER_ID", "K8S_POD_UID"];
+/** Of CNI_ARGS. */
+const ARGS = ["K8S_POD_NAME", "K8S_POD_NAMESPACE", "K8S_POD_INFRA_CONTAINER_ID", "K8S_POD_UID", "IP", "GATEWAY"];
 
 /** "namespace/name" of the pod. Throws code 4 where CNI_ARGS do not name it. */
 export function podRefOf({ args }: Request): string {
-	const { K8S_POD_NAME: name, K8S_POD_NAMESPACE: namespace = "" } = parseCniArgs(args, [...POD_KEYS, "IP", "GATEWAY"]);
+	const { K8S_POD_NAME: name, K8S_POD_NAMESPACE: namespace = "" } = parseCniArgs(args, ARGS);
 	if (name && namespace) return `${namespace}/${name}`;
-	if (name) {
-		throw new CniError(
-			Code.invalidEnvironment,
-			"IPAM client initialization error: no pod namespace",
-			"K8S_POD_NAMESPACE",
-		);
-	}
-	throw new CniError(
-		Code.invalidEnvironment,
-		"IPAM client initialization error: no pod name",
-		"K8S_POD_NAME in CNI_ARGS",
-	);
+	const [missing, where] = name ? ["namespace", "K8S_POD_NAMESPACE"] : ["name", "K8S_POD_NAME in CNI_ARGS"];
+	throw new CniError(Code.invalidEnvironment, `IPAM client initialization error: no pod ${missing}`, where);
 }
 
 /** The same without a flat file that cannot be used: ADD says so, and the others go on. */
@@ -299,10 +263,10 @@ function usableIpam(request: Request): JsonObject {
 /** `ipam` with what the flat file has and it has not; keys spelled as the schema spells them. */
 function ipamOf(request: Request): JsonObject {
 	const own = ipamMember(request.config);
-	const path = own.configuration_path;
-	const flat = readFlatFile(typeof path === "string" && path !== "" ? [path] : FLAT_FILES);
+	const path = text(own.configuration_path);
+	const flat = readFlatFile(path === "" ? FLAT_FILES : [path]);
 	if (flat === undefined) return own;
-	const kubernetes = { ...objectOf(flat.kubernetes), ...objectOf(own.kubernetes) };
+	const kubernetes = { ...object(flat.kubernetes), ...object(own.kubernetes) };
 	// As in the Go plugin, what the flat file says of this does not count.
 	const { enable_overlapping_ranges: _, ...below } = flat;
 	return { ...below, ...own, ...(Object.keys(kubernetes).length > 0 && { kubernetes }) };
@@ -315,15 +279,13 @@ function ipamMember(config: JsonObject): JsonObject {
 	return ipam;
 }
 
-const objectOf = (value: JsonValue | undefined): JsonObject => (isObject(value) ? value : {});
-
 /** The first file that is there. Throws code 5 or 6 for one that cannot be read. */
 function readFlatFile(paths: readonly string[]): JsonObject | undefined {
 	for (const path of paths) {
-		const text = readTextIfPresent(path);
-		if (text === undefined) continue;
+		const json = readTextIfPresent(path);
+		if (json === undefined) continue;
 		try {
-			return ipamMember({ ipam: JSON.parse(text) as JsonValue });
+			return ipamMember({ ipam: JSON.parse(json) as JsonValue });
 		} catch (error) {
 			throw new CniError(Code.decoding, `flat file ${path}: ${sentence(error)}`);
 		}

@@ -5,27 +5,19 @@
 import { CniError, Code } from "../../lib/cni/error.ts";
 import type { Request } from "../../lib/cni/types.ts";
 import { statIfPresent } from "../../lib/sys/files.ts";
-import { releaseInBlocks, releaseInStore } from "./block-addresses.ts";
+import { releaseInBlocks } from "./block-addresses.ts";
 import { loadWhereabouts, settingsOf, type Whereabouts } from "./config.ts";
 import { logOf } from "./log.ts";
 import { attachmentOf, Records } from "./record.ts";
-import { releaseFound, releaseRecord } from "./release.ts";
+import { releaseAttachment, releaseFound } from "./release.ts";
 import { ANSWER_MS, withApiServer } from "./session.ts";
 
 export function del(request: Request): void {
 	const settings = settingsOf(request);
-	const { dataDir, kubeconfig } = settings;
-	const records = new Records(dataDir);
+	const records = new Records(settings.dataDir);
 	const found = records.find(attachmentOf(request));
 	if (found !== undefined) {
-		releaseInStore(settings, records, found);
-		if (found.record.claims.length === 0) {
-			records.remove(found);
-			return;
-		}
-		withApiServer(kubeconfig || found.record.kubeconfig, ANSWER_MS, Code.tryAgain, (session) =>
-			releaseRecord(session, records, found, settings),
-		);
+		releaseAttachment(records, found, settings, settings.kubeconfig);
 		return;
 	}
 	records.forget(attachmentOf(request));

@@ -5,9 +5,8 @@
  * had reserved that address. Nothing is lost if our entry is in the pool by then: its ADD cannot have come so far. So
  * while Go nodes are at work, no ADD leaves its entry for later.
  */
-import { isObject } from "../../lib/cni/json.ts";
 import { isStatus, NoAnswerError } from "../../lib/kube/errors.ts";
-import { text } from "../../lib/state/json.ts";
+import { object, text } from "../../lib/state/json.ts";
 import * as sys from "../../lib/sys/sys.ts";
 import type { Session } from "./session.ts";
 
@@ -22,7 +21,7 @@ export function areGoNodesActive({ client, namespace }: Session): boolean {
 	try {
 		const lease = client.get(leasePath(namespace));
 		if (lease === undefined) return false;
-		const renewed = isObject(lease.spec) ? Date.parse(text(lease.spec.renewTime)) : Number.NaN;
+		const renewed = Date.parse(text(object(lease.spec)?.renewTime));
 		return Number.isNaN(renewed) || sys.realtimeMs() - renewed < LATELY_MS;
 	} catch (error) {
 		// Who may not look cannot know.

@@ -6,12 +6,12 @@
  * Which claim a pod means stands in its annotation of networks; Multus hands plugins no part of it.
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
-import { isObject } from "../../lib/cni/json.ts";
 import type { JsonObject, JsonValue } from "../../lib/cni/types.ts";
 import { formatIp, type Ip } from "../../lib/ip/address.ts";
 import { parseCidr } from "../../lib/ip/cidr.ts";
 import type { KubeClient } from "../../lib/kube/client.ts";
-import { text } from "../../lib/state/json.ts";
+import { object, text } from "../../lib/state/json.ts";
+import { metadataOf } from "./objects.ts";
 
 export interface IpamClaim {
 	readonly namespace: string;
@@ -23,6 +23,8 @@ export interface IpamClaim {
 
 /** Of a pod: Network Plumbing Working Group's specification, 4.1.2. */
 const NETWORKS = "k8s.v1.cni.cncf.io/networks";
+/** In an element of it. */
+const REFERENCE = "ipam-claim-reference";
 /** In the place of a pod's name, which has no ":". */
 const MARK = "ipamclaim:";
 
@@ -39,45 +41,39 @@ export const isClaimHolder = (podRef: string): boolean => podRef.includes(`/${MA
  * that is not there, 7 for one of another network.
  */
 export function findClaim(client: KubeClient, podRef: string, ifName: string, network: string): IpamClaim | undefined {
-	const [namespace = "", pod = ""] = podRef.split("/");
-	const object = client.get(`/api/v1/namespaces/${namespace}/pods/${pod}`);
-	const name = object && claimNamed(object, ifName);
+	const [namespace = "", podName = ""] = podRef.split("/");
+	const pod = client.get(`/api/v1/namespaces/${namespace}/pods/${podName}`);
+	// Without a name of its own, the Nth interface is "netN".
+	const isOf = (each: JsonObject, index: number): boolean => (text(each.interface) || `net${index + 1}`) === ifName;
+	const name = pod && text(elementsOf(pod).find(isOf)?.[REFERENCE]);
 	if (!name) return undefined;
 	const claim = client.get(`${pathOf(namespace)}/${name}`);
 	if (claim === undefined) {
 		throw new CniError(Code.tryAgain, `there is no IPAMClaim ${namespace}/${name}, which pod ${podRef} names`);
 	}
-	const { spec, status } = claim;
-	const of = isObject(spec) ? text(spec.network) : "";
+	const [spec, status] = [object(claim.spec), object(claim.status)];
+	const of = text(spec?.network);
 	if (of !== network) {
 		throw new CniError(Code.invalidConfig, `IPAMClaim ${namespace}/${name} is of network ${of}, not of ${network}`);
 	}
-	const listed = addressesIn(isObject(status) ? status.ips : undefined);
-	const ips = listed.length > 0 ? listed : addressesIn(isObject(spec) ? spec.ipRequests : undefined);
-	return { namespace, name, ips, hasStatus: isObject(status) };
-}
-
-/** The claim of the element for `ifName`: without a name of its own, the Nth interface is "netN". */
-function claimNamed({ metadata }: JsonObject, ifName: string): string | undefined {
-	const annotations = isObject(metadata) && isObject(metadata.annotations) ? metadata.annotations : {};
-	const elements = elementsOf(text(annotations[NETWORKS]));
-	const element = elements.find((each, index) => (text(each.interface) || `net${index + 1}`) === ifName);
-	return element && text(element["ipam-claim-reference"]);
+	const listed = addressesIn(status?.ips);
+	const ips = listed.length > 0 ? listed : addressesIn(spec?.ipRequests);
+	return { namespace, name, ips, hasStatus: status !== undefined };
 }
 
 /** Holders of the claims that a pod names. */
-export function holdersNamed({ metadata }: JsonObject): string[] {
-	const { namespace, annotations } = isObject(metadata) ? metadata : {};
-	const elements = elementsOf(isObject(annotations) ? text(annotations[NETWORKS]) : "");
-	const names = elements.map((element) => text(element["ipam-claim-reference"])).filter((name) => name !== "");
-	return names.map((name) => holderOf({ namespace: text(namespace), name }));
+export function holdersNamed(pod: JsonObject): string[] {
+	const { namespace } = metadataOf(pod);
+	const names = elementsOf(pod).map((element) => text(element[REFERENCE]));
+	return names.filter((name) => name !== "").map((name) => holderOf({ namespace, name }));
 }
 
-/** Of the short form, "namespace/name@interface, ...", no element names a claim. */
-function elementsOf(annotation: string): JsonObject[] {
+/** Of a pod's networks. Of the short form, "namespace/name@interface, ...", no element names a claim. */
+function elementsOf({ metadata }: JsonObject): JsonObject[] {
+	const annotations = object(object(metadata)?.annotations);
 	try {
-		const parsed = JSON.parse(annotation) as JsonValue;
-		return Array.isArray(parsed) ? parsed.map((each) => (isObject(each) ? each : {})) : [];
+		const parsed = JSON.parse(text(annotations?.[NETWORKS])) as JsonValue;
+		return Array.isArray(parsed) ? parsed.map((each) => object(each) ?? {}) : [];
 	} catch {
 		return [];
 	}
@@ -107,15 +103,10 @@ export function writeStatus(client: KubeClient, claim: IpamClaim, addresses: rea
 export function keepsAddress(client: KubeClient, podRef: string, address: string): boolean {
 	const [namespace = "", holder = ""] = podRef.split("/");
 	const claim = client.get(`${pathOf(namespace)}/${holder.slice(MARK.length)}`);
-	const status = claim?.status;
-	return addressesIn(isObject(status) ? status.ips : undefined).some((ip) => formatIp(ip) === address);
+	return addressesIn(object(claim?.status)?.ips).some((ip) => formatIp(ip) === address);
 }
 
 /** Holders of every claim of the cluster. */
 export function claimHolders(client: KubeClient): string[] {
-	const claims = [...client.list("/apis/k8s.cni.cncf.io/v1alpha1/ipamclaims")];
-	return claims.map(({ metadata }) => {
-		const { namespace, name } = isObject(metadata) ? metadata : {};
-		return holderOf({ namespace: text(namespace), name: text(name) });
-	});
+	return [...client.list("/apis/k8s.cni.cncf.io/v1alpha1/ipamclaims")].map((claim) => holderOf(metadataOf(claim)));
 }

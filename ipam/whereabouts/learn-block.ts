@@ -2,11 +2,10 @@
  * How a node comes to know its block: from the NodeSlicePool, once in a boot.
  */
 import { CniError, type Code } from "../../lib/cni/error.ts";
-import { isObject } from "../../lib/cni/json.ts";
 import type { JsonObject } from "../../lib/cni/types.ts";
 import { type Cidr, contains, formatCidr, networkOf, parseCidr } from "../../lib/ip/cidr.ts";
 import { requireLock } from "../../lib/plugin/verb-lock.ts";
-import { text } from "../../lib/state/json.ts";
+import { object, text } from "../../lib/state/json.ts";
 import { formatOwner, isAllocated, parseOwner } from "../../lib/store/owner.ts";
 import { Store } from "../../lib/store/store.ts";
 import { bootId } from "../../lib/sys/boot.ts";
@@ -39,16 +38,16 @@ export interface Slice {
 
 /** The blocks that a NodeSlicePool lists, in its order. */
 export function slicesOf({ status }: JsonObject): Slice[] {
-	const listed = isObject(status) && Array.isArray(status.allocations) ? status.allocations : [];
-	return listed.map((entry) => {
-		const { nodeName, sliceRange } = isObject(entry) ? entry : {};
+	const listed = object(status)?.allocations;
+	return (Array.isArray(listed) ? listed : []).map((entry) => {
+		const { nodeName, sliceRange } = object(entry) ?? {};
 		return { node: text(nodeName), range: text(sliceRange) };
 	});
 }
 
 /** What a NodeSlicePool slices, and how: "10.0.0.0/16" and "/26", however it writes them. */
 export function slicingOf({ spec }: JsonObject): { range: string; sliceSize: string } {
-	const { range, sliceSize } = isObject(spec) ? spec : {};
+	const { range, sliceSize } = object(spec) ?? {};
 	const network = parseCidr(text(range));
 	return {
 		range: network === undefined ? text(range) : formatCidr(networkOf(network)),

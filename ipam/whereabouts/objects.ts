@@ -4,6 +4,7 @@
 import type { JsonObject } from "../../lib/cni/types.ts";
 import { type Family, formatIp, type Ip, parseIp } from "../../lib/ip/address.ts";
 import { type Cidr, formatCidr } from "../../lib/ip/cidr.ts";
+import { object, text } from "../../lib/state/json.ts";
 
 const API_VERSION = "whereabouts.cni.cncf.io/v1alpha1";
 const pathOf = (namespace: string, plural: string): string => `/apis/${API_VERSION}/namespaces/${namespace}/${plural}`;
@@ -39,29 +40,32 @@ export const reservationName = (networkName: string, ip: Ip): string =>
 export function addressOfReservation(name: string, networkName: string, family: Family): Ip | undefined {
 	const prefix = withNetwork(networkName, "");
 	if (!name.startsWith(prefix)) return undefined;
-	const text = name.slice(prefix.length);
+	const address = name.slice(prefix.length);
 	// "2001--0" is "2001::": the 0 was put there so that the name does not end with "-".
-	const ip = parseIp(family === 4 ? text : text.replaceAll("-", ":"));
+	const ip = parseIp(family === 4 ? address : address.replaceAll("-", ":"));
 	return ip?.family === family ? ip : undefined;
 }
 
-export function poolObject(name: string, range: string, allocations: Readonly<Record<string, Allocation>>): JsonObject {
-	return {
-		apiVersion: API_VERSION,
-		kind: "IPPool",
-		metadata: { name },
-		spec: { range, allocations: { ...allocations } as unknown as JsonObject },
-	};
+/** What the API server knows an object by. */
+export function metadataOf({ metadata }: JsonObject) {
+	const { namespace, name, uid, resourceVersion } = object(metadata) ?? {};
+	return { namespace: text(namespace), name: text(name), uid: text(uid), resourceVersion: text(resourceVersion) };
 }
 
-export function reservationObject(name: string, { id, podref, ifname }: Allocation): JsonObject {
-	return {
-		apiVersion: API_VERSION,
-		kind: "OverlappingRangeIPReservation",
-		metadata: { name },
-		spec: { containerid: id, podref, ifname },
-	};
-}
+const objectOf = (kind: string, name: string, content: JsonObject): JsonObject => ({
+	...{ apiVersion: API_VERSION, kind, metadata: { name } },
+	...content,
+});
+
+export const poolObject = (
+	name: string,
+	range: string,
+	allocations: Readonly<Record<string, Allocation>>,
+): JsonObject =>
+	objectOf("IPPool", name, { spec: { range, allocations: { ...allocations } as unknown as JsonObject } });
+
+export const reservationObject = (name: string, { id, podref, ifname }: Allocation): JsonObject =>
+	objectOf("OverlappingRangeIPReservation", name, { spec: { containerid: id, podref, ifname } });
 
 export function slicePoolObject(
 	name: string,
@@ -69,11 +73,6 @@ export function slicePoolObject(
 	sliceSize: string,
 	slices: readonly { readonly node: string; readonly range: string }[],
 ): JsonObject {
-	return {
-		apiVersion: API_VERSION,
-		kind: "NodeSlicePool",
-		metadata: { name },
-		spec: { range, sliceSize },
-		status: { allocations: slices.map((slice) => ({ nodeName: slice.node, sliceRange: slice.range })) },
-	};
+	const allocations = slices.map((slice) => ({ nodeName: slice.node, sliceRange: slice.range }));
+	return objectOf("NodeSlicePool", name, { spec: { range, sliceSize }, status: { allocations } });
 }

@@ -4,13 +4,10 @@
  * A main plugin of ours knows better whose an address is, and gives it back with its device: these are those of others
  * (macvlan, ipvlan), whose records say in which sandbox they were.
  */
-import { Code } from "../../lib/cni/error.ts";
 import { type Fate, fateOf, isOfEarlierBoot } from "../../lib/state/liveness.ts";
 import { type Orphan, whyGone } from "../../lib/state/orphan.ts";
-import { releaseInStore } from "./block-addresses.ts";
-import { type AttachmentRecord, type FoundRecord, Records } from "./record.ts";
-import { releaseRecord } from "./release.ts";
-import { ANSWER_MS, withApiServer } from "./session.ts";
+import { type AttachmentRecord, Records } from "./record.ts";
+import { releaseAttachment } from "./release.ts";
 
 export function findOrphans(dataDir: string): Orphan[] {
 	const records = new Records(dataDir);
@@ -22,7 +19,7 @@ export function findOrphans(dataDir: string): Orphan[] {
 		const reclaim = (): true | undefined => {
 			const now = records.find(found.record);
 			if (now === undefined || fate(now.record) !== "gone") return undefined;
-			release(records, now, dataDir);
+			releaseAttachment(records, now, { dataDir, reuseDelayMs: 0 });
 			return true;
 		};
 		return [
@@ -37,15 +34,3 @@ export function findOrphans(dataDir: string): Orphan[] {
 
 const fate = ({ netns, inode, boot }: AttachmentRecord): Fate =>
 	fateOf({ netns, netnsIdentity: "", bootId: boot }, netns, inode);
-
-function release(records: Records, found: FoundRecord, dataDir: string): void {
-	const settings = { dataDir, reuseDelayMs: 0 };
-	releaseInStore(settings, records, found);
-	if (found.record.claims.length === 0) {
-		records.remove(found);
-		return;
-	}
-	withApiServer(found.record.kubeconfig, ANSWER_MS, Code.tryAgain, (session) =>
-		releaseRecord(session, records, found, settings),
-	);
-}

@@ -5,7 +5,7 @@ import { isObject } from "../../lib/cni/json.ts";
 import type { JsonObject } from "../../lib/cni/types.ts";
 import { type KubeClient, type PatchStep, TOO_LARGE } from "../../lib/kube/client.ts";
 import { isStatus, KubeError, NoAnswerError } from "../../lib/kube/errors.ts";
-import { text } from "../../lib/state/json.ts";
+import { object, text } from "../../lib/state/json.ts";
 import { type Allocation, poolObject, poolsPath } from "./objects.ts";
 
 /** Which pool. */
@@ -146,9 +146,8 @@ function isRefused({ op, offset, podref, ifname }: Change, there: Allocations): 
 }
 
 export function allocationsOf({ spec }: JsonObject): Allocations {
-	const allocations = isObject(spec) && isObject(spec.allocations) ? spec.allocations : {};
 	const entries = new Map<string, Allocation>();
-	for (const [offset, entry] of Object.entries(allocations)) {
+	for (const [offset, entry] of Object.entries(object(object(spec)?.allocations) ?? {})) {
 		// Go passes over a key that is no number, too.
 		if (!isObject(entry) || !/^\d{1,39}$/.test(offset)) continue;
 		entries.set(offset, { id: text(entry.id), podref: text(entry.podref), ifname: text(entry.ifname) });

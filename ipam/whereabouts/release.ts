@@ -1,20 +1,36 @@
 /**
  * How an attachment's addresses are given back.
  */
+import { Code } from "../../lib/cni/error.ts";
 import { attempt, throwTogether } from "../../lib/cni/failures.ts";
 import { formatIp } from "../../lib/ip/address.ts";
-import type { Settings, Whereabouts } from "./config.ts";
+import { releaseInStore } from "./block-addresses.ts";
+import type { ReleaseSettings, Whereabouts } from "./config.ts";
 import { isClaimHolder, keepsAddress } from "./ipam-claim.ts";
 import { type Allocation, addressOfReservation } from "./objects.ts";
 import { Pool, poolOf } from "./pool.ts";
 import { addressOfOffset } from "./ranges.ts";
 import type { Claim, FoundRecord, Records } from "./record.ts";
 import { Reservations } from "./reservations.ts";
-import type { Session } from "./session.ts";
+import { ANSWER_MS, type Session, withApiServer } from "./session.ts";
 import { startWriter } from "./writer.ts";
 
-/** What of the configuration a release needs. */
-export type ReleaseSettings = Pick<Settings, "dataDir" | "reuseDelayMs">;
+/** Gives back all that is on record of an attachment, with the API server of `kubeconfig` or else the record's. */
+export function releaseAttachment(
+	records: Records,
+	found: FoundRecord,
+	settings: ReleaseSettings,
+	kubeconfig = "",
+): void {
+	releaseInStore(settings, records, found);
+	const { claims, kubeconfig: recorded } = found.record;
+	if (claims.length === 0) records.remove(found);
+	else {
+		withApiServer(kubeconfig || recorded, ANSWER_MS, Code.tryAgain, (session) =>
+			releaseRecord(session, records, found, settings),
+		);
+	}
+}
 
 /** Releases what a record says, then removes it. Throws what could not be released; then the record stays. */
 export function releaseRecord(session: Session, records: Records, found: FoundRecord, settings: ReleaseSettings): void {

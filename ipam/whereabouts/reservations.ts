@@ -5,8 +5,9 @@ import { isObject } from "../../lib/cni/json.ts";
 import type { JsonObject } from "../../lib/cni/types.ts";
 import type { Ip } from "../../lib/ip/address.ts";
 import type { KubeClient, Precondition } from "../../lib/kube/client.ts";
+import { text } from "../../lib/state/json.ts";
 import { coolingHolder, readCooldown } from "./cooldown.ts";
-import { type Allocation, reservationName, reservationObject, reservationsPath } from "./objects.ts";
+import { type Allocation, metadataOf, reservationName, reservationObject, reservationsPath } from "./objects.ts";
 
 export interface Reservation {
 	readonly name: string;
@@ -38,22 +39,15 @@ export class Reservations {
 	 * same interface goes over to the new one: a pod's sandbox is made anew only when the old one has ended.
 	 */
 	claim(ip: Ip, owner: Allocation): boolean {
-		return this.claimName(this.nameOf(ip), owner);
-	}
-
-	/** The same of a reservation's name. */
-	claimName(name: string, owner: Allocation): boolean {
-		const object = reservationObject(name, owner);
-		for (;;) {
-			if (this.#client.create(this.#path, object)) return true;
-			const there = this.find(name);
+		while (!this.make(ip, owner)) {
+			const there = this.find(this.nameOf(ip));
 			// Released since; or somebody was quicker.
 			if (there === undefined) continue;
 			if (isOf(there, owner)) return true;
 			if (!mayTake(there, owner)) return false;
-			const metadata = { name, resourceVersion: there.precondition.resourceVersion };
-			if (this.#client.replace(`${this.#path}/${name}`, { ...object, metadata })) return true;
+			if (this.#replace(there, owner)) return true;
 		}
+		return true;
 	}
 
 	/** Reserves `ip` for `owner`; false where somebody has, be it a later sandbox of the same pod. */
@@ -68,20 +62,20 @@ export class Reservations {
 	release(name: string, owner: Allocation, delayMs = 0, isGo = false): void {
 		for (;;) {
 			const there = this.find(name);
-			if (
-				there === undefined ||
-				!(isOf(there, owner) || (isGo && there.id === "" && isOf({ ...there, id: owner.id }, owner)))
-			)
-				return;
-			if (delayMs > 0 ? this.#cool(there, delayMs) : this.remove(there)) return;
+			if (there === undefined || !isOf(isGo ? { ...there, id: there.id || owner.id } : there, owner)) return;
+			const { podref, ifname } = there;
+			const isDone =
+				delayMs > 0
+					? this.#replace(there, { id: "", podref: coolingHolder(podref, delayMs), ifname })
+					: this.remove(there);
+			if (isDone) return;
 		}
 	}
 
 	/** False where it is another one by now, or gone. */
-	#cool({ name, podref, ifname, precondition }: Reservation, delayMs: number): boolean {
-		const object = reservationObject(name, { id: "", podref: coolingHolder(podref, delayMs), ifname });
-		const metadata = { name, resourceVersion: precondition.resourceVersion };
-		return this.#client.replace(`${this.#path}/${name}`, { ...object, metadata });
+	#replace({ name, precondition: { resourceVersion } }: Reservation, holder: Allocation): boolean {
+		const object = { ...reservationObject(name, holder), metadata: { name, resourceVersion } };
+		return this.#client.replace(`${this.#path}/${name}`, object);
 	}
 
 	/** False where it is another one by now, or gone. */
@@ -117,14 +111,15 @@ export function isOf({ id, podref, ifname }: Allocation, owner: Allocation): boo
 	return id === owner.id && podref === owner.podref && (ifname || owner.ifname) === owner.ifname;
 }
 
-function reservationOf({ metadata, spec }: JsonObject): Reservation | undefined {
-	if (!isObject(metadata) || !isObject(spec)) return undefined;
-	const text = (value: unknown): string => (typeof value === "string" ? value : "");
+function reservationOf(object: JsonObject): Reservation | undefined {
+	const { spec } = object;
+	if (!isObject(spec)) return undefined;
+	const { name, uid, resourceVersion } = metadataOf(object);
 	return {
-		name: text(metadata.name),
+		name,
 		id: text(spec.containerid),
 		podref: text(spec.podref),
 		ifname: text(spec.ifname),
-		precondition: { uid: text(metadata.uid), resourceVersion: text(metadata.resourceVersion) },
+		precondition: { uid, resourceVersion },
 	};
 }

@@ -3,16 +3,14 @@
  * node-slice-controller does, in one run: makes the object, gives nodes their blocks, and takes those of nodes that
  * are gone.
  */
-import { isObject } from "../../lib/cni/json.ts";
 import type { JsonObject } from "../../lib/cni/types.ts";
 import { type Cidr, formatCidr, networkOf, parseCidr } from "../../lib/ip/cidr.ts";
 import { type Command, print } from "../../lib/plugin/command.ts";
 import { FlagError, parseFlags } from "../../lib/plugin/flags.ts";
 import { formatTable } from "../../lib/plugin/table.ts";
-import { text } from "../../lib/state/json.ts";
 import { withCluster } from "./cluster.ts";
 import { type Slice, slicesOf, slicingOf } from "./learn-block.ts";
-import { slicePoolObject, slicePoolsPath } from "./objects.ts";
+import { metadataOf, slicePoolObject, slicePoolsPath } from "./objects.ts";
 import type { Session } from "./session.ts";
 import { blocksOf, ETCD_LIMIT, readSliceSize } from "./slicing.ts";
 
@@ -70,8 +68,8 @@ function assignAll(
 	wanted: SlicePool | undefined,
 	isDryRun: boolean,
 ): { readonly nodes: readonly string[]; readonly assigned: readonly SlicePool[] } {
-	const nodes = [...session.client.list("/api/v1/nodes")].map(nameOf).sort();
-	const pools = readPools(session);
+	const nodes = [...session.client.list("/api/v1/nodes")].map((each) => metadataOf(each).name).sort();
+	const pools = [...session.client.list(slicePoolsPath(session.namespace))].map(poolOf);
 	if (wanted !== undefined && !pools.some(({ name }) => name === wanted.name)) pools.push(wanted);
 	const assigned = pools.map((pool) => {
 		requireSame(pool, wanted);
@@ -101,15 +99,10 @@ function readPool(name: string, rangeText: string, size: string): SlicePool {
 	return { name, range: formatCidr(network), sliceSize: `/${prefix}`, resourceVersion: "", slices };
 }
 
-function readPools({ client, namespace }: Session): SlicePool[] {
-	return [...client.list(slicePoolsPath(namespace))].map(poolOf);
-}
-
 function poolOf(object: JsonObject): SlicePool {
-	const { metadata } = object;
-	const resourceVersion = isObject(metadata) ? text(metadata.resourceVersion) : "";
+	const { name, resourceVersion } = metadataOf(object);
 	const { range, sliceSize } = slicingOf(object);
-	return { name: nameOf(object), range, sliceSize, resourceVersion, slices: slicesIn(object, range, sliceSize) };
+	return { name, range, sliceSize, resourceVersion, slices: slicesIn(object, range, sliceSize) };
 }
 
 /** Its blocks; all there are, free, of one that somebody has made without a status. Throws CniError as `readPool`. */
@@ -121,8 +114,6 @@ function slicesIn(object: JsonObject, range: string, sliceSize: string): readonl
 
 const freeSlices = (network: Cidr, prefix: number): Slice[] =>
 	[...blocksOf(network, prefix)].map((block) => ({ node: "", range: formatCidr(block) }));
-
-const nameOf = ({ metadata }: JsonObject): string => (isObject(metadata) ? text(metadata.name) : "");
 
 /** Cut anew, blocks would have other owners. */
 function requireSame(there: SlicePool, wanted: SlicePool | undefined): void {

@@ -50,8 +50,10 @@ export function familyOf(set: RangeSet): Family {
 	return set[0]!.start.family;
 }
 
+type Bounds = Pick<Range, "start" | "end">;
+
 /** Whether two ranges have an address in common; their subnets do not matter. */
-export function rangesOverlap(a: Range, b: Range): boolean {
+export function rangesOverlap(a: Bounds, b: Bounds): boolean {
 	return a.start.family === b.start.family && a.start.value <= b.end.value && b.start.value <= a.end.value;
 }
 
