@@ -7,7 +7,7 @@ import { findOrphans as findEarlierAddresses } from "../ipam/host-local/orphans.
 import { findOrphans as findAddresses } from "../ipam/whereabouts/orphans.ts";
 import { attempt, sentence } from "../lib/cni/failures.ts";
 import type { Request } from "../lib/cni/types.ts";
-import { type Command, print } from "../lib/plugin/command.ts";
+import { type Command, printAnswer } from "../lib/plugin/command.ts";
 import { parseFlags } from "../lib/plugin/flags.ts";
 import { formatTable } from "../lib/plugin/table.ts";
 import { requireHostView } from "../lib/state/host-view.ts";
@@ -65,7 +65,7 @@ function healAll(args: readonly string[]): number {
 			for (const orphan of search()) outcomes.push(...treat(orphan, request, flags["dry-run"]));
 		});
 	}
-	print(flags.json ? `${JSON.stringify(outcomes.map(listed), null, 4)}\n` : tableOf(outcomes));
+	printAnswer(flags.json, outcomes.map(listed), tableOf(outcomes));
 	for (const failure of failures) writeStderr(`berth heal: ${sentence(failure)}\n`);
 	const isDone = ({ outcome }: Outcome): boolean => outcome === "freed" || outcome === "left alone";
 	return failures.length === 0 && outcomes.every(isDone) ? 0 : 1;
@@ -98,14 +98,10 @@ const listed = ({ orphan, outcome, error }: Outcome) => ({
 
 function tableOf(outcomes: readonly Outcome[]): string {
 	if (outcomes.length === 0) return "nothing to heal\n";
-	const rows = outcomes.map(({ orphan, outcome, error }) => [
-		orphan.kind,
-		orphan.name,
-		orphan.containerId.slice(0, 13) || "-",
-		orphan.ifName || "-",
-		orphan.network || "-",
-		orphan.why,
-		error === "" ? outcome : `${outcome}: ${error}`,
-	]);
-	return formatTable(["KIND", "NAME", "CONTAINER", "INTERFACE", "NETWORK", "WHY", "OUTCOME"], rows);
+	const rows = outcomes.map((each) => ({
+		...listed(each),
+		container: each.orphan.containerId.slice(0, 13),
+		outcome: each.error === "" ? each.outcome : `${each.outcome}: ${each.error}`,
+	}));
+	return formatTable(["kind", "name", "container", "interface", "network", "why", "outcome"], rows);
 }

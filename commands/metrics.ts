@@ -6,11 +6,11 @@
 
 import { loadHostLocal } from "../ipam/host-local/config.ts";
 import { blockOfStore } from "../ipam/whereabouts/node-block.ts";
+import { usableOf } from "../ipam/whereabouts/ranges.ts";
 import { type FoundRecord, Records } from "../ipam/whereabouts/record.ts";
 import { CniError } from "../lib/cni/error.ts";
 import type { JsonObject } from "../lib/cni/types.ts";
-import { addressBits } from "../lib/ip/address.ts";
-import { capacityOf } from "../lib/ip/range.ts";
+import { capacityOf, sizeOfBlock } from "../lib/ip/range.ts";
 import { type Command, print } from "../lib/plugin/command.ts";
 import { FlagError, parseCommandLine } from "../lib/plugin/flags.ts";
 import { readContents } from "../lib/store/address-files.ts";
@@ -158,8 +158,7 @@ function blocksOf(attachments: readonly FoundRecord[]): Sample[] {
 	for (const { record } of attachments) {
 		const block = blockOfStore(record.store);
 		if (block === undefined) continue;
-		const all = 2 ** (addressBits(block.ip.family) - block.prefix);
-		sizes.set(record.network, all > 2 ? all - 2 : all);
+		sizes.set(record.network, Number(sizeOfBlock(usableOf(block))));
 	}
 	return [...sizes].map(([network, size]) => [{ ipam: "whereabouts", network }, size]);
 }

@@ -31,10 +31,10 @@ export interface Outcome {
  * Throws an Error, and has changed nothing, where a foreign file would have to be replaced. What fails for one plugin
  * keeps no other one away.
  */
-export function installFiles(choice: InstallChoice): Outcome[] {
+export function installFiles(choice: InstallChoice, executables: Executables): Outcome[] {
 	makeDirectories(choice.directory, 0o755);
 	return withLock(choice.directory, (directory) => {
-		const found = examine(choice);
+		const found = examine(choice, executables);
 		refuseForeign(found, choice);
 		for (const { target } of found) removeTemporaries(target.path);
 		if (found.some(({ target, found: each }) => isToBePut(each, target, choice))) prepare(found[0]!, choice);
@@ -55,8 +55,7 @@ export function installFiles(choice: InstallChoice): Outcome[] {
  * Other versions in the directory that an installation passes by, since nobody asks for them: of a -rename or a plugin
  * that was dropped. A network may still name them.
  */
-export function notAskedFor({ directory, targets }: InstallChoice): Outcome[] {
-	const executables = new Executables();
+export function notAskedFor({ directory, targets }: InstallChoice, executables: Executables): Outcome[] {
 	const names = listIfPresent(directory) ?? [];
 	return names.flatMap((name): Outcome[] => {
 		const target = { applet: "", name, path: `${directory}/${name}` };
@@ -77,8 +76,7 @@ interface FoundTarget {
  * Others write into the file that is there: cp -f, as in the images of sriov-cni, rdma-cni and whereabouts. It would be
  * written into all names that are links to it, so those which they have, too (-replace), are files of their own.
  */
-function examine({ targets, replace }: InstallChoice): FoundTarget[] {
-	const executables = new Executables();
+function examine({ targets, replace }: InstallChoice, executables: Executables): FoundTarget[] {
 	const [berth, ...plugins] = targets.map((target) => ({ target, found: executables.at(target.path) }));
 	const isLink = ({ found }: FoundTarget): boolean => found === berth!.found;
 	// Nobody else has a file that is called berth and like a plugin: it is Berth's, written into.
@@ -129,7 +127,7 @@ export function describe(found: Found): string {
 }
 
 /** What an uninstallation puts back. */
-export const previousOf = (path: string): string => `${path}.prev`;
+const previousOf = (path: string): string => `${path}.prev`;
 
 /** The newest of what others have put there counts. */
 function keep(path: string): void {

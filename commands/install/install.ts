@@ -3,11 +3,12 @@
  */
 import { attempt, sentence } from "../../lib/cni/failures.ts";
 import { Loop } from "../../lib/loop/loop.ts";
-import { type Command, print } from "../../lib/plugin/command.ts";
+import { type Command, printAnswer } from "../../lib/plugin/command.ts";
 import { formatTable } from "../../lib/plugin/table.ts";
 import { writeStderr } from "../../lib/sys/stderr.ts";
 import * as sys from "../../lib/sys/sys.ts";
 import { Credentials } from "./credentials.ts";
+import { Executables } from "./executable.ts";
 import { installFiles, notAskedFor, type Outcome } from "./files.ts";
 import { HELP_OF_SHARED, type InstallChoice, parseInstall } from "./flags.ts";
 
@@ -38,9 +39,10 @@ The kubeconfig is written from within a pod, for its service account; and what N
 function runInstall(args: readonly string[], plugins: readonly string[]): number {
 	const choice = parseInstall(args, plugins);
 	if (choice.stay) return stay(choice);
-	const outcomes = installFiles(choice);
+	const executables = new Executables();
+	const outcomes = installFiles(choice, executables);
 	if (choice.kubeconfig !== "") new Credentials(choice.kubeconfig, choice.conf, say).write();
-	show([...outcomes, ...notAskedFor(choice)], choice);
+	show([...outcomes, ...notAskedFor(choice, executables)], choice);
 	return 0;
 }
 
@@ -48,8 +50,7 @@ const say = (what: string): void => writeStderr(`berth install: ${what}\n`);
 
 function show(outcomes: readonly Outcome[], { isJson }: InstallChoice): void {
 	const rows = outcomes.map(({ target: { applet, path }, outcome, was }) => ({ plugin: applet, path, outcome, was }));
-	const cells = rows.map((row) => Object.values(row).map((cell) => cell || "-"));
-	print(isJson ? `${JSON.stringify(rows, null, 4)}\n` : formatTable(["PLUGIN", "PATH", "OUTCOME", "WAS"], cells));
+	printAnswer(isJson, rows, formatTable(["plugin", "path", "outcome", "was"], rows));
 }
 
 /** Until SIGTERM or SIGINT. What fails is said once and tried again. */
@@ -62,8 +63,9 @@ function stay(choice: InstallChoice): number {
 	const look = (): void => {
 		const failures: unknown[] = [];
 		attempt(failures, () => {
-			const outcomes = installFiles(choice);
-			if (isFirst) show([...outcomes, ...notAskedFor(choice)], choice);
+			const executables = new Executables();
+			const outcomes = installFiles(choice, executables);
+			if (isFirst) show([...outcomes, ...notAskedFor(choice, executables)], choice);
 			else for (const outcome of outcomes) tell(outcome);
 			isFirst = false;
 		});

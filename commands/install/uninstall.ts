@@ -3,7 +3,7 @@
  */
 import { attempt, sentence, throwTogether } from "../../lib/cni/failures.ts";
 import { Loop } from "../../lib/loop/loop.ts";
-import { type Command, print } from "../../lib/plugin/command.ts";
+import { type Command, printAnswer } from "../../lib/plugin/command.ts";
 import { formatTable } from "../../lib/plugin/table.ts";
 import { removeWritten } from "../../lib/sys/files.ts";
 import { writeStderr } from "../../lib/sys/stderr.ts";
@@ -39,8 +39,7 @@ function runUninstall(args: readonly string[], plugins: readonly string[]): numb
 	}
 	throwTogether(failures);
 	const rows = removals.map(({ target: { applet, path }, outcome, is }) => ({ plugin: applet, path, outcome, is }));
-	const cells = rows.map((row) => Object.values(row).map((cell) => cell || "-"));
-	print(choice.isJson ? `${JSON.stringify(rows, null, 4)}\n` : formatTable(["PLUGIN", "PATH", "OUTCOME", "IS"], cells));
+	printAnswer(choice.isJson, rows, formatTable(["plugin", "path", "outcome", "is"], rows));
 	if (choice.stay) untilEnded(signals);
 	return 0;
 }

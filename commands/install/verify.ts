@@ -6,7 +6,7 @@ import { KubeClient } from "../../lib/kube/client.ts";
 import { isApiError } from "../../lib/kube/errors.ts";
 import { readKubeconfig } from "../../lib/kube/kubeconfig.ts";
 import { claimsOf } from "../../lib/kube/token.ts";
-import { type Command, print } from "../../lib/plugin/command.ts";
+import { type Command, printAnswer } from "../../lib/plugin/command.ts";
 import { formatTable } from "../../lib/plugin/table.ts";
 import * as sys from "../../lib/sys/sys.ts";
 import { failureOfConf } from "./credentials.ts";
@@ -44,10 +44,8 @@ function runVerify(args: readonly string[], plugins: readonly string[]): number 
 	if (choice.kubeconfig !== "") findings.push(askServer(choice.kubeconfig));
 	if (choice.conf !== "") findings.push(lookAtConf(choice));
 	const rows = findings.map(({ plugin, path, state, sha256 }) => ({ plugin, path, state, sha256 }));
-	const cells = rows.map(({ plugin, path, state, sha256 }) => [plugin, path, sha256.slice(0, 12) || "-", state]);
-	print(
-		choice.isJson ? `${JSON.stringify(rows, null, 4)}\n` : formatTable(["PLUGIN", "PATH", "SHA-256", "STATE"], cells),
-	);
+	const short = rows.map((row) => ({ ...row, "sha-256": row.sha256.slice(0, 12) }));
+	printAnswer(choice.isJson, rows, formatTable(["plugin", "path", "sha-256", "state"], short));
 	return findings.some(({ isWrong }) => isWrong) ? 1 : 0;
 }
 

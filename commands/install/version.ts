@@ -2,7 +2,7 @@
  * `berth version`: which executable this is, for whoever compares it with a release's checksums.
  */
 
-import { type Command, print } from "../../lib/plugin/command.ts";
+import { type Command, printAnswer } from "../../lib/plugin/command.ts";
 import { parseFlags } from "../../lib/plugin/flags.ts";
 import * as sys from "../../lib/sys/sys.ts";
 import { version as number } from "../../package.json";
@@ -23,7 +23,7 @@ export const version = (plugins: readonly string[]): Command => ({
 			plugins,
 		};
 		const lines = Object.entries(told).map(([key, value]) => `${key.padEnd(7)}  ${[value].flat().join(" ")}\n`);
-		print(json ? `${JSON.stringify(told, null, 4)}\n` : lines.join(""));
+		printAnswer(json, told, lines.join(""));
 		return 0;
 	},
 });

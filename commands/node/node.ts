@@ -1,7 +1,7 @@
 /**
  * `berth node`: what an operator asks at 3 a.m.
  */
-import { type Command, print } from "../../lib/plugin/command.ts";
+import { type Command, printAnswer } from "../../lib/plugin/command.ts";
 import { parseFlags } from "../../lib/plugin/flags.ts";
 import { formatTableForTerminal } from "../../lib/plugin/table.ts";
 import { prepare } from "./prepare.ts";
@@ -30,29 +30,29 @@ something is marked.
 function show(args: readonly string[]): number {
 	const flags = parseFlags(args, { json: false, checkpoint: CHECKPOINT });
 	const view = viewTwice(flags.checkpoint);
-	print(flags.json ? `${JSON.stringify(view, null, 4)}\n` : describe(view));
+	printAnswer(flags.json, view, describe(view));
 	return isMarked(view) ? 1 : 0;
 }
 
-const HEAD = [
-	"VF",
-	"PCI",
-	"DRIVER",
-	"NETDEV",
-	"MAC",
-	"VLAN",
-	"TRUST",
-	"RDMA",
-	"POD",
-	"INTERFACE",
-	"ADDRESSES",
-	"STATE",
-];
+const COLUMNS = [
+	"vf",
+	"pci",
+	"driver",
+	"netdev",
+	"mac",
+	"vlan",
+	"trust",
+	"rdma",
+	"pod",
+	"interface",
+	"addresses",
+	"state",
+] as const;
 
 function describe({ pfs, rdmaMode, marks, notes }: NodeView): string {
 	const parts = pfs.map(({ pci, netdev, driver, vfs, totalVfs }) => {
 		const head = `PF ${netdev ?? "without an interface"} ${pci}, ${driver ?? "no driver"}: ${vfs.length} of ${totalVfs} VFs\n`;
-		return vfs.length === 0 ? head : `${head}${formatTableForTerminal(HEAD, vfs.map(rowOf))}${marksOf(vfs)}`;
+		return vfs.length === 0 ? head : `${head}${formatTableForTerminal(COLUMNS, vfs.map(rowOf))}${marksOf(vfs)}`;
 	});
 	if (pfs.length === 0) parts.push("no PF: there is no network card that can have VFs\n");
 	if (rdmaMode !== null) parts.push(`RDMA devices: ${rdmaMode} mode\n`);
@@ -61,24 +61,18 @@ function describe({ pfs, rdmaMode, marks, notes }: NodeView): string {
 	return parts.join("\n");
 }
 
-function rowOf({ index, pci, driver, netdev, place, mac, settings, rdma, holder, addresses, state }: VfView): string[] {
-	const vlan = settings === null ? "?" : settings.qos > 0 ? `${settings.vlan}/${settings.qos}` : String(settings.vlan);
+function rowOf({ index, pci, driver, netdev, place, mac, settings, rdma, holder, addresses, state }: VfView) {
+	const vlan = settings === null ? "?" : settings.qos > 0 ? `${settings.vlan}/${settings.qos}` : settings.vlan;
 	const trust = settings?.trust === null || settings === null ? "?" : settings.trust ? "on" : "off";
-	const who = holder === null ? "-" : holder.pod || holder.container.slice(0, 13);
-	return [
-		String(index),
-		pci,
-		driver ?? "-",
-		place === "elsewhere" ? "?" : (netdev ?? "-"),
-		mac ?? (settings?.mac || "-"),
-		vlan,
-		trust,
-		rdma === null ? "-" : rdma.place === "elsewhere" ? `${rdma.name}?` : rdma.name,
-		who,
-		holder?.interface || "-",
-		addresses.filter((address) => !address.startsWith("fe80:")).join(" ") || "-",
+	return {
+		...{ vf: index, pci, driver: driver ?? "", netdev: place === "elsewhere" ? "?" : (netdev ?? "") },
+		...{ mac: mac ?? settings?.mac ?? "", vlan, trust },
+		rdma: rdma === null ? "" : rdma.place === "elsewhere" ? `${rdma.name}?` : rdma.name,
+		pod: holder === null ? "" : holder.pod || holder.container.slice(0, 13),
+		interface: holder?.interface ?? "",
+		addresses: addresses.filter((address) => !address.startsWith("fe80:")).join(" "),
 		state,
-	];
+	};
 }
 
 function marksOf(vfs: readonly VfView[]): string {

@@ -60,26 +60,31 @@ const marksOf = ({ pci: device, marks }: VfView): string[] => marks.map((mark) =
 export const isMarked = ({ marks, pfs }: NodeView): boolean =>
 	marks.length > 0 || pfs.some(({ vfs }) => vfs.some((vf) => vf.marks.length > 0));
 
+/** What `question` answers; where it fails, `otherwise`, and in `notes` what is not known. */
+function ask<T>(notes: string[], what: string, otherwise: T, question: () => T): T {
+	try {
+		return question();
+	} catch (error) {
+		if (!(error instanceof Error)) throw error;
+		notes.push(`${what}: ${sentence(error)}`);
+		return otherwise;
+	}
+}
+
 function viewNode(checkpointPath: string): NodeView {
 	const notes: string[] = [];
-	const ask = <T>(what: string, otherwise: T, question: () => T): T => {
-		try {
-			return question();
-		} catch (error) {
-			if (!(error instanceof Error)) throw error;
-			notes.push(`${what}: ${sentence(error)}`);
-			return otherwise;
-		}
-	};
 	if (statIfPresent("/sys/bus/pci/devices") === undefined) {
 		notes.push("devices: there is no /sys/bus/pci/devices: is sysfs mounted, and has this machine a PCI bus?");
 	}
-	const damaged = ask("who has VFs", [], () => listDamaged());
-	const records = ask("who has VFs", [], () => [...damaged.flatMap(fromDamaged), ...listRecords().map(fromRecord)]);
-	const orphans = ask("orphans", [], () => [...findVfOrphans(), ...findRdmaOrphans()]);
+	const damaged = ask(notes, "who has VFs", [], () => listDamaged());
+	const records = ask(notes, "who has VFs", [], () => [
+		...damaged.flatMap(fromDamaged),
+		...listRecords().map(fromRecord),
+	]);
+	const orphans = ask(notes, "orphans", [], () => [...findVfOrphans(), ...findRdmaOrphans()]);
 	const checkpoint = readCheckpoint(checkpointPath);
 	if (checkpoint.note !== "") notes.push(checkpoint.note);
-	const links = ask("interfaces", [], () => {
+	const links = ask(notes, "interfaces", [], () => {
 		using host = NetlinkSocket.open(NETLINK_ROUTE);
 		return listLinks(host);
 	});
@@ -91,7 +96,7 @@ function viewNode(checkpointPath: string): NodeView {
 		links: new Map(links.map((link) => [link.name, link])),
 		notes,
 	};
-	const devices = ask("devices", [], () => pci.listDevices());
+	const devices = ask(notes, "devices", [], () => pci.listDevices());
 	const pfs = devices.filter(
 		(each) => (pci.vfCount(each) ?? 0) > 0 || (pci.isPf(each) && pci.isNetworkController(each)),
 	);
@@ -101,7 +106,7 @@ function viewNode(checkpointPath: string): NodeView {
 	const gone = records.filter((record) => !there.has(record.pci) && !elsewhere.some(({ name }) => name === record.pci));
 	return {
 		pfs: views,
-		rdmaMode: ask("RDMA", null, rdmaMode),
+		rdmaMode: ask(notes, "RDMA", null, rdmaMode),
 		marks: [
 			...views.filter((pf) => pf.vfs.length > 0 && pf.netdev === null).map(markOfPf),
 			...elsewhere.map((orphan) => `${orphan.kind} ${orphan.name} of ${whose(orphan)}: ${orphan.why}`),
@@ -143,15 +148,11 @@ function viewPf(device: string, known: Known): NodeView["pfs"][number] {
 }
 
 function settingsOf(netdev: string, { links, notes }: Known): (VfSettings | undefined)[] {
-	try {
+	return ask(notes, `settings of the VFs of ${netdev}`, [], () => {
 		using host = NetlinkSocket.open(NETLINK_ROUTE);
 		const link = links.get(netdev) ?? getLink(host, netdev);
 		return link === undefined ? [] : getVfs(host, link.index);
-	} catch (error) {
-		if (!isSystemError(error)) throw error;
-		notes.push(`settings of the VFs of ${netdev}: ${error.message}`);
-		return [];
-	}
+	});
 }
 
 function viewVf(device: string, index: number, settings: VfSettings | undefined, known: Known): VfView {
@@ -206,63 +207,29 @@ function stateOf(holder: Holder | null, orphans: readonly Orphan[], place: VfVie
 	return place === "elsewhere" ? "unknown" : "free";
 }
 
-function settingsView({
-	mac,
-	vlan,
-	vlanQos,
-	vlanProto,
-	trust,
-	spoofCheck,
-	linkState,
-	minTxRate,
-	maxTxRate,
-}: VfSettings) {
-	const known = (flag: boolean | undefined): boolean | null => flag ?? null;
-	return {
-		...{ mac, vlan, qos: vlanQos, vlanProto, trust: known(trust), spoofchk: known(spoofCheck), linkState },
-		...{ minTxRate, maxTxRate },
-	};
+function settingsView(settings: VfSettings): VfView["settings"] {
+	const { mac, vlan, vlanQos: qos, vlanProto, linkState, minTxRate, maxTxRate } = settings;
+	const { trust = null, spoofCheck: spoofchk = null } = settings;
+	return { mac, vlan, qos, vlanProto, trust, spoofchk, linkState, minTxRate, maxTxRate };
 }
 
 function holderOf(record: RecordedHolder, notes: string[]): Holder {
 	const { containerId, ifName, network, pod, isGo } = record;
 	const netns = sandboxOf(record);
-	const holder = {
-		container: containerId,
-		interface: ifName,
-		network,
-		pod,
-		netns,
-		madeBy: isGo ? "go" : "berth",
-	} as const;
-	try {
-		return { ...holder, alive: isAlive(record, netns) };
-	} catch (error) {
-		if (!isSystemError(error)) throw error;
-		notes.push(`which sandboxes live: ${error.message}`);
-		return { ...holder, alive: null };
-	}
-}
-
-interface InPod {
-	readonly link: Link | undefined;
-	readonly addresses: ReadonlySet<string>;
-	readonly rdma: VfView["rdma"];
+	return {
+		...{ container: containerId, interface: ifName, network, pod, netns, madeBy: isGo ? "go" : "berth" },
+		alive: ask(notes, "which sandboxes live", null, () => isAlive(record, netns)),
+	};
 }
 
 /** What the sandbox has of the VF; undefined where it has nothing, or ends while it is looked at. */
-function lookInPod(device: string, record: RecordedHolder, { notes }: Known): InPod | undefined {
-	try {
+function lookInPod(device: string, record: RecordedHolder, { notes }: Known) {
+	return ask(notes, `the sandbox of container ${record.containerId}`, undefined, () => {
 		using sandbox = openSandboxOf(record, sandboxOf(record));
-		if (sandbox === undefined) return undefined;
-		const link = netdevIn(sandbox, device, record);
-		const addresses = link === undefined ? new Set<string>() : listCidrs(sandbox.route, link.index);
-		return link && { link, addresses, rdma: rdmaIn(sandbox, device) };
-	} catch (error) {
-		if (!isSystemError(error)) throw error;
-		notes.push(`the sandbox of container ${record.containerId}: ${error.message}`);
-		return undefined;
-	}
+		const link = sandbox && netdevIn(sandbox, device, record);
+		if (sandbox === undefined || link === undefined) return undefined;
+		return { link, addresses: listCidrs(sandbox.route, link.index), rdma: rdmaIn(sandbox, device) };
+	});
 }
 
 function netdevIn(sandbox: Sandbox, device: string, { ifName, parentDevice }: RecordedHolder): Link | undefined {

@@ -2,7 +2,7 @@
  * `berth validate`: what is wrong with networks' configurations, before a pod finds out.
  */
 import { sentence } from "../../lib/cni/failures.ts";
-import { type Command, print } from "../../lib/plugin/command.ts";
+import { type Command, printAnswer } from "../../lib/plugin/command.ts";
 import { FlagError, parseCommandLine } from "../../lib/plugin/flags.ts";
 import { listIfPresent, statIfPresent } from "../../lib/sys/files.ts";
 import * as sys from "../../lib/sys/sys.ts";
@@ -41,8 +41,8 @@ function validateFiles(args: readonly string[]): number {
 	const problems = inOrder(findings.problems);
 	const errors = problems.filter(({ severity }) => severity === "error").length;
 	const unchecked = [...findings.unchecked].sort();
-	if (flags.json) print(`${JSON.stringify({ problems, files: files.length, networks, unchecked }, null, 4)}\n`);
-	else print(textOf(problems, files.length, networks, unchecked));
+	const text = textOf(problems, files.length, networks, unchecked);
+	printAnswer(flags.json, { problems, files: files.length, networks, unchecked }, text);
 	return errors > 0 || (flags.strict && problems.length > 0) ? 1 : 0;
 }
 

@@ -1,7 +1,7 @@
 /**
  * `dhcp list`: the leases of the daemon, as a table or (`-json`) as JSON.
  */
-import { type Command, print } from "../../lib/plugin/command.ts";
+import { type Command, printAnswer } from "../../lib/plugin/command.ts";
 import { parseFlags } from "../../lib/plugin/flags.ts";
 import { formatTable } from "../../lib/plugin/table.ts";
 import { ask, QUICK_MS } from "./ask.ts";
@@ -17,23 +17,17 @@ export const list: Command = {
 function printLeases(args: readonly string[]): number {
 	const { json, socketpath } = parseFlags(args, { json: false, socketpath: DEFAULT_SOCKET });
 	const listing = ask(socketpath, { method: "list" }, QUICK_MS) as Listing;
-	print(json ? `${JSON.stringify(listing, null, 4)}\n` : table(listing.leases));
+	printAnswer(json, listing, table(listing.leases));
 	return 0;
 }
 
 function table(leases: readonly ListedLease[]): string {
-	const head = ["CONTAINER", "NETWORK", "INTERFACE", "STATE", "ADDRESS", "SERVER", "RENEW", "EXPIRES"];
-	const rows = leases.map((lease) => [
-		lease.containerId.slice(0, 13),
-		lease.network,
-		lease.ifName,
-		lease.state,
-		lease.result?.ips?.[0]?.address ?? "-",
-		lease.server ?? "-",
-		duration(lease.renewSeconds),
-		duration(lease.expireSeconds),
-	]);
-	return formatTable(head, rows);
+	const rows = leases.map(({ containerId, network, ifName, state, result, server, renewSeconds, expireSeconds }) => ({
+		...{ container: containerId.slice(0, 13), network, interface: ifName, state },
+		...{ address: result?.ips?.[0]?.address ?? "", server: server ?? "" },
+		...{ renew: duration(renewSeconds), expires: duration(expireSeconds) },
+	}));
+	return formatTable(["container", "network", "interface", "state", "address", "server", "renew", "expires"], rows);
 }
 
 function duration(seconds: number | null | undefined): string {

@@ -246,8 +246,10 @@ const ARGS = ["K8S_POD_NAME", "K8S_POD_NAMESPACE", "K8S_POD_INFRA_CONTAINER_ID",
 export function podRefOf({ args }: Request): string {
 	const { K8S_POD_NAME: name, K8S_POD_NAMESPACE: namespace = "" } = parseCniArgs(args, ARGS);
 	if (name && namespace) return `${namespace}/${name}`;
-	const [missing, where] = name ? ["namespace", "K8S_POD_NAMESPACE"] : ["name", "K8S_POD_NAME in CNI_ARGS"];
-	throw new CniError(Code.invalidEnvironment, `IPAM client initialization error: no pod ${missing}`, where);
+	const [reason, where] = name
+		? ["IPAM client initialization error: no pod namespace", "K8S_POD_NAMESPACE"]
+		: ["IPAM client initialization error: no pod name", "K8S_POD_NAME in CNI_ARGS"];
+	throw new CniError(Code.invalidEnvironment, reason, where);
 }
 
 /** The same without a flat file that cannot be used: ADD says so, and the others go on. */

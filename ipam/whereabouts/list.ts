@@ -1,13 +1,14 @@
 /**
  * `whereabouts ls`: every pool with its use, or (`--holders`) every address with its holder; as a table or as JSON.
  */
-import { addressBits, formatIp } from "../../lib/ip/address.ts";
-import { type Command, print } from "../../lib/plugin/command.ts";
+import { formatIp } from "../../lib/ip/address.ts";
+import { sizeOfBlock } from "../../lib/ip/range.ts";
+import { type Command, printAnswer } from "../../lib/plugin/command.ts";
 import { parseFlags } from "../../lib/plugin/flags.ts";
 import { formatTable } from "../../lib/plugin/table.ts";
 import { writeStderr } from "../../lib/sys/stderr.ts";
 import { type PoolContent, rangeOf, readPools, withCluster } from "./cluster.ts";
-import { addressOfOffset } from "./ranges.ts";
+import { addressOfOffset, usableOf } from "./ranges.ts";
 
 export const list: Command = {
 	about: "pools and their use, or the holder of every address",
@@ -25,27 +26,15 @@ function printPools(args: readonly string[]): number {
 	const pools = withCluster(flags, (session) =>
 		readPools(session, (sentence) => writeStderr(`whereabouts ls: ${sentence}\n`)),
 	);
-	if (flags.json) print(`${JSON.stringify(pools.map(listed), null, 4)}\n`);
-	else print(flags.holders ? tableOfHolders(pools) : tableOfPools(pools));
-	return 0;
-}
-
-function tableOfPools(pools: readonly PoolContent[]): string {
-	const rows = pools.map((pool) => [pool.name, rangeOf(pool), String(pool.allocations.size), String(sizeOf(pool))]);
-	return formatTable(["POOL", "RANGE", "USED", "SIZE"], rows);
-}
-
-function tableOfHolders(pools: readonly PoolContent[]): string {
-	const rows = pools.flatMap((pool) =>
-		listed(pool).holders.map(({ address, pod, interface: ifName, container }) => [
-			pool.name,
-			address,
-			pod,
-			ifName,
-			container.slice(0, 13),
-		]),
+	const all = pools.map(listed);
+	const holders = all.flatMap(({ pool, holders }) =>
+		holders.map((holder) => ({ ...holder, pool, container: holder.container.slice(0, 13) })),
 	);
-	return formatTable(["POOL", "ADDRESS", "POD", "INTERFACE", "CONTAINER"], rows);
+	const table = flags.holders
+		? formatTable(["pool", "address", "pod", "interface", "container"], holders)
+		: formatTable(["pool", "range", "used", "size"], all);
+	printAnswer(flags.json, all, table);
+	return 0;
 }
 
 function listed(pool: PoolContent) {
@@ -56,11 +45,7 @@ function listed(pool: PoolContent) {
 		interface: ifname,
 		container: id,
 	}));
-	return { pool: pool.name, range: rangeOf(pool), used: holders.length, size: String(sizeOf(pool)), holders };
-}
-
-/** Addresses of the network that may be handed out; what networks exclude is not known here. */
-function sizeOf({ network }: PoolContent): bigint {
-	const all = 1n << BigInt(addressBits(network.ip.family) - network.prefix);
-	return all > 2n ? all - 2n : all;
+	// What networks exclude is not known here.
+	const size = String(sizeOfBlock(usableOf(pool.network)));
+	return { pool: pool.name, range: rangeOf(pool), used: holders.length, size, holders };
 }

@@ -38,9 +38,7 @@ export function readRange(config: RangeConfig, gateway: Ip | undefined, path: st
 		throw new CniError(Code.invalidConfig, reason, `field ${path}`);
 	};
 	const { network, from, to } = parseRange(config.range) ?? refuse(`invalid CIDR ${config.range}`);
-	const isTiny = network.prefix > addressBits(network.ip.family) - 2;
-	const last = lastAddressOf(network);
-	const usable = isTiny ? { first: network.ip, last } : { first: nextIp(network.ip)!, last: previousIp(last)! };
+	const usable = usableOf(network);
 	const bound = (text: string | undefined, key: string): Ip | undefined => {
 		const ip = optionalAddress(text && withoutZeros(text), `${path}.${key}`);
 		if (ip !== undefined && !contains(network, ip)) refuse(`${key} ${text} is not in ${formatCidr(network)}`);
@@ -65,6 +63,13 @@ export function readRange(config: RangeConfig, gateway: Ip | undefined, path: st
 		size: sizeOfBlocks(blocks),
 		exclude: config.exclude ?? [],
 	};
+}
+
+/** The addresses of a network but its first and last; of one that has no more than two, all. */
+export function usableOf(network: Cidr): Block {
+	const last = lastAddressOf(network);
+	const isTiny = network.prefix > addressBits(network.ip.family) - 2;
+	return isTiny ? { first: network.ip, last } : { first: nextIp(network.ip)!, last: previousIp(last)! };
 }
 
 /** "10.0.0.0/8" with host bits or without, or "10.0.0.5-10.0.0.9/24"; leading zeros allowed, as in the Go plugin. */

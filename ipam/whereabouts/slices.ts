@@ -5,7 +5,7 @@
  */
 import type { JsonObject } from "../../lib/cni/types.ts";
 import { type Cidr, formatCidr, networkOf, parseCidr } from "../../lib/ip/cidr.ts";
-import { type Command, print } from "../../lib/plugin/command.ts";
+import { type Command, print, printAnswer } from "../../lib/plugin/command.ts";
 import { FlagError, parseFlags } from "../../lib/plugin/flags.ts";
 import { formatTable } from "../../lib/plugin/table.ts";
 import { withCluster } from "./cluster.ts";
@@ -47,13 +47,10 @@ function assign(args: readonly string[]): number {
 		throw new FlagError("-range and -size need -name");
 	}
 	const { nodes, assigned } = withCluster(flags, (session) => assignAll(session, wanted, flags["dry-run"]));
-	if (flags.json) print(`${JSON.stringify(assigned.map(listed), null, 4)}\n`);
-	else {
-		const rows = assigned.flatMap(({ name, slices }) =>
-			slices.filter(({ node }) => node !== "").map(({ node, range }) => [name, range, node]),
-		);
-		print(formatTable(["POOL", "BLOCK", "NODE"], rows));
-	}
+	const rows = assigned.flatMap(({ name, slices }) =>
+		slices.filter(({ node }) => node !== "").map(({ node, range }) => ({ pool: name, block: range, node })),
+	);
+	printAnswer(flags.json, assigned.map(listed), formatTable(["pool", "block", "node"], rows));
 	const without = assigned.flatMap(({ name, slices }) =>
 		nodes.filter((node) => !slices.some((slice) => slice.node === node)).map((node) => `${node} of ${name}`),
 	);

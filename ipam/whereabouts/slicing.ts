@@ -4,10 +4,10 @@
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
 import { quote } from "../../lib/cni/quote.ts";
-import { addressBits, nextIp, previousIp } from "../../lib/ip/address.ts";
+import { addressBits } from "../../lib/ip/address.ts";
 import { type Cidr, formatCidr, lastAddressOf } from "../../lib/ip/cidr.ts";
 import { type RangeSet, sizeOfBlocks } from "../../lib/ip/range.ts";
-import type { PoolRange } from "./ranges.ts";
+import { type PoolRange, usableOf } from "./ranges.ts";
 
 export interface Slicing {
 	/** Name of the NodeSlicePool. */
@@ -69,9 +69,7 @@ export function* blocksOf(network: Cidr, prefix: number): Generator<Cidr> {
  * prefix is the range's, as Go has it.
  */
 export function rangeOfBlock(range: PoolRange, block: Cidr): PoolRange {
-	const last = lastAddressOf(block);
-	const isTiny = block.prefix > addressBits(block.ip.family) - 2;
-	const [start, end] = isTiny ? [block.ip, last] : [nextIp(block.ip)!, previousIp(last)!];
+	const { first: start, last: end } = usableOf(block);
 	const blocks = range.blocks.flatMap((part) => {
 		const first = part.first.value > start.value ? part.first : start;
 		const stop = part.last.value < end.value ? part.last : end;

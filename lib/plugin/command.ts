@@ -67,6 +67,11 @@ export function listCommands(commands: Readonly<Record<string, Command>>): strin
 	return names.map((name) => `  ${name.padEnd(width)}  ${commands[name]!.about}\n`).join("");
 }
 
+/** Prints an answer as JSON, or what says it to people. */
+export function printAnswer(isJson: boolean, answer: unknown, forPeople: string): void {
+	print(isJson ? `${JSON.stringify(answer, null, 4)}\n` : forPeople);
+}
+
 /**
  * Writes to stdout. Where nobody reads any more (`berth node | head`) the process ends without a word; any other
  * failure is an error.

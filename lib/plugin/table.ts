@@ -3,21 +3,35 @@
  */
 import * as sys from "../sys/sys.ts";
 
+/** What stands in a row, by column; "-" is printed for what is empty. */
+type Row<Column extends string> = Readonly<Record<Column, string | number>>;
+
 /** Columns as wide as what is in them, two spaces between. */
-export function formatTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
-	const all = [head, ...rows];
-	const widths = head.map((_, column) => Math.max(...all.map((row) => row[column]!.length)));
+export function formatTable<Column extends string>(columns: readonly Column[], rows: readonly Row<Column>[]): string {
+	const all = [headOf(columns), ...rows.map((row) => cellsOf(columns, row))];
+	const widths = columns.map((_, column) => Math.max(...all.map((row) => row[column]!.length)));
 	const line = (row: readonly string[]): string => row.map((cell, column) => cell.padEnd(widths[column]!)).join("  ");
 	return all.map((row) => `${line(row).trimEnd()}\n`).join("");
 }
 
 /** The same for stdout: where that is a terminal too narrow for it, a paragraph for each row. */
-export function formatTableForTerminal(head: readonly string[], rows: readonly (readonly string[])[]): string {
-	const table = formatTable(head, rows);
-	const columns = sys.terminalColumns(1);
-	if (columns === 0 || table.split("\n").every((line) => line.length <= columns)) return table;
-	const width = Math.max(...head.map((name) => name.length));
-	const paragraph = (row: readonly string[]): string =>
-		head.map((name, column) => `${name.padEnd(width)}  ${row[column]}\n`).join("");
+export function formatTableForTerminal<Column extends string>(
+	columns: readonly Column[],
+	rows: readonly Row<Column>[],
+): string {
+	const table = formatTable(columns, rows);
+	const width = sys.terminalColumns(1);
+	if (width === 0 || table.split("\n").every((line) => line.length <= width)) return table;
+	const head = headOf(columns);
+	const widest = Math.max(...head.map((name) => name.length));
+	const paragraph = (row: Row<Column>): string =>
+		cellsOf(columns, row)
+			.map((cell, column) => `${head[column]!.padEnd(widest)}  ${cell}\n`)
+			.join("");
 	return rows.map(paragraph).join("\n");
 }
+
+const headOf = (columns: readonly string[]): string[] => columns.map((column) => column.toUpperCase());
+
+const cellsOf = <Column extends string>(columns: readonly Column[], row: Row<Column>): string[] =>
+	columns.map((column) => String(row[column]) || "-");
