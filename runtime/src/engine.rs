@@ -29,7 +29,7 @@ pub fn run() -> ! {
         qjs::JS_SetMaxStackSize(roots.runtime, stack_limit() as u64);
         let ctx = context(roots);
         let raw = qjs::JS_Call(roots.context, roots.main, qjs::JS_UNDEFINED, 0, null_mut());
-        status(&ctx, take(&ctx, raw))
+        status(&ctx, native::take(&ctx, raw))
     };
     exit_now(status)
 }
@@ -140,7 +140,7 @@ fn evaluate<'js>(ctx: &Ctx<'js>, bytecode: &[u8]) -> Result<Value<'js>> {
             return Err(Error::Exception);
         }
         let definition = qjs::JS_VALUE_GET_PTR(module).cast::<qjs::JSModuleDef>();
-        let promise = take(ctx, qjs::JS_EvalFunction(raw, module))?;
+        let promise = native::take(ctx, qjs::JS_EvalFunction(raw, module))?;
         run_jobs(raw);
         match qjs::JS_PromiseState(raw, promise.as_raw()) {
             qjs::JSPromiseStateEnum_JS_PROMISE_FULFILLED => {}
@@ -150,8 +150,8 @@ fn evaluate<'js>(ctx: &Ctx<'js>, bytecode: &[u8]) -> Result<Value<'js>> {
             }
             _ => return Err(Exception::throw_internal(ctx, "top-level await in the embedded module")),
         }
-        let exports = take(ctx, qjs::JS_GetModuleNamespace(raw, definition))?;
-        take(ctx, qjs::JS_GetPropertyStr(raw, exports.as_raw(), c"main".as_ptr()))
+        let exports = native::take(ctx, qjs::JS_GetModuleNamespace(raw, definition))?;
+        native::take(ctx, qjs::JS_GetPropertyStr(raw, exports.as_raw(), c"main".as_ptr()))
     }
 }
 
@@ -225,17 +225,6 @@ fn stack_end() -> usize {
 unsafe fn context<'js>(roots: Roots) -> Ctx<'js> {
     // SAFETY: the caller's.
     unsafe { Ctx::from_raw(NonNull::new_unchecked(roots.context)) }
-}
-
-/// Makes a value of ours from one that the engine returned, or the pending exception.
-fn take<'js>(ctx: &Ctx<'js>, raw: qjs::JSValue) -> Result<Value<'js>> {
-    // SAFETY: `raw` is the engine's answer, whose reference is ours.
-    unsafe {
-        if qjs::JS_VALUE_GET_NORM_TAG(raw) == qjs::JS_TAG_EXCEPTION {
-            return Err(Error::Exception);
-        }
-        Ok(Value::from_raw(ctx.clone(), raw))
-    }
 }
 
 /// The process' exit status; says on stderr what nobody caught.

@@ -4,7 +4,7 @@
 use super::call::{Answer, Call};
 use super::text;
 use rustix::io::Errno;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 pub fn is_canonical_ip<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     call.answer(text::with_js(&call.string(0)?, |text| bits_of_canonical(text).is_some())?)
@@ -24,7 +24,7 @@ pub fn format_address<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     let bytes = call.bytes(0)?;
     let (start, length) = (call.length(1, bytes.len())?, call.length(2, bytes.len())?);
     let address = bytes.get(start..start + length).unwrap_or_default();
-    call.answer_text(text_of(address).ok_or_else(|| call.fail(Errno::INVAL))?.as_str())
+    call.answer_text(text_of(address).ok_or(Errno::INVAL)?.as_str())
 }
 
 /// The canonical text of an address of 4 or 16 bytes; None for any other length.
@@ -121,47 +121,8 @@ fn bits_of_canonical(text: &str) -> Option<u8> {
         return text.parse::<Ipv4Addr>().ok().map(|_| 32);
     }
     // Mapped ones have dots, and are IPv4 to Go's parser.
-    (!text.starts_with("::ffff:") && is_canonical_ipv6(text.as_bytes())).then_some(128)
-}
-
-/// RFC 5952, as Go writes it: groups in lower case without leading zeros, "::" for the first of the longest runs of at
-/// least two that are 0.
-fn is_canonical_ipv6(text: &[u8]) -> bool {
-    // The groups, 0 or not; where "::" is, it stands between two of them.
-    let (mut zeros, mut count, mut gap) = ([false; 8], 0, None);
-    let mut at = 0;
-    loop {
-        if text[at..].starts_with(b"::") && gap.is_none() {
-            gap = Some(count);
-            at += 2;
-            if at == text.len() {
-                break;
-            }
-        } else if count > 0 {
-            if text.get(at) != Some(&b':') {
-                break;
-            }
-            at += 1;
-        }
-        let digits = text[at..].iter().take_while(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')).count();
-        if count == 8 || !(1..=4).contains(&digits) || (digits > 1 && text[at] == b'0') {
-            return false;
-        }
-        zeros[count] = text[at] == b'0';
-        count += 1;
-        at += digits;
-    }
-    let run = |from: usize, to: usize| zeros[from..to].split(|zero| !zero).map(<[bool]>::len).max().unwrap_or(0);
-    at == text.len()
-        && match gap {
-            None => count == 8 && run(0, 8) < 2,
-            // A group that is 0 next to it would belong to it.
-            Some(gap) => {
-                let hidden = 8 - count;
-                let is_apart = !zeros[..gap].ends_with(&[true]) && !zeros[gap..count].starts_with(&[true]);
-                hidden >= 2 && is_apart && run(0, gap) < hidden && run(gap, count) <= hidden
-            }
-        }
+    let address: Ipv6Addr = text.parse().ok().filter(|_| !text.contains('.'))?;
+    (text_of(&address.octets())?.as_str() == text).then_some(128)
 }
 
 fn is_number_up_to(digits: &str, most: u8) -> bool {

@@ -38,11 +38,11 @@ pub fn attribute_rows<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     let mut values = Values::new(call);
     let first = kind_of(bytes, at);
     while let Some(message) = message(bytes, at).filter(|_| kind_of(bytes, at) == first) {
-        values.add(call, call.answer_number((at + MESSAGE_HEADER) as f64)?)?;
+        values.add(call.answer_number((at + MESSAGE_HEADER) as f64)?)?;
         values.add_message(call, message, skip, wanted)?;
         at += MESSAGE_HEADER + message.len().next_multiple_of(4);
     }
-    values.add(call, call.answer_number(at as f64)?)?;
+    values.add(call.answer_number(at as f64)?)?;
     values.into_array(call)
 }
 
@@ -75,8 +75,8 @@ impl Values {
         Values { raw: call.ctx.as_raw().as_ptr(), list: Vec::new() }
     }
 
-    fn add<'js>(&mut self, call: &Call<'_, 'js>, value: rquickjs::Value<'js>) -> Result<(), Failure> {
-        self.list.try_reserve(1).map_err(|_| call.fail(Errno::NOMEM))?;
+    fn add(&mut self, value: rquickjs::Value<'_>) -> Result<(), Failure> {
+        self.list.try_reserve(1).map_err(|_| Errno::NOMEM)?;
         self.list.push(give(value));
         Ok(())
     }
@@ -85,7 +85,7 @@ impl Values {
     fn add_message(&mut self, call: &Call<'_, '_>, message: &[u8], skip: usize, wanted: &[u8]) -> Result<(), Failure> {
         let first = self.list.len();
         for _ in wanted.chunks_exact(2) {
-            self.add(call, call.nothing()?)?;
+            self.add(call.nothing()?)?;
         }
         let mut at = skip;
         while let Some((kind, payload)) = attribute(message, at) {
@@ -105,7 +105,7 @@ impl Values {
     fn into_array<'js>(mut self, call: &Call<'_, 'js>) -> Answer<'js> {
         let list = std::mem::take(&mut self.list);
         // SAFETY: the engine takes the references over, also where it fails.
-        take(call.ctx, unsafe { qjs::JS_NewArrayFrom(self.raw, list.len() as _, list.as_ptr()) })
+        Ok(take(call.ctx, unsafe { qjs::JS_NewArrayFrom(self.raw, list.len() as _, list.as_ptr()) })?)
     }
 }
 
@@ -120,14 +120,8 @@ impl Drop for Values {
 
 fn value<'js>(call: &Call<'_, 'js>, kind: u8, payload: &[u8], place: usize) -> Answer<'js> {
     match kind {
-        ADDRESS => match address::text_of(payload) {
-            Some(text) => call.answer_text(text.as_str()),
-            None => Err(call.fail(Errno::INVAL)),
-        },
-        NUMBER => match payload.first_chunk() {
-            Some(bytes) => call.answer_number(f64::from(u32::from_ne_bytes(*bytes))),
-            None => Err(call.fail(Errno::INVAL)),
-        },
+        ADDRESS => call.answer_text(address::text_of(payload).ok_or(Errno::INVAL)?.as_str()),
+        NUMBER => call.answer_number(f64::from(u32::from_ne_bytes(*payload.first_chunk().ok_or(Errno::INVAL)?))),
         _ => call.answer_number(place as f64),
     }
 }

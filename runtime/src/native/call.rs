@@ -2,7 +2,7 @@
 
 use super::errors::Failure;
 use super::text;
-use rquickjs::{Ctx, IntoJs, Object, Value, qjs};
+use rquickjs::{Ctx, Error, IntoJs, Object, Value, qjs};
 use rustix::io::Errno;
 use std::ffi::{CStr, CString};
 
@@ -85,28 +85,12 @@ impl<'a, 'js> Call<'a, 'js> {
 
     pub fn path(&self, index: usize) -> Result<CString, Failure> {
         let path = self.text(index)?;
-        CString::new(path.as_str()).map_err(|_| self.fail_at(Errno::INVAL, &path))
+        let refused = |_| Failure::System { errno: Errno::INVAL, call: None, path: Some(path.clone()) };
+        CString::new(path.as_str()).map_err(refused)
     }
 
     pub fn object(&self, index: usize) -> Result<Object<'js>, Failure> {
         self.value(index).into_object().ok_or_else(|| self.wrong(index, "an object"))
-    }
-
-    pub fn fail(&self, errno: Errno) -> Failure {
-        Failure::system(errno, self.name(), None)
-    }
-
-    pub fn fail_at(&self, errno: Errno, path: &str) -> Failure {
-        Failure::system(errno, self.name(), Some(path.to_owned()))
-    }
-
-    pub fn fail_path(&self, errno: Errno, path: &CStr) -> Failure {
-        Failure::system(errno, self.name(), Some(path.to_string_lossy().into_owned()))
-    }
-
-    /// With a sentence of its own instead of the errno's.
-    pub fn fail_saying(&self, errno: Errno, message: String) -> Failure {
-        Failure::Said { errno, call: self.name(), message }
     }
 
     pub fn answer(&self, value: impl IntoJs<'js>) -> Answer<'js> {
@@ -124,22 +108,22 @@ impl<'a, 'js> Call<'a, 'js> {
     pub fn answer_bytes(&self, bytes: &[u8]) -> Answer<'js> {
         // SAFETY: the engine copies `bytes` into an array of its own.
         let raw = unsafe { qjs::JS_NewUint8ArrayCopy(self.ctx.as_raw().as_ptr(), bytes.as_ptr(), bytes.len() as _) };
-        take(self.ctx, raw)
+        Ok(take(self.ctx, raw)?)
     }
 
     pub fn answer_text(&self, text: &str) -> Answer<'js> {
         // SAFETY: the engine copies `text`.
         let raw = unsafe { qjs::JS_NewStringLen(self.ctx.as_raw().as_ptr(), text.as_ptr().cast(), text.len() as _) };
-        take(self.ctx, raw)
+        Ok(take(self.ctx, raw)?)
     }
 }
 
 /// Makes a value of ours from one that the engine returned, or the pending exception.
-pub fn take<'js>(ctx: &Ctx<'js>, raw: qjs::JSValue) -> Answer<'js> {
+pub fn take<'js>(ctx: &Ctx<'js>, raw: qjs::JSValue) -> rquickjs::Result<Value<'js>> {
     // SAFETY: `raw` is the engine's answer, whose reference is ours.
     unsafe {
         if qjs::JS_VALUE_GET_NORM_TAG(raw) == qjs::JS_TAG_EXCEPTION {
-            return Err(Failure::Thrown);
+            return Err(Error::Exception);
         }
         Ok(Value::from_raw(ctx.clone(), raw))
     }

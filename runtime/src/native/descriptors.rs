@@ -7,16 +7,15 @@ use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use rustix::io::{Errno, fcntl_dupfd_cloexec, retry_on_intr};
 
 impl Call<'_, '_> {
-    /// A descriptor; a negative number is EBADF.
     pub fn fd(&self, index: usize) -> Result<BorrowedFd<'static>, Failure> {
-        borrow(self.i32(index)?).ok_or_else(|| self.fail(Errno::BADF))
+        borrow(self.i32(index)?)
     }
 
     /// A directory's descriptor, or AT_FDCWD.
     pub fn directory(&self, index: usize) -> Result<BorrowedFd<'static>, Failure> {
         match self.i32(index)? {
             libc::AT_FDCWD => Ok(rustix::fs::CWD),
-            number => borrow(number).ok_or_else(|| self.fail(Errno::BADF)),
+            number => borrow(number),
         }
     }
 
@@ -29,7 +28,7 @@ impl Call<'_, '_> {
         }
         // SAFETY: `number` was ours a line ago.
         let low = unsafe { OwnedFd::from_raw_fd(number) };
-        let high = fcntl_dupfd_cloexec(&low, 3).map_err(|errno| self.fail(errno))?;
+        let high = fcntl_dupfd_cloexec(&low, 3)?;
         Ok(f64::from(high.into_raw_fd()))
     }
 }
@@ -43,10 +42,14 @@ pub fn terminal_columns<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     call.answer_number(if status == 0 { f64::from(size.ws_col) } else { 0.0 })
 }
 
-pub fn borrow(number: i32) -> Option<BorrowedFd<'static>> {
+/// A negative number is EBADF.
+pub fn borrow(number: i32) -> Result<BorrowedFd<'static>, Failure> {
+    if number < 0 {
+        return Err(Errno::BADF.into());
+    }
     // SAFETY: not negative. Whether it is open is for the kernel to say (EBADF); JavaScript, which owns the number,
     // cannot close it during the native call that borrows it.
-    (number >= 0).then(|| unsafe { BorrowedFd::borrow_raw(number) })
+    Ok(unsafe { BorrowedFd::borrow_raw(number) })
 }
 
 /// Reads or writes. stdin or stdout may be non-blocking, or a socket with a time limit: whoever made it wants it so for

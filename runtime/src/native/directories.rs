@@ -1,7 +1,7 @@
 //! Names in directories: rename, link, unlink, make, list.
 
 use super::call::{Answer, Call};
-use super::errors::Failure;
+use super::errors::{Refused, if_there};
 use super::{scratch, text};
 use rquickjs::Array;
 use rustix::fd::{AsRawFd, OwnedFd};
@@ -14,8 +14,7 @@ const ENTRIES: usize = 32 << 10;
 
 pub fn renameat<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     let (from, to) = (call.path(1)?, call.path(3)?);
-    rustix::fs::renameat(call.directory(0)?, &from, call.directory(2)?, &to)
-        .map_err(|errno| call.fail_path(errno, &from))?;
+    rustix::fs::renameat(call.directory(0)?, &from, call.directory(2)?, &to).at(&from)?;
     call.nothing()
 }
 
@@ -29,17 +28,12 @@ pub fn rename_new<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
             .and_then(|()| rustix::fs::unlinkat(from_dir, &from, AtFlags::empty())),
         other => other,
     };
-    match renamed {
-        Ok(()) => call.answer(true),
-        Err(Errno::EXIST) => call.answer(false),
-        Err(errno) => Err(call.fail_path(errno, &to)),
-    }
+    answer_unless(call, Errno::EXIST, renamed, &to)
 }
 
 pub fn linkat<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     let (from, to) = (call.path(1)?, call.path(3)?);
-    rustix::fs::linkat(call.directory(0)?, &from, call.directory(2)?, &to, AtFlags::empty())
-        .map_err(|errno| call.fail_path(errno, &to))?;
+    rustix::fs::linkat(call.directory(0)?, &from, call.directory(2)?, &to, AtFlags::empty()).at(&to)?;
     call.nothing()
 }
 
@@ -54,58 +48,53 @@ pub fn link_fd<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
         }
         _ => Err(errno),
     });
-    match linked {
-        Ok(()) => call.answer(true),
-        Err(Errno::EXIST) => call.answer(false),
-        Err(errno) => Err(call.fail_path(errno, &path)),
-    }
+    answer_unless(call, Errno::EXIST, linked, &path)
 }
 
 pub fn unlinkat<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     let path = call.path(1)?;
-    let answer = |removed| call.answer(removed);
-    match rustix::fs::unlinkat(call.directory(0)?, &path, AtFlags::from_bits_retain(call.bits(2)?)) {
-        Ok(()) => answer(true),
-        Err(Errno::NOENT) => answer(false),
-        Err(errno) => Err(call.fail_path(errno, &path)),
+    let removed = rustix::fs::unlinkat(call.directory(0)?, &path, AtFlags::from_bits_retain(call.bits(2)?));
+    answer_unless(call, Errno::NOENT, removed, &path)
+}
+
+/// Whether it was done: false where the kernel says `reason`.
+fn answer_unless<'js>(call: &Call<'_, 'js>, reason: Errno, done: Result<(), Errno>, path: &CStr) -> Answer<'js> {
+    match done {
+        Err(errno) if errno == reason => call.answer(false),
+        done => call.answer(done.map(|()| true).at(path)?),
     }
 }
 
 pub fn mkdirat<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     let path = call.path(1)?;
-    rustix::fs::mkdirat(call.directory(0)?, &path, Mode::from_raw_mode(call.bits(2)?))
-        .map_err(|errno| call.fail_path(errno, &path))?;
+    rustix::fs::mkdirat(call.directory(0)?, &path, Mode::from_raw_mode(call.bits(2)?)).at(&path)?;
     call.nothing()
 }
 
 pub fn readlinkat<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     let path = call.path(1)?;
-    let target =
-        rustix::fs::readlinkat(call.directory(0)?, &path, Vec::new()).map_err(|errno| call.fail_path(errno, &path))?;
+    let target = rustix::fs::readlinkat(call.directory(0)?, &path, Vec::new()).at(&path)?;
     call.answer_text(&text::decode(target.as_bytes()))
 }
 
 pub fn readlink_if_present<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     let path = call.path(1)?;
-    match rustix::fs::readlinkat(call.directory(0)?, &path, Vec::new()) {
-        Ok(target) => call.answer_text(&text::decode(target.as_bytes())),
-        Err(Errno::NOENT | Errno::NOTDIR) => call.nothing(),
-        Err(errno) => Err(Failure::system(errno, "readlinkat", Some(text::decode(path.as_bytes())))),
+    match if_there(rustix::fs::readlinkat(call.directory(0)?, &path, Vec::new())).by("readlinkat", &path)? {
+        Some(target) => call.answer_text(&text::decode(target.as_bytes())),
+        None => call.nothing(),
     }
 }
 
 pub fn read_directory<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     let path = call.path(0)?;
-    let fd = open_directory(&path).map_err(|errno| fail_directory("open", errno, &path))?;
-    read_opened(call, &path, &fd)
+    read_opened(call, &path, &open_directory(&path).by("open", &path)?)
 }
 
 pub fn read_directory_if_present<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     let path = call.path(0)?;
-    match open_directory(&path) {
-        Ok(fd) => read_opened(call, &path, &fd),
-        Err(Errno::NOENT | Errno::NOTDIR) => call.nothing(),
-        Err(errno) => Err(fail_directory("open", errno, &path)),
+    match if_there(open_directory(&path)).by("open", &path)? {
+        Some(fd) => read_opened(call, &path, &fd),
+        None => call.nothing(),
     }
 }
 
@@ -114,17 +103,13 @@ fn open_directory(path: &CStr) -> Result<OwnedFd, Errno> {
     retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()))
 }
 
-fn fail_directory(name: &'static str, errno: Errno, path: &CStr) -> Failure {
-    Failure::system(errno, name, Some(text::decode(path.to_bytes())))
-}
-
 fn read_opened<'js>(call: &Call<'_, 'js>, path: &CStr, fd: &OwnedFd) -> Answer<'js> {
     let names = Array::new(call.ctx.clone())?;
     let mut count = 0;
     scratch::with(ENTRIES, |buffer| {
         let mut entries = RawDir::new(fd, buffer.spare_capacity_mut());
         while let Some(entry) = entries.next() {
-            let entry = entry.map_err(|errno| fail_directory("getdents64", errno, path))?;
+            let entry = entry.by("getdents64", path)?;
             let name = entry.file_name().to_bytes();
             if name != b"." && name != b".." {
                 names.set(count, call.answer_text(&text::decode(name))?)?;

@@ -3,12 +3,13 @@
 use rquickjs::{Ctx, Error, Exception, Object, Value, qjs};
 use rustix::io::Errno;
 use std::borrow::Cow;
+use std::ffi::CStr;
 
 pub enum Failure {
-    /// A system call refused.
-    System { errno: Errno, call: &'static str, path: Option<String> },
+    /// A system call refused: `call`, or the one that the native function is called after.
+    System { errno: Errno, call: Option<&'static str>, path: Option<String> },
     /// The same where an errno says too little.
-    Said { errno: Errno, call: &'static str, message: String },
+    Said { errno: Errno, message: String },
     /// The caller passed something else than native.d.ts says.
     Type(String),
     /// The engine has an exception pending.
@@ -16,27 +17,46 @@ pub enum Failure {
 }
 
 impl Failure {
-    pub fn system(errno: Errno, call: &'static str, path: Option<String>) -> Self {
-        Failure::System { errno, call, path }
-    }
-
-    /// Makes the exception pending.
-    pub fn throw(self, ctx: &Ctx<'_>) -> qjs::JSValue {
+    /// Makes the exception pending. `function`: the native one.
+    pub fn throw(self, ctx: &Ctx<'_>, function: &'static str) -> qjs::JSValue {
         // What comes back is only "there is an exception": this one, or out of memory while it was being made.
         let _pending = match self {
             Failure::System { errno, call, path } => {
-                let (code, text) = describe(errno);
+                let (call, (code, text)) = (call.unwrap_or(function), describe(errno));
                 let message = match &path {
                     Some(path) => format!("{call} {path}: {text} ({code})"),
                     None => format!("{call}: {text} ({code})"),
                 };
                 throw_system(ctx, errno, call, path, &message).err()
             }
-            Failure::Said { errno, call, message } => throw_system(ctx, errno, call, None, &message).err(),
+            Failure::Said { errno, message } => throw_system(ctx, errno, function, None, &message).err(),
             Failure::Type(message) => Some(Exception::throw_type(ctx, &message)),
             Failure::Thrown => None,
         };
         qjs::JS_EXCEPTION
+    }
+}
+
+impl From<Errno> for Failure {
+    fn from(errno: Errno) -> Self {
+        Failure::System { errno, call: None, path: None }
+    }
+}
+
+/// Says what the kernel refused to do with.
+pub trait Refused<T> {
+    fn at(self, path: &CStr) -> Result<T, Failure>;
+    /// `call`: the system call, where the native function is not called after it.
+    fn by(self, call: &'static str, path: &CStr) -> Result<T, Failure>;
+}
+
+impl<T> Refused<T> for Result<T, Errno> {
+    fn at(self, path: &CStr) -> Result<T, Failure> {
+        self.map_err(|errno| Failure::System { errno, call: None, path: Some(path.to_string_lossy().into()) })
+    }
+
+    fn by(self, call: &'static str, path: &CStr) -> Result<T, Failure> {
+        self.map_err(|errno| Failure::System { errno, call: Some(call), path: Some(path.to_string_lossy().into()) })
     }
 }
 
@@ -46,6 +66,19 @@ impl From<Error> for Failure {
             Error::Exception => Failure::Thrown,
             other => Failure::Type(other.to_string()),
         }
+    }
+}
+
+/// Of what std refused.
+pub fn errno_of(error: &std::io::Error) -> Errno {
+    Errno::from_io_error(error).unwrap_or(Errno::INVAL)
+}
+
+/// None where there is nothing at the path.
+pub fn if_there<T>(result: Result<T, Errno>) -> Result<Option<T>, Errno> {
+    match result {
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+        result => result.map(Some),
     }
 }
 

@@ -2,11 +2,11 @@
 
 use super::call::{Answer, Call};
 use super::descriptors::transfer;
-use super::errors::Failure;
-use super::{scratch, text};
+use super::errors::{Failure, Refused, if_there};
+use super::scratch;
 use rquickjs::{Object, Value};
 use rustix::event::PollFlags;
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_OMIT};
 use rustix::io::{Errno, retry_on_intr};
 use std::ffi::CStr;
@@ -22,21 +22,17 @@ pub fn openat<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     let (directory, path) = (call.directory(0)?, call.path(1)?);
     let flags = OFlags::from_bits_retain(call.bits(2)?) | OFlags::CLOEXEC;
     let mode = Mode::from_raw_mode(call.bits(3)?);
-    let fd = retry_on_intr(|| rustix::fs::openat(directory, &path, flags, mode))
-        .map_err(|errno| call.fail_path(errno, &path))?;
+    let fd = retry_on_intr(|| rustix::fs::openat(directory, &path, flags, mode)).at(&path)?;
     call.answer_number(call.keep(fd)?)
 }
 
 pub fn close<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
-    let number = call.i32(0)?;
-    if number < 0 {
-        return Err(call.fail(Errno::BADF));
-    }
+    let fd = call.fd(0)?;
     // SAFETY: JavaScript owns the number and gives it up here.
-    match unsafe { rustix::io::try_close(number) } {
+    match unsafe { rustix::io::try_close(fd.as_raw_fd()) } {
         // Linux has closed it even when a signal came in between.
         Ok(()) | Err(Errno::INTR) => call.nothing(),
-        Err(errno) => Err(call.fail(errno)),
+        Err(errno) => Err(errno.into()),
     }
 }
 
@@ -46,8 +42,7 @@ pub fn read<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     scratch::with(max, |buffer| {
         // The buffer may have more room than was asked for.
         let room = &mut buffer.spare_capacity_mut()[..max];
-        let got = transfer(fd, PollFlags::IN, || rustix::io::read(fd, &mut *room).map(|(got, _)| got.len()))
-            .map_err(|errno| call.fail(errno))?;
+        let got = transfer(fd, PollFlags::IN, || rustix::io::read(fd, &mut *room).map(|(got, _)| got.len()))?;
         // SAFETY: the kernel wrote that many bytes.
         unsafe { buffer.set_len(got) };
         call.answer_bytes(buffer)
@@ -59,44 +54,37 @@ pub fn read_all<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     let max = call.length(1, ANY)?;
     scratch::with(FIRST, |buffer| {
         let read = |room: &mut Vec<u8>| transfer(fd, PollFlags::IN, || read_some(fd, room));
-        read_to_end(buffer, max, read).map_err(|errno| call.fail(errno))?;
+        read_to_end(buffer, max, read)?;
         call.answer_bytes(buffer)
     })
 }
 
 pub fn read_file<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     let path = call.path(0)?;
-    let fd = open_to_read(&path).map_err(|errno| fail_file("open", errno, &path))?;
-    read_opened(call, &path, fd)
+    read_opened(call, &path, open_to_read(&path).by("open", &path)?)
 }
 
 pub fn read_file_if_present<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     let path = call.path(0)?;
-    match open_to_read(&path) {
-        Ok(fd) => read_opened(call, &path, fd),
-        Err(Errno::NOENT | Errno::NOTDIR) => call.nothing(),
-        Err(errno) => Err(fail_file("open", errno, &path)),
+    match if_there(open_to_read(&path)).by("open", &path)? {
+        Some(fd) => read_opened(call, &path, fd),
+        None => call.nothing(),
     }
 }
 
 /// Never waits: where a file is expected, a FIFO may be.
-fn open_to_read(path: &CStr) -> Result<OwnedFd, Errno> {
+pub fn open_to_read(path: &CStr) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()))
-}
-
-fn fail_file(name: &'static str, errno: Errno, path: &CStr) -> Failure {
-    Failure::system(errno, name, Some(text::decode(path.to_bytes())))
 }
 
 fn read_opened<'js>(call: &Call<'_, 'js>, path: &CStr, fd: OwnedFd) -> Answer<'js> {
     let max = call.length(1, ANY)?;
     scratch::with(FIRST, |buffer| {
         let read = |room: &mut Vec<u8>| retry_on_intr(|| read_some(&fd, room));
-        read_to_end(buffer, max, read).and_then(|()| require_content(&fd, buffer)).map_err(|errno| {
-            // What would have to be waited for is no file: the same as open(2) says of a socket.
-            fail_file("read", if errno == Errno::AGAIN { Errno::NXIO } else { errno }, path)
-        })?;
+        let read = read_to_end(buffer, max, read).and_then(|()| require_content(&fd, buffer));
+        // What would have to be waited for is no file: the same as open(2) says of a socket.
+        read.map_err(|errno| if errno == Errno::AGAIN { Errno::NXIO } else { errno }).by("read", path)?;
         call.answer_bytes(buffer)
     })
 }
@@ -107,9 +95,8 @@ fn require_content(fd: &OwnedFd, content: &[u8]) -> Result<(), Errno> {
     if is_file { Ok(()) } else { Err(Errno::NXIO) }
 }
 
-/// One read to the end of `buffer`. However much room that has after a large file: procfs takes no request of 4 MiB
-/// (ENOMEM).
-/// Adds to `buffer` what fits into the room that it has.
+/// Adds to `buffer` what fits into the room that it has. However much that is after a large file: procfs takes no
+/// request of 4 MiB (ENOMEM).
 pub fn read_some(fd: impl AsFd, buffer: &mut Vec<u8>) -> Result<usize, Errno> {
     let (length, spare) = (buffer.len(), buffer.spare_capacity_mut());
     let room = spare.len().min(MOST);
@@ -147,7 +134,7 @@ pub fn write<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
         call.bytes(1)?
     };
     while !rest.is_empty() {
-        let written = transfer(fd, PollFlags::OUT, || rustix::io::write(fd, rest)).map_err(|errno| call.fail(errno))?;
+        let written = transfer(fd, PollFlags::OUT, || rustix::io::write(fd, rest))?;
         rest = &rest[written..];
     }
     call.nothing()
@@ -155,29 +142,28 @@ pub fn write<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
 
 pub fn fsync<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     let fd = call.fd(0)?;
-    retry_on_intr(|| rustix::fs::fsync(fd)).map_err(|errno| call.fail(errno))?;
+    retry_on_intr(|| rustix::fs::fsync(fd))?;
     call.nothing()
 }
 
 pub fn fchmod<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     let (fd, mode) = (call.fd(0)?, Mode::from_raw_mode(call.bits(1)?));
-    retry_on_intr(|| rustix::fs::fchmod(fd, mode)).map_err(|errno| call.fail(errno))?;
+    retry_on_intr(|| rustix::fs::fchmod(fd, mode))?;
     call.nothing()
 }
 
 pub fn fstat<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
-    let status = rustix::fs::fstat(call.fd(0)?).map_err(|errno| call.fail(errno))?;
+    let status = rustix::fs::fstat(call.fd(0)?)?;
     answer_status(call, &status)
 }
 
 pub fn statat<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     let (directory, path) = (call.directory(0)?, call.path(1)?);
     let flags = if call.boolean(2)? { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW };
-    match rustix::fs::statat(directory, &path, flags) {
-        Ok(status) => answer_status(call, &status),
-        // An exception costs as much as 1 KB of code to read, and looking whether a file is there is no failure.
-        Err(Errno::NOENT | Errno::NOTDIR) => call.nothing(),
-        Err(errno) => Err(call.fail_path(errno, &path)),
+    // An exception costs as much as 1 KB of code to read, and looking whether a file is there is no failure.
+    match if_there(rustix::fs::statat(directory, &path, flags)).at(&path)? {
+        Some(status) => answer_status(call, &status),
+        None => call.nothing(),
     }
 }
 
@@ -185,17 +171,14 @@ pub fn is_same_file<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     let identity = |index| -> Result<Option<(u64, u64)>, Failure> {
         let status = if call.value(index).is_string() {
             let path = call.path(index)?;
-            match rustix::fs::stat(&path) {
-                Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
-                status => status.map_err(|errno| fail_file("stat", errno, &path))?,
-            }
+            if_there(rustix::fs::stat(&path)).by("stat", &path)?
         } else {
-            rustix::fs::fstat(call.fd(index)?).map_err(|errno| call.fail(errno))?
+            Some(rustix::fs::fstat(call.fd(index)?)?)
         };
-        Ok(Some((status.st_dev, status.st_ino)))
+        Ok(status.map(|status| (status.st_dev, status.st_ino)))
     };
     let (first, second) = (identity(0)?, identity(1)?);
-    Ok(Value::new_bool(call.ctx.clone(), first.is_some() && first == second))
+    call.answer(first.is_some() && first == second)
 }
 
 fn answer_status<'js>(call: &Call<'_, 'js>, status: &Stat) -> Answer<'js> {
@@ -230,12 +213,11 @@ pub fn set_modified<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
             tv_nsec: (milliseconds % 1000 * 1_000_000) as _,
         },
     };
-    rustix::fs::utimensat(directory, &path, &times, AtFlags::empty())
-        .map_err(|errno| Failure::system(errno, "utimensat", Some(text::decode(path.as_bytes()))))?;
+    rustix::fs::utimensat(directory, &path, &times, AtFlags::empty()).by("utimensat", &path)?;
     call.nothing()
 }
 
 pub fn file_system_type<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
-    let status = rustix::fs::fstatfs(call.fd(0)?).map_err(|errno| call.fail(errno))?;
+    let status = rustix::fs::fstatfs(call.fd(0)?)?;
     call.answer_number(status.f_type as f64)
 }

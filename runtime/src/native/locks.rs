@@ -3,7 +3,6 @@
 use super::call::{Answer, Call};
 use super::deadline::Deadline;
 use super::time;
-use rquickjs::Value;
 use rustix::fs::FlockOperation;
 use rustix::io::{Errno, retry_on_intr};
 
@@ -13,15 +12,15 @@ pub fn flock<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
         libc::LOCK_SH => (FlockOperation::NonBlockingLockShared, FlockOperation::LockShared),
         libc::LOCK_EX => (FlockOperation::NonBlockingLockExclusive, FlockOperation::LockExclusive),
         libc::LOCK_UN => (FlockOperation::NonBlockingUnlock, FlockOperation::Unlock),
-        _ => return Err(call.fail(Errno::INVAL)),
+        _ => return Err(Errno::INVAL.into()),
     };
-    let answer = |had| Ok(Value::new_bool(call.ctx.clone(), had));
+    let answer = |had: bool| call.answer(had);
     // Most locks are free: then no timer is needed.
     match retry_on_intr(|| rustix::fs::flock(fd, now)) {
         Ok(()) => return answer(true),
         Err(Errno::WOULDBLOCK) if wait.is_zero() => return answer(false),
         Err(Errno::WOULDBLOCK) => {}
-        Err(errno) => return Err(call.fail(errno)),
+        Err(errno) => return Err(errno.into()),
     }
     let deadline = Deadline::new(wait);
     loop {
@@ -29,7 +28,7 @@ pub fn flock<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
             Ok(()) => return answer(true),
             Err(Errno::INTR) if deadline.is_over() => return answer(false),
             Err(Errno::INTR) => {}
-            Err(errno) => return Err(call.fail(errno)),
+            Err(errno) => return Err(errno.into()),
         }
     }
 }

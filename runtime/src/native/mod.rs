@@ -23,6 +23,8 @@ mod time;
 mod tls;
 mod utf8;
 
+pub use call::take;
+
 use call::{Answer, Call};
 use errors::Failure;
 use rquickjs::{Ctx, qjs};
@@ -182,10 +184,10 @@ unsafe extern "C" fn dispatch(
     let call = Call::new(&ctx, native.name, arguments);
     if PURE_ONLY.load(Ordering::Relaxed) && !native.is_pure {
         let sentence = format!("{} is called while modules are evaluated: it must be in a function", call.name());
-        return Failure::Type(sentence).throw(&ctx);
+        return Failure::Type(sentence).throw(&ctx, call.name());
     }
     match (native.run)(&call) {
         Ok(value) => call::give(value),
-        Err(failure) => failure.throw(&ctx),
+        Err(failure) => failure.throw(&ctx, call.name()),
     }
 }

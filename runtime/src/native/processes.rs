@@ -2,10 +2,10 @@
 
 use super::call::{Answer, Call, bytes_of, integer};
 use super::deadline::Deadline;
-use super::errors::Failure;
+use super::errors::{Failure, errno_of};
 use super::{environment, text, time};
-use rquickjs::{Array, Object, Value};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rquickjs::{Object, Value};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::{Errno, ioctl_fionbio, retry_on_intr};
 use rustix::process::{
@@ -34,37 +34,35 @@ pub fn spawn<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     // Read last: no JavaScript, not even a getter, runs while the bytes are in use.
     let stdin: Value = options.get("stdin")?;
     let stdin = bytes_of(call.ctx, stdin.as_raw()).ok_or_else(|| wrong("stdin", "a Uint8Array"))?;
-    let fail = |errno| Failure::system(errno, "execve", Some(program.path.clone()));
 
-    let mut child = start(&program).map_err(fail)?;
+    let mut child = start(&program).map_err(|errno| refused("execve", errno, &program.path))?;
     let end = Instant::now() + program.wait;
     let all = child.exchange(stdin, program.max_output, end);
     let finished = match all.and_then(|closed| Ok(closed && child.wait_until(end)?)) {
         Ok(finished) => finished,
         Err(errno) => {
             child.kill();
-            return Err(Failure::system(errno, "spawn", Some(program.path.clone())));
+            return Err(refused("spawn", errno, &program.path));
         }
     };
     if !finished {
         child.kill();
     }
 
-    let status = child.status;
-    let number = |value: Option<i32>| value.map(f64::from);
+    let nullable = |number: Option<i32>| match number {
+        Some(number) => Value::new_int(call.ctx.clone(), number),
+        None => Value::new_null(call.ctx.clone()),
+    };
     let answer = Object::new(call.ctx.clone())?;
-    answer.set("status", nullable(call, number(status.and_then(|status| status.exit_status()))))?;
-    answer.set("signal", nullable(call, number(status.and_then(|status| status.terminating_signal()))))?;
+    answer.set("status", nullable(child.status.and_then(|status| status.exit_status())))?;
+    answer.set("signal", nullable(child.status.and_then(|status| status.terminating_signal())))?;
     answer.set("stdout", call.answer_bytes(&child.output)?)?;
     answer.set("timedOut", !finished)?;
     call.answer(answer)
 }
 
-fn nullable<'js>(call: &Call<'_, 'js>, number: Option<f64>) -> Value<'js> {
-    match number {
-        Some(number) => Value::new_number(call.ctx.clone(), number),
-        None => Value::new_null(call.ctx.clone()),
-    }
+fn refused(call: &'static str, errno: Errno, path: &str) -> Failure {
+    Failure::System { errno, call: Some(call), path: Some(path.to_owned()) }
 }
 
 fn wrong(name: &str, wanted: &str) -> Failure {
@@ -72,44 +70,43 @@ fn wrong(name: &str, wanted: &str) -> Failure {
 }
 
 fn read_program(options: &Object<'_>) -> Result<Program, Failure> {
-    let string = |value: &Value<'_>, name: &str| match value.is_string() {
-        true => text::from_js(value),
-        false => Err(wrong(name, "a string")),
-    };
-    let path = string(&options.get::<_, Value>("path")?, "path")?;
-    let list: Array = options.get::<_, Value>("args")?.into_array().ok_or_else(|| wrong("args", "an array"))?;
-    let mut args = Vec::with_capacity(list.len());
-    for index in 0..list.len() {
-        args.push(string(&list.get::<Value>(index)?, "args")?);
-    }
-    let variables: Object =
-        options.get::<_, Value>("variables")?.into_object().ok_or_else(|| wrong("variables", "an object"))?;
+    let get = |name: &str| options.get::<_, Value>(name);
+    let path = string(&get("path")?).ok_or_else(|| wrong("path", "a string"))??;
+    let args = strings(get("args")?).ok_or_else(|| wrong("args", "an array of strings"))??;
+    let variables = get("variables")?.into_object().ok_or_else(|| wrong("variables", "an object"))?;
     let mut changes = Vec::new();
     for name in variables.keys::<Value>() {
         let name = text::from_js(&name?)?;
-        let value = string(&variables.get::<_, Value>(name.as_str())?, "variables")?;
+        let value =
+            string(&variables.get::<_, Value>(name.as_str())?).ok_or_else(|| wrong("variables", "strings"))??;
         changes.push((name, value));
     }
-    let wait = options.get::<_, Value>("deadlineMs")?.as_number().ok_or_else(|| wrong("deadlineMs", "a number"))?;
-    let max_output = integer(&options.get::<_, Value>("maxOutput")?)
+    let wait = get("deadlineMs")?.as_number().ok_or_else(|| wrong("deadlineMs", "a number"))?;
+    let max_output = integer(&get("maxOutput")?)
         .and_then(|max| usize::try_from(max).ok())
         .ok_or_else(|| wrong("maxOutput", "an integer from 0 to 2147483647"))?;
     let texts = [&path].into_iter().chain(&args).chain(changes.iter().flat_map(|(name, value)| [name, value]));
     let bad_name = |(name, _): &(String, String)| name.is_empty() || name.contains('=');
     if texts.into_iter().any(|text| text.contains('\0')) || changes.iter().any(bad_name) {
-        return Err(Failure::system(Errno::INVAL, "execve", Some(path)));
+        return Err(refused("execve", Errno::INVAL, &path));
     }
     Ok(Program { path, args, changes, wait: time::duration(wait), max_output })
+}
+
+/// None: it is no string.
+fn string(value: &Value<'_>) -> Option<Result<String, Failure>> {
+    value.is_string().then(|| text::from_js(value))
+}
+
+/// None: it is no array of strings.
+fn strings(value: Value<'_>) -> Option<Result<Vec<String>, Failure>> {
+    value.into_array()?.iter().map(|item| string(&item.ok()?)).collect()
 }
 
 /// This executable as a process that nobody waits for.
 pub fn detach<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     let wrong = || Failure::Type("detach: args must be an array of strings, argv[0] included".into());
-    let list = call.value(0).into_array().ok_or_else(wrong)?;
-    let mut args = Vec::with_capacity(list.len());
-    for index in 0..list.len() {
-        args.push(text::from_js(&list.get::<Value>(index)?)?);
-    }
+    let args = strings(call.value(0)).ok_or_else(wrong)??;
     let (own, rest) = args.split_first().ok_or_else(wrong)?;
     let mut command = Command::new(OWN);
     command.arg0(own).args(rest);
@@ -121,10 +118,7 @@ pub fn detach<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
             Ok(())
         })
     };
-    let fail = |error: io::Error| {
-        Failure::system(Errno::from_io_error(&error).unwrap_or(Errno::INVAL), "execve", Some(OWN.into()))
-    };
-    command.spawn().map_err(fail)?;
+    command.spawn().map_err(|error| refused("execve", errno_of(&error), OWN))?;
     call.answer(())
 }
 
@@ -161,7 +155,7 @@ fn start(program: &Program) -> Result<Child, Errno> {
     // Whoever started us may ignore SIGCHLD, which is inherited: then the kernel would not keep the child's status.
     // SAFETY: the default action for SIGCHLD runs no code.
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
-    let mut child = command.spawn().map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::INVAL))?;
+    let mut child = command.spawn().map_err(|error| errno_of(&error))?;
     let mut child = Child {
         pid: Pid::from_child(&child),
         stdin: child.stdin.take().map(OwnedFd::from),
@@ -209,9 +203,7 @@ impl Child {
             if entries.is_empty() {
                 return Ok(true);
             }
-            let rest = end.saturating_duration_since(Instant::now());
-            let timeout = Timespec { tv_sec: rest.as_secs() as i64, tv_nsec: rest.subsec_nanos().into() };
-            match poll(&mut entries, Some(&timeout)) {
+            match poll(&mut entries, Some(&time::until(end))) {
                 Ok(0) => return Ok(false),
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(errno) => return Err(errno),

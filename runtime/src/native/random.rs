@@ -13,7 +13,7 @@ pub fn random<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     let mut done = 0;
     while done < length {
         let rest = &mut bytes[done..length];
-        done += retry_on_intr(|| getrandom(&mut *rest, GetRandomFlags::empty())).map_err(|errno| call.fail(errno))?;
+        done += retry_on_intr(|| getrandom(&mut *rest, GetRandomFlags::empty()))?;
     }
     call.answer_bytes(&bytes[..length])
 }

@@ -2,6 +2,7 @@
 
 use super::call::{Answer, Call, integer};
 use super::errors::Failure;
+use super::sockets::last_errno;
 use rquickjs::Value;
 use rustix::fd::{FromRawFd, OwnedFd};
 use rustix::io::Errno;
@@ -20,7 +21,7 @@ pub fn signal_fd<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
         let number = integer(&list.get::<Value>(index)?).ok_or_else(wrong)?;
         // SAFETY: as above; a number that is no signal is refused.
         if unsafe { libc::sigaddset(&mut signals, number) } < 0 {
-            return Err(call.fail(Errno::INVAL));
+            return Err(Errno::INVAL.into());
         }
     }
     // SAFETY: the set is valid; this process has one thread, whose mask is the process'.
@@ -29,8 +30,7 @@ pub fn signal_fd<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
         libc::signalfd(-1, &signals, libc::SFD_CLOEXEC)
     };
     if number < 0 {
-        let errno = std::io::Error::last_os_error();
-        return Err(call.fail(Errno::from_io_error(&errno).unwrap_or(Errno::INVAL)));
+        return Err(last_errno().into());
     }
     // SAFETY: the kernel has just made it, for us.
     let fd = unsafe { OwnedFd::from_raw_fd(number) };

@@ -1,10 +1,10 @@
 //! Sockets of any family: addresses are `struct sockaddr_*` bytes that JavaScript makes and reads.
 
 use super::call::{Answer, Call, integer};
-use super::errors::Failure;
+use super::errors::{Failure, errno_of};
 use super::{descriptors, scratch, time};
 use rquickjs::{Array, Object, Value};
-use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::event::{PollFd, PollFlags};
 use rustix::fd::AsRawFd;
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::addr::{SocketAddrArg, SocketAddrLen, SocketAddrOpaque};
@@ -32,48 +32,47 @@ fn address_bytes(address: &SocketAddrAny) -> &[u8] {
 }
 
 pub fn socket<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
-    let family = u16::try_from(call.i32(0)?).map_err(|_| call.fail(Errno::AFNOSUPPORT))?;
+    let family = u16::try_from(call.i32(0)?).map_err(|_| Errno::AFNOSUPPORT)?;
     let kind = call.bits(1)?;
     let (flags, kind) = (kind & !0xf, kind & 0xf);
     let flags = SocketFlags::from_bits_retain(flags) | SocketFlags::CLOEXEC;
     let protocol = std::num::NonZeroU32::new(call.bits(2)?).map(Protocol::from_raw);
     let family = AddressFamily::from_raw(family);
-    let fd = rustix::net::socket_with(family, SocketType::from_raw(kind), flags, protocol)
-        .map_err(|errno| call.fail(errno))?;
+    let fd = rustix::net::socket_with(family, SocketType::from_raw(kind), flags, protocol)?;
     call.answer_number(call.keep(fd)?)
 }
 
 pub fn bind<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
-    rustix::net::bind(call.fd(0)?, &RawAddress(call.bytes(1)?)).map_err(|errno| call.fail(errno))?;
+    rustix::net::bind(call.fd(0)?, &RawAddress(call.bytes(1)?))?;
     call.nothing()
 }
 
 pub fn connect<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
-    rustix::net::connect(call.fd(0)?, &RawAddress(call.bytes(1)?)).map_err(|errno| call.fail(errno))?;
+    rustix::net::connect(call.fd(0)?, &RawAddress(call.bytes(1)?))?;
     call.nothing()
 }
 
 pub fn listen<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
-    rustix::net::listen(call.fd(0)?, call.i32(1)?).map_err(|errno| call.fail(errno))?;
+    rustix::net::listen(call.fd(0)?, call.i32(1)?)?;
     call.nothing()
 }
 
 pub fn accept<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     let fd = call.fd(0)?;
     let accepted = retry_on_intr(|| rustix::net::accept_with(fd, SocketFlags::CLOEXEC));
-    call.answer_number(call.keep(accepted.map_err(|errno| call.fail(errno))?)?)
+    call.answer_number(call.keep(accepted?)?)
 }
 
 pub fn send<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     let (fd, data, flags) = (call.fd(0)?, call.bytes(1)?, SendFlags::from_bits_retain(call.bits(2)?));
-    let sent = retry_on_intr(|| rustix::net::send(fd, data, flags)).map_err(|errno| call.fail(errno))?;
+    let sent = retry_on_intr(|| rustix::net::send(fd, data, flags))?;
     call.answer_number(sent as f64)
 }
 
 pub fn send_to<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     let (fd, data, flags) = (call.fd(0)?, call.bytes(1)?, SendFlags::from_bits_retain(call.bits(2)?));
     let address = RawAddress(call.bytes(3)?);
-    let sent = retry_on_intr(|| rustix::net::sendto(fd, data, flags, &address)).map_err(|errno| call.fail(errno))?;
+    let sent = retry_on_intr(|| rustix::net::sendto(fd, data, flags, &address))?;
     call.answer_number(sent as f64)
 }
 
@@ -85,8 +84,7 @@ pub fn receive<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
         let (got, length, address) = retry_on_intr(|| {
             let ((got, _), length, address) = rustix::net::recvfrom(fd, &mut *room, flags)?;
             Ok((got.len(), length, address))
-        })
-        .map_err(|errno| call.fail(errno))?;
+        })?;
         // SAFETY: the kernel wrote that many bytes.
         unsafe { buffer.set_len(got) };
         let object = Object::new(call.ctx.clone())?;
@@ -108,7 +106,7 @@ pub fn set_option<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     let status = unsafe {
         libc::setsockopt(fd.as_raw_fd(), level, option, value.as_ptr().cast(), value.len() as libc::socklen_t)
     };
-    if status < 0 { Err(call.fail(last_errno())) } else { call.nothing() }
+    if status < 0 { Err(last_errno().into()) } else { call.nothing() }
 }
 
 /// SO_ATTACH_FILTER: the option's value holds a pointer, which JavaScript cannot make.
@@ -123,7 +121,7 @@ pub fn attach_filter<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
             k: u32::from_ne_bytes([each[4], each[5], each[6], each[7]]),
         })
         .collect();
-    let length = u16::try_from(filter.len()).map_err(|_| call.fail(Errno::INVAL))?;
+    let length = u16::try_from(filter.len()).map_err(|_| Errno::INVAL)?;
     let value = libc::sock_fprog { len: length, filter: filter.as_mut_ptr() };
     // SAFETY: `value` and the instructions it points to live until the kernel has copied and checked them.
     let status = unsafe {
@@ -135,7 +133,7 @@ pub fn attach_filter<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
             size_of_val(&value) as libc::socklen_t,
         )
     };
-    if status < 0 { Err(call.fail(last_errno())) } else { call.nothing() }
+    if status < 0 { Err(last_errno().into()) } else { call.nothing() }
 }
 
 pub fn get_option<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
@@ -144,15 +142,15 @@ pub fn get_option<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     let mut length = max as libc::socklen_t;
     // SAFETY: the kernel writes at most `length` bytes to `value`.
     let status = unsafe { libc::getsockopt(fd.as_raw_fd(), level, option, value.as_mut_ptr().cast(), &mut length) };
-    if status < 0 { Err(call.fail(last_errno())) } else { call.answer_bytes(&value[..max.min(length as usize)]) }
+    if status < 0 { Err(last_errno().into()) } else { call.answer_bytes(&value[..max.min(length as usize)]) }
 }
 
-fn last_errno() -> Errno {
-    Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::INVAL)
+pub fn last_errno() -> Errno {
+    errno_of(&std::io::Error::last_os_error())
 }
 
 pub fn name<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
-    let address = rustix::net::getsockname(call.fd(0)?).map_err(|errno| call.fail(errno))?;
+    let address = rustix::net::getsockname(call.fd(0)?)?;
     call.answer_bytes(address_bytes(&address))
 }
 
@@ -161,12 +159,10 @@ pub fn poll<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     let end = (wait >= 0.0).then(|| Instant::now() + time::duration(wait));
     let mut entries = poll_entries(call)?;
     loop {
-        let rest = end.map(|end| end.saturating_duration_since(Instant::now()));
-        let timeout = rest.map(|rest| Timespec { tv_sec: rest.as_secs() as i64, tv_nsec: rest.subsec_nanos().into() });
-        match rustix::event::poll(&mut entries, timeout.as_ref()) {
+        match rustix::event::poll(&mut entries, end.map(time::until).as_ref()) {
             Ok(_) => break,
             Err(Errno::INTR) => {}
-            Err(errno) => return Err(call.fail(errno)),
+            Err(errno) => return Err(errno.into()),
         }
     }
     let answer = Array::new(call.ctx.clone())?;
@@ -185,8 +181,7 @@ fn poll_entries(call: &Call<'_, '_>) -> Result<Vec<PollFd<'static>>, Failure> {
         let fd = integer(&entry.get::<_, Value>("fd")?).ok_or_else(wrong)?;
         let events = integer(&entry.get::<_, Value>("events")?).ok_or_else(wrong)?;
         let events = PollFlags::from_bits_retain(u16::try_from(events).map_err(|_| wrong())?);
-        let fd = descriptors::borrow(fd).ok_or_else(|| call.fail(Errno::BADF))?;
-        entries.push(PollFd::from_borrowed_fd(fd, events));
+        entries.push(PollFd::from_borrowed_fd(descriptors::borrow(fd)?, events));
     }
     Ok(entries)
 }

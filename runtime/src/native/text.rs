@@ -19,8 +19,8 @@ pub fn decode_to(text: &mut String, bytes: &[u8]) {
     }
 }
 
-/// What `read` says of a JavaScript string's text, which is not copied; that of a string with a lone surrogate is "".
-pub fn with_js<T>(value: &Value<'_>, read: impl FnOnce(&str) -> T) -> Result<T, Failure> {
+/// What `read` makes of a JavaScript string's UTF-8, which is not copied.
+fn with_bytes<T>(value: &Value<'_>, read: impl FnOnce(&[u8]) -> T) -> Result<T, Failure> {
     let raw = value.ctx().as_raw().as_ptr();
     let mut length = 0;
     // SAFETY: `value` is alive, and the engine's text is until it is given back; no JavaScript runs in between.
@@ -29,32 +29,24 @@ pub fn with_js<T>(value: &Value<'_>, read: impl FnOnce(&str) -> T) -> Result<T, 
         if start.is_null() {
             return Err(Failure::Thrown);
         }
-        let bytes = std::slice::from_raw_parts(start.cast::<u8>(), length as usize);
-        let said = read(std::str::from_utf8(bytes).unwrap_or_default());
+        let said = read(std::slice::from_raw_parts(start.cast::<u8>(), length as usize));
         qjs::JS_FreeCString(raw, start);
         Ok(said)
     }
 }
 
+/// The same of its text; that of a string with a lone surrogate is "".
+pub fn with_js<T>(value: &Value<'_>, read: impl FnOnce(&str) -> T) -> Result<T, Failure> {
+    with_bytes(value, |bytes| read(std::str::from_utf8(bytes).unwrap_or_default()))
+}
+
 /// A JavaScript string's text; a lone surrogate becomes U+FFFD.
 pub fn from_js(value: &Value<'_>) -> Result<String, Failure> {
-    let raw = value.ctx().as_raw().as_ptr();
-    let mut length = 0;
-    // SAFETY: `value` is alive. The engine's copy is given back once ours is made.
-    let bytes = unsafe {
-        let start = qjs::JS_ToCStringLen2(raw, &mut length, value.as_raw(), false);
-        if start.is_null() {
-            return Err(Failure::Thrown);
-        }
+    let bytes = with_bytes(value, |text| {
         let mut bytes = Vec::new();
-        let reserved = bytes.try_reserve_exact(length as usize);
-        if reserved.is_ok() {
-            bytes.extend_from_slice(std::slice::from_raw_parts(start.cast::<u8>(), length as usize));
-        }
-        qjs::JS_FreeCString(raw, start);
-        reserved.map(|()| bytes)
-    };
-    let bytes = bytes.map_err(|_| Failure::system(Errno::NOMEM, "malloc", None))?;
+        bytes.try_reserve_exact(text.len()).map(|()| bytes.extend_from_slice(text)).map(|()| bytes)
+    })?;
+    let bytes = bytes.map_err(|_| Failure::System { errno: Errno::NOMEM, call: Some("malloc"), path: None })?;
     String::from_utf8(bytes).or_else(|error| {
         let mut bytes = error.into_bytes();
         replace_surrogates(&mut bytes);

@@ -1,7 +1,8 @@
 //! Clocks, and waiting.
 
 use super::call::{Answer, Call};
-use std::time::Duration;
+use rustix::event::Timespec;
+use std::time::{Duration, Instant};
 
 pub fn monotonic_ms<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     call.answer_number(clock_ms(libc::CLOCK_MONOTONIC))
@@ -25,6 +26,12 @@ pub fn duration(ms: f64) -> Duration {
     const YEAR_MS: f64 = 365.0 * 86_400_000.0;
     // NaN becomes 0 in the conversion.
     Duration::from_micros((ms.clamp(0.0, YEAR_MS) * 1000.0) as u64)
+}
+
+/// How long it is until `end`, for poll(2); nothing below zero.
+pub fn until(end: Instant) -> Timespec {
+    let rest = end.saturating_duration_since(Instant::now());
+    Timespec { tv_sec: rest.as_secs() as i64, tv_nsec: rest.subsec_nanos().into() }
 }
 
 fn clock_ms(clock: libc::clockid_t) -> f64 {

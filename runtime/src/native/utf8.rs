@@ -15,7 +15,7 @@ pub fn decode_utf8<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
         Err(_) => {
             let mut text = String::new();
             // A configuration may be large, and nothing but such bytes.
-            text.try_reserve(3 * bytes.len()).map_err(|_| call.fail(Errno::NOMEM))?;
+            text.try_reserve(3 * bytes.len()).map_err(|_| Errno::NOMEM)?;
             decode_to(&mut text, bytes);
             call.answer_text(&text)
         }

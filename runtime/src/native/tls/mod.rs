@@ -7,8 +7,8 @@ mod settings;
 
 use super::call::{Answer, Call};
 use super::errors::Failure;
-use super::{descriptors, scratch, time};
-use rustix::event::{PollFd, PollFlags, Timespec};
+use super::{scratch, time};
+use rustix::event::{PollFd, PollFlags};
 use rustix::fd::BorrowedFd;
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{RecvFlags, SendFlags};
@@ -63,27 +63,26 @@ impl From<std::io::Error> for Trouble {
     }
 }
 
-fn failure(call: &Call<'_, '_>, trouble: Trouble) -> Failure {
-    match trouble {
-        Trouble::System(errno) => call.fail(errno),
-        Trouble::Tls(error) => {
-            let (errno, sentence) = sentences::of(&error);
-            call.fail_saying(errno, sentence)
-        }
-        Trouble::Cut => call.fail_saying(Errno::CONNRESET, "the server cut the connection off".to_owned()),
+impl From<Trouble> for Failure {
+    fn from(trouble: Trouble) -> Self {
+        let (errno, message) = match trouble {
+            Trouble::System(errno) => return errno.into(),
+            Trouble::Tls(error) => sentences::of(&error),
+            Trouble::Cut => (Errno::CONNRESET, "the server cut the connection off".to_owned()),
+        };
+        Failure::Said { errno, message }
     }
 }
 
 pub fn open<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
-    let (fd, name, ca) = (call.i32(0)?, call.text(1)?, call.text(2)?);
+    let (fd, name, ca) = (call.fd(0)?, call.text(1)?, call.text(2)?);
     let (certificate, key, end) = (call.text(3)?, call.text(4)?, deadline(call, 5)?);
-    let fd = descriptors::borrow(fd).ok_or_else(|| call.fail(Errno::BADF))?;
-    let wrong = |sentence| call.fail_saying(Errno::INVAL, sentence);
+    let wrong = |sentence| Failure::Said { errno: Errno::INVAL, message: sentence };
     let config = settings::config(&ca, &certificate, &key).map_err(wrong)?;
-    let connection = ClientConnection::new(config.into(), settings::server_name(name).map_err(wrong)?)
-        .map_err(|error| failure(call, Trouble::Tls(error)))?;
+    let connection =
+        ClientConnection::new(config.into(), settings::server_name(name).map_err(wrong)?).map_err(Trouble::Tls)?;
     let mut session = Box::new(Session { connection, socket: Socket(fd) });
-    session.shake_hands(end).map_err(|trouble| failure(call, trouble))?;
+    session.shake_hands(end)?;
     // SAFETY: no other reference is in use.
     let sessions = unsafe { sessions() };
     let number = sessions.iter().position(Option::is_none).unwrap_or(sessions.len());
@@ -96,7 +95,7 @@ pub fn open<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
 
 pub fn write<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     let (session, data, end) = (session(call)?, call.bytes(1)?, deadline(call, 2)?);
-    session.write(data, end).map_err(|trouble| failure(call, trouble))?;
+    session.write(data, end)?;
     call.nothing()
 }
 
@@ -104,7 +103,7 @@ pub fn read<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     let (session, max, end) = (session(call)?, call.length(1, MOST)?, deadline(call, 2)?);
     scratch::with(max, |buffer| {
         buffer.resize(max, 0);
-        let got = session.read(buffer, end).map_err(|trouble| failure(call, trouble))?;
+        let got = session.read(buffer, end)?;
         call.answer_bytes(&buffer[..got])
     })
 }
@@ -122,7 +121,7 @@ fn session(call: &Call<'_, '_>) -> Result<&'static mut Session, Failure> {
     let number = call.length(0, usize::MAX >> 11)?;
     // SAFETY: each native asks once, and keeps the reference until it ends at most.
     let session = unsafe { sessions() }.get_mut(number).and_then(Option::as_deref_mut);
-    session.ok_or_else(|| call.fail(Errno::BADF))
+    Ok(session.ok_or(Errno::BADF)?)
 }
 
 fn deadline(call: &Call<'_, '_>, index: usize) -> Result<Instant, Failure> {
@@ -207,9 +206,7 @@ struct Socket(BorrowedFd<'static>);
 impl Socket {
     fn wait(&self, ready: PollFlags, end: Instant) -> Result<(), Errno> {
         loop {
-            let rest = end.saturating_duration_since(Instant::now());
-            let timeout = Timespec { tv_sec: rest.as_secs() as i64, tv_nsec: rest.subsec_nanos().into() };
-            match rustix::event::poll(&mut [PollFd::new(&self.0, ready)], Some(&timeout)) {
+            match rustix::event::poll(&mut [PollFd::new(&self.0, ready)], Some(&time::until(end))) {
                 Ok(0) => return Err(Errno::TIMEDOUT),
                 Ok(_) => return Ok(()),
                 Err(Errno::INTR) => {}
