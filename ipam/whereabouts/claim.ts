@@ -82,13 +82,12 @@ export class Claimer {
 	#claimOne(range: PoolRange, pool: Pool, ip: Ip): boolean {
 		const claim = this.#note(range, pool, ip);
 		if (this.#attempt(claim, () => this.#reservations.claim(ip, this.#owner))) {
-			const { offset, reservation } = claim;
 			const mayLeave = (): boolean => !areGoNodesActive(this.#session);
-			const outcome = pool.write({ op: "add", offset, reservation, ...this.#owner }, mayLeave);
+			const outcome = pool.write({ op: "add", offset: claim.offset, ...this.#owner }, mayLeave);
 			if (outcome === "later") startWriter(pool);
 			if (outcome !== "refused") return true;
 			// The pool says that somebody has it who made no reservation.
-			this.#reservations.release(reservation, this.#owner);
+			this.#reservations.release(claim.reservation, this.#owner);
 		}
 		this.#forget(claim);
 		return false;
@@ -139,8 +138,7 @@ export class Claimer {
 				throw this.#refusal(requested, there.get(offsetOf(range, requested))?.podref);
 			}
 			const claim = this.#note(range, pool, ip);
-			if (this.#attempt(claim, () => pool.claim({ op: "add", offset: claim.offset, reservation: "", ...this.#owner })))
-				return ip;
+			if (this.#attempt(claim, () => pool.claim({ op: "add", offset: claim.offset, ...this.#owner }))) return ip;
 			this.#forget(claim);
 		}
 	}

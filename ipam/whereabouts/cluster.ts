@@ -23,11 +23,14 @@ export interface PoolContent {
 	readonly allocations: Allocations;
 }
 
+/** What commands are told of the cluster. */
+export const CLUSTER_FLAGS = { kubeconfig: "", namespace: "" };
+export const HELP_OF_CLUSTER = `  -kubeconfig PATH  how to reach the API server; in a pod the service account's files, if absent
+  -namespace NAME   where the pools are; absent: the kubeconfig's, else kube-system
+`;
+
 /** Runs a command's `work` with the cluster and the namespace that its flags say. Throws what the client throws. */
-export function withCluster<T>(
-	flags: { readonly kubeconfig: string; readonly namespace: string },
-	work: (session: Session) => T,
-): T {
+export function withCluster<T>(flags: typeof CLUSTER_FLAGS, work: (session: Session) => T): T {
 	const { kubeconfig } = flags;
 	const cluster = clusterOf(kubeconfig);
 	using client = new KubeClient(cluster, COMMAND_MS);

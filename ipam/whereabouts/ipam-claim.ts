@@ -99,8 +99,9 @@ export function writeStatus(client: KubeClient, claim: IpamClaim, addresses: rea
 	throw new CniError(Code.tryAgain, `IPAMClaim ${claim.namespace}/${claim.name} cannot be written: ${reason}`);
 }
 
-/** Whether the claim `podRef` lives and lists the address: then it is kept, whatever becomes of the pod. */
+/** Whether `podRef` is a claim that lives and lists the address: then it is kept, whatever becomes of the pod. */
 export function keepsAddress(client: KubeClient, podRef: string, address: string): boolean {
+	if (!isClaimHolder(podRef)) return false;
 	const [namespace = "", holder = ""] = podRef.split("/");
 	const claim = client.get(`${pathOf(namespace)}/${holder.slice(MARK.length)}`);
 	return addressesIn(object(claim?.status)?.ips).some((ip) => formatIp(ip) === address);

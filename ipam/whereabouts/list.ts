@@ -7,7 +7,7 @@ import { type Command, printAnswer } from "../../lib/plugin/command.ts";
 import { parseFlags } from "../../lib/plugin/flags.ts";
 import { formatTable } from "../../lib/plugin/table.ts";
 import { writeStderr } from "../../lib/sys/stderr.ts";
-import { type PoolContent, rangeOf, readPools, withCluster } from "./cluster.ts";
+import { CLUSTER_FLAGS, HELP_OF_CLUSTER, type PoolContent, rangeOf, readPools, withCluster } from "./cluster.ts";
 import { addressOfOffset, usableOf } from "./ranges.ts";
 
 export const list: Command = {
@@ -15,14 +15,12 @@ export const list: Command = {
 	synopsis: "[--holders] [--json] [-kubeconfig PATH] [-namespace NAME]",
 	help: `Prints every pool of the namespace with its use, with --holders every address with its pod, with --json all of it.
 
-  -kubeconfig PATH  how to reach the API server; in a pod the service account's files, if absent
-  -namespace NAME   where the pools are; absent: the kubeconfig's, else kube-system
-`,
+${HELP_OF_CLUSTER}`,
 	run: printPools,
 };
 
 function printPools(args: readonly string[]): number {
-	const flags = parseFlags(args, { kubeconfig: "", namespace: "", holders: false, json: false });
+	const flags = parseFlags(args, { ...CLUSTER_FLAGS, holders: false, json: false });
 	const pools = withCluster(flags, (session) =>
 		readPools(session, (sentence) => writeStderr(`whereabouts ls: ${sentence}\n`)),
 	);

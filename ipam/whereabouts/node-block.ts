@@ -13,26 +13,7 @@ import { listIfPresent, makeDirectories, readTextIfFile, writeAtomic } from "../
 import { poolName } from "./objects.ts";
 import type { Slicing } from "./slicing.ts";
 
-export interface NodeBlock {
-	/** Name of the NodeSlicePool. */
-	readonly pool: string;
-	/** Where it is. */
-	readonly namespace: string;
-	readonly kubeconfig: string;
-	/** `network_name` of the configuration, or "". */
-	readonly networkName: string;
-	/** What is sliced, and how, when the block was learnt: "10.0.0.0/16" and "/26". */
-	readonly range: string;
-	readonly sliceSize: string;
-	readonly node: string;
-	/** CIDR. */
-	readonly block: string;
-	readonly boot: string;
-	/** Why it is this node's no longer; "" while it is. */
-	readonly lost: string;
-	/** Names of the IPPools whose entries the stores have: from then on the stores know better. */
-	readonly takenOver: readonly string[];
-}
+export type NodeBlock = Readonly<NonNullable<ReturnType<typeof readBlock>>>;
 
 const directoryOf = (dataDir: string): string => `${dataDir}/blocks`;
 const fileOf = (dataDir: string, pool: string): string => `${directoryOf(dataDir)}/${pool}.json`;
@@ -76,20 +57,28 @@ export function knownBlock(dataDir: string, { pool, network, prefix }: Slicing):
 }
 
 /** What is on record of a pool, of any boot. */
-export function readBlock(dataDir: string, pool: string): NodeBlock | undefined {
+export function readBlock(dataDir: string, pool: string) {
 	const { json, isWhole } = readTold(readTextIfFile(fileOf(dataDir, pool)) ?? "");
-	const block: NodeBlock = {
+	const takenOver: readonly string[] = Array.isArray(json.takenOver) ? json.takenOver.map(text) : [];
+	const block = {
+		/** Name of the NodeSlicePool. */
 		pool,
+		/** Where it is. */
 		namespace: text(json.namespace),
 		kubeconfig: text(json.kubeconfig),
+		/** `network_name` of the configuration, or "". */
 		networkName: text(json.networkName),
+		/** What is sliced, and how, when the block was learnt: "10.0.0.0/16" and "/26". */
 		range: text(json.range),
 		sliceSize: text(json.sliceSize),
 		node: text(json.node),
+		/** CIDR. */
 		block: text(json.block),
 		boot: text(json.boot),
+		/** Why it is this node's no longer; "" while it is. */
 		lost: text(json.lost),
-		takenOver: Array.isArray(json.takenOver) ? json.takenOver.map(text) : [],
+		/** Names of the IPPools whose entries the stores have: from then on the stores know better. */
+		takenOver,
 	};
 	const isUsable = isWhole && block.node !== "" && parseCidr(block.block) !== undefined;
 	return isUsable && json.pool === pool ? block : undefined;

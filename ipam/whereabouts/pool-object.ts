@@ -20,8 +20,6 @@ export interface PoolName {
 export interface Change extends Allocation {
 	readonly offset: string;
 	readonly op: "add" | "remove";
-	/** Name of the reservation; "" where there is none. */
-	readonly reservation: string;
 }
 
 /** What a pool holds, by offset. */

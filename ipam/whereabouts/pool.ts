@@ -219,14 +219,7 @@ function restAfter({ startedMs, tookMs }: LastPatch): number {
  */
 function readChange(json: string): Change | undefined {
 	const told = readTold(json);
-	const { op, offset, id, podref, ifname, reservation } = told.json;
+	const { op, offset, id, podref, ifname } = told.json;
 	if (!told.isWhole || (op !== "add" && op !== "remove") || !/^\d+$/.test(text(offset))) return undefined;
-	return {
-		op,
-		offset: text(offset),
-		id: text(id),
-		podref: text(podref),
-		ifname: text(ifname),
-		reservation: text(reservation),
-	};
+	return { op, offset: text(offset), id: text(id), podref: text(podref), ifname: text(ifname) };
 }

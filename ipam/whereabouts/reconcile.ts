@@ -13,11 +13,19 @@ import { parseFlags } from "../../lib/plugin/flags.ts";
 import { writeAtomic } from "../../lib/sys/files.ts";
 import { writeStderr } from "../../lib/sys/stderr.ts";
 import * as sys from "../../lib/sys/sys.ts";
-import { type PoolContent, placesOf, rangeOf, readHolders, readPools, withCluster } from "./cluster.ts";
+import {
+	CLUSTER_FLAGS,
+	HELP_OF_CLUSTER,
+	type PoolContent,
+	placesOf,
+	rangeOf,
+	readHolders,
+	readPools,
+	withCluster,
+} from "./cluster.ts";
 import { DEFAULT_DATA_DIR } from "./config.ts";
 import { readCooldown } from "./cooldown.ts";
 import { claimHolders, isClaimHolder } from "./ipam-claim.ts";
-import type { Allocation } from "./objects.ts";
 import { type Change, changePool } from "./pool-object.ts";
 import { addressOfOffset, offsetOf } from "./ranges.ts";
 import { type PoolUse, reconcileNode } from "./reconcile-node.ts";
@@ -36,21 +44,11 @@ export const reconcile: Command = {
   --every 5m        goes on until SIGTERM, with so long a pause between two runs; without it there is one
   --dry-run         prints the changes and makes none
   --metrics FILE    writes the use of pools and the count of changes there, for node-exporter's textfile collector
-  -kubeconfig PATH  how to reach the API server; in a pod the service account's files, if absent
-  -namespace NAME   where the pools are; absent: the kubeconfig's, else kube-system
-`,
+${HELP_OF_CLUSTER}`,
 	run: runReconcile,
 };
 
-const FLAGS = {
-	kubeconfig: "",
-	namespace: "",
-	metrics: "",
-	datadir: DEFAULT_DATA_DIR,
-	node: false,
-	every: 0,
-	"dry-run": false,
-};
+const FLAGS = { ...CLUSTER_FLAGS, metrics: "", datadir: DEFAULT_DATA_DIR, node: false, every: 0, "dry-run": false };
 
 function runReconcile(args: readonly string[]): number {
 	const flags = parseFlags(args, FLAGS);
@@ -86,33 +84,24 @@ function reconcileAll(session: Session, tally: Tally): PoolUse {
 	const reservations = new Reservations(session.client, session.namespace, "");
 	const all = [...reservations.all()];
 	const holders = readHolders(session);
-	const podRefs = [...all, ...pools.flatMap(({ allocations }) => [...allocations.values()])].map(
-		({ podref }) => podref,
-	);
-	if (podRefs.some(isClaimHolder)) for (const holder of claimHolders(session.client)) holders.add(holder);
+	const held = [...all, ...pools.flatMap(({ allocations }) => [...allocations.values()])];
+	if (held.some(({ podref }) => isClaimHolder(podref)))
+		for (const holder of claimHolders(session.client)) holders.add(holder);
 	// The pool first, as DEL does it.
 	for (const pool of pools) {
 		const gone = [...pool.allocations].filter(([, { podref }]) => !holders.has(podref));
 		if (gone.length === 0) continue;
-		const names = gone.map(([offset, entry]) => describe(pool, offset, entry));
-		const changes = gone.map(([offset, entry]) => ({ op: "remove" as const, offset, reservation: "", ...entry }));
+		const names = gone.map(([offset, { podref }]) => `${formatIp(addressOfOffset(pool, offset))} (${podref})`);
+		const changes = gone.map(([offset, entry]) => ({ op: "remove" as const, offset, ...entry }));
 		tally.change(`pool ${pool.name}: freed ${names.join(", ")}`, "freed", () => changeIn(session, pool, changes));
 	}
 	for (const reservation of all) {
 		const { name, podref } = reservation;
 		const cooling = readCooldown(podref);
-		if (cooling !== undefined) {
-			if (cooling.leftMs > 0) continue;
-			tally.change(`reservation ${name}: freed, its reuseDelaySeconds are over`, "freed", () =>
-				reservations.remove(reservation),
-			);
-			continue;
-		}
-		if (holders.has(podref)) healEntry(session, reservation, pools, tally);
-		else {
-			tally.change(`reservation ${name}: freed, pod ${podref} is gone`, "freed", () =>
-				reservations.remove(reservation),
-			);
+		if (cooling === undefined && holders.has(podref)) healEntry(session, reservation, pools, tally);
+		else if (cooling === undefined || cooling.leftMs === 0) {
+			const why = cooling === undefined ? `pod ${podref} is gone` : "its reuseDelaySeconds are over";
+			tally.change(`reservation ${name}: freed, ${why}`, "freed", () => reservations.remove(reservation));
 		}
 	}
 	const byName = new Map(all.map((reservation) => [reservation.name, reservation]));
@@ -141,7 +130,7 @@ function healEntry(
 		return;
 	}
 	tally.change(`pool ${place.pool.name}: entry of ${formatIp(place.ip)} for pod ${podref} made`, "healed", () =>
-		changeIn(session, place.pool, [{ op: "add", offset: offsetIn(place), reservation: name, id, podref, ifname }]),
+		changeIn(session, place.pool, [{ op: "add", offset: offsetIn(place), id, podref, ifname }]),
 	);
 }
 
@@ -181,10 +170,6 @@ function healReservations(
 function changeIn({ client, namespace }: Session, pool: PoolContent, changes: readonly Change[]): boolean {
 	const where = { namespace, name: pool.name, range: rangeOf(pool) };
 	return changePool(client, where, changes).refused.length < changes.length;
-}
-
-function describe(pool: PoolContent, offset: string, { podref }: Allocation): string {
-	return `${formatIp(addressOfOffset(pool, offset))} (${podref})`;
 }
 
 /** For node-exporter's textfile collector. */

@@ -19,25 +19,7 @@ export interface Claim {
 	readonly reservation: string;
 }
 
-export interface AttachmentRecord {
-	readonly network: string;
-	readonly containerId: string;
-	readonly ifName: string;
-	readonly podRef: string;
-	readonly kubeconfig: string;
-	/** Where the objects are. */
-	readonly namespace: string;
-	readonly claims: readonly Claim[];
-	/** Name of the store of the node's block that its address is in (node-block.ts); "" for none. */
-	readonly store: string;
-	/** PCI address of the VF that its address belongs to; "" where it belongs to none. */
-	readonly device: string;
-	/** CNI_NETNS of ADD, and the boot of then; "" in a record that says nothing of it. */
-	readonly netns: string;
-	/** Number of the inode of its namespace; 0 where that is not known. */
-	readonly inode: number;
-	readonly boot: string;
-}
+export type AttachmentRecord = Readonly<NonNullable<ReturnType<typeof parseRecord>>>;
 
 /** In place of a network: what this node has taken over from the Go plugin, which does not say of which one it is. */
 export const TAKEN_OVER = "*";
@@ -135,23 +117,28 @@ function ownerOf(json: JsonObject, { network, containerId, ifName }: Attachment)
 	return isOwn ? "own" : "other";
 }
 
-function parseRecord(json: JsonObject): AttachmentRecord | undefined {
-	const { network, containerId, ifName, podRef, kubeconfig, namespace, claims, store, device, netns, inode, boot } =
-		json;
-	if (!text(network) || !text(containerId) || !text(ifName) || !Array.isArray(claims)) return undefined;
+function parseRecord(json: JsonObject) {
+	const [network, containerId, ifName] = [text(json.network), text(json.containerId), text(json.ifName)];
+	if (network === "" || containerId === "" || ifName === "" || !Array.isArray(json.claims)) return undefined;
+	const claims: readonly Claim[] = json.claims.flatMap(readClaim);
 	return {
-		network: text(network),
-		containerId: text(containerId),
-		ifName: text(ifName),
-		podRef: text(podRef),
-		kubeconfig: text(kubeconfig),
-		namespace: text(namespace),
-		claims: claims.flatMap(readClaim),
-		store: text(store),
-		device: text(device),
-		netns: text(netns),
-		inode: integer(inode, 0xffff_ffff) ?? 0,
-		boot: text(boot),
+		network,
+		containerId,
+		ifName,
+		podRef: text(json.podRef),
+		kubeconfig: text(json.kubeconfig),
+		/** Where the objects are. */
+		namespace: text(json.namespace),
+		claims,
+		/** Name of the store of the node's block that its address is in (node-block.ts); "" for none. */
+		store: text(json.store),
+		/** PCI address of the VF that its address belongs to; "" where it belongs to none. */
+		device: text(json.device),
+		/** CNI_NETNS of ADD, and the boot of then; "" in a record that says nothing of it. */
+		netns: text(json.netns),
+		/** Number of the inode of its namespace; 0 where that is not known. */
+		inode: integer(json.inode, 0xffff_ffff) ?? 0,
+		boot: text(json.boot),
 	};
 }
 

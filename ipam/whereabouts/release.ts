@@ -6,7 +6,7 @@ import { attempt, throwTogether } from "../../lib/cni/failures.ts";
 import { formatIp } from "../../lib/ip/address.ts";
 import { releaseInStore } from "./block-addresses.ts";
 import type { ReleaseSettings, Whereabouts } from "./config.ts";
-import { isClaimHolder, keepsAddress } from "./ipam-claim.ts";
+import { keepsAddress } from "./ipam-claim.ts";
 import { type Allocation, addressOfReservation } from "./objects.ts";
 import { Pool, poolOf } from "./pool.ts";
 import { addressOfOffset } from "./ranges.ts";
@@ -39,17 +39,12 @@ export function releaseRecord(session: Session, records: Records, found: FoundRe
 	const failures: unknown[] = [];
 	for (const claim of claims) {
 		attempt(failures, () => {
-			if (isKept(session, podRef, claim.ip)) return;
+			if (keepsAddress(session.client, podRef, claim.ip)) return;
 			releaseClaim({ ...session, namespace: namespace || session.namespace }, claim, owner, settings);
 		});
 	}
 	throwTogether(failures);
 	records.remove(found);
-}
-
-/** Whether an IPAMClaim keeps the address. */
-function isKept({ client }: Session, podRef: string, address: string): boolean {
-	return isClaimHolder(podRef) && keepsAddress(client, podRef, address);
 }
 
 /** Gives back a claim, and nothing that is another's by now. The pool goes first: Go nodes look there. */
@@ -62,9 +57,9 @@ function releaseClaim(
 ): void {
 	const pool = new Pool(session, { name: claim.pool, range: claim.range }, dataDir);
 	const { offset, reservation } = claim;
-	if (pool.write({ op: "remove", offset, reservation, ...owner }, () => true) === "later") startWriter(pool);
-	if (claim.reservation === "") return;
-	new Reservations(session.client, session.namespace, "").release(claim.reservation, owner, reuseDelayMs, isGo);
+	if (pool.write({ op: "remove", offset, ...owner }, () => true) === "later") startWriter(pool);
+	if (reservation === "") return;
+	new Reservations(session.client, session.namespace, "").release(reservation, owner, reuseDelayMs, isGo);
 }
 
 /**
@@ -87,7 +82,7 @@ export function releaseFound(
 			if (entry.id !== containerId || (entry.ifname !== "" && entry.ifname !== ifName)) continue;
 			const ip = addressOfOffset(range, offset);
 			const reservation = config.isExclusive ? reservations.nameOf(ip) : "";
-			if (isKept(session, entry.podref, formatIp(ip))) continue;
+			if (keepsAddress(session.client, entry.podref, formatIp(ip))) continue;
 			const claim = { ip: formatIp(ip), pool: pool.name, range: pool.where.range, offset, reservation };
 			attempt(failures, () => releaseClaim(session, claim, entry, settings, true));
 		}
@@ -96,7 +91,7 @@ export function releaseFound(
 		for (const { name, id, podref, ifname } of reservations.all()) {
 			if (id !== containerId || ifname !== ifName) continue;
 			const ip = config.ranges.map(({ network }) => addressOfReservation(name, config.networkName, network.ip.family));
-			if (ip.some((each) => each !== undefined && isKept(session, podref, formatIp(each)))) continue;
+			if (ip.some((each) => each !== undefined && keepsAddress(session.client, podref, formatIp(each)))) continue;
 			attempt(failures, () => reservations.release(name, { id, podref, ifname }, reuseDelayMs));
 		}
 	}

@@ -8,7 +8,7 @@ import { type Cidr, formatCidr, networkOf, parseCidr } from "../../lib/ip/cidr.t
 import { type Command, print, printAnswer } from "../../lib/plugin/command.ts";
 import { FlagError, parseFlags } from "../../lib/plugin/flags.ts";
 import { formatTable } from "../../lib/plugin/table.ts";
-import { withCluster } from "./cluster.ts";
+import { CLUSTER_FLAGS, HELP_OF_CLUSTER, withCluster } from "./cluster.ts";
 import { type Slice, slicesOf, slicingOf } from "./learn-block.ts";
 import { metadataOf, slicePoolObject, slicePoolsPath } from "./objects.ts";
 import type { Session } from "./session.ts";
@@ -26,22 +26,12 @@ project's node-slice-controller runs, it does the same. Exit status 1 where ther
   -size PREFIX      their size, such as /26
   --dry-run         prints what would be, and changes nothing
   --json            prints JSON
-  -kubeconfig PATH  how to reach the API server; in a pod the service account's files, if absent
-  -namespace NAME   where the pools are; absent: the kubeconfig's, else kube-system
-`,
+${HELP_OF_CLUSTER}`,
 	run: assign,
 };
 
 function assign(args: readonly string[]): number {
-	const flags = parseFlags(args, {
-		kubeconfig: "",
-		namespace: "",
-		name: "",
-		range: "",
-		size: "",
-		"dry-run": false,
-		json: false,
-	});
+	const flags = parseFlags(args, { ...CLUSTER_FLAGS, name: "", range: "", size: "", "dry-run": false, json: false });
 	const wanted = flags.name === "" ? undefined : readPool(flags.name, flags.range, flags.size);
 	if (wanted === undefined && (flags.range !== "" || flags.size !== "")) {
 		throw new FlagError("-range and -size need -name");
