@@ -37,7 +37,7 @@ const ROOMS: readonly Room[] = [
 	{
 		directory: "commands/install",
 		what: "`berth install`, `uninstall`, `verify`, `version`: the executable's own files on a node, and what whereabouts knows the API server by",
-		uses: ["lib/kube", "lib/loop", "lib/plugin", "lib/cni", "lib/sys", "smol-toml"],
+		uses: ["lib/kube", "lib/plugin", "lib/cni", "lib/sys", "smol-toml"],
 	},
 	{
 		directory: "commands/*",

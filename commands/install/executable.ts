@@ -48,23 +48,25 @@ export class Executables {
 	}
 }
 
-/** Offsets of <elf.h>, class 64: Elf64_Ehdr, Elf64_Phdr. */
-const EHDR = { phoff: 32, phentsize: 54, phnum: 56 };
-const PHDR = { type: 0, offset: 8, filesz: 32 };
-const PT_NOTE = 4;
 /** Program headers and notes come first in an executable. */
 const FIRST = 4096;
-const OWNER = "Berth\0";
+/** ELFMAG, 64 bits, little-endian: <elf.h>. */
+const ELF = "\x7fELF\x02\x01";
+/** How the note's owner stands there: 6 bytes, filled up to 8. */
+const OWNER = "Berth\0\0\0";
+const OWNER_LENGTH = "\x06\0\0\0";
 
 /** The version that the ELF note of a Berth has (runtime/src/main.rs); undefined for any other file. */
 function versionOf(path: string): string | undefined {
 	const fd = openIfAllowed(path);
 	if (fd === undefined) return undefined;
 	try {
-		const bytes = sys.read(fd, FIRST);
-		// EI_CLASS 2: 64 bits; EI_DATA 1: little-endian.
-		if (sys.decodeUtf8(bytes.subarray(0, 6)) !== "\x7fELF\x02\x01") return undefined;
-		return versionIn(new DataView(bytes.buffer, bytes.byteOffset, bytes.length));
+		const text = String.fromCharCode(...sys.read(fd, FIRST));
+		const at = text.indexOf(OWNER);
+		// Elf64_Nhdr: the lengths of owner and content, and a type, 4 bytes each.
+		if (!text.startsWith(ELF) || at < 12 || !text.startsWith(OWNER_LENGTH, at - 12)) return undefined;
+		const start = at + OWNER.length;
+		return text.slice(start, start + text.charCodeAt(at - 8));
 	} finally {
 		sys.close(fd);
 	}
@@ -79,30 +81,3 @@ function openIfAllowed(path: string): number | undefined {
 		throw error;
 	}
 }
-
-function versionIn(view: DataView): string | undefined {
-	try {
-		const word = (at: number): number => view.getUint32(at, true);
-		const [headers, size] = [word(EHDR.phoff), view.getUint16(EHDR.phentsize, true)];
-		for (let index = 0; index < view.getUint16(EHDR.phnum, true); index++) {
-			const header = headers + index * size;
-			if (word(header + PHDR.type) !== PT_NOTE) continue;
-			const start = word(header + PHDR.offset);
-			for (let at = start; at < start + word(header + PHDR.filesz); ) {
-				const [owner, length] = [word(at), word(at + 4)];
-				const content = at + 12 + align(owner);
-				if (textAt(view, at + 12, owner) === OWNER) return textAt(view, content, length);
-				at = content + align(length);
-			}
-		}
-	} catch (error) {
-		// Headers that point to beyond what was read are not ours.
-		if (!(error instanceof RangeError)) throw error;
-	}
-	return undefined;
-}
-
-const align = (length: number): number => (length + 3) & ~3;
-
-const textAt = (view: DataView, at: number, length: number): string =>
-	sys.decodeUtf8(new Uint8Array(view.buffer, view.byteOffset + at, length));

@@ -45,35 +45,14 @@ export const HELP_OF_SHARED = `  --host DIR           where the node's file syst
   --json               prints JSON
 `;
 
-export interface Choice {
-	readonly directory: string;
-	readonly targets: readonly Target[];
-	/** Before each path on the node: "" or "/host". */
-	readonly host: string;
-	/** As this process sees it; "": whereabouts gets none. */
-	readonly kubeconfig: string;
-	readonly isJson: boolean;
-}
-
-export interface InstallChoice extends Choice {
-	/** Whose foreign namesakes are replaced. */
-	readonly replace: ReadonlySet<string>;
-	readonly keepForeign: boolean;
-	/** The flat file that is copied beside the kubeconfig; "": none. */
-	readonly conf: string;
-	readonly stay: boolean;
-	readonly intervalMs: number;
-}
+export type InstallChoice = ReturnType<typeof parseInstall>;
 
 /** Whether another's file of this name is to stay where it is. */
 export const isLeftToOthers = ({ applet }: Target, { replace, keepForeign }: InstallChoice): boolean =>
 	keepForeign && !replace.has(applet) && applet !== "berth";
 
 /** `plugins` are the names of all that there are, here and below. Throws FlagError. */
-export function parseUninstall(
-	args: readonly string[],
-	plugins: readonly string[],
-): Choice & { readonly stay: boolean } {
+export function parseUninstall(args: readonly string[], plugins: readonly string[]) {
 	const flags = parseFlags(args, { ...SHARED, stay: false });
 	return { ...choose(flags, "", namesOf(plugins)), stay: flags.stay };
 }
@@ -81,7 +60,7 @@ export function parseUninstall(
 /** The executable under its own name, which people call, comes first. */
 const namesOf = (plugins: readonly string[]): string[] => ["berth", ...plugins];
 
-export function parseInstall(args: readonly string[], plugins: readonly string[]): InstallChoice {
+export function parseInstall(args: readonly string[], plugins: readonly string[]) {
 	const names = namesOf(plugins);
 	const flags = parseFlags(args, OF_INSTALL);
 	const roles = [flags["sriov-bin-file"] && "sriov", flags["rdma-cni-bin-file"] && "rdma"].filter(
@@ -92,23 +71,27 @@ export function parseInstall(args: readonly string[], plugins: readonly string[]
 	}
 	return {
 		...choose(flags, roles.join(","), names),
+		/** Whose foreign namesakes are replaced. */
 		replace: new Set(flags.replace === "all" ? names : listOf(flags.replace, "replace", names)),
 		keepForeign: flags["keep-foreign"],
+		/** The flat file that is copied beside the kubeconfig; "": none. */
 		conf: flags["whereabouts-conf"],
 		stay: flags.stay && !flags["no-sleep"],
 		intervalMs: flags.interval,
 	};
 }
 
-function choose(flags: typeof SHARED, roles: string, names: readonly string[]): Choice {
+function choose(flags: typeof SHARED, roles: string, names: readonly string[]) {
 	const host = flags.host.replace(/\/+$/, "");
 	const kubeconfig = flags["whereabouts-kubeconfig"];
 	if (kubeconfig !== "" && !kubeconfig.startsWith("/")) throw new FlagError("-whereabouts-kubeconfig must be absolute");
 	const directory = flags["cni-bin-dir"].replace(/(?<=.)\/+$/, "") || findPlace(host);
 	return {
+		/** Before each path on the node: "" or "/host". */
 		host,
 		directory,
 		targets: targetsIn(directory, flags.only || roles, flags.rename, names),
+		/** As this process sees it; "": whereabouts gets none. */
 		kubeconfig: kubeconfig && `${host}${kubeconfig}`,
 		isJson: flags.json,
 	};

@@ -2,7 +2,6 @@
  * `berth install`: puts the plugins into the runtime's directory, and with --stay keeps them there.
  */
 import { attempt, sentence } from "../../lib/cni/failures.ts";
-import { Loop } from "../../lib/loop/loop.ts";
 import { type Command, printAnswer } from "../../lib/plugin/command.ts";
 import { formatTable } from "../../lib/plugin/table.ts";
 import { writeStderr } from "../../lib/sys/stderr.ts";
@@ -56,11 +55,11 @@ function show(outcomes: readonly Outcome[], { isJson }: InstallChoice): void {
 /** Until SIGTERM or SIGINT. What fails is said once and tried again. */
 function stay(choice: InstallChoice): number {
 	// Process 1 of a container has no other way to hear of them.
-	const signals = sys.signalFd([sys.SIGINT, sys.SIGTERM]);
+	const fd = sys.signalFd([sys.SIGINT, sys.SIGTERM]);
 	const credentials = choice.kubeconfig === "" ? undefined : new Credentials(choice.kubeconfig, choice.conf, say);
 	let said = "";
 	let isFirst = true;
-	const look = (): void => {
+	do {
 		const failures: unknown[] = [];
 		attempt(failures, () => {
 			const executables = new Executables();
@@ -73,18 +72,7 @@ function stay(choice: InstallChoice): number {
 		const failed = failures.map(sentence).join("\n");
 		if (failed !== said && failed !== "") say(failed);
 		said = failed;
-	};
-	const loop = new Loop((error) => say(sentence(error)));
-	const task = {
-		dueMs: 0,
-		onDue: (): void => {
-			look();
-			loop.schedule(task, sys.boottimeMs() + choice.intervalMs);
-		},
-	};
-	loop.watch({ fd: signals, events: sys.POLLIN, onReady: () => loop.stop() });
-	loop.schedule(task, sys.boottimeMs());
-	loop.run();
+	} while (sys.poll([{ fd, events: sys.POLLIN }], choice.intervalMs)[0] === 0);
 	return 0;
 }
 

@@ -1,12 +1,10 @@
 /**
  * `berth uninstall`: the way back.
  */
-import { attempt, sentence, throwTogether } from "../../lib/cni/failures.ts";
-import { Loop } from "../../lib/loop/loop.ts";
+import { attempt, throwTogether } from "../../lib/cni/failures.ts";
 import { type Command, printAnswer } from "../../lib/plugin/command.ts";
 import { formatTable } from "../../lib/plugin/table.ts";
 import { removeWritten } from "../../lib/sys/files.ts";
-import { writeStderr } from "../../lib/sys/stderr.ts";
 import * as sys from "../../lib/sys/sys.ts";
 import { filesFor } from "./credentials.ts";
 import { type Removal, uninstallFiles } from "./files.ts";
@@ -28,7 +26,7 @@ ${HELP_OF_SHARED}  --stay               then waits for SIGTERM: a DaemonSet's po
 
 function runUninstall(args: readonly string[], plugins: readonly string[]): number {
 	const choice = parseUninstall(args, plugins);
-	const signals = sys.signalFd([sys.SIGINT, sys.SIGTERM]);
+	const fd = sys.signalFd([sys.SIGINT, sys.SIGTERM]);
 	const failures: unknown[] = [];
 	let removals: Removal[] = [];
 	attempt(failures, () => {
@@ -40,12 +38,6 @@ function runUninstall(args: readonly string[], plugins: readonly string[]): numb
 	throwTogether(failures);
 	const rows = removals.map(({ target: { applet, path }, outcome, is }) => ({ plugin: applet, path, outcome, is }));
 	printAnswer(choice.isJson, rows, formatTable(["plugin", "path", "outcome", "is"], rows));
-	if (choice.stay) untilEnded(signals);
+	if (choice.stay) sys.poll([{ fd, events: sys.POLLIN }], -1);
 	return 0;
-}
-
-function untilEnded(signals: number): void {
-	const loop = new Loop((error) => writeStderr(`berth uninstall: ${sentence(error)}\n`));
-	loop.watch({ fd: signals, events: sys.POLLIN, onReady: () => loop.stop() });
-	loop.run();
 }
