@@ -25,21 +25,22 @@ export function ask(server: Ip, name: string, deadline: number): Answer[] {
 		const [first = 0, second = 0, third = 0] = sys.random(3);
 		const id = first * 256 + second;
 		// Never the same for both: how far they are apart is 1 to 256.
-		const open: Question[] = [
+		const open = new Set<Question>([
 			{ id, name, type: TYPE_A },
 			{ id: (id + 1 + third) & 0xffff, name, type: TYPE_AAAA },
-		];
+		]);
 		for (const question of open) sys.send(fd, renderQuestion(question), 0);
 		const answers: Answer[] = [];
-		while (open.length > 0) {
+		while (open.size > 0) {
 			if (sys.poll([{ fd, events: sys.POLLIN }], timeLeft(deadline))[0] === 0) break;
 			const message = receive(fd);
-			const index = open.findIndex((question) => message && readAnswer(message, question) !== undefined);
-			if (message === undefined || index < 0) continue;
-			const [question] = open.splice(index, 1);
-			const answer = readAnswer(message, question!)!;
-			const whole = answer.isTruncated ? askOverTcp(server, question!, deadline) : answer;
-			if (whole !== undefined) answers.push(whole);
+			for (const question of open) {
+				const answer = message && readAnswer(message, question);
+				if (answer === undefined) continue;
+				open.delete(question);
+				const whole = answer.isTruncated ? askOverTcp(server, question, deadline) : answer;
+				if (whole !== undefined) answers.push(whole);
+			}
 		}
 		return answers;
 	} finally {

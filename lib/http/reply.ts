@@ -126,7 +126,6 @@ function readToEnd(incoming: Incoming, body: Body): void {
 	for (let piece = incoming.some(MAX_BODY); piece.length > 0; piece = incoming.some(MAX_BODY)) body.add(piece);
 }
 
-/** Bytes in a buffer that grows. */
 class Body {
 	#buffer: Uint8Array = new Uint8Array(0);
 	#length = 0;
