@@ -34,13 +34,6 @@ latter is listed. One shot: run it on the host after a boot, or now and then. Ex
 	run: healAll,
 };
 
-/** What became of an orphan. */
-interface Outcome {
-	readonly orphan: Orphan;
-	readonly outcome: "would be freed" | "freed" | "left alone" | "not yet" | "failed";
-	readonly error: string;
-}
-
 function healAll(args: readonly string[]): number {
 	const flags = parseFlags(args, {
 		"dry-run": false,
@@ -51,7 +44,7 @@ function healAll(args: readonly string[]): number {
 	});
 	requireHostView();
 	const request = callOfNobody(flags["cni-path"]);
-	const outcomes: Outcome[] = [];
+	const outcomes: ReturnType<typeof treat> = [];
 	const failures: unknown[] = [];
 	// In the order of DEL: what is last in a chain goes first, and addresses of VFs go with them.
 	const searches = [
@@ -65,43 +58,32 @@ function healAll(args: readonly string[]): number {
 			for (const orphan of search()) outcomes.push(...treat(orphan, request, flags["dry-run"]));
 		});
 	}
-	printAnswer(flags.json, outcomes.map(listed), tableOf(outcomes));
-	for (const failure of failures) writeStderr(`berth heal: ${sentence(failure)}\n`);
-	const isDone = ({ outcome }: Outcome): boolean => outcome === "freed" || outcome === "left alone";
-	return failures.length === 0 && outcomes.every(isDone) ? 0 : 1;
-}
-
-/** Nothing for what had an owner after all. */
-function treat(orphan: Orphan, request: Request, isDryRun: boolean): Outcome[] {
-	if (orphan.reclaim === undefined) return [{ orphan, outcome: "left alone", error: "" }];
-	if (isDryRun) return [{ orphan, outcome: "would be freed", error: "" }];
-	// A device may take seconds to come back.
-	if (sys.terminalColumns(2) > 0) writeStderr(`berth heal: ${orphan.kind} ${orphan.name}: ${orphan.why}\n`);
-	try {
-		const isBack = orphan.reclaim(request);
-		return isBack === undefined ? [] : [{ orphan, outcome: isBack ? "freed" : "not yet", error: "" }];
-	} catch (error) {
-		return [{ orphan, outcome: "failed", error: sentence(error) }];
-	}
-}
-
-const listed = ({ orphan, outcome, error }: Outcome) => ({
-	kind: orphan.kind,
-	name: orphan.name,
-	container: orphan.containerId,
-	interface: orphan.ifName,
-	network: orphan.network,
-	why: orphan.why,
-	outcome,
-	...(error !== "" && { error }),
-});
-
-function tableOf(outcomes: readonly Outcome[]): string {
-	if (outcomes.length === 0) return "nothing to heal\n";
-	const rows = outcomes.map((each) => ({
-		...listed(each),
-		container: each.orphan.containerId.slice(0, 13),
-		outcome: each.error === "" ? each.outcome : `${each.outcome}: ${each.error}`,
+	const rows = outcomes.map(({ error, ...row }) => ({
+		...row,
+		container: row.container.slice(0, 13),
+		outcome: error === undefined ? row.outcome : `${row.outcome}: ${error}`,
 	}));
-	return formatTable(["kind", "name", "container", "interface", "network", "why", "outcome"], rows);
+	const columns = ["kind", "name", "container", "interface", "network", "why", "outcome"] as const;
+	printAnswer(flags.json, outcomes, rows.length === 0 ? "nothing to heal\n" : formatTable(columns, rows));
+	for (const failure of failures) writeStderr(`berth heal: ${sentence(failure)}\n`);
+	const isDone = outcomes.every(({ outcome }) => outcome === "freed" || outcome === "left alone");
+	return failures.length === 0 && isDone ? 0 : 1;
+}
+
+/** What became of an orphan; nothing for what had an owner after all. */
+function treat(orphan: Orphan, request: Request, isDryRun: boolean) {
+	const { kind, name, containerId: container, ifName, network, why, reclaim } = orphan;
+	const became = (outcome: "would be freed" | "freed" | "left alone" | "not yet" | "failed", error?: string) => [
+		{ kind, name, container, interface: ifName, network, why, outcome, ...(error !== undefined && { error }) },
+	];
+	if (reclaim === undefined) return became("left alone");
+	if (isDryRun) return became("would be freed");
+	// A device may take seconds to come back.
+	if (sys.terminalColumns(2) > 0) writeStderr(`berth heal: ${kind} ${name}: ${why}\n`);
+	try {
+		const isBack = reclaim(request);
+		return isBack === undefined ? [] : became(isBack ? "freed" : "not yet");
+	} catch (error) {
+		return became("failed", sentence(error));
+	}
 }

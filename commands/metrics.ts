@@ -76,19 +76,11 @@ function devices({ pfs, marks }: NodeView): string[] {
 	const states = pfs.flatMap(({ netdev, pci, vfs: own }) =>
 		STATES.map((state): Sample => [{ pf: netdev ?? pci, state }, own.filter((vf) => vf.state === state).length]),
 	);
-	const held = vfs.flatMap(({ pf, index, pci, holder }): Sample[] =>
-		holder === null
-			? []
-			: [
-					[
-						{
-							...{ pf, vf: String(index), pci, pod: holder.pod, container: holder.container },
-							...{ interface: holder.interface, network: holder.network },
-						},
-						1,
-					],
-				],
-	);
+	const held = vfs.flatMap(({ pf, index, pci, holder }): Sample[] => {
+		if (holder === null) return [];
+		const { pod, container, interface: ifName, network } = holder;
+		return [[{ pf, vf: String(index), pci, pod, container, interface: ifName, network }, 1]];
+	});
 	const places = ["host", "pod", "elsewhere"] as const;
 	const rdma = places.map((place): Sample => [{ place }, vfs.filter((vf) => vf.rdma?.place === place).length]);
 	const marked = vfs.reduce((sum, vf) => sum + vf.marks.length, marks.length);
@@ -154,11 +146,9 @@ function rangesOfVfs(): Sample[] {
 
 /** Of whereabouts' node blocks; what is left out of a block by the configuration is not known here. */
 function blocksOf(attachments: readonly FoundRecord[]): Sample[] {
-	const sizes = new Map<string, number>();
-	for (const { record } of attachments) {
-		const block = blockOfStore(record.store);
-		if (block === undefined) continue;
-		sizes.set(record.network, Number(sizeOfBlock(usableOf(block))));
-	}
-	return [...sizes].map(([network, size]) => [{ ipam: "whereabouts", network }, size]);
+	const sizes = attachments.flatMap(({ record: { network, store } }): [string, number][] => {
+		const block = blockOfStore(store);
+		return block === undefined ? [] : [[network, Number(sizeOfBlock(usableOf(block)))]];
+	});
+	return [...new Map(sizes)].map(([network, size]) => [{ ipam: "whereabouts", network }, size]);
 }

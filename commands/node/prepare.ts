@@ -66,7 +66,7 @@ function prepareAll(args: readonly string[]): number {
 	};
 	let changes = 0;
 	let failures = 0;
-	const attempt = (what: string, work: (change: Change) => void): void => {
+	const attempt: Attempt = (what, work) => {
 		try {
 			work((line, make) => {
 				changes++;
@@ -87,6 +87,8 @@ function prepareAll(args: readonly string[]): number {
 
 /** Says what is about to be changed, and changes it unless this is a dry run. */
 type Change = (line: string, make: () => void) => void;
+/** Does `work` on what is called `what`, and says why where it fails. */
+type Attempt = (what: string, work: (change: Change) => void) => void;
 
 function requireExclusive(change: Change): void {
 	using rdma = openRdma();
@@ -115,12 +117,7 @@ function openRdma(): NetlinkSocket {
 	}
 }
 
-function preparePf(
-	given: string,
-	plan: Plan,
-	change: Change,
-	attempt: (what: string, work: (change: Change) => void) => void,
-): void {
+function preparePf(given: string, plan: Plan, change: Change, attempt: Attempt): void {
 	const device = pciOf(given);
 	const most = device === undefined ? undefined : pci.mostVfs(device);
 	if (device === undefined || most === undefined) throw new Error("there is no such PF on this host");

@@ -69,41 +69,40 @@ export function checkNetwork(config: Tree, surroundings: Surroundings, report: R
 }
 
 function checkName(config: Tree, defaultName: string | undefined, report: Report): string {
-	const name = memberOf(config, "name")?.value;
-	if (name === undefined || (name.kind === "scalar" && (name.value === "" || name.value === null))) {
+	const name = readText(config, [], "name", report, "put it in quotes");
+	if (name === undefined) return "network";
+	if (name === "") {
 		if (defaultName === undefined) report("error", ["name"], "missing network name", 'add "name"');
 		return defaultName ?? "network";
 	}
-	if (name.kind !== "scalar" || typeof name.value !== "string") {
-		report("error", ["name"], `name must be a string, not ${excerpt(toJson(name))}`, "put it in quotes");
-		return "network";
-	}
-	if (/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(name.value)) return name.value;
+	if (/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(name)) return name;
 	const hint = 'letters, digits, "_", "." and "-", the first a letter or a digit';
-	report("error", ["name"], `invalid characters found in network name ${excerpt(name.value)}`, hint);
+	report("error", ["name"], `invalid characters found in network name ${excerpt(name)}`, hint);
 	return "network";
+}
+
+/** The text of the member `key` of `tree`, at `path`: "" where it has none; undefined for no text: that is reported. */
+function readText(tree: Tree, path: Path, key: string, report: Report, hint?: string): string | undefined {
+	const value = memberOf(tree, key)?.value;
+	if (value === undefined || (value.kind === "scalar" && value.value === null)) return "";
+	if (value.kind === "scalar" && typeof value.value === "string") return value.value;
+	report("error", [...path, key], `${key} must be a string, not ${excerpt(toJson(value))}`, hint);
+	return undefined;
 }
 
 /** The version that plugins are called with. */
 function checkVersion(config: Tree, report: Report): string {
-	const version = memberOf(config, "cniVersion")?.value;
-	if (version === undefined || (version.kind === "scalar" && (version.value === "" || version.value === null))) {
+	const version = readText(config, [], "cniVersion", report, "put it in quotes");
+	if (version !== undefined && isSupported(version)) return version;
+	if (version === "") {
 		report("warning", ["cniVersion"], "cniVersion is missing, which means 0.1.0", 'add "cniVersion": "1.0.0"');
-		return "1.0.0";
+	} else if (version !== undefined) {
+		const known = SUPPORTED_VERSIONS.join(", ");
+		const meant =
+			SUPPORTED_VERSIONS.find((each) => each.startsWith(`${version}.`)) ?? nearest(version, SUPPORTED_VERSIONS);
+		const hint = meant === undefined ? "" : `did you mean "${meant}"?`;
+		report("error", ["cniVersion"], `cniVersion ${excerpt(version)} is none of ${known}`, hint);
 	}
-	if (version.kind !== "scalar" || typeof version.value !== "string") {
-		report("error", ["cniVersion"], `cniVersion must be a string, not ${excerpt(toJson(version))}`, "put it in quotes");
-		return "1.0.0";
-	}
-	if (isSupported(version.value)) return version.value;
-	const { value: text } = version;
-	const hint = SUPPORTED_VERSIONS.find((each) => each.startsWith(`${text}.`)) ?? nearest(text, SUPPORTED_VERSIONS);
-	report(
-		"error",
-		["cniVersion"],
-		`cniVersion ${excerpt(version.value)} is none of ${SUPPORTED_VERSIONS.join(", ")}`,
-		hint === undefined ? "" : `did you mean "${hint}"?`,
-	);
 	return "1.0.0";
 }
 
@@ -159,21 +158,16 @@ function movesRdma(plugin: Tree): boolean {
 
 /** The type of `tree`, at `path`; "" where it has none. */
 function checkType(tree: Tree, path: Path, report: Report): string {
-	const type = memberOf(tree, "type")?.value;
-	if (type === undefined || (type.kind === "scalar" && (type.value === "" || type.value === null))) {
-		if (path.length === 0) report("error", ["type"], "type is missing", "it is the file name of the plugin");
-		return "";
-	}
-	if (type.kind !== "scalar" || typeof type.value !== "string") {
-		report("error", [...path, "type"], `type must be a string, not ${excerpt(toJson(type))}`);
-		return "";
-	}
+	const type = readText(tree, path, "type", report);
+	if (type === "" && path.length === 0)
+		report("error", ["type"], "type is missing", "it is the file name of the plugin");
+	if (!type) return "";
 	const ours = Object.keys(path.length === 0 ? MAIN_PLUGINS : IPAM_PLUGINS);
-	const meant = ours.includes(type.value) ? undefined : nearest(type.value, ours);
+	const meant = ours.includes(type) ? undefined : nearest(type, ours);
 	if (meant !== undefined) {
-		report("warning", [...path, "type"], `"${type.value}" is no plugin that is known here`, `did you mean "${meant}"?`);
+		report("warning", [...path, "type"], `"${type}" is no plugin that is known here`, `did you mean "${meant}"?`);
 	}
-	return type.value;
+	return type;
 }
 
 /** Reports a plugin where it cannot work. */

@@ -8,24 +8,21 @@ import { formatPath } from "../../lib/cni/config.ts";
 import { excerpt } from "../../lib/cni/quote.ts";
 import { ReadError, readJson } from "./json.ts";
 import { checkNetwork } from "./network.ts";
-import type { Problem, Severity } from "./problem.ts";
-import { itemsOf, memberOf, type Path, placeOf, type Tree, textOf, toJson } from "./tree.ts";
+import type { Problem, Report, Severity } from "./problem.ts";
+import { itemsOf, memberOf, placeOf, type Tree, textOf, toJson } from "./tree.ts";
 import { charactersOf, readYaml, type Written } from "./yaml.ts";
 
 const KIND = "NetworkAttachmentDefinition";
 const API_VERSION = "k8s.cni.cncf.io/v1";
 const RESOURCE = "k8s.v1.cni.cncf.io/resourceName";
 
-/** What was found in a file. */
 export interface Findings {
 	readonly problems: Problem[];
-	/** How many networks there were. */
 	networks: number;
 	/** Types of plugins of which only the protocol was checked. */
 	readonly unchecked: Set<string>;
 }
 
-/** A file while it is read. */
 interface Reading {
 	readonly name: string;
 	readonly text: string;
@@ -35,7 +32,6 @@ interface Reading {
 	readonly findings: Findings;
 }
 
-/** Checks the text of the file `name`, and adds to `findings`. */
 export function checkText(name: string, text: string, findings: Findings): void {
 	const reading: Reading = { name, text, lines: lineStarts(text), written: new Map(), findings };
 	// A byte order mark is no part of a document; the place of what follows stays.
@@ -65,20 +61,21 @@ function checkObject(object: Tree, reading: Reading): void {
 	} else if (kind === undefined || memberOf(object, "apiVersion") === undefined) {
 		reading.findings.networks++;
 		const surroundings = { defaultName: undefined, unchecked: reading.findings.unchecked };
-		checkNetwork(object, surroundings, (severity, path, message, hint = "") =>
-			report(reading, severity, placeOf(object, path), pathText(path), message, hint),
-		);
+		checkNetwork(object, surroundings, reportIn(object, reading));
 	} else if (kind.toLowerCase() === KIND.toLowerCase()) {
 		report(reading, "error", placeOf(object, ["kind"]), "kind", `there is no kind "${kind}"`, `write "${KIND}"`);
 	}
 }
 
-const pathText = (path: Path): string => (path.length === 0 ? "" : formatPath(path));
+/** What puts problems of `tree` on the list. */
+const reportIn =
+	(tree: Tree, reading: Reading): Report =>
+	(severity, path, message, hint = "") =>
+		report(reading, severity, placeOf(tree, path), path.length === 0 ? "" : formatPath(path), message, hint);
 
 function checkAttachmentDefinition(object: Tree, reading: Reading): void {
 	reading.findings.networks++;
-	const here = (severity: Severity, path: Path, message: string, hint = "") =>
-		report(reading, severity, placeOf(object, path), pathText(path), message, hint);
+	const here = reportIn(object, reading);
 	const apiVersion = textOf(object, "apiVersion");
 	if (apiVersion !== API_VERSION) {
 		const message = apiVersion === undefined ? "apiVersion is missing" : `there is no ${KIND} in ${apiVersion}`;
@@ -123,8 +120,7 @@ function checkEmbedded(
 		report(reading, "error", error.at, "spec.config", error.message, "");
 		return;
 	}
-	const inside = (severity: Severity, path: Path, message: string, hint = "") =>
-		report(reading, severity, placeOf(config, path), pathText(path), message, hint);
+	const inside = reportIn(config, reading);
 	const types = checkNetwork(config, { defaultName: name, unchecked: reading.findings.unchecked }, inside);
 	const position = types.indexOf("sriov");
 	if (position < 0) return;

@@ -221,7 +221,6 @@ function pathOfValue(value: JsonValue, text: string): Path | undefined {
 	return undefined;
 }
 
-/** A copy without the part at `path`. */
 function without(value: JsonValue, path: Path): JsonValue {
 	const [key, ...rest] = path;
 	if (key === undefined) return value;

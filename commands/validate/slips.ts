@@ -23,10 +23,8 @@ export function reportMainSlips(config: Tree, type: string, report: Report): voi
 		report("warning", ["dns"], "dns is not read here", hint);
 	}
 	const runtime = memberOf(config, "runtimeConfig")?.value;
-	const capabilities = memberOf(config, "capabilities")?.value;
 	for (const { key } of runtime?.kind === "object" ? runtime.members : []) {
-		const declared = memberOf(capabilities, key)?.value;
-		if (declared?.kind === "scalar" && declared.value === true) continue;
+		if (declares(config, key)) continue;
 		const hint = `the runtime fills in runtimeConfig where there is "capabilities": {"${key}": true}`;
 		report(
 			"warning",

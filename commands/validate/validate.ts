@@ -4,7 +4,7 @@
 import { sentence } from "../../lib/cni/failures.ts";
 import { type Command, printAnswer } from "../../lib/plugin/command.ts";
 import { FlagError, parseCommandLine } from "../../lib/plugin/flags.ts";
-import { listIfPresent, statIfPresent } from "../../lib/sys/files.ts";
+import { isDirectory, listIfPresent } from "../../lib/sys/files.ts";
 import * as sys from "../../lib/sys/sys.ts";
 import { checkText, type Findings } from "./objects.ts";
 import type { Problem } from "./problem.ts";
@@ -71,8 +71,6 @@ function filesBelow(directory: string): string[] {
 		return sys.isDirectory(itself?.mode ?? 0) ? filesBelow(path) : [];
 	});
 }
-
-const isDirectory = (path: string): boolean => sys.isDirectory(statIfPresent(path)?.mode ?? 0);
 
 function checkFile(file: string, findings: Findings): void {
 	try {

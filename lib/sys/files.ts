@@ -101,7 +101,7 @@ function makeDirectory(path: string, mode: number): void {
 	}
 }
 
-const isDirectory = (path: string): boolean => sys.isDirectory(statIfPresent(path)?.mode ?? 0);
+export const isDirectory = (path: string): boolean => sys.isDirectory(statIfPresent(path)?.mode ?? 0);
 
 /**
  * Replaces a file in one step: readers see the old text or the new one, also after a crash or a power failure.
