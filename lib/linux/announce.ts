@@ -39,13 +39,9 @@ export function announce(
 	const announcer = { index: link.index, name: link.name, mac };
 	for (const { address } of addresses) {
 		const { ip } = knownCidr(address);
-		try {
-			if (ip.family === 4) sendGratuitousArp(announcer, ip);
-			else sendNeighborAdvertisement(announcer, ip);
-		} catch (error) {
-			if (!sys.isSystemError(error)) throw error;
-			failures.push(error);
-		}
+		const send = ip.family === 4 ? sendGratuitousArp : sendNeighborAdvertisement;
+		const failure = sys.failureOf(() => send(announcer, ip));
+		if (failure !== undefined) failures.push(failure);
 	}
 	return failures;
 }

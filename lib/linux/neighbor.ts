@@ -23,15 +23,11 @@ const MESSAGE_BYTES = 24;
  */
 export function openNeighborSocket(name: string): number {
 	const fd = sys.socket(sys.AF_INET6, sys.SOCK_RAW, IPPROTO_ICMPV6);
-	try {
+	return sys.prepared(fd, () => {
 		sys.setSocketOption(fd, sys.SOL_SOCKET, sys.SO_BINDTODEVICE, sys.encodeUtf8(name));
 		// Receivers drop neighbour discovery that has been through a router: the hop limit must have stayed at 255.
 		sys.setSocketOption(fd, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, 255);
-		return fd;
-	} catch (error) {
-		sys.discard(fd);
-		throw error;
-	}
+	});
 }
 
 /** Asks whoever has `target` to say so, to the interface's own address. */

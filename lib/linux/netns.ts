@@ -55,22 +55,15 @@ export class Netns {
 	 * network namespace; another SystemError for other reasons.
 	 */
 	static open(path: string, inside: () => void = () => undefined): Netns {
-		let fd: number;
-		try {
-			// What is no namespace may be a FIFO, which nobody shall wait for.
-			fd = sys.openat(sys.AT_FDCWD, path, sys.O_RDONLY | sys.O_NONBLOCK, 0);
-		} catch (error) {
-			if (!sys.isSystemError(error, "ENOENT", "ENOTDIR")) throw error;
+		// What is no namespace may be a FIFO, which nobody shall wait for.
+		const open = (): number => sys.openat(sys.AT_FDCWD, path, sys.O_RDONLY | sys.O_NONBLOCK, 0);
+		const fd = sys.unlessFailed(open, "ENOENT", "ENOTDIR");
+		if (fd === undefined) {
 			throw new NotNetnsError(sys.ENOENT, "openat", path, `network namespace "${path}" does not exist`);
 		}
 		const netns = new Netns(fd, path);
-		try {
-			netns.run(inside);
-			return netns;
-		} catch (error) {
-			netns.close();
-			throw error;
-		}
+		sys.prepared(fd, () => netns.run(inside));
+		return netns;
 	}
 
 	/** The host's: the namespace that the process started in, opened once. Not to be closed. */
@@ -107,12 +100,8 @@ export class Netns {
 	}
 
 	#enter(): void {
-		try {
-			sys.setns(this.fd, CLONE_NEWNET);
-		} catch (error) {
-			if (!sys.isSystemError(error, "EINVAL")) throw error;
-			throw new NotNetnsError(sys.EINVAL, "setns", this.path, `"${this.path}" is ${this.#whatElse()}`);
-		}
+		if (sys.failureOf(() => sys.setns(this.fd, CLONE_NEWNET), "EINVAL") === undefined) return;
+		throw new NotNetnsError(sys.EINVAL, "setns", this.path, `"${this.path}" is ${this.#whatElse()}`);
 	}
 
 	/** Files of mount, PID and other namespaces look the same. */

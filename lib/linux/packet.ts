@@ -38,14 +38,10 @@ export function senderOf(address: Uint8Array): Mac {
 export function openPacketSocket(index: LinkIndex, protocol: number, filter?: readonly Instruction[]): number {
 	// Protocol 0: nothing comes in before the filter is there.
 	const fd = sys.socket(sys.AF_PACKET, sys.SOCK_DGRAM, 0);
-	try {
+	return sys.prepared(fd, () => {
 		if (filter !== undefined) sys.attachFilter(fd, program(filter));
 		sys.bind(fd, packetAddress(index, protocol));
-		return fd;
-	} catch (error) {
-		sys.discard(fd);
-		throw error;
-	}
+	});
 }
 
 /** An instruction of classic BPF, linux/filter.h. */

@@ -63,12 +63,8 @@ export function pfNetdev(vf: string, pf = physicalFunction(vf)): string | undefi
 
 /** A text attribute of an interface of the PF; "" where the driver has none (reading it is EOPNOTSUPP). */
 function attribute(pf: string, netdev: string, name: string): string {
-	try {
-		return readLine(`${devicePath(pf)}/net/${netdev}/${name}`);
-	} catch (error) {
-		if (sys.isSystemError(error, "EOPNOTSUPP", "ENOENT", "ENODEV", "EINVAL")) return "";
-		throw error;
-	}
+	const read = (): string => readLine(`${devicePath(pf)}/net/${netdev}/${name}`);
+	return sys.unlessFailed(read, "EOPNOTSUPP", "ENOENT", "ENODEV", "EINVAL") ?? "";
 }
 
 /** Below this, looking at links is less work than reading where a VF must be. */

@@ -5,7 +5,7 @@
  * nothing here asks for them, because the answer grows with the number of VFs.
  */
 import { formatMac, parseMac } from "../ip/mac.ts";
-import { isSystemError } from "../sys/sys.ts";
+import { unlessFailed } from "../sys/sys.ts";
 import {
 	IFF_RUNNING,
 	IFF_UP,
@@ -105,12 +105,7 @@ export function askLink(
 	target: LinkTarget,
 	before?: Change,
 ): Message | undefined {
-	try {
-		return socket.get(message, linkRequest(socket, "RTM_GETLINK", target), before);
-	} catch (error) {
-		if (isSystemError(error, "ENODEV")) return undefined;
-		throw error;
-	}
+	return unlessFailed(() => socket.get(message, linkRequest(socket, "RTM_GETLINK", target), before), "ENODEV");
 }
 
 /**

@@ -34,23 +34,14 @@ const MAX_EVENT = 64 * 1024;
 export function assignNumber(socket: NetlinkSocket, fd: number): void {
 	const message = new MessageWriter(RTM_NEWNSID, NLM_F_ACK).u8(0).zeros(3);
 	message.attributeU32(NETNSA_NSID, NOT_ASSIGNED).attributeU32(NETNSA_FD, fd);
-	try {
-		socket.change(message, { request: "RTM_NEWNSID", subject: "" });
-	} catch (error) {
-		if (!sys.isSystemError(error, "EEXIST")) throw error;
-	}
+	sys.failureOf(() => socket.change(message, { request: "RTM_NEWNSID", subject: "" }), "EEXIST");
 }
 
 /** Opens a socket that hears when an interface leaves a numbered namespace, and when such a namespace ends. */
 export function watchNamespaces(): NetlinkSocket {
 	const socket = NetlinkSocket.subscribe(NETLINK_ROUTE, RTMGRP_LINK | RTMGRP_NSID);
-	try {
-		sys.setSocketOption(socket.fd, SOL_NETLINK, NETLINK_LISTEN_ALL_NSID, 1);
-		return socket;
-	} catch (error) {
-		socket.close();
-		throw error;
-	}
+	sys.prepared(socket.fd, () => sys.setSocketOption(socket.fd, SOL_NETLINK, NETLINK_LISTEN_ALL_NSID, 1));
+	return socket;
 }
 
 /**

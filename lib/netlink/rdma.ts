@@ -5,7 +5,7 @@
  * at once. The kernel tells and changes only devices of the namespace that the socket was opened in (in exclusive mode;
  * in shared mode all are in all).
  */
-import { isSystemError } from "../sys/sys.ts";
+import { unlessFailed } from "../sys/sys.ts";
 import {
 	NLM_F_ACK,
 	NLM_F_DUMP,
@@ -62,13 +62,9 @@ export function listRdmaDevices(socket: NetlinkSocket): RdmaDevice[] {
 /** The device with this index in the socket's namespace, or undefined. Throws NetlinkError. */
 function getRdmaDevice(socket: NetlinkSocket, index: RdmaIndex): RdmaDevice | undefined {
 	const message = new MessageWriter(RDMA_NLDEV_CMD_GET, 0).attributeU32(RDMA_NLDEV_ATTR_DEV_INDEX, index);
-	try {
-		return parseDevice(socket.get(message, { request: "RDMA_NLDEV_CMD_GET", subject: `device ${index}` }));
-	} catch (error) {
-		// What the kernel says of an index that nobody in this namespace has.
-		if (isSystemError(error, "EINVAL", "ENODEV")) return undefined;
-		throw error;
-	}
+	const name = { request: "RDMA_NLDEV_CMD_GET", subject: `device ${index}` };
+	// What the kernel says of an index that nobody in this namespace has.
+	return unlessFailed(() => parseDevice(socket.get(message, name)), "EINVAL", "ENODEV");
 }
 
 /**

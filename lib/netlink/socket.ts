@@ -65,19 +65,12 @@ export class NetlinkSocket {
 	 * Opens a socket that hears of changes: `groups` is the bit mask of `struct sockaddr_nl` (RTMGRP_LINK = 1, ...).
 	 */
 	static subscribe(protocol: number, groups: number): NetlinkSocket {
-		const fd = sys.socket(sys.AF_NETLINK, sys.SOCK_RAW, protocol);
-		const socket = new NetlinkSocket(fd);
-		try {
-			// struct sockaddr_nl: family, padding, port (0: the kernel chooses), groups; in the byte order of the host.
-			const address = new Uint8Array(12);
-			new Uint16Array(address.buffer)[0] = sys.AF_NETLINK;
-			new Uint32Array(address.buffer)[2] = groups;
-			sys.bind(fd, address);
-		} catch (error) {
-			socket.close();
-			throw error;
-		}
-		return socket;
+		// struct sockaddr_nl: family, padding, port (0: the kernel chooses), groups; in the byte order of the host.
+		const address = new Uint8Array(12);
+		new Uint16Array(address.buffer)[0] = sys.AF_NETLINK;
+		new Uint32Array(address.buffer)[2] = groups;
+		const { fd } = NetlinkSocket.open(protocol);
+		return new NetlinkSocket(sys.prepared(fd, () => sys.bind(fd, address)));
 	}
 
 	close(): void {

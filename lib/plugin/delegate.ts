@@ -84,12 +84,7 @@ function findDelegate(request: Request, type: string): Delegate {
 
 /** A candidate that cannot be looked at is passed over, as in Go: the next directory may have one. */
 function statOrNothing(path: string): sys.FileStatus | undefined {
-	try {
-		return sys.statat(sys.AT_FDCWD, path, true);
-	} catch (error) {
-		if (sys.isSystemError(error)) return undefined;
-		throw error;
-	}
+	return sys.unlessFailed(() => sys.statat(sys.AT_FDCWD, path, true));
 }
 
 /**

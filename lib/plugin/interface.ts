@@ -21,7 +21,7 @@ import { setLink } from "../netlink/link-change.ts";
 import { newRoute } from "../netlink/route.ts";
 import { type Change, NetlinkSocket } from "../netlink/socket.ts";
 import * as sys from "../sys/sys.ts";
-import { writeSysctlIfPresent } from "../sys/sysctl.ts";
+import { writeSysctl } from "../sys/sysctl.ts";
 import { enableIpv6 } from "./ipv6.ts";
 
 const DAD_DEADLINE_MS = 5000;
@@ -86,12 +86,8 @@ function changeTogether(socket: NetlinkSocket, changes: { readonly what: string;
 }
 
 function refusal(what: string, change: () => void): void {
-	try {
-		change();
-	} catch (error) {
-		if (!sys.isSystemError(error)) throw error;
-		throw new CniError(Code.device, `${what}: ${error.message}`);
-	}
+	const error = sys.failureOf(change);
+	if (error !== undefined) throw new CniError(Code.device, `${what}: ${error.message}`);
 }
 
 /**
@@ -102,7 +98,9 @@ function refusal(what: string, change: () => void): void {
 function prepareIpv6(name: string): void {
 	enableIpv6(name, refusal);
 	const key = `net/ipv6/conf/${name}/keep_addr_on_down`;
-	refusal(`failed to enable keep_addr_on_down for "${name}"`, () => writeSysctlIfPresent(key, "1"));
+	refusal(`failed to enable keep_addr_on_down for "${name}"`, () => {
+		sys.failureOf(() => writeSysctl(key, "1"), "ENOENT");
+	});
 }
 
 /**

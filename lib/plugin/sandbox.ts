@@ -47,13 +47,8 @@ export class Sandbox {
 		if (path === "") return undefined;
 		// Where our own namespace cannot be opened (/proc is not mounted), nothing tells that another is gone.
 		Netns.host();
-		try {
-			return new Sandbox(path, protocol);
-		} catch (error) {
-			// NotNetnsError is one of them.
-			if (sys.isSystemError(error, "ENOENT", "ENOTDIR", "EINVAL", "ENXIO")) return undefined;
-			throw error;
-		}
+		// NotNetnsError is one of them.
+		return sys.unlessFailed(() => new Sandbox(path, protocol), "ENOENT", "ENOTDIR", "EINVAL", "ENXIO");
 	}
 
 	/** Route netlink: talks to the pod's namespace from wherever we are. */
@@ -73,14 +68,10 @@ export class Sandbox {
 	 * The kernel's cookie is unique until the next boot. "" before Linux 5.14, which has none.
 	 */
 	get identity(): string {
-		try {
-			const socket = this.#rdma ?? this.route;
-			const cookie = sys.getSocketOption(socket.fd, sys.SOL_SOCKET, sys.SO_NETNS_COOKIE, 8);
-			return Array.from(cookie, (byte) => byte.toString(16).padStart(2, "0")).join("");
-		} catch (error) {
-			if (sys.isSystemError(error, "ENOPROTOOPT")) return "";
-			throw error;
-		}
+		const { fd } = this.#rdma ?? this.route;
+		const ask = (): Uint8Array => sys.getSocketOption(fd, sys.SOL_SOCKET, sys.SO_NETNS_COOKIE, 8);
+		const cookie = sys.unlessFailed(ask, "ENOPROTOOPT") ?? [];
+		return Array.from(cookie, (byte) => byte.toString(16).padStart(2, "0")).join("");
 	}
 
 	[Symbol.dispose](): void {

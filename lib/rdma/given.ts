@@ -3,6 +3,7 @@
  */
 import type { JsonObject, JsonValue } from "../cni/types.ts";
 import { deviceName, integer, object } from "../state/json.ts";
+import type { RecordedSandbox } from "../state/liveness.ts";
 
 export interface QosSettings {
 	/** Default RoCE type of service of RDMA-CM. Undefined: not known, or not offered by the kernel. */
@@ -33,15 +34,9 @@ export interface DeviceState {
 }
 
 /** The same with where it came from and where it went. */
-export interface GivenDevice extends DeviceState {
+export interface GivenDevice extends DeviceState, RecordedSandbox {
 	/** Of the device on its bus. */
 	readonly deviceId: string;
-	/** CNI_NETNS of ADD. */
-	readonly netns: string;
-	/** `Sandbox.identity` of ADD. */
-	readonly netnsIdentity: string;
-	/** `bootId` of ADD; "" where that is not known. */
-	readonly bootId: string;
 }
 
 /** All but the names, for which Go's record has keys of its own. */

@@ -9,6 +9,7 @@ import type { JsonObject } from "../cni/types.ts";
 import { requireLock } from "../plugin/verb-lock.ts";
 import { partsOf, RecordDirectory, type RecordFile } from "../state/directory.ts";
 import { namePart, object, type Told, text } from "../state/json.ts";
+import { sandboxIn } from "../state/liveness.ts";
 import * as files from "../sys/files.ts";
 import type { Lock } from "../sys/lock.ts";
 import { toDeviceId } from "./device.ts";
@@ -148,9 +149,7 @@ function parseRecord({ json: told, isWhole }: Told, key: RecordKey): RdmaRecord 
 		ifName: namePart(own?.ifname) || key.ifName,
 		own: own !== undefined,
 		deviceId: toDeviceId(text(told.deviceID)) ?? "",
-		netns: text(own?.netns),
-		netnsIdentity: text(own?.netnsIdentity),
-		bootId: text(own?.bootId),
+		...sandboxIn(own),
 		...stateFromJson(own, told.sandboxRdmaDevName, told.containerRdmaDevName),
 		...(own === undefined && { qos: qosFromJson(isWhole && told.rdmaQoS) }),
 	};

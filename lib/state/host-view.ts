@@ -23,11 +23,9 @@ export function requireHostView(): void {
 
 /** Where that cannot be told it is taken to be so: who may not look at process 1 may not change devices either. */
 function isOfFirstProcess(kind: string): boolean {
-	try {
+	const isSame = (): boolean => {
 		const first = readLinkIfPresent(`/proc/1/ns/${kind}`);
 		return first === undefined || first === readLinkIfPresent(`/proc/self/ns/${kind}`);
-	} catch (error) {
-		if (sys.isSystemError(error, "EACCES", "EPERM")) return true;
-		throw error;
-	}
+	};
+	return sys.unlessFailed(isSame, "EACCES", "EPERM") ?? true;
 }

@@ -2,12 +2,14 @@
  * Whether the sandbox that a record is of is still there: a path may lead to another namespace by now, and nothing of a
  * pod outlives a boot. No clock is asked: it may be set at any moment.
  */
+import type { JsonObject } from "../cni/types.ts";
 import { type Protocol, Sandbox } from "../plugin/sandbox.ts";
 import { bootId } from "../sys/boot.ts";
+import { text } from "./json.ts";
 import { hasProcess, hasProcessAt } from "./namespaces.ts";
 
 /** A sandbox as a record has it. */
-interface RecordedSandbox {
+export interface RecordedSandbox {
 	/** CNI_NETNS of ADD; "" in a record of Go's. */
 	readonly netns: string;
 	/** `Sandbox.identity` of ADD, unique within a boot; "" where it is not known. */
@@ -15,6 +17,13 @@ interface RecordedSandbox {
 	/** `bootId` of ADD; "" where it is not known. */
 	readonly bootId: string;
 }
+
+/** As our own part of a record has it; the Go plugins' have none. */
+export const sandboxIn = (own: JsonObject | undefined): RecordedSandbox => ({
+	netns: text(own?.netns),
+	netnsIdentity: text(own?.netnsIdentity),
+	bootId: text(own?.bootId),
+});
 
 /** Whether `sandbox` is the one of the record: it is, where the record does not tell. */
 const isSandboxOf = ({ netnsIdentity }: RecordedSandbox, sandbox: Sandbox): boolean =>

@@ -8,7 +8,7 @@ import * as sys from "../sys/sys.ts";
 /** Whether a process is in the namespace with this `Sandbox.identity`. */
 export function hasProcess(identity: string): boolean {
 	for (const path of namespaces().values()) {
-		using sandbox = unlessGone(() => Sandbox.openIfAlive(path));
+		using sandbox = sys.unlessFailed(() => Sandbox.openIfAlive(path));
 		if (sandbox?.identity === identity) return true;
 	}
 	return false;
@@ -23,18 +23,9 @@ function namespaces(): Map<string, string> {
 	for (const pid of sys.readDirectory("/proc")) {
 		if (!/^[0-9]+$/.test(pid)) continue;
 		const path = `/proc/${pid}/ns/net`;
-		const name = unlessGone(() => readLinkIfPresent(path));
+		// A process may end at any moment, and some are not for everybody to look at.
+		const name = sys.unlessFailed(() => readLinkIfPresent(path));
 		if (name !== undefined) found.set(name, path);
 	}
 	return found;
-}
-
-/** A process may end at any moment, and some are not for everybody to look at. */
-function unlessGone<T>(look: () => T): T | undefined {
-	try {
-		return look();
-	} catch (error) {
-		if (sys.isSystemError(error)) return undefined;
-		throw error;
-	}
 }

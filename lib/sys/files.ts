@@ -69,13 +69,8 @@ export function removeIfPresent(path: string): boolean {
 
 /** Gives a file another name, which replaces one that has it; false where there is none. */
 export function renameIfPresent(from: string, to: string): boolean {
-	try {
-		sys.renameat(sys.AT_FDCWD, from, sys.AT_FDCWD, to);
-		return true;
-	} catch (error) {
-		if (sys.isSystemError(error, "ENOENT", "ENOTDIR")) return false;
-		throw error;
-	}
+	const rename = (): void => sys.renameat(sys.AT_FDCWD, from, sys.AT_FDCWD, to);
+	return sys.failureOf(rename, "ENOENT", "ENOTDIR") === undefined;
 }
 
 /** Makes a directory and its parents. `mode` holds for those that are made; existing ones stay as they are. */

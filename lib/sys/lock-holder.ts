@@ -8,14 +8,11 @@ import * as sys from "./sys.ts";
  * Who holds the lock now: `process 4711 (sriov, ADD of container 1f3c...)`. Undefined where that cannot be found out.
  */
 export function describeHolder(path: string): string | undefined {
-	try {
+	// It may have ended meanwhile, or is not ours to look at.
+	return sys.unlessFailed(() => {
 		const pid = holderOf(path);
 		return pid === undefined ? undefined : describeProcess(pid);
-	} catch (error) {
-		// It has ended meanwhile, or is not ours to look at.
-		if (sys.isSystemError(error)) return undefined;
-		throw error;
-	}
+	});
 }
 
 /**

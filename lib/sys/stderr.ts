@@ -5,9 +5,5 @@ import * as sys from "./sys.ts";
 
 /** A log that cannot be written (closed, a full disk) must not change the answer: that is why nothing is thrown. */
 export function writeStderr(text: string): void {
-	try {
-		sys.write(2, text);
-	} catch (error) {
-		if (!sys.isSystemError(error)) throw error;
-	}
+	sys.failureOf(() => sys.write(2, text));
 }

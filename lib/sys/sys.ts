@@ -73,6 +73,17 @@ export function discard(fd: number): void {
 	}
 }
 
+/** `fd`, a new descriptor, once `prepare` has succeeded; where it fails, nobody has it. */
+export function prepared(fd: number, prepare: () => void): number {
+	try {
+		prepare();
+		return fd;
+	} catch (error) {
+		discard(fd);
+		throw error;
+	}
+}
+
 /**
  * Whether `error` is a failed system call, and (where `codes` are given) one of these: `isSystemError(e, "ENOENT")`.
  */

@@ -4,7 +4,6 @@
  * Keys are paths below /proc/sys, with slashes: "net/ipv6/conf/eth0.5/disable_ipv6" (interface names may have dots).
  */
 import { readLineIfPresent, writeExisting } from "./files.ts";
-import * as sys from "./sys.ts";
 
 const path = (key: string): string => `/proc/sys/${key}`;
 
@@ -19,15 +18,4 @@ export function readSysctlIfPresent(key: string): string | undefined {
  */
 export function writeSysctl(key: string, value: string): void {
 	writeExisting(path(key), value);
-}
-
-/** As `writeSysctl`; false where there is no such setting. */
-export function writeSysctlIfPresent(key: string, value: string): boolean {
-	try {
-		writeSysctl(key, value);
-		return true;
-	} catch (error) {
-		if (sys.isSystemError(error, "ENOENT")) return false;
-		throw error;
-	}
 }

@@ -29,14 +29,11 @@ export function check(request: Request): void {
 	if (previous === undefined) throw new CniError(Code.invalidConfig, "required prevResult missing");
 	const record = readRecord(request.containerId, request.ifName);
 	if (record === undefined || record === "damaged") {
-		throw new CniError(
-			Code.checkFailed,
+		throw failed(
 			`there is no record of an attachment of container ${request.containerId}, interface ${request.ifName}`,
 		);
 	}
-	if (record.pci !== attachment.pci) {
-		throw new CniError(Code.checkFailed, `the attachment has VF ${record.pci}, not ${attachment.pci}`);
-	}
+	if (record.pci !== attachment.pci) throw failed(`the attachment has VF ${record.pci}, not ${attachment.pci}`);
 	using host = NetlinkSocket.open(NETLINK_ROUTE);
 	const port = findPort(host, record.pci);
 	// Drivers show an administrative MAC that nobody has set.

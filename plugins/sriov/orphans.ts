@@ -6,8 +6,8 @@ import { vfNetdev } from "../../lib/linux/pci.ts";
 import { NETLINK_ROUTE } from "../../lib/netlink/constants.ts";
 import { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import { Sandbox } from "../../lib/plugin/sandbox.ts";
-import { object, text } from "../../lib/state/json.ts";
-import { type Fate, fateOf, isOfEarlierBoot } from "../../lib/state/liveness.ts";
+import { object } from "../../lib/state/json.ts";
+import { type Fate, fateOf, isOfEarlierBoot, type RecordedSandbox, sandboxIn } from "../../lib/state/liveness.ts";
 import { type Orphan, whyGone } from "../../lib/state/orphan.ts";
 import { collectDamaged, collectGone, collectOrphan } from "./collect.ts";
 import { awaitNetdevOnHost, makesNetdev } from "./device.ts";
@@ -48,7 +48,7 @@ function inOrder(records: readonly VfRecord[]): VfRecord[] {
 }
 
 /** What a record says of where its VF went. */
-type Whereabouts = Pick<VfRecord, "pci" | "netns" | "netnsIdentity" | "bootId">;
+type Whereabouts = RecordedSandbox & Pick<VfRecord, "pci">;
 
 /** Where the sandbox of a record is: one of Go's does not tell, but the VF's marker does. */
 export const sandboxOf = ({ netns, pci }: Whereabouts): string => netns || readMarker(pci) || "";
@@ -97,13 +97,7 @@ function orphanOfDamaged(record: DamagedRecord): Orphan[] {
 		const why = "record damaged; it does not say of which VF it is";
 		return [{ ...what, name: "?", why, reclaim: undefined }];
 	}
-	const own = object(told.json.berth);
-	const left: Whereabouts = {
-		pci,
-		netns: text(own?.netns),
-		netnsIdentity: text(own?.netnsIdentity),
-		bootId: text(own?.bootId),
-	};
+	const left: Whereabouts = { pci, ...sandboxIn(object(told.json.berth)) };
 	const found = fate(left);
 	if (found === "alive") return [];
 	const reclaim = (request: Request): boolean | undefined => {

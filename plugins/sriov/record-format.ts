@@ -8,6 +8,7 @@ import { isPciAddress } from "../../lib/linux/pci.ts";
 import type { VfSettings } from "../../lib/netlink/vf.ts";
 import { type DeviceState, stateFromJson, stateToJson } from "../../lib/rdma/given.ts";
 import { deviceName, integer, namePart, object, type Told, text } from "../../lib/state/json.ts";
+import { type RecordedSandbox, sandboxIn } from "../../lib/state/liveness.ts";
 import type { SriovConfig } from "./schema.ts";
 import { macOrNone, settingsFromRecord, settingsToGo, settingsToOwn } from "./vf-settings.ts";
 
@@ -42,15 +43,9 @@ export interface OriginalNetdev {
 	readonly parentDevice: string;
 }
 
-export interface VfRecord {
+export interface VfRecord extends RecordedSandbox {
 	readonly containerId: string;
 	readonly ifName: string;
-	/** CNI_NETNS of ADD; "" in a record of Go's. */
-	readonly netns: string;
-	/** `Sandbox.identity` of ADD; "" in a record of Go's. */
-	readonly netnsIdentity: string;
-	/** `bootId` of ADD; "" in a record of Go's. */
-	readonly bootId: string;
 	readonly network: string;
 	/** "namespace/name" and UID of the pod, as far as CNI_ARGS tell; "" in a record of Go's. */
 	readonly pod: string;
@@ -96,8 +91,9 @@ function withoutOwnKeys(config: JsonObject): JsonObject {
 }
 const OWN_KEYS: readonly string[] = ["origvfstate", "vfid", "master", "berth"];
 
-function formatOriginal(record: VfRecord): JsonObject {
+function formatOriginal(record: VfRecord): object {
 	const { settings, netdev } = record.original;
+	const { name: _name, mac: _mac, mtu: _mtu, ...inOwn } = netdev ?? {};
 	return {
 		OrigVfState: {
 			HostIFName: netdev?.name ?? "",
@@ -116,19 +112,7 @@ function formatOriginal(record: VfRecord): JsonObject {
 			pod: record.pod,
 			podUid: record.podUid,
 			...(record.rdma && { rdma: rdmaToJson(record.rdma) }),
-			netdev:
-				netdev === undefined
-					? null
-					: {
-							altNames: netdev.altNames === undefined ? null : [...netdev.altNames],
-							up: netdev.up,
-							promiscuous: netdev.promiscuous,
-							allMulticast: netdev.allMulticast,
-							alias: netdev.alias ?? null,
-							txQueueLength: netdev.txQueueLength ?? null,
-							group: netdev.group ?? null,
-							parentDevice: netdev.parentDevice,
-						},
+			netdev: netdev === undefined ? null : inOwn,
 			settings: settingsToOwn(settings),
 		},
 	};
@@ -178,9 +162,7 @@ export function parseRecord(
 	return {
 		containerId: namePart(own?.containerID) || containerId,
 		ifName: namePart(own?.ifname) || ifName,
-		netns: text(own?.netns),
-		netnsIdentity: text(own?.netnsIdentity),
-		bootId: text(own?.bootId),
+		...sandboxIn(own),
 		pod: text(own?.pod),
 		podUid: text(own?.podUid),
 		network: text(record.name),

@@ -6,6 +6,7 @@ import { driver, isUserspaceDriver } from "../../lib/linux/pci.ts";
 import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import { stateFromJson } from "../../lib/rdma/given.ts";
 import { deviceName, object, type Told, text } from "../../lib/state/json.ts";
+import { sandboxIn } from "../../lib/state/liveness.ts";
 import { findPortIfAny, netdevOnHost } from "./device.ts";
 import { SOME_NAME } from "./netdev.ts";
 import { listDamaged, readDamagedRecord } from "./record.ts";
@@ -38,9 +39,7 @@ export function recover(host: NetlinkSocket, owner: Owner, given: Partial<SriovC
 	return {
 		containerId,
 		ifName,
-		netns: text(own?.netns),
-		netnsIdentity: text(own?.netnsIdentity),
-		bootId: text(own?.bootId),
+		...sandboxIn(own),
 		pod: text(own?.pod),
 		podUid: text(own?.podUid),
 		network,
