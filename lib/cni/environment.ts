@@ -70,16 +70,7 @@ export function readEnvironment(variables: Readonly<Record<string, string>>): En
 }
 
 /** Letters, digits, "_", "." and "-", the first a letter or a digit: container ids and network names. */
-export function isValidName(text: string): boolean {
-	for (let i = 0; i < text.length; i++) {
-		const code = text.charCodeAt(i);
-		const alphanumeric =
-			(code >= 0x30 && code <= 0x39) || (code >= 0x41 && code <= 0x5a) || (code >= 0x61 && code <= 0x7a);
-		const mark = code === 0x5f || code === 0x2e || code === 0x2d;
-		if (!alphanumeric && !(mark && i > 0)) return false;
-	}
-	return text.length > 0;
-}
+export const isValidName = (text: string): boolean => /^[A-Za-z0-9][A-Za-z0-9_.-]*$/.test(text);
 
 function checkContainerId(id: string): void {
 	if (!isValidName(id)) throw new CniError(Code.invalidEnvironment, "invalid characters in containerID", id);

@@ -31,20 +31,10 @@ export function parseIp(text: string): Ip | undefined {
 
 /** As `parseIp`, but an IPv4-mapped IPv6 address stays one: `parseCidr` counts its prefix over 128 bits. */
 export function parseIpUnmapped(text: string): Ip | undefined {
-	for (let i = 0; i < text.length; i++) {
-		const c = text.charCodeAt(i);
-		if (c === DOT) {
-			const value = parseIpv4(text);
-			return value < 0 ? undefined : { family: 4, value: BigInt(value) };
-		}
-		if (c === COLON) return parseIpv6(text);
-	}
-	return undefined;
+	if (text.includes(":")) return parseIpv6(text);
+	const value = parseIpv4(text);
+	return value < 0 ? undefined : { family: 4, value: BigInt(value) };
 }
-
-const DOT = 46;
-const COLON = 58;
-const ZERO = 48;
 
 /** The address as a number, or -1: four decimal fields of up to 255, as a number is written. */
 function parseIpv4(text: string): number {
@@ -59,53 +49,22 @@ function parseIpv4(text: string): number {
 	return address;
 }
 
-function hexDigit(c: number): number {
-	if (c >= ZERO && c <= ZERO + 9) return c - ZERO;
-	const lower = c | 0x20;
-	return lower >= 97 && lower <= 102 ? lower - 87 : -1;
-}
-
 function parseIpv6(text: string): Ip | undefined {
-	const groups: number[] = [];
-	let gap = -1;
-	let at = 0;
-	if (text.startsWith("::")) {
-		gap = 0;
-		at = 2;
-	}
-	while (at < text.length) {
-		if (groups.length === 8) return undefined;
-		const start = at;
-		let group = 0;
-		for (let digit = hexDigit(text.charCodeAt(at)); digit >= 0; digit = hexDigit(text.charCodeAt(at))) {
-			group = group * 16 + digit;
-			at++;
-			if (at - start > 4) return undefined;
-		}
-		if (at === start) return undefined;
-		if (text[at] === ".") {
-			// An IPv4 address at the end stands for two groups.
-			const tail = parseIpv4(text.slice(start));
-			if (tail < 0 || groups.length > 6) return undefined;
-			groups.push(tail >>> 16, tail & 0xffff);
-			break;
-		}
-		groups.push(group);
-		if (at === text.length) break;
-		if (text[at] !== ":" || at + 1 === text.length) return undefined;
-		at++;
-		if (text[at] === ":") {
-			if (gap >= 0) return undefined;
-			gap = groups.length;
-			at++;
-		}
-	}
-	const missing = 8 - groups.length;
+	// An IPv4 address at the end stands for two groups.
+	const end = text.lastIndexOf(":") + 1;
+	const tail = parseIpv4(text.slice(end));
+	const plain = tail < 0 ? text : `${text.slice(0, end)}${(tail >>> 16).toString(16)}:${(tail & 0xffff).toString(16)}`;
+	const [head = "", rest, ...more] = plain.split("::");
+	const groups = (part: string): string[] => (part === "" ? [] : part.split(":"));
+	const [before, after] = [groups(head), groups(rest ?? "")];
+	const missing = 8 - before.length - after.length;
 	// "::" stands for at least one group.
-	if (gap < 0 ? missing !== 0 : missing < 1) return undefined;
-	if (gap >= 0) groups.splice(gap, 0, ...new Array<number>(missing).fill(0));
+	if (more.length > 0 || (rest === undefined ? missing !== 0 : missing < 1)) return undefined;
 	let value = 0n;
-	for (const group of groups) value = (value << 16n) | BigInt(group);
+	for (const group of [...before, ...new Array<string>(missing).fill("0"), ...after]) {
+		if (!/^[0-9a-f]{1,4}$/i.test(group)) return undefined;
+		value = (value << 16n) | BigInt(Number.parseInt(group, 16));
+	}
 	return { family: 6, value };
 }
 
@@ -130,36 +89,19 @@ export function familyOf(canonical: string): Family {
 export function formatIp(ip: Ip): string {
 	if (ip.family === 4) return formatIpv4(Number(ip.value));
 	if (ip.value >> 32n === 0xffffn) return `::ffff:${formatIpv4(Number(ip.value & 0xffffffffn))}`;
-	const groups: number[] = [];
-	for (let shift = 112n; shift >= 0n; shift -= 16n) groups.push(Number((ip.value >> shift) & 0xffffn));
-	const gap = longestZeroRun(groups);
-	let text = "";
-	for (let i = 0; i < 8; i++) {
-		if (i === gap.start) {
-			text += "::";
-			i = gap.end - 1;
-			continue;
-		}
-		if (i > 0 && i !== gap.end) text += ":";
-		text += groups[i]!.toString(16);
+	const groups: string[] = [];
+	for (let shift = 112n; shift >= 0n; shift -= 16n) groups.push(((ip.value >> shift) & 0xffffn).toString(16));
+	const text = groups.join(":");
+	// "::" for the first of the longest runs of at least two groups that are 0.
+	let [start, end] = [0, 0];
+	for (const run of text.matchAll(/\b0(?::0)+\b/g)) {
+		if (run[0].length > end - start) [start, end] = [run.index, run.index + run[0].length];
 	}
-	return text;
+	return end === 0 ? text : `${text.slice(0, start).replace(/:$/, "")}::${text.slice(end).replace(/^:/, "")}`;
 }
 
 function formatIpv4(value: number): string {
 	return `${value >>> 24}.${(value >>> 16) & 255}.${(value >>> 8) & 255}.${value & 255}`;
-}
-
-/** The first of the longest runs of at least two zero groups; both ends -1 where there is none. */
-function longestZeroRun(groups: readonly number[]): { start: number; end: number } {
-	let longest = { start: -1, end: -1 };
-	for (let start = 0; start < groups.length; start++) {
-		let end = start;
-		while (groups[end] === 0) end++;
-		if (end - start >= 2 && end - start > longest.end - longest.start) longest = { start, end };
-		if (end > start) start = end;
-	}
-	return longest;
 }
 
 /**

@@ -16,8 +16,9 @@ export function parseCidr(text: string): Cidr | undefined {
 	if (slash < 0) return undefined;
 	const ip = parseIpUnmapped(text.slice(0, slash));
 	if (ip === undefined) return undefined;
-	const prefix = parsePrefix(text, slash + 1);
-	if (prefix < 0 || prefix > addressBits(ip.family)) return undefined;
+	const digits = text.slice(slash + 1);
+	const prefix = Number(digits);
+	if (!/^[0-9]+$/.test(digits) || prefix > addressBits(ip.family)) return undefined;
 	if (ip.family === 6 && ip.value >> 32n === 0xffffn) {
 		return { ip: { family: 4, value: ip.value & 0xffffffffn }, prefix: Math.max(0, prefix - 96) };
 	}
@@ -37,19 +38,6 @@ export function canonicalCidr(text: string): string | undefined {
 /** Whether `cidr` and `ip` are of one family and canonical, as most are; false where a closer look has to tell. */
 export function areCanonical(cidr: string, ip: string): boolean {
 	return sys.areCanonical(cidr, ip);
-}
-
-/** The digits from `start` to the end as a number of at most 128; -1 for anything else. */
-function parsePrefix(text: string, start: number): number {
-	if (start === text.length) return -1;
-	let prefix = 0;
-	for (let i = start; i < text.length; i++) {
-		const digit = text.charCodeAt(i) - 48;
-		if (digit < 0 || digit > 9) return -1;
-		prefix = prefix * 10 + digit;
-		if (prefix > 128) return -1;
-	}
-	return prefix;
 }
 
 export function formatCidr(cidr: Cidr): string {

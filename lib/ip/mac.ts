@@ -10,39 +10,14 @@ export type Mac = Uint8Array;
  * (as of Go 1.26) digits alone; 6, 8 or 20 bytes.
  */
 export function parseMac(text: string): Mac | undefined {
-	let separator = "";
-	let group = 2;
-	if (text[2] === ":" || text[2] === "-") {
-		separator = text[2];
-	} else if (text[4] === ".") {
-		separator = ".";
-		group = 4;
-	}
-	const bytes: number[] = [];
-	let inGroup = 0;
-	for (let at = 0; at < text.length; ) {
-		if (inGroup === group && separator !== "") {
-			if (text[at] !== separator) return undefined;
-			at++;
-			inGroup = 0;
-		}
-		const high = hexDigit(text, at);
-		const low = hexDigit(text, at + 1);
-		if (high < 0 || low < 0) return undefined;
-		bytes.push(high * 16 + low);
-		inGroup += 2;
-		at += 2;
-	}
-	const whole = separator === "" || inGroup === group;
-	return whole && (bytes.length === 6 || bytes.length === 8 || bytes.length === 20)
-		? Uint8Array.from(bytes)
-		: undefined;
+	const digits = FORMS.test(text) ? text.replace(/[:.-]/g, "") : "";
+	const length = digits.length / 2;
+	if (length !== 6 && length !== 8 && length !== 20) return undefined;
+	return Uint8Array.from({ length }, (_, at) => Number.parseInt(digits.slice(2 * at, 2 * at + 2), 16));
 }
 
-/** 0 to 15, or -1 for another character or none. */
-function hexDigit(text: string, at: number): number {
-	return at < text.length ? HEX.indexOf(text[at]!.toLowerCase()) : -1;
-}
+const FORMS =
+	/^(?:[0-9a-f]{2}(?::[0-9a-f]{2})+|[0-9a-f]{2}(?:-[0-9a-f]{2})+|[0-9a-f]{4}(?:\.[0-9a-f]{4})+|[0-9a-f]+)$/i;
 
 const HEX = "0123456789abcdef";
 

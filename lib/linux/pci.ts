@@ -111,14 +111,13 @@ export function isPf(pci: string): boolean {
 }
 
 /** How many VFs the PF at PCI address `pf` has now; undefined for a device that cannot have any. */
-export function vfCount(pf: string): number | undefined {
-	const count = isPciAddress(pf) ? readTextIfPresent(`${devicePath(pf)}/sriov_numvfs`) : undefined;
-	return count === undefined ? undefined : Number(count);
-}
+export const vfCount = (pf: string): number | undefined => countIn(pf, "sriov_numvfs");
 
 /** How many VFs the PF can have; undefined for a device that cannot have any. */
-export function mostVfs(pf: string): number | undefined {
-	const count = isPciAddress(pf) ? readTextIfPresent(`${devicePath(pf)}/sriov_totalvfs`) : undefined;
+export const mostVfs = (pf: string): number | undefined => countIn(pf, "sriov_totalvfs");
+
+function countIn(pf: string, attribute: string): number | undefined {
+	const count = isPciAddress(pf) ? readTextIfPresent(`${devicePath(pf)}/${attribute}`) : undefined;
 	return count === undefined ? undefined : Number(count);
 }
 
