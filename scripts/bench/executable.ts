@@ -14,7 +14,7 @@ export function freshExecutable(): string {
 	const sources = [
 		"{commands,lib,plugins,ipam}/**/*.ts",
 		"runtime/{src,arena,compiler,.cargo}/**/*",
-		"runtime/*.{toml,lock}",
+		"runtime/*.{toml,lock,rs,ld}",
 	];
 	const files = globSync([...sources, "scripts/{build.ts,build/*}", "package.json"], { cwd: ROOT });
 	const changed = (path: string) => statSync(path).mtimeMs;

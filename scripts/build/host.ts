@@ -136,7 +136,7 @@ const ownMachine = (): string | undefined => ({ x64: "x86_64", arm64: "aarch64" 
 
 /** Tells the host's sources from those of another checkout. */
 export function hostFingerprint(root: string): string {
-	const sources = globSync(["{,arena/,compiler/}src/**/*.rs", "{,arena/,compiler/}Cargo.*", ".cargo/*"], {
+	const sources = globSync(["{,arena/,compiler/}{,src/**/}*.rs", "{,arena/,compiler/}Cargo.*", ".cargo/*", "*.ld"], {
 		cwd: join(root, "runtime"),
 	});
 	const hash = createHash("sha256");
