@@ -1,5 +1,5 @@
 /**
- * Certificates of a test's own authority, made by openssl: P-256, as kubeadm's and k3s' may be.
+ * Certificates of a test's own authority, made by openssl: P-256, as kubeadm's and k3s' may be, where nothing else is asked for.
  */
 import { execFileSync } from "node:child_process";
 import { mkdtempDisposableSync, readFileSync, writeFileSync } from "node:fs";
@@ -21,9 +21,19 @@ interface Wanted {
 	/** YYYYMMDDHHMMSSZ; valid from 2020 to 2050 without it. */
 	readonly from?: string;
 	readonly until?: string;
+	/** P-256 without it. */
+	readonly key?: KeyKind;
 }
 
-const NEW_KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+const EC = ["-newkey", "ec", "-pkeyopt"];
+const NEW_KEYS = {
+	"P-256": [...EC, "ec_paramgen_curve:P-256"],
+	"P-384": [...EC, "ec_paramgen_curve:P-384"],
+	RSA: ["-newkey", "rsa:2048"],
+	Ed25519: ["-newkey", "ed25519"],
+};
+export type KeyKind = keyof typeof NEW_KEYS;
+const newKey = (kind: KeyKind = "P-256"): string[] => [...NEW_KEYS[kind], "-nodes"];
 
 /** A directory with the authority's files, until it is disposed. */
 export class Authority {
@@ -37,7 +47,7 @@ export class Authority {
 		this.#openssl(
 			"req",
 			"-x509",
-			...NEW_KEY,
+			...newKey(),
 			"-subj",
 			`/CN=${name}`,
 			"-days",
@@ -56,10 +66,10 @@ export class Authority {
 	}
 
 	make(wanted: Wanted): Identity {
-		const { commonName = "test", usage, names, from = "20200101000000Z", until = "20500101000000Z" } = wanted;
+		const { commonName = "test", usage, names, key, from = "20200101000000Z", until = "20500101000000Z" } = wanted;
 		const name = `${this.#count++}`;
 		const subject = ["-subj", `/CN=${commonName}`];
-		this.#openssl("req", "-new", ...NEW_KEY, ...subject, "-keyout", `${name}.key`, "-out", `${name}.csr`);
+		this.#openssl("req", "-new", ...newKey(key), ...subject, "-keyout", `${name}.key`, "-out", `${name}.csr`);
 		const lines = [`extendedKeyUsage=${usage}`, ...(names === undefined ? [] : [`subjectAltName=${names}`])];
 		writeFileSync(this.#path(`${name}.ext`), `${lines.join("\n")}\n`);
 		const dates = ["-startdate", from, "-enddate", until];
@@ -74,7 +84,7 @@ export class Authority {
 		this.#openssl(
 			"req",
 			"-x509",
-			...NEW_KEY,
+			...newKey(),
 			"-subj",
 			"/CN=self",
 			"-days",

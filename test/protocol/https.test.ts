@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { buffer } from "node:stream/consumers";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { get, HttpFixture } from "../fixtures/http/run.ts";
-import { Authority } from "../lab/certificates.ts";
+import { Authority, type KeyKind } from "../lab/certificates.ts";
 import { TestServer } from "../lab/tls-server.ts";
 
 let fixture: HttpFixture;
@@ -46,6 +46,64 @@ test("a server of TLS 1.1 is refused", async () => {
 	await using server = await serving((_, response) => response.end("here"), options);
 	expect(await fixture.run(at(server), [get])).toMatchObject([{ error: { reason: "tls" } }]);
 });
+
+test.each([
+	["TLS_AES_128_GCM_SHA256", "TLSv1.3"],
+	["TLS_AES_256_GCM_SHA384", "TLSv1.3"],
+	["ECDHE-RSA-AES128-GCM-SHA256", "TLSv1.2"],
+	["ECDHE-RSA-AES256-GCM-SHA384", "TLSv1.2"],
+	["ECDHE-ECDSA-AES128-GCM-SHA256", "TLSv1.2"],
+	["ECDHE-ECDSA-AES256-GCM-SHA384", "TLSv1.2"],
+])("%s is spoken", async (ciphers, version) => {
+	const { certificate, key } = authority.make({
+		usage: "serverAuth",
+		names: NAMES,
+		key: ciphers.startsWith("ECDHE-RSA") ? "RSA" : "P-256",
+	});
+	const options = { cert: certificate, key, ciphers, minVersion: version, maxVersion: version };
+	await using server = await serving((_, response) => response.end("here"), options);
+	expect(await fixture.run(at(server), [get])).toMatchObject([{ reply: { status: 200, body: "here" } }]);
+});
+
+test.each([
+	["TLS_CHACHA20_POLY1305_SHA256", "TLSv1.3"],
+	["ECDHE-ECDSA-CHACHA20-POLY1305", "TLSv1.2"],
+])("a server that insists on %s is refused", async (ciphers, version) => {
+	const options = { ciphers, minVersion: version, maxVersion: version };
+	await using server = await serving((_, response) => response.end("here"), options);
+	const [outcome] = await fixture.run(at(server), [get]);
+	expect(outcome!.error).toMatchObject({
+		reason: "tls",
+		message: `127.0.0.1:${server.port}: it ends the TLS session (HandshakeFailure)`,
+	});
+});
+
+test.each(["X25519", "P-256", "P-384"])("a key is exchanged by %s", async (ecdhCurve) => {
+	await using server = await serving((_, response) => response.end("here"), { ecdhCurve });
+	expect(await fixture.run(at(server), [get])).toMatchObject([{ reply: { status: 200, body: "here" } }]);
+});
+
+const KEY_KINDS: readonly KeyKind[] = ["P-256", "P-384", "RSA", "Ed25519"];
+
+test.each(KEY_KINDS.flatMap((kind) => [[kind, "TLSv1.2"] as const, [kind, "TLSv1.3"] as const]))(
+	"server and client show certificates with keys of %s, in %s",
+	async (kind, version) => {
+		const { certificate, key } = authority.make({ usage: "serverAuth", names: NAMES, key: kind });
+		const versions = { minVersion: version, maxVersion: version };
+		const options = {
+			cert: certificate,
+			key,
+			ca: authority.ca,
+			requestCert: true,
+			rejectUnauthorized: true,
+			...versions,
+		};
+		await using server = await serving((_, response) => response.end("welcome"), options);
+		const identity = authority.make({ usage: "clientAuth", key: kind });
+		const [outcome] = await fixture.run({ ...at(server), identity }, [get]);
+		expect(outcome).toMatchObject({ reply: { status: 200, body: "welcome" } });
+	},
+);
 
 test("a body goes there and comes back, headers too; one connection serves many requests", async () => {
 	await using server = await serving((request, response) => {

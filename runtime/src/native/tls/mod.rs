@@ -2,6 +2,7 @@
 //!
 //! The server's certificate is always verified, against the roots that the caller gives and nothing else.
 
+mod provider;
 mod sentences;
 mod settings;
 

@@ -1,6 +1,6 @@
 //! What a session is made with: roots, the client's own certificate, the server's name. Errors are sentences.
 
-use rustls::crypto::ring;
+use super::provider::provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, Error, RootCertStore};
@@ -14,7 +14,7 @@ pub fn config(ca: &str, certificate: &str, key: &str) -> Result<ClientConfig, St
     if roots.is_empty() {
         return Err("the CA has no certificate that can be used".to_owned());
     }
-    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    let builder = ClientConfig::builder_with_provider(Arc::new(provider()))
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
         .with_root_certificates(roots);
