@@ -2,10 +2,13 @@
 //!
 //! The bytecode does not depend on the processor beyond byte order, and both of our targets are little-endian.
 
+mod names;
+
 use rquickjs::loader::{ImportAttributes, Loader, Resolver};
 use rquickjs::module::{Declared, ModuleDef};
-use rquickjs::{CatchResultExt, Context, Ctx, Module, Runtime, WriteOptions, WriteOptionsEndianness};
-use std::{env, fs};
+use rquickjs::{CaughtError, Context, Ctx, Error, Module, Runtime, qjs};
+use std::ffi::{CStr, CString};
+use std::{env, fs, slice};
 
 /// Compiling a module asks for what it imports: the native module, which is linked in the executable, so here anything
 /// will do.
@@ -39,25 +42,31 @@ impl Loader for Anything {
 fn main() {
     let [_, module, bytecode] = env::args().collect::<Vec<_>>().try_into().expect("compiler MODULE BYTECODE");
     let source = fs::read(&module).unwrap_or_else(|error| panic!("cannot read {module}: {error}"));
-    fs::write(&bytecode, compile(source)).unwrap_or_else(|error| panic!("cannot write {bytecode}: {error}"));
+    let source = CString::new(source).expect("JavaScript has no NUL");
+    fs::write(&bytecode, compile(&source)).unwrap_or_else(|error| panic!("cannot write {bytecode}: {error}"));
 }
 
-fn compile(source: Vec<u8>) -> Vec<u8> {
+fn compile(source: &CStr) -> Vec<u8> {
     let runtime = Runtime::new().expect("a JavaScript runtime");
     runtime.set_loader(Anything, Anything);
     let context = Context::full(&runtime).expect("a JavaScript context");
     context.with(|ctx| {
-        Module::declare(ctx.clone(), "berth.js", source)
-            .and_then(|module| {
-                module.write(WriteOptions {
-                    endianness: WriteOptionsEndianness::Little,
-                    strip_source: true,
-                    // A bundle has one line. The stack trace of a bug still names its functions.
-                    strip_debug: true,
-                    ..WriteOptions::default()
-                })
-            })
-            .catch(&ctx)
-            .unwrap_or_else(|error| panic!("cannot compile berth.js: {error}"))
+        let raw = ctx.as_raw().as_ptr();
+        let length = source.count_bytes();
+        let flags = qjs::JS_EVAL_TYPE_MODULE | qjs::JS_EVAL_FLAG_COMPILE_ONLY;
+        // A bundle has one line. The stack trace of a bug still names its functions.
+        let without = qjs::JS_WRITE_OBJ_STRIP_SOURCE | qjs::JS_WRITE_OBJ_STRIP_DEBUG;
+        // SAFETY: the text ends with NUL. What was written is `length` bytes; the engine, which has them, outlives the copy.
+        unsafe {
+            let module = qjs::JS_Eval(raw, source.as_ptr(), length as _, c"berth.js".as_ptr(), flags as _);
+            if qjs::JS_VALUE_GET_TAG(module) != qjs::JS_TAG_MODULE {
+                panic!("cannot compile berth.js: {}", CaughtError::from_error(&ctx, Error::Exception));
+            }
+            names::remove(qjs::JS_VALUE_GET_PTR(module).cast());
+            let mut length = 0;
+            let written = qjs::JS_WriteObject(raw, &mut length, module, (qjs::JS_WRITE_OBJ_BYTECODE | without) as _);
+            assert!(!written.is_null(), "no memory for the bytecode");
+            slice::from_raw_parts(written, length as usize).to_vec()
+        }
     })
 }
