@@ -1,5 +1,6 @@
 /**
- * Certificates of a test's own authority, made by openssl: P-256, as kubeadm's and k3s' may be, where nothing else is asked for.
+ * Certificates of a test's own authority, made by openssl: P-256, as kubeadm's and k3s' may be, unless another kind of
+ * key is asked for.
  */
 import { execFileSync } from "node:child_process";
 import { mkdtempDisposableSync, readFileSync, writeFileSync } from "node:fs";

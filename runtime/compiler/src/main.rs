@@ -56,7 +56,7 @@ fn compile(source: &CStr) -> Vec<u8> {
         let flags = qjs::JS_EVAL_TYPE_MODULE | qjs::JS_EVAL_FLAG_COMPILE_ONLY;
         // A bundle has one line. The stack trace of a bug still names its functions.
         let without = qjs::JS_WRITE_OBJ_STRIP_SOURCE | qjs::JS_WRITE_OBJ_STRIP_DEBUG;
-        // SAFETY: the text ends with NUL. What was written is `length` bytes; the engine, which has them, outlives the copy.
+        // SAFETY: the text ends with NUL. What was written is `length` bytes, and stays until the engine ends.
         unsafe {
             let module = qjs::JS_Eval(raw, source.as_ptr(), length as _, c"berth.js".as_ptr(), flags as _);
             if qjs::JS_VALUE_GET_TAG(module) != qjs::JS_TAG_MODULE {

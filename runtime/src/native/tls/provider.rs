@@ -28,8 +28,8 @@ pub fn provider() -> CryptoProvider {
     }
 }
 
-/// `all` is for the signatures of certificates, `mapping` for those of the handshake, best first. In TLS 1.2 the name of
-/// an ECDSA signature says nothing about the curve.
+/// `all` is for the signatures of certificates, `mapping` for those of the handshake, best first. In TLS 1.2 the name
+/// of an ECDSA signature says nothing about the curve.
 const SIGNATURES: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorithms {
     all: &[
         verify::ECDSA_P256_SHA256,
