@@ -11,31 +11,27 @@ import type { JsonValue } from "../../lib/cni/types.ts";
 import { text } from "../../lib/state/json.ts";
 import { readTextIfPresent } from "../../lib/sys/files.ts";
 
-export interface Checkpoint {
-	/** UID of the pod, by PCI address. */
-	readonly pods: ReadonlyMap<string, string>;
-	/** Why nothing is known; "". */
-	readonly note: string;
-}
+export type Checkpoint = ReturnType<typeof readCheckpoint>;
 
-export function readCheckpoint(path: string): Checkpoint {
-	const nothing = (note: string): Checkpoint => ({ pods: new Map(), note });
+/** UIDs of pods, by PCI address; and why nothing is known, or "". */
+export function readCheckpoint(path: string) {
+	const pods = new Map<string, string>();
+	const nothing = (why: string) => ({ pods, note: `which VF the kubelet gave to which pod: ${why}` });
 	let parsed: JsonValue;
 	try {
 		const content = readTextIfPresent(path);
-		if (content === undefined) return nothing(`which VF the kubelet gave to which pod: there is no ${path}`);
+		if (content === undefined) return nothing(`there is no ${path}`);
 		parsed = JSON.parse(content) as JsonValue;
 	} catch (error) {
-		return nothing(`which VF the kubelet gave to which pod: ${path} cannot be read: ${sentence(error)}`);
+		return nothing(`${path} cannot be read: ${sentence(error)}`);
 	}
 	const data = isObject(parsed) && isObject(parsed.Data) ? parsed.Data : {};
 	const entries = data.PodDeviceEntries;
 	if (!Array.isArray(entries)) {
 		// The kubelet writes null where it has given nothing to anybody.
-		if (entries === null) return nothing("");
-		return nothing(`which VF the kubelet gave to which pod: ${path} is of a version that is not known`);
+		if (entries === null) return { pods, note: "" };
+		return nothing(`${path} is of a version that is not known`);
 	}
-	const pods = new Map<string, string>();
 	for (const entry of entries) {
 		if (!isObject(entry)) continue;
 		for (const device of devicesOf(entry.DeviceIDs)) pods.set(device.toLowerCase(), text(entry.PodUID));

@@ -106,15 +106,10 @@ function checkVersion(config: Tree, report: Report): string {
 	return "1.0.0";
 }
 
-interface Network {
-	readonly name: string;
-	readonly cniVersion: string;
-}
-
 /** Reports what is wrong with one plugin's configuration; `before` are the types before it. Returns its type. */
 function checkPlugin(
 	plugin: ObjectTree,
-	network: Network,
+	network: { readonly name: string; readonly cniVersion: string },
 	before: readonly string[],
 	{ unchecked }: Surroundings,
 	report: Report,

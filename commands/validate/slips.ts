@@ -85,15 +85,8 @@ function declares(config: Tree, capability: string): boolean {
 const hasIps = (config: Tree): boolean =>
 	itemsOf(memberOf(memberOf(config, "args")?.value, "cni")?.value, "ips").length > 0;
 
-interface Subnet {
-	readonly subnet: Cidr | undefined;
-	readonly gateway: string | undefined;
-	/** Of the gateway. */
-	readonly path: Path;
-}
-
 /** The networks that addresses of `ipam` are in. */
-function subnetsOf(ipam: Tree, type: string): Subnet[] {
+function subnetsOf(ipam: Tree, type: string) {
 	if (type === "static") {
 		return itemsOf(ipam, "addresses").map((each, index) => subnetOf(each, "address", ["ipam", "addresses", index]));
 	}
@@ -110,11 +103,11 @@ function subnetsOf(ipam: Tree, type: string): Subnet[] {
 	return textOf(ipam, "subnet") ? [subnetOf(ipam, "subnet", ["ipam"]), ...sets] : sets;
 }
 
-/** Of whereabouts' "10.0.0.5-10.0.0.9/24" the end counts. */
-function subnetOf(tree: Tree, key: string, path: Path): Subnet {
+/** Of whereabouts' "10.0.0.5-10.0.0.9/24" the end counts. `path`: of the gateway. */
+function subnetOf(tree: Tree, key: string, path: Path) {
 	const text = textOf(tree, key) ?? "";
 	const subnet = parseCidr(text.slice(text.indexOf("-") + 1).trim());
-	return { subnet, gateway: textOf(tree, "gateway") || undefined, path: [...path, "gateway"] };
+	return { subnet, gateway: textOf(tree, "gateway") || undefined, path: [...path, "gateway"] as const };
 }
 
 function reportRoutes(ipam: Tree, subnets: readonly Cidr[], report: Report): void {

@@ -4,7 +4,7 @@
  */
 import type { JsonObject } from "../../lib/cni/types.ts";
 import type { Ip } from "../../lib/ip/address.ts";
-import { type Cidr, contains, formatCidr, parseCidr } from "../../lib/ip/cidr.ts";
+import { contains, formatCidr, parseCidr } from "../../lib/ip/cidr.ts";
 import { KubeClient } from "../../lib/kube/client.ts";
 import { KubeConfigError } from "../../lib/kube/errors.ts";
 import { type Cluster, inClusterConfig, readKubeconfig } from "../../lib/kube/kubeconfig.ts";
@@ -12,16 +12,10 @@ import { object, text } from "../../lib/state/json.ts";
 import * as sys from "../../lib/sys/sys.ts";
 import { holdersNamed } from "./ipam-claim.ts";
 import { addressOfReservation, metadataOf, poolName, poolsPath } from "./objects.ts";
-import { type Allocations, allocationsOf } from "./pool-object.ts";
+import { allocationsOf } from "./pool-object.ts";
 import { COMMAND_MS, DEFAULT_NAMESPACE, type Session } from "./session.ts";
 
-export interface PoolContent {
-	readonly name: string;
-	readonly network: Cidr;
-	/** Of the pool's name; "" for none. */
-	readonly networkName: string;
-	readonly allocations: Allocations;
-}
+export type PoolContent = Readonly<ReturnType<typeof readPools>[number]>;
 
 /** What commands are told of the cluster. */
 export const CLUSTER_FLAGS = { kubeconfig: "", namespace: "" };
@@ -44,22 +38,20 @@ function clusterOf(kubeconfig: string): Cluster {
 	throw new KubeConfigError("not in a pod of a cluster: say where the API server is with -kubeconfig");
 }
 
-/** Every pool that can be understood; `report` is told of the others. */
-export function readPools({ client, namespace }: Session, report: (sentence: string) => void): PoolContent[] {
-	const pools: PoolContent[] = [];
-	for (const each of client.list(poolsPath(namespace))) {
+/** Every pool that can be understood; `report` is told of the others. `networkName` is that of its name; "": none. */
+export function readPools({ client, namespace }: Session, report: (sentence: string) => void) {
+	return [...client.list(poolsPath(namespace))].flatMap((each) => {
 		const { name } = metadataOf(each);
 		const range = text(object(each.spec)?.range);
 		const network = parseCidr(range);
 		const bare = network && poolName("", network);
 		if (network === undefined || bare === undefined || !(name === bare || name.endsWith(`-${bare}`))) {
 			report(`pool ${name} is passed over: its range is ${range}, which is not what it is named after`);
-			continue;
+			return [];
 		}
 		const networkName = name.slice(0, Math.max(0, name.length - bare.length - 1));
-		pools.push({ name, network, networkName, allocations: allocationsOf(each) });
-	}
-	return pools;
+		return [{ name, network, networkName, allocations: allocationsOf(each) }];
+	});
 }
 
 /** "namespace/name" of every pod that has not finished, and the IPAMClaims that they name. */

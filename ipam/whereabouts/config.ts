@@ -18,7 +18,7 @@ import { readTextIfPresent } from "../../lib/sys/files.ts";
 import { optionalAddress, requireCidr, resultRoutes } from "../fields.ts";
 import { mayHandOut, type PoolRange, type RangeConfig, readRange } from "./ranges.ts";
 import type { WhereaboutsConfig } from "./schema.ts";
-import { readSliceSize, type Slicing } from "./slicing.ts";
+import { OBJECT_NAME, readSlicing } from "./slicing.ts";
 
 export const DEFAULT_DATA_DIR = "/var/lib/cni/whereabouts";
 
@@ -114,45 +114,12 @@ export function loadWhereabouts(request: Request) {
 		/** Before a released address is handed out again. */
 		reuseDelayMs: (ipam.reuseDelaySeconds ?? 0) * 1000,
 		/** Where nodes have blocks of the range; then there is one range. */
-		slicing: slicingOf(ipam, networkName || request.network, networkName, ranges),
+		slicing: readSlicing(ipam, networkName || request.network, networkName, ranges),
 		/** Files that may have the node's name in them. */
 		nodeNameFiles: nodeNameFiles(ipam.configuration_path),
 		/** PCI address of the VF that is attached; "" where the configuration names none. */
 		device: (deviceID || runtimeConfig?.deviceID || pciBusID || "").toLowerCase(),
 	};
-}
-
-/** What the API server takes (RFC 1123, subdomain). */
-const OBJECT_NAME = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
-
-/** Throws code 7. */
-function slicingOf(
-	{ node_slice_size, address }: WhereaboutsConfig["ipam"],
-	pool: string,
-	networkName: string,
-	ranges: readonly PoolRange[],
-): Slicing | undefined {
-	if (!node_slice_size) {
-		if (address === undefined) return undefined;
-		throw new CniError(
-			Code.invalidConfig,
-			'ipam.address "vf-index" counts in a node\'s block: ipam.node_slice_size is missing',
-		);
-	}
-	const [range, ...others] = ranges;
-	if (range === undefined || others.length > 0) {
-		throw new CniError(Code.invalidConfig, `ipam.node_slice_size needs one range, and there are ${ranges.length}`);
-	}
-	if (!OBJECT_NAME.test(pool)) {
-		throw new CniError(
-			Code.invalidConfig,
-			`no NodeSlicePool can be called ${quote(pool)}, as the network is: ipam.network_name gives it another name, of lower-case letters, digits, "-" and "."`,
-			"ipam.node_slice_size",
-		);
-	}
-	const { network } = range;
-	const prefix = readSliceSize(node_slice_size, network);
-	return { pool, networkName, network, prefix, isByVfIndex: address === "vf-index" };
 }
 
 /** As the Go plugin, which has `configuration_path` for a file and for its directory. */

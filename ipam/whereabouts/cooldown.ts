@@ -11,13 +11,6 @@ import * as sys from "../../lib/sys/sys.ts";
 /** In the place of a pod's name, which has no ":". */
 const MARK = "cooldown:";
 
-interface Cooldown {
-	/** Who had the address: "namespace/pod". */
-	readonly podRef: string;
-	/** How long it is not for others yet, in ms; 0 where that is over. */
-	readonly leftMs: number;
-}
-
 /** The holder of an address that `podRef` releases now. */
 export function coolingHolder(podRef: string, delayMs: number): string {
 	const slash = podRef.indexOf("/");
@@ -25,8 +18,11 @@ export function coolingHolder(podRef: string, delayMs: number): string {
 	return `${podRef.slice(0, slash)}/${MARK}${until}:${podRef.slice(slash + 1)}`;
 }
 
-/** What a holder says of a release; undefined for one that is none. */
-export function readCooldown(holder: string): Cooldown | undefined {
+/**
+ * What a holder says of a release: who had the address ("namespace/name"), and how long it is not for others yet, in
+ * ms; 0 where that is over. Undefined for a holder that is none.
+ */
+export function readCooldown(holder: string) {
 	const [, namespace = "", until = "", pod = ""] = HOLDER.exec(holder) ?? [];
 	if (until === "") return undefined;
 	return { podRef: `${namespace}/${pod}`, leftMs: Math.max(0, Number(until) * 1000 - sys.realtimeMs()) };

@@ -13,13 +13,7 @@ import type { KubeClient } from "../../lib/kube/client.ts";
 import { object, text } from "../../lib/state/json.ts";
 import { metadataOf } from "./objects.ts";
 
-export interface IpamClaim {
-	readonly namespace: string;
-	readonly name: string;
-	/** What its status lists, or else what it asks for. */
-	readonly ips: readonly Ip[];
-	readonly hasStatus: boolean;
-}
+export type IpamClaim = Readonly<NonNullable<ReturnType<typeof findClaim>>>;
 
 /** Of a pod: Network Plumbing Working Group's specification, 4.1.2. */
 const NETWORKS = "k8s.v1.cni.cncf.io/networks";
@@ -40,7 +34,7 @@ export const isClaimHolder = (podRef: string): boolean => podRef.includes(`/${MA
  * The claim that the pod names for its interface `ifName`; undefined where it names none. Throws CniError 11 for one
  * that is not there, 7 for one of another network.
  */
-export function findClaim(client: KubeClient, podRef: string, ifName: string, network: string): IpamClaim | undefined {
+export function findClaim(client: KubeClient, podRef: string, ifName: string, network: string) {
 	const [namespace = "", podName = ""] = podRef.split("/");
 	const pod = client.get(`/api/v1/namespaces/${namespace}/pods/${podName}`);
 	// Without a name of its own, the Nth interface is "netN".
@@ -57,7 +51,8 @@ export function findClaim(client: KubeClient, podRef: string, ifName: string, ne
 		throw new CniError(Code.invalidConfig, `IPAMClaim ${namespace}/${name} is of network ${of}, not of ${network}`);
 	}
 	const listed = addressesIn(status?.ips);
-	const ips = listed.length > 0 ? listed : addressesIn(spec?.ipRequests);
+	// What its status lists, or else what it asks for.
+	const ips: readonly Ip[] = listed.length > 0 ? listed : addressesIn(spec?.ipRequests);
 	return { namespace, name, ips, hasStatus: status !== undefined };
 }
 

@@ -60,13 +60,7 @@ export function slicingOf({ spec }: JsonObject): { range: string; sliceSize: str
  * where that has not been done before: the Go plugin made it, or the state directory is new. Throws CniError
  * `code` where the node has none.
  */
-export function learnBlock(
-	session: Session,
-	slicing: Slicing,
-	node: NodeName | undefined,
-	dataDir: string,
-	code: Code,
-): NodeBlock {
+export function learnBlock(session: Session, slicing: Slicing, node: NodeName, dataDir: string, code: Code): NodeBlock {
 	const { pool, networkName, network, prefix } = slicing;
 	const { client, namespace, kubeconfig } = session;
 	using _lock = requireLock(lockOf(dataDir, pool), `the block of ${pool}`, client.leftMs);
@@ -117,12 +111,7 @@ export function learnBlock(
 }
 
 /** The block of `node`. Throws CniError `code` where there is none, or one that cannot be. */
-function ownBlock(
-	object: JsonObject,
-	{ pool, network, prefix }: Slicing,
-	node: NodeName | undefined,
-	code: Code,
-): Slice {
+function ownBlock(object: JsonObject, { pool, network, prefix }: Slicing, node: NodeName, code: Code): Slice {
 	const none = (reason: string, details?: string): CniError => new CniError(code, reason, details);
 	if (node === undefined) throw none("nothing tells what the cluster calls this node", NAME_HINT);
 	const slices = slicesOf(object);

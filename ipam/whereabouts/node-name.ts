@@ -6,18 +6,14 @@ import * as sys from "../../lib/sys/sys.ts";
 
 const HOSTNAME = "/etc/hostname";
 
-export interface NodeName {
-	readonly name: string;
-	/** Where it stands. */
-	readonly source: string;
-}
+export type NodeName = ReturnType<typeof nodeName>;
 
 /**
  * Environment variable NODENAME, else the first of `files` (the installer writes `nodename` beside the flat file),
  * else /etc/hostname, which is often not what the cluster says. In lower case, as kubelet has it. Undefined where
  * nothing tells.
  */
-export function nodeName(files: readonly string[]): NodeName | undefined {
+export function nodeName(files: readonly string[]) {
 	const own = sys.environment().NODENAME?.trim().toLowerCase();
 	if (own) return { name: own, source: "NODENAME" };
 	for (const source of [...files, HOSTNAME]) {

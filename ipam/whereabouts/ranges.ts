@@ -6,34 +6,17 @@ import { addressBits, formatIp, type Ip, nextIp, parseIp, previousIp } from "../
 import { type Cidr, contains, formatCidr, lastAddressOf, networkOf, parseCidr } from "../../lib/ip/cidr.ts";
 import { type Block, sizeOfBlock, sizeOfBlocks } from "../../lib/ip/range.ts";
 import { optionalAddress } from "../fields.ts";
+import type { WhereaboutsConfig } from "./schema.ts";
 
 /** A range as it stands in the configuration. */
-export interface RangeConfig {
-	readonly range: string;
-	readonly range_start?: string | undefined;
-	readonly range_end?: string | undefined;
-	readonly exclude?: readonly string[] | undefined;
-	readonly gateway?: string | undefined;
-}
+export type RangeConfig = NonNullable<WhereaboutsConfig["ipam"]["ipRanges"]>[number];
 
-export interface PoolRange {
-	/** Its first address is the one that offsets of the pool count from. */
-	readonly network: Cidr;
-	readonly start: Ip;
-	readonly end: Ip;
-	readonly gateway: Ip | undefined;
-	/** What may be handed out: in order, with no address in common. */
-	readonly blocks: readonly Block[];
-	/** How many addresses that is. */
-	readonly size: bigint;
-	/** As configured, for sentences. */
-	readonly exclude: readonly string[];
-}
+export type PoolRange = Readonly<ReturnType<typeof readRange>>;
 
 /**
  * Reads and completes the range at `path` of the configuration. `gateway` is the one of all ranges. Throws code 7.
  */
-export function readRange(config: RangeConfig, gateway: Ip | undefined, path: string): PoolRange {
+export function readRange(config: RangeConfig, gateway: Ip | undefined, path: string) {
 	const refuse = (reason: string): never => {
 		throw new CniError(Code.invalidConfig, reason, `field ${path}`);
 	};
@@ -53,14 +36,18 @@ export function readRange(config: RangeConfig, gateway: Ip | undefined, path: st
 		return readBlock(text) ?? refuse(`could not parse exclude range, err: "invalid CIDR address: ${text}"`);
 	});
 	for (const ip of [own, inherited]) if (ip !== undefined) excluded.push({ first: ip, last: ip });
-	const blocks = without({ first: start, last: end }, excluded);
+	const blocks: readonly Block[] = without({ first: start, last: end }, excluded);
 	return {
+		/** Its first address is the one that offsets of the pool count from. */
 		network,
 		start,
 		end,
 		gateway: own ?? inherited,
+		/** What may be handed out: in order, with no address in common. */
 		blocks,
+		/** How many addresses that is. */
 		size: sizeOfBlocks(blocks),
+		/** As configured, for sentences. */
 		exclude: config.exclude ?? [],
 	};
 }

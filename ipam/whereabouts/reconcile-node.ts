@@ -34,13 +34,7 @@ import type { Session } from "./session.ts";
 import type { Tally } from "./tally.ts";
 
 /** An address of a block, and what is known of who has it. */
-interface Held {
-	readonly offset: string;
-	readonly address: string;
-	readonly containerId: string;
-	readonly ifName: string;
-	readonly record: FoundRecord | undefined;
-}
+type Held = ReturnType<typeof readHeld>[number];
 
 /** How many addresses each pool held when it was read. */
 export type PoolUse = ReadonlyMap<string, number>;
@@ -81,7 +75,7 @@ export function reconcileNode(session: Session, dataDir: string, tally: Tally): 
 	return used;
 }
 
-function readHeld(directory: string, block: Cidr, records: Records): Held[] {
+function readHeld(directory: string, block: Cidr, records: Records) {
 	using store = Store.openIfPresent(directory);
 	const name = directory.slice(directory.lastIndexOf("/") + 1);
 	const byOwner = new Map<string, FoundRecord>();

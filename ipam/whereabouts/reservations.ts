@@ -9,15 +9,7 @@ import { text } from "../../lib/state/json.ts";
 import { coolingHolder, readCooldown } from "./cooldown.ts";
 import { type Allocation, metadataOf, reservationName, reservationObject, reservationsPath } from "./objects.ts";
 
-export interface Reservation {
-	readonly name: string;
-	/** "" where the Go plugin made it. */
-	readonly id: string;
-	readonly podref: string;
-	/** "" where an old Go plugin made it. */
-	readonly ifname: string;
-	readonly precondition: Precondition;
-}
+export type Reservation = Readonly<NonNullable<ReturnType<typeof reservationOf>>>;
 
 export class Reservations {
 	readonly #client: KubeClient;
@@ -111,15 +103,17 @@ export function isOf({ id, podref, ifname }: Allocation, owner: Allocation): boo
 	return id === owner.id && podref === owner.podref && (ifname || owner.ifname) === owner.ifname;
 }
 
-function reservationOf(object: JsonObject): Reservation | undefined {
+function reservationOf(object: JsonObject) {
 	const { spec } = object;
 	if (!isObject(spec)) return undefined;
 	const { name, uid, resourceVersion } = metadataOf(object);
 	return {
 		name,
+		/** "" where the Go plugin made it. */
 		id: text(spec.containerid),
 		podref: text(spec.podref),
+		/** "" where an old Go plugin made it. */
 		ifname: text(spec.ifname),
-		precondition: { uid, resourceVersion },
+		precondition: { uid, resourceVersion } satisfies Precondition,
 	};
 }

@@ -8,16 +8,50 @@ import { addressBits } from "../../lib/ip/address.ts";
 import { type Cidr, formatCidr, lastAddressOf } from "../../lib/ip/cidr.ts";
 import { type RangeSet, sizeOfBlocks } from "../../lib/ip/range.ts";
 import { type PoolRange, usableOf } from "./ranges.ts";
+import type { WhereaboutsConfig } from "./schema.ts";
 
-export interface Slicing {
-	/** Name of the NodeSlicePool. */
-	readonly pool: string;
-	readonly networkName: string;
-	readonly network: Cidr;
-	/** Length of a block's prefix. */
-	readonly prefix: number;
-	/** Whether the address follows from the VF: number N of the block for VF N. */
-	readonly isByVfIndex: boolean;
+/** What the API server takes as a name (RFC 1123, subdomain). */
+export const OBJECT_NAME = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
+
+export type Slicing = Readonly<NonNullable<ReturnType<typeof readSlicing>>>;
+
+/** How nodes have blocks of the range, the only one there is; undefined where they have none. Throws code 7. */
+export function readSlicing(
+	{ node_slice_size, address }: WhereaboutsConfig["ipam"],
+	pool: string,
+	networkName: string,
+	ranges: readonly PoolRange[],
+) {
+	if (!node_slice_size) {
+		if (address === undefined) return undefined;
+		throw new CniError(
+			Code.invalidConfig,
+			'ipam.address "vf-index" counts in a node\'s block: ipam.node_slice_size is missing',
+		);
+	}
+	const [range, ...others] = ranges;
+	if (range === undefined || others.length > 0) {
+		throw new CniError(Code.invalidConfig, `ipam.node_slice_size needs one range, and there are ${ranges.length}`);
+	}
+	if (!OBJECT_NAME.test(pool)) {
+		throw new CniError(
+			Code.invalidConfig,
+			`no NodeSlicePool can be called ${quote(pool)}, as the network is: ipam.network_name gives it another name, of lower-case letters, digits, "-" and "."`,
+			"ipam.node_slice_size",
+		);
+	}
+	const { network } = range;
+	const prefix = readSliceSize(node_slice_size, network);
+	return {
+		/** Name of the NodeSlicePool. */
+		pool,
+		networkName,
+		network,
+		/** Length of a block's prefix. */
+		prefix,
+		/** Whether the address follows from the VF: number N of the block for VF N. */
+		isByVfIndex: address === "vf-index",
+	};
 }
 
 /** etcd takes no object above this, in bytes (its flag --max-request-bytes). */

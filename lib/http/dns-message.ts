@@ -26,12 +26,7 @@ export interface Question {
 	readonly type: typeof TYPE_A | typeof TYPE_AAAA;
 }
 
-export interface Answer {
-	readonly code: number;
-	/** It did not fit; it is to be asked for over TCP. */
-	readonly isTruncated: boolean;
-	readonly addresses: readonly Ip[];
-}
+export type Answer = NonNullable<ReturnType<typeof readAnswer>>;
 
 /** Labels of letters, digits, hyphens and underscores, as long as the DNS lets them be. */
 export const isDnsName = (name: string): boolean =>
@@ -55,7 +50,7 @@ export function renderQuestion({ id, name, type }: Question): Uint8Array {
 }
 
 /** Undefined for what is no answer to this question: somebody else's, or malformed. */
-export function readAnswer(bytes: Uint8Array, { id, name, type }: Question): Answer | undefined {
+export function readAnswer(bytes: Uint8Array, { id, name, type }: Question) {
 	const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
 	const wanted = name.toLowerCase();
 	try {
@@ -70,6 +65,7 @@ export function readAnswer(bytes: Uint8Array, { id, name, type }: Question): Ans
 			view.getUint16(asked.end + 2) === CLASS_IN;
 		if (!isOurs) return undefined;
 		const isTruncated = (flags & FLAG.truncated) !== 0;
+		// It did not fit; it is to be asked for over TCP.
 		const addresses = isTruncated ? [] : readAddresses(view, bytes, asked.end + 4, answers, wanted, type);
 		return { code: flags & FLAG.code, isTruncated, addresses };
 	} catch (error) {

@@ -38,17 +38,10 @@ function fromHosts(text: string, name: string): Ip[] {
 	return found;
 }
 
-interface Settings {
-	readonly servers: readonly Ip[];
-	readonly search: readonly string[];
-	/** A name with so many dots is first looked for as it is. */
-	readonly ndots: number;
-	readonly timeoutMs: number;
-	readonly attempts: number;
-}
+type Settings = ReturnType<typeof readSettings>;
 
 /** Numbers and limits are those of resolv.conf(5). */
-function readSettings(text: string): Settings {
+function readSettings(text: string) {
 	const servers: Ip[] = [];
 	let search: string[] = [];
 	const options = new Map<string, number>();
@@ -71,8 +64,9 @@ function readSettings(text: string): Settings {
 		}
 	}
 	return {
-		servers: servers.length > 0 ? servers : [{ family: 4, value: 0x7f000001n }],
+		servers: servers.length > 0 ? servers : [{ family: 4, value: 0x7f000001n } satisfies Ip],
 		search,
+		/** A name with so many dots is first looked for as it is. */
 		ndots: Math.min(options.get("ndots") ?? 1, 15),
 		timeoutMs: 1000 * Math.min(options.get("timeout") || 5, 30),
 		attempts: Math.min(options.get("attempts") || 2, 5),

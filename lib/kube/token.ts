@@ -5,16 +5,8 @@ import { isObject } from "../cni/json.ts";
 import * as sys from "../sys/sys.ts";
 import { decodeBase64 } from "./base64.ts";
 
-export interface Claims {
-	/** Whose it is: "system:serviceaccount:NAMESPACE:NAME". */
-	readonly subject?: string;
-	/** ms since 1970. */
-	readonly issuedMs?: number;
-	readonly expiryMs?: number;
-}
-
-/** Nothing of a token of another kind. */
-export function claimsOf(token: string): Claims {
+/** Whose it is ("system:serviceaccount:NAMESPACE:NAME"), and ms since 1970. Nothing of a token of another kind. */
+export function claimsOf(token: string): { subject?: string; issuedMs?: number; expiryMs?: number } {
 	const [, payload = ""] = token.split(".");
 	try {
 		const claims: unknown = JSON.parse(decodeBase64(payload) ?? "");
