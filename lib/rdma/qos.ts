@@ -73,13 +73,15 @@ export function writeTos(name: string, tos: number): void {
 
 /** Runs `body` with the device's directory in configfs, which is removed again if it was not there. */
 function withDirectory<T>(name: string, body: (directory: string) => T): T | undefined {
+	// Where there is no configfs, or no rdma_cm: an errno that is thrown costs more than this look.
+	if (statIfPresent(RDMA_CM) === undefined) return undefined;
 	const directory = `${RDMA_CM}/${name}`;
 	let made = true;
 	try {
 		sys.mkdirat(sys.AT_FDCWD, directory, 0o755);
 	} catch (error) {
 		if (sys.isSystemError(error, "EEXIST")) made = false;
-		// No configfs, or no rdma_cm; a device that rdma_cm does not know; a container without the right to it.
+		// It has gone meanwhile; a device that rdma_cm does not know; a container without the right to it.
 		else if (sys.isSystemError(error, "ENOENT", "ENODEV", "EROFS", "EPERM", "EACCES")) return undefined;
 		else throw error;
 	}
