@@ -95,11 +95,11 @@ fn require_content(fd: &OwnedFd, content: &[u8]) -> Result<(), Errno> {
     if is_file { Ok(()) } else { Err(Errno::NXIO) }
 }
 
-/// Adds to `buffer` what fits into the room that it has. However much that is after a large file: procfs takes no
-/// request of 4 MiB (ENOMEM).
+/// Adds to `buffer` what fits into the room that it has, and at most doubles what is there: procfs makes zeros of as
+/// much as is asked for, and takes no request of 4 MiB (ENOMEM).
 pub fn read_some(fd: impl AsFd, buffer: &mut Vec<u8>) -> Result<usize, Errno> {
     let (length, spare) = (buffer.len(), buffer.spare_capacity_mut());
-    let room = spare.len().min(MOST);
+    let room = spare.len().min(length.clamp(FIRST, MOST));
     let got = rustix::io::read(fd, &mut spare[..room])?.0.len();
     // SAFETY: the kernel wrote that many bytes.
     unsafe { buffer.set_len(length + got) };
