@@ -8,7 +8,7 @@ use crate::end::{BUG, exit_now, say};
 use crate::memory::{self, Roots};
 use crate::native;
 use rquickjs::{CatchResultExt, CaughtError, Ctx, Error, Exception, Result, Value, qjs};
-use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr::{NonNull, null_mut};
 
 /// A configuration of 10 MB takes up to a quarter of this; what takes more fails with an error, and the host lives.
@@ -60,8 +60,31 @@ pub fn make_or_end(bytecode: &[u8], functions: &'static qjs::JSMallocFunctions) 
         }
     }
     drop(ctx);
+    make_room(roots.context);
     // SAFETY: nothing runs; cycles that evaluation left would stay in the image.
     unsafe { qjs::JS_RunGC(roots.runtime) };
+}
+
+/// Most calls make fewer names and shapes of objects than this.
+const ROOM: usize = 256;
+
+/// The engine's tables of names (atoms) and of shapes double when they are full, and every name or shape that there is
+/// is written to then: in the image they have room for those that a call adds.
+fn make_room(context: *mut qjs::JSContext) {
+    let make = |number: usize| {
+        let name = CString::new(format!("room {number}")).unwrap_or_default();
+        // SAFETY: the engine has been made.
+        unsafe {
+            let object = qjs::JS_NewObject(context);
+            qjs::JS_SetPropertyStr(context, object, name.as_ptr(), qjs::JS_UNDEFINED);
+            object
+        }
+    };
+    let objects: Vec<qjs::JSValue> = (0..ROOM).map(make).collect();
+    for object in objects {
+        // SAFETY: ours, and used no more.
+        unsafe { qjs::JS_FreeValue(context, object) };
+    }
 }
 
 fn make_runtime(functions: &'static qjs::JSMallocFunctions) -> Option<Roots> {
