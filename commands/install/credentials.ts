@@ -66,14 +66,14 @@ export class Credentials {
 
 	/** Writes what is not as it should be: the token when it is time, the others when they differ. */
 	write(): void {
-		const cluster = inClusterConfig(sys.environment());
+		const cluster = inClusterConfig();
 		if (cluster === undefined) {
 			throw new Error(
 				"-whereabouts-kubeconfig: KUBERNETES_SERVICE_HOST is not set: it is written from within a pod of the cluster",
 			);
 		}
 		const failures: unknown[] = [];
-		const { NODENAME: name } = sys.environment();
+		const name = sys.variable("NODENAME");
 		makeDirectories(inDirectoryOf(this.#kubeconfig, "").slice(0, -1), 0o700);
 		attempt(failures, () => this.#writeToken(cluster));
 		attempt(failures, () => writeIfDifferent(this.#kubeconfig, kubeconfigOf(cluster), 0o600));

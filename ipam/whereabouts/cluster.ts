@@ -9,7 +9,6 @@ import { KubeClient } from "../../lib/kube/client.ts";
 import { KubeConfigError } from "../../lib/kube/errors.ts";
 import { type Cluster, inClusterConfig, readKubeconfig } from "../../lib/kube/kubeconfig.ts";
 import { object, text } from "../../lib/state/json.ts";
-import * as sys from "../../lib/sys/sys.ts";
 import { holdersNamed } from "./ipam-claim.ts";
 import { addressOfReservation, metadataOf, poolName, poolsPath } from "./objects.ts";
 import { allocationsOf } from "./pool-object.ts";
@@ -33,7 +32,7 @@ export function withCluster<T>(flags: typeof CLUSTER_FLAGS, work: (session: Sess
 
 /** The cluster of `kubeconfig`, or the one that we run in. Throws KubeConfigError, SystemError. */
 function clusterOf(kubeconfig: string): Cluster {
-	const cluster = kubeconfig === "" ? inClusterConfig(sys.environment()) : readKubeconfig(kubeconfig);
+	const cluster = kubeconfig === "" ? inClusterConfig() : readKubeconfig(kubeconfig);
 	if (cluster !== undefined) return cluster;
 	throw new KubeConfigError("not in a pod of a cluster: say where the API server is with -kubeconfig");
 }

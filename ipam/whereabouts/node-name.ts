@@ -14,7 +14,7 @@ export type NodeName = ReturnType<typeof nodeName>;
  * nothing tells.
  */
 export function nodeName(files: readonly string[]) {
-	const own = sys.environment().NODENAME?.trim().toLowerCase();
+	const own = sys.variable("NODENAME")?.trim().toLowerCase();
 	if (own) return { name: own, source: "NODENAME" };
 	for (const source of [...files, HOSTNAME]) {
 		const name = readTextIfFile(source)?.trim().toLowerCase();

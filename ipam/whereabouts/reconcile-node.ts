@@ -41,7 +41,7 @@ export type PoolUse = ReadonlyMap<string, number>;
 
 export function reconcileNode(session: Session, dataDir: string, tally: Tally): PoolUse {
 	const used = new Map<string, number>();
-	const own = sys.environment().NODENAME?.trim().toLowerCase() ?? "";
+	const own = sys.variable("NODENAME")?.trim().toLowerCase() ?? "";
 	const records = new Records(dataDir);
 	// Of an earlier boot, or of the machine that a state directory was copied from, one says nothing.
 	for (const block of knownBlocks(dataDir).filter(({ boot }) => boot === bootId())) {

@@ -20,7 +20,7 @@ import { DEFAULT_VERSION, isAtLeast, requireSupported } from "./version.ts";
  * protocol has to say against it, what the verb throws, and AnswerLostError.
  */
 export function performCall(io: PluginIo, name: string, plugin: Plugin, plugins: Plugins): void {
-	const environment = readEnvironment(io.variables);
+	const environment = readEnvironment(io.variable);
 	const { stdin, config, network, versionField, unclear } = readNetworkConfig(io);
 	const verb = knownVerb(environment.command);
 	const cniVersion = checkVersion(verb, versionField);
@@ -28,7 +28,7 @@ export function performCall(io: PluginIo, name: string, plugin: Plugin, plugins:
 	if (verb !== "DEL" && verb !== "GC") {
 		if (unclear !== undefined)
 			throw new CniError(Code.invalidConfig, `key ${quote(unclear)} stands twice in one object`);
-		if (plugin.isMain) requireOtherIpam(config, io.calledAs);
+		if (plugin.isMain) requireOtherIpam(config, io.calledAs());
 	}
 	const { containerId, ifName, args, path } = environment;
 	const netns = sandboxOf(io, verb, environment);

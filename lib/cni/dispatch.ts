@@ -64,7 +64,7 @@ function processLimit(error: object): string {
 
 /** Does the work and answers on stdout. */
 function perform(io: PluginIo, name: string, plugin: Plugin, plugins: Plugins): void {
-	const { CNI_COMMAND: command } = io.variables;
+	const command = io.variable("CNI_COMMAND");
 	// What runtimes ask most, and with the least ado.
 	if (command === "VERSION") writeAnswer(io, VERSION_ANSWER);
 	else if (command || plugin.about === "") performCall(io, name, plugin, plugins);

@@ -35,14 +35,14 @@ const MAX_INTERFACE_NAME = 15;
  * Reads and checks the variables. Throws code 4: a value with bad characters at once, missing ones together.
  * Values are checked only for the verbs that need them.
  */
-export function readEnvironment(variables: Readonly<Record<string, string>>): Environment {
-	const command = variables.CNI_COMMAND ?? "";
+export function readEnvironment(variable: (name: string) => string | undefined): Environment {
+	const command = variable("CNI_COMMAND") ?? "";
 	const missing: string[] = [];
 	if (command === "") missing.push("CNI_COMMAND");
 
 	const about = Object.hasOwn(ABOUT, command) ? ABOUT[command as Verb] : undefined;
 	const read = (name: string, isNeeded: boolean, check?: (value: string) => void): string => {
-		const value = variables[name] ?? "";
+		const value = variable(name) ?? "";
 		if (!isNeeded) return value;
 		if (value === "") missing.push(name);
 		else check?.(value);
@@ -57,13 +57,13 @@ export function readEnvironment(variables: Readonly<Record<string, string>>): En
 	if (missing.length > 0) {
 		throw new CniError(Code.invalidEnvironment, `required env variables [${missing.join(",")}] missing`);
 	}
-	const override = variables.CNI_NETNS_OVERRIDE ?? "";
+	const override = variable("CNI_NETNS_OVERRIDE") ?? "";
 	return {
 		command,
 		containerId,
 		netns,
 		ifName,
-		args: variables.CNI_ARGS ?? "",
+		args: variable("CNI_ARGS") ?? "",
 		path,
 		sameNetnsAllowed: override === "1" || override.toUpperCase() === "TRUE",
 	};

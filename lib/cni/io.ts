@@ -8,9 +8,10 @@ import type { JsonObject } from "./types.ts";
  * The process, as far as the protocol needs it. Failing functions throw what the host throws (an Error with `errno`).
  */
 export interface PluginIo {
-	readonly variables: Readonly<Record<string, string>>;
+	/** An environment variable, if there is one of this name. */
+	variable(name: string): string | undefined;
 	/** The file name that the process was called by. */
-	readonly calledAs: string;
+	calledAs(): string;
 	/** All of stdin. */
 	readStdin(): Uint8Array;
 	decodeUtf8(bytes: Uint8Array): string;

@@ -8,6 +8,7 @@ import { isObject } from "../cni/json.ts";
 import type { JsonObject, JsonValue } from "../cni/types.ts";
 import type { Endpoint } from "../http/connection.ts";
 import { readText, readTextIfPresent } from "../sys/files.ts";
+import { variable } from "../sys/sys.ts";
 import { decodeBase64 } from "./base64.ts";
 import { KubeConfigError } from "./errors.ts";
 
@@ -62,8 +63,8 @@ export function readKubeconfig(path: string): Cluster {
 }
 
 /** The cluster of the pod that we run in; undefined outside of one. */
-export function inClusterConfig(variables: Readonly<Record<string, string>>): Cluster | undefined {
-	const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port } = variables;
+export function inClusterConfig(): Cluster | undefined {
+	const [host, port] = [variable("KUBERNETES_SERVICE_HOST"), variable("KUBERNETES_SERVICE_PORT")];
 	if (!host || !port) return undefined;
 	const namespace = readTextIfPresent(`${SERVICE_ACCOUNT}/namespace`)?.trim();
 	return {

@@ -31,7 +31,7 @@ export function runApplet(applets: Applets, commands: Readonly<Record<string, Co
 		sys.exit(0);
 	}
 	const names = Object.keys(applets).sort().join(" ");
-	if (sys.environment().CNI_COMMAND) {
+	if (sys.variable("CNI_COMMAND")) {
 		const reason = `${quote(fileName(own))} is the name of no plugin: the executable must be called ${names}`;
 		const details =
 			'a part before it that ends with "-" or ".", or one behind it that begins with ".", does no harm: cnv-sriov, sriov.old';

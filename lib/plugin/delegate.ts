@@ -123,7 +123,6 @@ function runOnce(file: string, request: Request, deadlineMs: number): DelegateEn
 }
 
 function changedVariables({ verb, containerId, ifName, netns, args, path }: Request): Record<string, string> {
-	const own = sys.environment();
 	const wanted = {
 		CNI_COMMAND: verb,
 		CNI_CONTAINERID: containerId,
@@ -133,5 +132,5 @@ function changedVariables({ verb, containerId, ifName, netns, args, path }: Requ
 		CNI_PATH: path,
 	};
 	// What is absent stays so.
-	return Object.fromEntries(Object.entries(wanted).filter(([name, value]) => (own[name] ?? "") !== value));
+	return Object.fromEntries(Object.entries(wanted).filter(([name, value]) => (sys.variable(name) ?? "") !== value));
 }

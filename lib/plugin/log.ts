@@ -49,7 +49,7 @@ export class Log {
 	#write(level: LogLevel, message: string, fields: LogFields = {}): void {
 		if (LEVELS.indexOf(level) > this.#threshold) return;
 		let line = `time="${new Date(sys.realtimeMs()).toISOString()}" level="${level}" msg=${JSON.stringify(message)}`;
-		const traceId = traceIdOf(sys.environment().TRACEPARENT);
+		const traceId = traceIdOf(sys.variable("TRACEPARENT"));
 		for (const [key, value] of Object.entries({ ...this.#fields, ...fields, traceId })) {
 			if (value !== undefined) line += ` ${key}=${JSON.stringify(String(value))}`;
 		}

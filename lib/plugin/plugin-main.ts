@@ -12,24 +12,25 @@ import { useLockTimeout } from "./verb-lock.ts";
 /** More than any configuration with every attachment of a node in it (GC sends about 100 bytes for each). */
 const MAX_STDIN = 16 * 1024 * 1024;
 
+const IO: PluginIo = {
+	variable: sys.variable,
+	calledAs,
+	readStdin,
+	decodeUtf8: sys.decodeUtf8,
+	mayRepeatKeys: sys.mayRepeatKeys,
+	writeStdout: (text) => sys.write(1, text),
+	writeStderr,
+	isOwnNetns,
+	useLockTimeout,
+};
+
 /** Runs the verb of the plugin `name` of `plugins` that the environment names, and ends the process. */
 export function pluginMain(name: string, plugins: Plugins): never {
 	const plugin = plugins[name];
 	if (plugin === undefined) throw new Error(`there is no plugin ${name}`);
 	const told = plugin.answerFlags?.(sys.args());
 	if (told !== undefined) answer(told);
-	const io: PluginIo = {
-		variables: sys.environment(),
-		calledAs: calledAs(),
-		readStdin,
-		decodeUtf8: sys.decodeUtf8,
-		mayRepeatKeys: sys.mayRepeatKeys,
-		writeStdout: (text) => sys.write(1, text),
-		writeStderr,
-		isOwnNetns,
-		useLockTimeout,
-	};
-	sys.exit(runPlugin(io, name, plugin, plugins));
+	sys.exit(runPlugin(IO, name, plugin, plugins));
 }
 
 /** All of stdin. A closed one is an empty one, as in Go, whose start-up opens /dev/null in its place. */

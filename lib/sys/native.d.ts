@@ -21,8 +21,8 @@ declare module "native:sys" {
 	// --- this process
 	/** argv, argv[0] included. */
 	export function args(): string[];
-	/** Of two variables with one name the first. */
-	export function environment(): Record<string, string>;
+	/** An environment variable, of two with one name the first; undefined: there is none. */
+	export function variable(name: string): string | undefined;
 	/** Ends the process at once (_exit): nothing is flushed, no destructor runs. */
 	export function exit(status: number): never;
 	export function pid(): number;

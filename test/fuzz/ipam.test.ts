@@ -190,8 +190,8 @@ function runHere({ plugin, variables, stdin }: Input): Answer {
 	let stdout = "";
 	const status = runPlugin(
 		{
-			variables,
-			calledAs: "x",
+			variable: (name) => variables[name],
+			calledAs: () => "x",
 			readStdin: () => stdin,
 			decodeUtf8: (bytes) => new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes),
 			mayRepeatKeys: () => true,

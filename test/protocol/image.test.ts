@@ -54,7 +54,7 @@ describe("an image", () => {
 
 	test.each([
 		["pid", "sys.pid()"],
-		["environment", "sys.environment()"],
+		["variable", 'sys.variable("PATH")'],
 		["realtimeMs", "sys.realtimeMs()"],
 		["readFile", 'sys.readFile("/etc/hostname", 99)'],
 	])(

@@ -123,11 +123,9 @@ describe("the executable", () => {
 	});
 
 	test("arguments and environment arrive as they are", () => {
-		const ended = run(["probe", '[["args"],["environment"]]'], { env: { EMPTY: "", A: "b=c", ÄÖ: "ü\n" } });
-		expect(JSON.parse(ended.stdout)).toEqual([
-			[executable, "probe", '[["args"],["environment"]]'],
-			{ EMPTY: "", A: "b=c", ÄÖ: "ü\n" },
-		]);
+		const program = JSON.stringify([["args"], ...["EMPTY", "A", "ÄÖ", "Ä"].map((name) => ["variable", name])]);
+		const ended = run(["probe", program], { env: { EMPTY: "", A: "b=c", ÄÖ: "ü\n" } });
+		expect(JSON.parse(ended.stdout)).toEqual([[executable, "probe", program], "", "b=c", "ü\n", null]);
 	});
 
 	test("opens no descriptor under the number of a closed standard one", () => {

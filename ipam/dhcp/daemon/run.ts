@@ -108,10 +108,10 @@ function watchForEnds(loop: Loop, leases: Leases): void {
 
 /** The socket of systemd's socket activation; undefined: there is none. */
 function passedSocket(): number | undefined {
-	const { LISTEN_PID, LISTEN_FDS } = sys.environment();
-	if (LISTEN_PID !== `${sys.pid()}` || LISTEN_FDS === undefined) return undefined;
+	const count = sys.variable("LISTEN_FDS");
+	if (sys.variable("LISTEN_PID") !== `${sys.pid()}` || count === undefined) return undefined;
 	// Go's words.
-	if (LISTEN_FDS !== "1") throw new Error(`Too many (${LISTEN_FDS}) FDs passed through socket activation`);
+	if (count !== "1") throw new Error(`Too many (${count}) FDs passed through socket activation`);
 	return FIRST_PASSED_FD;
 }
 

@@ -2,7 +2,7 @@
 
 use super::call::{Answer, Call};
 use super::errors::{Refused, if_there};
-use super::{scratch, text};
+use super::{scratch, utf8};
 use rquickjs::Array;
 use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::fs::{AtFlags, Mode, OFlags, RawDir, RenameFlags};
@@ -74,13 +74,13 @@ pub fn mkdirat<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
 pub fn readlinkat<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     let path = call.path(1)?;
     let target = rustix::fs::readlinkat(call.directory(0)?, &path, Vec::new()).at(&path)?;
-    call.answer_text(&text::decode(target.as_bytes()))
+    utf8::answer(call, target.as_bytes())
 }
 
 pub fn readlink_if_present<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     let path = call.path(1)?;
     match if_there(rustix::fs::readlinkat(call.directory(0)?, &path, Vec::new())).by("readlinkat", &path)? {
-        Some(target) => call.answer_text(&text::decode(target.as_bytes())),
+        Some(target) => utf8::answer(call, target.as_bytes()),
         None => call.nothing(),
     }
 }
@@ -112,7 +112,7 @@ fn read_opened<'js>(call: &Call<'_, 'js>, path: &CStr, fd: &OwnedFd) -> Answer<'
             let entry = entry.by("getdents64", path)?;
             let name = entry.file_name().to_bytes();
             if name != b"." && name != b".." {
-                names.set(count, call.answer_text(&text::decode(name))?)?;
+                names.set(count, utf8::answer(call, name)?)?;
                 count += 1;
             }
         }

@@ -1,7 +1,7 @@
 //! This process: arguments, environment, end; and the engine that it runs.
 
 use super::call::{Answer, Call};
-use super::text;
+use super::utf8;
 use crate::{arguments, end, memory};
 use rquickjs::{Array, Object, qjs};
 use std::ffi::{CStr, CString, c_char};
@@ -10,21 +10,23 @@ use std::ptr::null;
 pub fn args<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     let list = Array::new(call.ctx.clone())?;
     for (index, argument) in arguments::all().enumerate() {
-        list.set(index, call.answer_text(&text::decode(argument))?)?;
+        list.set(index, utf8::answer(call, argument)?)?;
     }
     call.answer(list)
 }
 
-pub fn environment<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
-    let all = Object::new(call.ctx.clone())?;
+pub fn variable<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
+    let name = call.text(0)?;
     // Of two with one name the first counts, as for getenv(3) and Go.
-    for entry in entries().rev() {
-        if let Some(end) = entry.to_bytes().iter().position(|&byte| byte == b'=') {
-            let (name, value) = entry.to_bytes().split_at(end);
-            all.set(text::decode(name), call.answer_text(&text::decode(&value[1..]))?)?;
-        }
+    match entries().find_map(|entry| value_of(entry.to_bytes(), name.as_bytes())) {
+        Some(value) => utf8::answer(call, value),
+        None => call.nothing(),
     }
-    call.answer(all)
+}
+
+/// What the entry `NAME=value` says of `name`.
+fn value_of<'a>(entry: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    entry.strip_prefix(name)?.strip_prefix(b"=")
 }
 
 unsafe extern "C" {
@@ -33,7 +35,7 @@ unsafe extern "C" {
 }
 
 /// The environment's entries, as they came: mostly `NAME=value`, but a parent may pass any bytes.
-fn entries() -> impl DoubleEndedIterator<Item = &'static CStr> {
+fn entries() -> impl Iterator<Item = &'static CStr> {
     // SAFETY: the list is ended by a null pointer, its strings stay, and nobody changes either in this process.
     unsafe {
         let start = environ;
@@ -57,11 +59,7 @@ unsafe impl Sync for Environment {}
 /// This process' environment, to the byte, but for `changes`: what has one of these names is left out, and they are at
 /// the end.
 pub fn with(changes: &[(String, String)]) -> Environment {
-    let is_changed = |entry: &[u8]| {
-        changes
-            .iter()
-            .any(|(name, _)| entry.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.first() == Some(&b'=')))
-    };
+    let is_changed = |entry: &[u8]| changes.iter().any(|(name, _)| value_of(entry, name.as_bytes()).is_some());
     // A NUL has been refused before.
     let changed: Vec<CString> =
         changes.iter().filter_map(|(name, value)| CString::new(format!("{name}={value}")).ok()).collect();

@@ -51,7 +51,7 @@ macro_rules! natives {
 
 static NATIVES: &[Native] = natives![
     c"args" 0 environment::args,
-    c"environment" 0 environment::environment,
+    c"variable" 1 environment::variable,
     c"exit" 1 environment::exit,
     c"pid" 0 environment::pid,
     c"engine" 0 environment::engine,

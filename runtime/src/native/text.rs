@@ -6,12 +6,6 @@ use rustix::io::Errno;
 
 /// As Go decodes: every single byte that belongs to no character becomes U+FFFD (Rust makes one of a cut-off
 /// character).
-pub fn decode(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len());
-    decode_to(&mut text, bytes);
-    text
-}
-
 pub fn decode_to(text: &mut String, bytes: &[u8]) {
     for chunk in bytes.utf8_chunks() {
         text.push_str(chunk.valid());

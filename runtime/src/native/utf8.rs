@@ -9,7 +9,11 @@ pub fn encode_utf8<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
 }
 
 pub fn decode_utf8<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
-    let bytes = call.bytes(0)?;
+    answer(call, call.bytes(0)?)
+}
+
+/// `bytes` as a string; what is no UTF-8 becomes U+FFFD.
+pub fn answer<'js>(call: &Call<'_, 'js>, bytes: &[u8]) -> Answer<'js> {
     match std::str::from_utf8(bytes) {
         Ok(text) => call.answer_text(text),
         Err(_) => {

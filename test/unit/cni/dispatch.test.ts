@@ -51,9 +51,10 @@ function run(scene: Scene): Outcome {
 		gc: record("GC"),
 		status: record("STATUS"),
 	};
+	const variables: Record<string, string> = scene.variables ?? ADD;
 	const io: PluginIo = {
-		variables: scene.variables ?? ADD,
-		calledAs: "x",
+		variable: (name) => variables[name],
+		calledAs: () => "x",
 		readStdin: () => {
 			outcome.stdinReads++;
 			if (scene.stdinError) throw scene.stdinError;
