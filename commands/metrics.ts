@@ -13,6 +13,7 @@ import type { JsonObject } from "../lib/cni/types.ts";
 import { capacityOf, sizeOfBlock } from "../lib/ip/range.ts";
 import { type Command, print } from "../lib/plugin/command.ts";
 import { FlagError, parseCommandLine } from "../lib/plugin/flags.ts";
+import { gauge, type Sample } from "../lib/plugin/gauge.ts";
 import { readContents } from "../lib/store/address-files.ts";
 import { isAllocated } from "../lib/store/owner.ts";
 import { listIfPresent, statIfPresent, writeAtomic } from "../lib/sys/files.ts";
@@ -46,7 +47,7 @@ function write(args: readonly string[]): number {
 	const text = [
 		...devices(viewTwice(flags.checkpoint)),
 		...addresses(flags.networks, flags.whereabouts),
-		family("berth_metrics_timestamp_seconds", "When this was written, in seconds since 1970.", [
+		gauge("berth_metrics_timestamp_seconds", "When this was written, in seconds since 1970.", [
 			[{}, Math.floor(sys.realtimeMs() / 1000)],
 		]),
 	].join("");
@@ -54,20 +55,6 @@ function write(args: readonly string[]): number {
 	else writeAtomic(`${directory}/berth.prom`, text, 0o644);
 	return 0;
 }
-
-type Sample = readonly [labels: Readonly<Record<string, string>>, value: number];
-
-/** Of a gauge; nothing where there is no sample. Source: Prometheus text format 0.0.4. */
-function family(name: string, help: string, samples: readonly Sample[]): string {
-	if (samples.length === 0) return "";
-	const lines = samples.map(([labels, value]) => {
-		const pairs = Object.entries(labels).map(([key, text]) => `${key}="${quoted(text)}"`);
-		return `${name}${pairs.length > 0 ? `{${pairs.join(",")}}` : ""} ${value}\n`;
-	});
-	return `# HELP ${name} ${help}\n# TYPE ${name} gauge\n${lines.join("")}`;
-}
-
-const quoted = (text: string): string => text.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n");
 
 const STATES = ["free", "used", "orphaned", "unknown"] as const;
 
@@ -85,15 +72,15 @@ function devices({ pfs, marks }: NodeView): string[] {
 	const rdma = places.map((place): Sample => [{ place }, vfs.filter((vf) => vf.rdma?.place === place).length]);
 	const marked = vfs.reduce((sum, vf) => sum + vf.marks.length, marks.length);
 	return [
-		family("berth_vfs", "VFs by state.", states),
-		family(
+		gauge("berth_vfs", "VFs by state.", states),
+		gauge(
 			"berth_vf_capacity",
 			"VFs that a PF can have.",
 			pfs.map(({ netdev, pci, totalVfs }) => [{ pf: netdev ?? pci }, totalVfs]),
 		),
-		family("berth_vf_held", "Which pod has which VF, by the records of the node.", held),
-		family("berth_rdma_devices", "RDMA devices of VFs by where they are.", rdma),
-		family("berth_marks", "What berth node marks: orphans, damaged records, VFs that are not where they should be.", [
+		gauge("berth_vf_held", "Which pod has which VF, by the records of the node.", held),
+		gauge("berth_rdma_devices", "RDMA devices of VFs by where they are.", rdma),
+		gauge("berth_marks", "What berth node marks: orphans, damaged records, VFs that are not where they should be.", [
 			[{}, marked],
 		]),
 	];
@@ -115,8 +102,8 @@ function addresses(networks: string, whereabouts: string): string[] {
 	}
 	const records = [...counts].map(([network, count]): Sample => [{ ipam: "whereabouts", network }, count]);
 	return [
-		family("berth_addresses", "Addresses that this node has handed out and not got back.", [...stores, ...records]),
-		family(
+		gauge("berth_addresses", "Addresses that this node has handed out and not got back.", [...stores, ...records]),
+		gauge(
 			"berth_address_capacity",
 			"Addresses that a network can hand out on this node, where the configuration of a VF or a node block tells.",
 			[...rangesOfVfs(), ...blocksOf(attachments)],

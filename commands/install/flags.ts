@@ -63,9 +63,7 @@ const namesOf = (plugins: readonly string[]): string[] => ["berth", ...plugins];
 export function parseInstall(args: readonly string[], plugins: readonly string[]) {
 	const names = namesOf(plugins);
 	const flags = parseFlags(args, OF_INSTALL);
-	const roles = [flags["sriov-bin-file"] && "sriov", flags["rdma-cni-bin-file"] && "rdma"].filter(
-		(role) => role !== "",
-	);
+	const roles = [flags["sriov-bin-file"] && "sriov", flags["rdma-cni-bin-file"] && "rdma"].filter(Boolean);
 	if (flags["whereabouts-conf"] !== "" && flags["whereabouts-kubeconfig"] === "") {
 		throw new FlagError("-whereabouts-conf is written beside the kubeconfig: -whereabouts-kubeconfig is missing");
 	}

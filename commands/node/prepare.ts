@@ -185,11 +185,7 @@ function makeVfs(pf: string, now: number, count: number, netdev: string | undefi
 	// The kernel goes from one number to another by way of none only.
 	if (now > 0 && count > 0) writeExisting(path, "0");
 	writeExisting(path, String(count));
-	poll(
-		READY,
-		() => vfsOf(pf, count),
-		(vfs) => vfs.length === count && vfs.every((vf) => pci.netdevs(vf).length > 0),
-	);
+	poll(READY, () => vfsOf(pf, count).filter((vf) => pci.netdevs(vf).length > 0).length === count);
 	if (netdev === undefined || count === 0) return;
 	using host = NetlinkSocket.open(NETLINK_ROUTE);
 	// Without it its VFs have no carrier.
@@ -226,11 +222,7 @@ function rebind(vf: string | undefined): void {
 	const driver = pci.driver(vf);
 	if (driver !== undefined) writeExisting(`/sys/bus/pci/drivers/${driver}/unbind`, vf);
 	writeExisting("/sys/bus/pci/drivers_probe", vf);
-	const isBack = poll(
-		READY,
-		() => pci.driver(vf) !== undefined && pci.netdevs(vf).length > 0,
-		(ready) => ready,
-	);
+	const isBack = poll(READY, () => pci.driver(vf) !== undefined && pci.netdevs(vf).length > 0);
 	if (!isBack) throw new Error(`no driver has made an interface for it within ${READY.deadlineMs / 1000} s`);
 }
 

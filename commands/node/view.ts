@@ -96,10 +96,9 @@ function viewNode(checkpointPath: string): NodeView {
 		links: new Map(links.map((link) => [link.name, link])),
 		notes,
 	};
-	const devices = ask(notes, "devices", [], () => pci.listDevices());
-	const pfs = devices.filter(
-		(each) => (pci.vfCount(each) ?? 0) > 0 || (pci.isPf(each) && pci.isNetworkController(each)),
-	);
+	const isPf = (each: string): boolean =>
+		(pci.vfCount(each) ?? 0) > 0 || (pci.isPf(each) && pci.isNetworkController(each));
+	const pfs = ask(notes, "devices", [], () => pci.listDevices()).filter(isPf);
 	const views = pfs.map((each) => viewPf(each, known));
 	const there = new Set(views.flatMap(({ vfs }) => vfs.map((vf) => vf.pci)));
 	const elsewhere = orphans.filter(({ name }) => !there.has(name));
@@ -166,16 +165,13 @@ function viewVf(device: string, index: number, settings: VfSettings | undefined,
 	const link = onHost === undefined ? inPod?.link : known.links.get(onHost);
 	const holder = record === undefined ? null : holderOf(record, known.notes);
 	const marks = orphans.map(({ kind, why }) => `${kind === "marker" ? "a marker without a record" : kind}: ${why}`);
-	if (record !== undefined && holder?.alive && place === "host")
-		marks.push("its interface is on the host, and a pod has it on record");
-	if (record !== undefined && holder?.alive && place === "elsewhere")
-		marks.push("its interface is neither on the host nor in its pod");
+	if (holder?.alive && place === "host") marks.push("its interface is on the host, and a pod has it on record");
+	if (holder?.alive && place === "elsewhere") marks.push("its interface is neither on the host nor in its pod");
 	const rdma = inPod?.rdma ?? rdmaOf(device);
 	if (record?.hasRdma && holder?.alive && rdma?.place === "host")
 		marks.push("its RDMA device is on the host, and a pod has it on record");
-	for (const damaged of known.damaged) {
-		if (damaged.pci === device && orphans.length === 0)
-			marks.push(`the record of ${whose(damaged.record)} is damaged or truncated`);
+	for (const each of orphans.length === 0 ? known.damaged : []) {
+		if (each.pci === device) marks.push(`the record of ${whose(each.record)} is damaged or truncated`);
 	}
 	if (record === undefined && marks.length === 0 && place === "elsewhere") {
 		marks.push("its interface is in a namespace that no record knows");

@@ -5,7 +5,7 @@ import type { Validator } from "../../lib/cni/config.ts";
 import { fold } from "../../lib/cni/keys.ts";
 import { nearest } from "../../lib/cni/nearest.ts";
 import type { Report } from "./problem.ts";
-import type { Path, Tree } from "./tree.ts";
+import type { Member, Path, Tree } from "./tree.ts";
 
 /** Reports keys of the object `tree`, at `path`, and below. `reader` is whose keys they are, for sentences. */
 export function reportKeys(
@@ -20,11 +20,7 @@ export function reportKeys(
 		return;
 	}
 	if (tree.kind !== "object") return;
-	reportRepeated(
-		tree.members.map(({ key }) => key),
-		report,
-		path,
-	);
+	reportRepeated(tree.members, report, path);
 	for (const { key, value } of tree.members) {
 		const name = rule?.members && reportKey(key, rule.members, reader, report, path);
 		reportKeys(value, name === undefined ? rule?.items : rule?.members?.[name], reader, report, [...path, key]);
@@ -56,9 +52,9 @@ function reportKey(
 	return undefined;
 }
 
-function reportRepeated(keys: readonly string[], report: Report, path: Path): void {
+function reportRepeated(members: readonly Member[], report: Report, path: Path): void {
 	const seen = new Map<string, string>();
-	for (const key of keys) {
+	for (const { key } of members) {
 		const before = seen.get(fold(key));
 		seen.set(fold(key), key);
 		if (before === undefined) continue;

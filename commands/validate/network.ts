@@ -25,11 +25,10 @@ interface Surroundings {
 
 /** Members of a conflist: specification 1.1.0, section 1. */
 const CONFLIST: Validator = {
-	members: Object.fromEntries(
-		["cniVersion", "cniVersions", "name", "disableCheck", "disableGC", "loadOnlyInlinedPlugins", "plugins"].map(
-			(key) => [key, {}],
-		),
-	),
+	members: {
+		...{ cniVersion: {}, cniVersions: {}, name: {}, plugins: {} },
+		...{ disableCheck: {}, disableGC: {}, loadOnlyInlinedPlugins: {} },
+	},
 };
 
 /** Reports what is wrong with the network `config`. Returns the types of its plugins. */
@@ -46,12 +45,8 @@ export function checkNetwork(config: Tree, surroundings: Surroundings, report: R
 	const others = config.members.filter((each) => each !== plugins);
 	reportKeys({ ...config, members: others }, CONFLIST, "a conflist", report);
 	if (plugins.value.kind !== "list") {
-		report(
-			"error",
-			["plugins"],
-			`plugins must be a list, not ${excerpt(toJson(plugins.value))}`,
-			"put it into brackets: [ ]",
-		);
+		const message = `plugins must be a list, not ${excerpt(toJson(plugins.value))}`;
+		report("error", ["plugins"], message, "put it into brackets: [ ]");
 		return [];
 	}
 	if (plugins.value.items.length === 0) report("error", ["plugins"], "plugins is empty", "a conflist needs a plugin");
@@ -176,12 +171,8 @@ function checkPlace(type: string, ipamType: string, before: readonly string[], r
 		report("warning", ["type"], `sriov makes an interface of its own, and ${first} is before it`, "put sriov first");
 	}
 	if (entryOf(IPAM_PLUGINS, type) !== undefined) {
-		report(
-			"warning",
-			["type"],
-			`${type} is an IPAM plugin: alone it makes no interface`,
-			`put it into "ipam" of another plugin`,
-		);
+		const hint = `put it into "ipam" of another plugin`;
+		report("warning", ["type"], `${type} is an IPAM plugin: alone it makes no interface`, hint);
 	}
 	if (entryOf(MAIN_PLUGINS, ipamType) !== undefined) {
 		const hint = `IPAM plugins are ${Object.keys(IPAM_PLUGINS).join(", ")}`;

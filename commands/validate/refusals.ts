@@ -54,8 +54,8 @@ class Remainder {
 	readonly #validator: Validator;
 	/** What was wrong in the parts that are out: paths of the whole configuration. */
 	readonly #taken: Path[] = [];
-	/** By the path of a list, which of its items are out, in order. */
-	readonly #items = new Map<string, number[]>();
+	/** Of lists that have lost items: the places in the whole of those that are left. */
+	readonly #places = new Map<JsonValue, readonly number[]>();
 
 	constructor(whole: JsonValue, validator: Validator) {
 		this.value = whole;
@@ -64,34 +64,33 @@ class Remainder {
 
 	/** Takes out the smallest part with `path` that may be missing. False: there is none. */
 	takeOut(path: Path): boolean {
-		const whole = this.before(path);
-		this.#taken.push(whole);
+		this.#taken.push(this.before(path));
 		const part = optionalPart(this.#validator, path);
-		const last = part.at(-1);
-		if (last === undefined || valueAt(this.value, part) === undefined) return false;
-		this.value = without(this.value, part);
-		if (typeof last === "number") {
-			const list = JSON.stringify(whole.slice(0, part.length - 1));
-			const items = [...(this.#items.get(list) ?? []), Number(whole[part.length - 1])];
-			this.#items.set(
-				list,
-				items.sort((a, b) => a - b),
-			);
-		}
+		if (part.length === 0 || valueAt(this.value, part) === undefined) return false;
+		this.value = this.#without(this.value, part);
 		return true;
 	}
 
 	/** Where the part that is at `path` now has been before. */
 	before(path: Path): Path {
-		const whole: (string | number)[] = [];
-		for (const key of path) {
-			let before = key;
-			for (const item of this.#items.get(JSON.stringify(whole)) ?? []) {
-				if (typeof before === "number" && item <= before) before++;
-			}
-			whole.push(before);
+		const listAt = (depth: number): JsonValue => valueAt(this.value, path.slice(0, depth)) ?? null;
+		return path.map((key, depth) => this.#places.get(listAt(depth))?.[Number(key)] ?? key);
+	}
+
+	#without(value: JsonValue, path: Path): JsonValue {
+		const [key, ...rest] = path;
+		if (key === undefined) return value;
+		if (Array.isArray(value)) {
+			const at = Number(key);
+			const left = rest.length === 0 ? value.toSpliced(at, 1) : value.with(at, this.#without(value[at]!, rest));
+			const places = this.#places.get(value) ?? [...value.keys()];
+			this.#places.set(left, rest.length === 0 ? places.toSpliced(at, 1) : places);
+			return left;
 		}
-		return whole;
+		if (!isObject(value)) return value;
+		if (rest.length > 0) return { ...value, [key]: this.#without(value[key]!, rest) };
+		const { [key]: _, ...others } = value;
+		return others;
 	}
 
 	/** Whether a refusal of the part at `path` only says that what has been taken out is not there. */
@@ -219,19 +218,6 @@ function pathOfValue(value: JsonValue, text: string): Path | undefined {
 		if (found !== undefined) return [key, ...found];
 	}
 	return undefined;
-}
-
-function without(value: JsonValue, path: Path): JsonValue {
-	const [key, ...rest] = path;
-	if (key === undefined) return value;
-	if (Array.isArray(value)) {
-		if (rest.length === 0) return value.toSpliced(Number(key), 1);
-		return value.map((item, at) => (at === key ? without(item, rest) : item));
-	}
-	if (!isObject(value) || !Object.hasOwn(value, key)) return value;
-	if (rest.length > 0) return { ...value, [key]: without(value[key]!, rest) };
-	const { [key]: _, ...others } = value;
-	return others;
 }
 
 /** What is often behind a value of the wrong sort. */

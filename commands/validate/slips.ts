@@ -10,12 +10,8 @@ import { itemsOf, memberOf, type Path, type Tree, textOf } from "./tree.ts";
 export function reportMainSlips(config: Tree, type: string, report: Report): void {
 	const ipam = memberOf(config, "ipam")?.value;
 	if (type === "rdma" && ipam?.kind === "object" && ipam.members.length > 0) {
-		report(
-			"warning",
-			["ipam"],
-			"rdma gives no addresses: ipam is not read",
-			"put it into the sriov plugin's configuration",
-		);
+		const hint = "put it into the sriov plugin's configuration";
+		report("warning", ["ipam"], "rdma gives no addresses: ipam is not read", hint);
 	}
 	const dns = memberOf(config, "dns")?.value;
 	if (dns?.kind === "object" && dns.members.length > 0) {
@@ -26,12 +22,8 @@ export function reportMainSlips(config: Tree, type: string, report: Report): voi
 	for (const { key } of runtime?.kind === "object" ? runtime.members : []) {
 		if (declares(config, key)) continue;
 		const hint = `the runtime fills in runtimeConfig where there is "capabilities": {"${key}": true}`;
-		report(
-			"warning",
-			["runtimeConfig", key],
-			`runtimeConfig.${key} is used, and capability ${key} is not declared`,
-			hint,
-		);
+		const message = `runtimeConfig.${key} is used, and capability ${key} is not declared`;
+		report("warning", ["runtimeConfig", key], message, hint);
 	}
 }
 
@@ -52,28 +44,18 @@ export function reportIpamSlips(config: Tree, type: string | undefined, report: 
 		const hint = "pods can reach a gateway outside of their network only by a route of its own";
 		report("warning", path, `gateway ${gateway} is not in ${formatCidr(subnet)}`, hint);
 	}
-	reportRoutes(
-		ipam,
-		subnets.flatMap(({ subnet }) => subnet ?? []),
-		report,
-	);
+	const networks = subnets.flatMap(({ subnet }) => subnet ?? []);
+	reportRoutes(ipam, networks, report);
 	if (type === "static" && itemsOf(ipam, "addresses").length === 0 && !declares(config, "ips") && !hasIps(config)) {
 		const hint = 'add "addresses", or "capabilities": {"ips": true} where pods ask for theirs';
 		report("warning", ["ipam"], "static has no addresses: it gives those of CNI_ARGS alone", hint);
 	}
-	if (
-		type === "whereabouts" &&
-		!textOf(memberOf(ipam, "kubernetes")?.value, "kubeconfig") &&
-		!textOf(ipam, "configuration_path")
-	) {
+	const kubeconfig = textOf(memberOf(ipam, "kubernetes")?.value, "kubeconfig");
+	if (type === "whereabouts" && !kubeconfig && !textOf(ipam, "configuration_path")) {
 		const hint =
 			'add "kubernetes": {"kubeconfig": "/etc/cni/net.d/whereabouts.d/whereabouts.kubeconfig"}, or see that each node has a whereabouts.conf';
-		report(
-			"warning",
-			["ipam"],
-			"whereabouts has no kubernetes.kubeconfig: it must be in a whereabouts.conf of the node",
-			hint,
-		);
+		const message = "whereabouts has no kubernetes.kubeconfig: it must be in a whereabouts.conf of the node";
+		report("warning", ["ipam"], message, hint);
 	}
 }
 

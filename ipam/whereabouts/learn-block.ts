@@ -118,10 +118,9 @@ function ownBlock(object: JsonObject, { pool, network, prefix }: Slicing, node: 
 	const own = slices.find((slice) => slice.node === node.name);
 	if (own === undefined) {
 		const taken = slices.filter((slice) => slice.node !== "").length;
-		throw none(
-			`node ${node.name} has no block in NodeSlicePool ${pool}: ${taken} of ${slices.length} are other nodes'`,
-			taken < slices.length ? `the name is from ${node.source}: ${NAME_HINT}` : "there are more nodes than blocks",
-		);
+		const reason = `node ${node.name} has no block in NodeSlicePool ${pool}: ${taken} of ${slices.length} are other nodes'`;
+		const isFull = taken === slices.length;
+		throw none(reason, isFull ? "there are more nodes than blocks" : `the name is from ${node.source}: ${NAME_HINT}`);
 	}
 	const block = parseCidr(own.range);
 	if (block === undefined || block.prefix !== prefix || !contains(network, block.ip) || !isNetwork(block)) {

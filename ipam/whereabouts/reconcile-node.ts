@@ -62,13 +62,8 @@ export function reconcileNode(session: Session, dataDir: string, tally: Tally): 
 				tally.change(`${each.address}: freed, pod ${podRef} is gone`, "freed", () => free(directory, each, records));
 			}
 			const pool = poolOfBlock(block, cidr);
-			project(
-				here,
-				pool,
-				cidr,
-				held.filter((each) => !gone.includes(each)),
-				tally,
-			);
+			const kept = held.filter((each) => !gone.includes(each));
+			project(here, pool, cidr, kept, tally);
 			used.set(pool, held.length);
 		}
 	}

@@ -10,6 +10,7 @@ import { sentence } from "../../lib/cni/failures.ts";
 import { formatIp } from "../../lib/ip/address.ts";
 import type { Command } from "../../lib/plugin/command.ts";
 import { parseFlags } from "../../lib/plugin/flags.ts";
+import { gauge, type Sample } from "../../lib/plugin/gauge.ts";
 import { writeAtomic } from "../../lib/sys/files.ts";
 import { writeStderr } from "../../lib/sys/stderr.ts";
 import * as sys from "../../lib/sys/sys.ts";
@@ -172,15 +173,11 @@ function changeIn({ client, namespace }: Session, pool: PoolContent, changes: re
 	return changePool(client, where, changes).refused.length < changes.length;
 }
 
-/** For node-exporter's textfile collector. */
 function metricsOf({ freed, healed, failed }: Tally, used: PoolUse): string {
-	const gauges = [...used].map(([name, count]) => `whereabouts_pool_used{pool="${name}"} ${count}\n`);
+	const pools = [...used].map(([pool, count]): Sample => [{ pool }, count]);
+	const changes = Object.entries({ freed, healed, failed }).map(([change, count]): Sample => [{ change }, count]);
 	return [
-		"# HELP whereabouts_pool_used Addresses that a pool held when it was read.\n# TYPE whereabouts_pool_used gauge\n",
-		...gauges,
-		"# HELP whereabouts_reconciled Changes of the last run.\n# TYPE whereabouts_reconciled gauge\n",
-		...Object.entries({ freed, healed, failed }).map(
-			([key, value]) => `whereabouts_reconciled{change="${key}"} ${value}\n`,
-		),
+		gauge("whereabouts_pool_used", "Addresses that a pool held when it was read.", pools),
+		gauge("whereabouts_reconciled", "Changes of the last run.", changes),
 	].join("");
 }

@@ -41,15 +41,10 @@ export class Connection {
 		const address = formatIp(ip);
 		const server = host.startsWith(address) || host.startsWith("[") ? host : `${host} (${address})`;
 		try {
+			const name = (endpoint.serverName ?? endpoint.host).replace(/\.$/, "");
+			const { certificate, key } = endpoint.identity ?? { certificate: "", key: "" };
 			const session = attempt(server, "the TLS handshake", () =>
-				sys.tlsOpen(
-					fd,
-					(endpoint.serverName ?? endpoint.host).replace(/\.$/, ""),
-					endpoint.ca,
-					endpoint.identity?.certificate ?? "",
-					endpoint.identity?.key ?? "",
-					timeLeft(deadline),
-				),
+				sys.tlsOpen(fd, name, endpoint.ca, certificate, key, timeLeft(deadline)),
 			);
 			return new Connection(fd, session, server);
 		} catch (error) {

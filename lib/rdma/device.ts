@@ -119,11 +119,7 @@ function noneOnHost(deviceId: string, owner: string | undefined): CniError {
  * that does not come: it has left again.
  */
 export function deviceOnHost(host: NetlinkSocket, name: string, likely: number | undefined): RdmaDevice | undefined {
-	return poll(
-		READY,
-		() => findRdmaDevice(host, [name], likely),
-		(device) => device !== undefined,
-	);
+	return poll(READY, () => findRdmaDevice(host, [name], likely));
 }
 
 /** The device on its bus that has the node /dev/infiniband/uverbsN; undefined for none, and for a software device. */

@@ -9,8 +9,8 @@ interface Patience {
 	readonly everyMs: number;
 }
 
-/** Asks until `done` or the deadline; the last answer. */
-export function poll<T>({ deadlineMs, everyMs }: Patience, ask: () => T, done: (answer: T) => boolean): T {
+/** Asks until `done` (there is an answer, or it is true) or the deadline; the last answer. */
+export function poll<T>({ deadlineMs, everyMs }: Patience, ask: () => T, done: (answer: T) => boolean = Boolean): T {
 	let deadline: number | undefined;
 	for (;;) {
 		const answer = ask();

@@ -133,11 +133,7 @@ function trySetVf(route: NetlinkSocket, port: VfPort, settings: Partial<VfSettin
  * a reset. Throws CniError 11 where they do not come.
  */
 export function readSettings(route: NetlinkSocket, port: VfPort): VfSettings {
-	const settings = poll(
-		DRIVER,
-		() => getVf(route, port.pfIndex, port.vf),
-		(each) => each !== undefined,
-	);
+	const settings = poll(DRIVER, () => getVf(route, port.pfIndex, port.vf));
 	if (settings !== undefined) return settings;
 	throw new CniError(Code.tryAgain, `PF ${port.pfName} does not report VF ${port.vf}, which may be in a reset`);
 }
