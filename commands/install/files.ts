@@ -4,14 +4,7 @@
  */
 import { attempt, throwTogether } from "../../lib/cni/failures.ts";
 import { quote } from "../../lib/cni/quote.ts";
-import {
-	listIfPresent,
-	makeDirectories,
-	removeIfPresent,
-	removeTemporary,
-	statIfPresent,
-	temporaryOf,
-} from "../../lib/sys/files.ts";
+import * as files from "../../lib/sys/files.ts";
 import * as sys from "../../lib/sys/sys.ts";
 import { Executables, type Found, OWN_FILE } from "./executable.ts";
 import { type InstallChoice, isLeftToOthers, type Target } from "./flags.ts";
@@ -32,19 +25,17 @@ export interface Outcome {
  * keeps no other one away.
  */
 export function installFiles(choice: InstallChoice, executables: Executables): Outcome[] {
-	makeDirectories(choice.directory, 0o755);
+	files.makeDirectories(choice.directory, 0o755);
 	return withLock(choice.directory, (directory) => {
 		const found = examine(choice, executables);
 		refuseForeign(found, choice);
 		for (const { target } of found) removeTemporaries(target.path);
-		if (found.some(({ target, found: each }) => isToBePut(each, target, choice))) prepare(found[0]!, choice);
+		if (found.some((each) => isToBePut(each, choice))) prepare(found[0]!, choice);
 		const [berth, ...plugins] = found;
 		// Without it there is nothing to link to.
-		const outcomes = [put(berth!.target, berth!.found, choice)];
+		const outcomes = [put(berth!, choice)];
 		const failures: unknown[] = [];
-		for (const { target, found: each } of plugins) {
-			attempt(failures, () => outcomes.push(put(target, each, choice)));
-		}
+		for (const each of plugins) attempt(failures, () => outcomes.push(put(each, choice)));
 		sys.fsync(directory);
 		throwTogether(failures);
 		return outcomes;
@@ -56,7 +47,7 @@ export function installFiles(choice: InstallChoice, executables: Executables): O
  * that was dropped. A network may still name them.
  */
 export function notAskedFor({ directory, targets }: InstallChoice, executables: Executables): Outcome[] {
-	const names = listIfPresent(directory) ?? [];
+	const names = files.listIfPresent(directory) ?? [];
 	return names.flatMap((name): Outcome[] => {
 		const target = { applet: "", name, path: `${directory}/${name}` };
 		if (targets.some(({ path }) => path === target.path)) return [];
@@ -102,14 +93,15 @@ function refuseForeign(all: readonly FoundTarget[], choice: InstallChoice): void
 	);
 }
 
-const isToBePut = (found: Found, { applet }: Target, { replace }: InstallChoice): boolean =>
+const isToBePut = ({ target: { applet }, found }: FoundTarget, { replace }: InstallChoice): boolean =>
 	found.kind === "absent" || found.kind === "berth" || (found.kind === "foreign" && replace.has(applet));
 
-function put(target: Target, found: Found, choice: InstallChoice): Outcome {
+function put(each: FoundTarget, choice: InstallChoice): Outcome {
+	const { target, found } = each;
 	const was = describe(found);
 	if (found.kind === "equal") return { target, outcome: "equal", was };
-	if (!isToBePut(found, target, choice)) return { target, outcome: "left alone", was };
-	const temporary = temporaryOf(target.path);
+	if (!isToBePut(each, choice)) return { target, outcome: "left alone", was };
+	const temporary = files.temporaryOf(target.path);
 	if (found.kind === "foreign") keep(target.path);
 	// The first of the targets is berth itself, which is prepared, and which others are links to.
 	if (target.applet !== "berth") {
@@ -131,7 +123,7 @@ const previousOf = (path: string): string => `${path}.prev`;
 
 /** The newest of what others have put there counts. */
 function keep(path: string): void {
-	const temporary = temporaryOf(previousOf(path));
+	const temporary = files.temporaryOf(previousOf(path));
 	if (!linked(path, temporary)) copy(path, temporary);
 	putInPlace(previousOf(path), temporary);
 }
@@ -162,7 +154,7 @@ function copy(from: string, to: string): void {
 			sys.close(copied);
 		}
 	} catch (error) {
-		removeIfPresent(to);
+		files.removeIfPresent(to);
 		throw error;
 	} finally {
 		sys.discard(source);
@@ -173,13 +165,14 @@ function copy(from: string, to: string): void {
  * Makes the file that becomes `berth`, and runs it before anything has its place: the directory may be one that nothing
  * can be run in (noexec), or the file may have come out wrong.
  */
-function prepare({ target, found }: FoundTarget, choice: InstallChoice): void {
-	const isNew = isToBePut(found, target, choice);
-	const path = isNew ? temporaryOf(target.path) : target.path;
+function prepare(berth: FoundTarget, choice: InstallChoice): void {
+	const { target } = berth;
+	const isNew = isToBePut(berth, choice);
+	const path = isNew ? files.temporaryOf(target.path) : target.path;
 	if (isNew) copy(OWN_FILE, path);
 	const failure = failureOf(path, "static");
 	if (failure === undefined) return;
-	if (isNew) removeIfPresent(path);
+	if (isNew) files.removeIfPresent(path);
 	throw new Error(`Berth does not run in ${choice.directory}: ${failure}; nothing was changed`);
 }
 
@@ -208,7 +201,7 @@ export function failureOf(path: string, name: string): string | undefined {
 
 /** Removes what is ours and puts back what it had replaced. */
 export function uninstallFiles(directory: string, targets: readonly Target[]): Removal[] {
-	if (statIfPresent(directory) === undefined) {
+	if (files.statIfPresent(directory) === undefined) {
 		return targets.map((target) => ({ target, outcome: "absent", is: "" }));
 	}
 	return withLock(directory, (fd) => {
@@ -233,7 +226,7 @@ function remove(target: Target, executables: Executables): Removal {
 		return { target, outcome: "put back", is: describe(executables.at(target.path)) };
 	}
 	if (found.kind === "absent") return { target, outcome: "absent", is: "" };
-	removeIfPresent(target.path);
+	files.removeIfPresent(target.path);
 	return { target, outcome: "removed", is: "" };
 }
 
@@ -248,12 +241,12 @@ function putInPlace(path: string, temporary: string): void {
 		sys.renameat(sys.AT_FDCWD, temporary, sys.AT_FDCWD, path);
 	} finally {
 		// rename(2) does nothing where both are names of one file.
-		removeIfPresent(temporary);
+		files.removeIfPresent(temporary);
 	}
 }
 
 function removeTemporaries(path: string): void {
-	for (const each of [path, previousOf(path)]) removeTemporary(each);
+	for (const each of [path, previousOf(path)]) files.removeTemporary(each);
 }
 
 /** The lock is the directory's own: there is no file of it. */

@@ -49,7 +49,7 @@ export function readPools({ client, namespace }: Session, report: (sentence: str
 			return [];
 		}
 		const networkName = name.slice(0, Math.max(0, name.length - bare.length - 1));
-		return [{ name, network, networkName, allocations: allocationsOf(each) }];
+		return [{ name, network, range: formatCidr(network), networkName, allocations: allocationsOf(each) }];
 	});
 }
 
@@ -83,5 +83,3 @@ export function placesOf(reservation: string, pools: readonly PoolContent[]): { 
 		return ip !== undefined && contains(pool.network, ip) ? [{ ip, pool }] : [];
 	});
 }
-
-export const rangeOf = ({ network }: PoolContent): string => formatCidr(network);

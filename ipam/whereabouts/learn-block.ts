@@ -9,19 +9,7 @@ import { object, text } from "../../lib/state/json.ts";
 import { formatOwner, isAllocated, parseOwner } from "../../lib/store/owner.ts";
 import { Store } from "../../lib/store/store.ts";
 import { bootId } from "../../lib/sys/boot.ts";
-import {
-	blockOfStore,
-	isStoreOf,
-	knownBlock,
-	lockOf,
-	type NodeBlock,
-	poolOfBlock,
-	readBlock,
-	storeName,
-	storeOf,
-	storesOf,
-	writeBlock,
-} from "./node-block.ts";
+import * as blocks from "./node-block.ts";
 import type { NodeName } from "./node-name.ts";
 import { poolsPath, slicePoolsPath } from "./objects.ts";
 import { allocationsOf } from "./pool-object.ts";
@@ -60,11 +48,11 @@ export function slicingOf({ spec }: JsonObject): { range: string; sliceSize: str
  * where that has not been done before: the Go plugin made it, or the state directory is new. Throws CniError
  * `code` where the node has none.
  */
-export function learnBlock(session: Session, slicing: Slicing, node: NodeName, dataDir: string, code: Code): NodeBlock {
+export function learnBlock(session: Session, slicing: Slicing, node: NodeName, dataDir: string, code: Code) {
 	const { pool, networkName, network, prefix } = slicing;
 	const { client, namespace, kubeconfig } = session;
-	using _lock = requireLock(lockOf(dataDir, pool), `the block of ${pool}`, client.leftMs);
-	const known = knownBlock(dataDir, slicing);
+	using _lock = requireLock(blocks.lockOf(dataDir, pool), `the block of ${pool}`, client.leftMs);
+	const known = blocks.knownBlock(dataDir, slicing);
 	// Somebody was quicker.
 	if (known?.lost === "") return known;
 	const object = client.get(`${slicePoolsPath(namespace)}/${pool}`);
@@ -86,8 +74,8 @@ export function learnBlock(session: Session, slicing: Slicing, node: NodeName, d
 	}
 	const own = ownBlock(object, slicing, node, code);
 	const block = parseCidr(own.range)!;
-	const before = readBlock(dataDir, pool);
-	const learnt: NodeBlock = {
+	const before = blocks.readBlock(dataDir, pool);
+	const learnt: blocks.NodeBlock = {
 		pool,
 		namespace,
 		kubeconfig,
@@ -102,11 +90,11 @@ export function learnBlock(session: Session, slicing: Slicing, node: NodeName, d
 	};
 	if (before !== undefined && before.boot !== learnt.boot) releaseAll(dataDir, pool);
 	moveOverlapping(learnt, block, dataDir);
-	const source = poolOfBlock(learnt, block);
+	const source = blocks.poolOfBlock(learnt, block);
 	const isNew = !learnt.takenOver.includes(source);
 	if (isNew) takeOver(session, learnt, block, source, dataDir);
 	const whole = isNew ? { ...learnt, takenOver: [...learnt.takenOver, source] } : learnt;
-	writeBlock(dataDir, whole);
+	blocks.writeBlock(dataDir, whole);
 	return whole;
 }
 
@@ -137,14 +125,14 @@ const isNetwork = (block: Cidr): boolean => formatCidr(networkOf(block)) === for
 
 /** Gives back what was handed out before the last boot: no sandbox outlives one. */
 function releaseAll(dataDir: string, pool: string): void {
-	for (const directory of storesOf(dataDir, pool)) {
+	for (const directory of blocks.storesOf(dataDir, pool)) {
 		using store = Store.openIfPresent(directory);
 		store?.releaseUnless(() => false);
 	}
 	const records = new Records(dataDir);
 	for (const found of records.all()) {
 		const { store, claims } = found.record;
-		if (isStoreOf(store, pool) && claims.length === 0) records.remove(found);
+		if (blocks.isStoreOf(store, pool) && claims.length === 0) records.remove(found);
 	}
 }
 
@@ -152,10 +140,10 @@ function releaseAll(dataDir: string, pool: string): void {
  * Where a range is cut anew, the new block may have addresses of the node's old ones: what is held of them moves into
  * the new block's store, so that it is not handed out twice. May be done twice.
  */
-function moveOverlapping(learnt: NodeBlock, block: Cidr, dataDir: string): void {
-	const own = storeOf(dataDir, learnt);
-	for (const directory of storesOf(dataDir, learnt.pool)) {
-		const other = blockOfStore(directory)!;
+function moveOverlapping(learnt: blocks.NodeBlock, block: Cidr, dataDir: string): void {
+	const own = blocks.storeOf(dataDir, learnt);
+	for (const directory of blocks.storesOf(dataDir, learnt.pool)) {
+		const other = blocks.blockOfStore(directory)!;
 		if (directory === own || !(contains(block, other.ip) || contains(other, block.ip))) continue;
 		const name = directory.slice(directory.lastIndexOf("/") + 1);
 		using store = Store.open(own);
@@ -168,7 +156,7 @@ function moveOverlapping(learnt: NodeBlock, block: Cidr, dataDir: string): void 
 			store.reserve(ip, { containerId, ifName }, true);
 			const of = those.filter(({ record }) => record.containerId === containerId && record.ifName === ifName);
 			// Before it is gone here: whoever finds it gone looks at the record once more.
-			for (const { record } of of) records.write({ ...record, store: storeName(learnt) });
+			for (const { record } of of) records.write({ ...record, store: blocks.storeName(learnt) });
 			before.release(ip, { containerId, ifName });
 		}
 	}
@@ -177,7 +165,7 @@ function moveOverlapping(learnt: NodeBlock, block: Cidr, dataDir: string): void 
 /** Puts what the pool `source` in the API holds of the block into the node's store. May be done twice. */
 function takeOver(
 	{ client, namespace }: Session,
-	learnt: NodeBlock,
+	learnt: blocks.NodeBlock,
 	block: Cidr,
 	source: string,
 	dataDir: string,
@@ -185,7 +173,7 @@ function takeOver(
 	const object = client.get(`${poolsPath(namespace)}/${source}`);
 	if (object === undefined) return;
 	const records = new Records(dataDir);
-	using store = Store.open(storeOf(dataDir, learnt));
+	using store = Store.open(blocks.storeOf(dataDir, learnt));
 	for (const [offset, { id, podref, ifname }] of allocationsOf(object)) {
 		const ip = addressOfOffset({ network: block }, offset);
 		if (!contains(block, ip) || isAllocated(store.ownerOf(ip))) continue;
@@ -202,7 +190,7 @@ function takeOver(
 			kubeconfig: learnt.kubeconfig,
 			namespace,
 			claims: [],
-			store: storeName(learnt),
+			store: blocks.storeName(learnt),
 			device: "",
 			netns: "",
 			inode: 0,

@@ -7,7 +7,7 @@ import { type Command, printAnswer } from "../../lib/plugin/command.ts";
 import { parseFlags } from "../../lib/plugin/flags.ts";
 import { formatTable } from "../../lib/plugin/table.ts";
 import { writeStderr } from "../../lib/sys/stderr.ts";
-import { CLUSTER_FLAGS, HELP_OF_CLUSTER, type PoolContent, rangeOf, readPools, withCluster } from "./cluster.ts";
+import { CLUSTER_FLAGS, HELP_OF_CLUSTER, type PoolContent, readPools, withCluster } from "./cluster.ts";
 import { addressOfOffset, usableOf } from "./ranges.ts";
 
 export const list: Command = {
@@ -45,5 +45,5 @@ function listed(pool: PoolContent) {
 	}));
 	// What networks exclude is not known here.
 	const size = String(sizeOfBlock(usableOf(pool.network)));
-	return { pool: pool.name, range: rangeOf(pool), used: holders.length, size, holders };
+	return { pool: pool.name, range: pool.range, used: holders.length, size, holders };
 }

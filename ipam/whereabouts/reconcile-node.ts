@@ -16,16 +16,7 @@ import { bootId } from "../../lib/sys/boot.ts";
 import * as sys from "../../lib/sys/sys.ts";
 import { isLiving, podRefOf } from "./cluster.ts";
 import { slicesOf } from "./learn-block.ts";
-import {
-	blockOfStore,
-	knownBlocks,
-	lockOf,
-	type NodeBlock,
-	poolOfBlock,
-	readBlock,
-	storesOf,
-	writeBlock,
-} from "./node-block.ts";
+import * as blocks from "./node-block.ts";
 import { type Allocation, poolObject, poolsPath, slicePoolsPath } from "./objects.ts";
 import { type Allocations, allocationsOf, NO_MANAGED_FIELDS } from "./pool-object.ts";
 import { offsetOf } from "./ranges.ts";
@@ -44,12 +35,12 @@ export function reconcileNode(session: Session, dataDir: string, tally: Tally): 
 	const own = sys.variable("NODENAME")?.trim().toLowerCase() ?? "";
 	const records = new Records(dataDir);
 	// Of an earlier boot, or of the machine that a state directory was copied from, one says nothing.
-	for (const block of knownBlocks(dataDir).filter(({ boot }) => boot === bootId())) {
+	for (const block of blocks.knownBlocks(dataDir).filter(({ boot }) => boot === bootId())) {
 		const here = { ...session, namespace: block.namespace };
-		const stores = storesOf(dataDir, block.pool).map((directory) => ({
+		const stores = blocks.storesOf(dataDir, block.pool).map((directory) => ({
 			directory,
-			block: blockOfStore(directory)!,
-			held: readHeld(directory, blockOfStore(directory)!, records),
+			block: blocks.blockOfStore(directory)!,
+			held: readHeld(directory, blocks.blockOfStore(directory)!, records),
 		}));
 		noticeLoss(here, block, own, dataDir, stores.flatMap(({ held }) => held).length, tally);
 		// Whose pods are this node's is not known then.
@@ -61,7 +52,7 @@ export function reconcileNode(session: Session, dataDir: string, tally: Tally): 
 				const { podRef } = each.record!.record;
 				tally.change(`${each.address}: freed, pod ${podRef} is gone`, "freed", () => free(directory, each, records));
 			}
-			const pool = poolOfBlock(block, cidr);
+			const pool = blocks.poolOfBlock(block, cidr);
 			const kept = held.filter((each) => !gone.includes(each));
 			project(here, pool, cidr, kept, tally);
 			used.set(pool, held.length);
@@ -105,12 +96,12 @@ function free(directory: string, { address, containerId, ifName, record }: Held,
 }
 
 /** Whether the block was learnt for another node than NODENAME, `name`, says. */
-const isMisnamed = ({ node }: NodeBlock, name: string): boolean => name !== "" && name !== node;
+const isMisnamed = ({ node }: blocks.NodeBlock, name: string): boolean => name !== "" && name !== node;
 
 /** Puts on record whether the block is still the node's by the NodeSlicePool. */
 function noticeLoss(
 	{ client, namespace }: Session,
-	block: NodeBlock,
+	block: blocks.NodeBlock,
 	name: string,
 	dataDir: string,
 	held: number,
@@ -130,11 +121,11 @@ function noticeLoss(
 		const line =
 			lost === "" ? `block ${block.block} is the node's again` : `block ${block.block} is no longer the node's`;
 		tally.change(line, "healed", () => {
-			using _lock = requireLock(lockOf(dataDir, block.pool), `the block of ${block.pool}`, client.leftMs);
-			const now = readBlock(dataDir, block.pool);
+			using _lock = requireLock(blocks.lockOf(dataDir, block.pool), `the block of ${block.pool}`, client.leftMs);
+			const now = blocks.readBlock(dataDir, block.pool);
 			// An ADD has learnt another one meanwhile.
 			if (now?.block !== block.block || now.node !== block.node) return false;
-			writeBlock(dataDir, { ...now, lost });
+			blocks.writeBlock(dataDir, { ...now, lost });
 			return true;
 		});
 	}

@@ -19,7 +19,6 @@ import {
 	HELP_OF_CLUSTER,
 	type PoolContent,
 	placesOf,
-	rangeOf,
 	readHolders,
 	readPools,
 	withCluster,
@@ -169,7 +168,7 @@ function healReservations(
 }
 
 function changeIn({ client, namespace }: Session, pool: PoolContent, changes: readonly Change[]): boolean {
-	const where = { namespace, name: pool.name, range: rangeOf(pool) };
+	const where = { namespace, name: pool.name, range: pool.range };
 	return changePool(client, where, changes).refused.length < changes.length;
 }
 
