@@ -3,9 +3,9 @@
  * whatever the environment says, and no redirect is followed: a reply of 3xx is a reply.
  */
 import { Connection, type Endpoint } from "./connection.ts";
-import { HttpError } from "./error.ts";
+import { HttpError, MalformedReply, TruncatedReply } from "./error.ts";
 import { Incoming } from "./incoming.ts";
-import { MalformedReply, type Reply, readReply, TruncatedReply } from "./reply.ts";
+import { type Reply, readReply } from "./reply.ts";
 import { type Request, renderRequest } from "./request.ts";
 
 export class HttpsClient {

@@ -24,3 +24,8 @@ export class HttpError extends Error {
 		this.reason = reason;
 	}
 }
+
+/** What came is no reply, or too much. */
+export class MalformedReply extends Error {}
+/** The connection ended in the middle. */
+export class TruncatedReply extends Error {}

@@ -2,6 +2,7 @@
  * What comes over a connection, in pieces of any size, as lines and counted bytes.
  */
 import * as sys from "../sys/sys.ts";
+import { MalformedReply, TruncatedReply } from "./error.ts";
 
 const LF = 10;
 const CR = 13;
@@ -22,24 +23,21 @@ export class Incoming {
 		return this.#at < this.#bytes.length;
 	}
 
-	isLongerThan(length: number): boolean {
-		return this.#bytes.length - this.#at > length;
-	}
-
-	/** Up to CR LF or LF, without it. Undefined where no line ends within `limit` bytes, or the end comes first. */
-	line(limit: number): string | undefined {
+	/** Up to CR LF or LF, without it. `what` it is, for MalformedReply where it has more than `limit` bytes. */
+	line(limit: number, what: string): string {
 		let seen = this.#at;
 		for (;;) {
 			const end = this.#bytes.indexOf(LF, seen);
-			if (end >= 0 && end - this.#at <= limit) {
-				const stop = end > this.#at && this.#bytes[end - 1] === CR ? end - 1 : end;
+			const length = (end < 0 ? this.#bytes.length : end) - this.#at;
+			if (length > limit) throw new MalformedReply(`${what} is too long`);
+			if (end >= 0) {
+				const stop = length > 0 && this.#bytes[end - 1] === CR ? end - 1 : end;
 				const text = sys.decodeUtf8(this.#bytes.subarray(this.#at, stop));
 				this.#at = end + 1;
 				return text;
 			}
-			const unseen = this.#bytes.length - this.#at;
-			if (end >= 0 || unseen > limit || !this.#more()) return undefined;
-			seen = this.#at + unseen;
+			if (!this.#more()) throw new TruncatedReply(`it closed the connection within ${what}`);
+			seen = this.#at + length;
 		}
 	}
 

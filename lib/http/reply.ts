@@ -2,6 +2,7 @@
  * A reply out of bytes: RFC 9112, sections 4 to 7. What is not as there is refused, not guessed at.
  */
 import * as sys from "../sys/sys.ts";
+import { MalformedReply, TruncatedReply } from "./error.ts";
 import type { Incoming } from "./incoming.ts";
 
 export interface Reply {
@@ -10,11 +11,6 @@ export interface Reply {
 	readonly headers: ReadonlyMap<string, string>;
 	readonly body: string;
 }
-
-/** What came is no reply, or too much. */
-export class MalformedReply extends Error {}
-/** The connection ended in the middle. */
-export class TruncatedReply extends Error {}
 
 /** Of all status lines and headers together, and of what follows the last chunk. */
 const MAX_HEAD = 64 * 1024;
@@ -45,17 +41,10 @@ export function readReply(incoming: Incoming, method: string): { reply: Reply; k
 /** The lines of heads, which are bounded together. */
 function* headLines(incoming: Incoming): Generator<string, never> {
 	for (let left = MAX_HEAD; ; ) {
-		const line = lineOf(incoming, left, "the head of its reply");
+		const line = incoming.line(left, "the head of its reply");
 		left -= line.length + 1;
 		yield line;
 	}
-}
-
-function lineOf(incoming: Incoming, limit: number, what: string): string {
-	const line = limit > 0 ? incoming.line(limit) : undefined;
-	if (line !== undefined) return line;
-	if (limit <= 0 || incoming.isLongerThan(limit)) throw new MalformedReply(`${what} is too long`);
-	throw new TruncatedReply(`it closed the connection within ${what}`);
 }
 
 function readStatusLine(line: string): [version: string, status: number] {
@@ -107,13 +96,13 @@ function readCounted(incoming: Incoming, body: Body, length: number): void {
 
 function readChunks(incoming: Incoming, body: Body): void {
 	for (;;) {
-		const line = lineOf(incoming, MAX_CHUNK_LINE, "the length of a chunk");
+		const line = incoming.line(MAX_CHUNK_LINE, "the length of a chunk");
 		const found = /^([0-9a-fA-F]{1,12})[ \t]*(?:;.*)?$/.exec(line);
 		if (found === null) throw new MalformedReply(`its reply has a chunk of the length ${quote(line)}`);
 		const length = Number.parseInt(found[1]!, 16);
 		if (length === 0) break;
 		readCounted(incoming, body, length);
-		if (lineOf(incoming, MAX_CHUNK_LINE, "the end of a chunk") !== "") {
+		if (incoming.line(MAX_CHUNK_LINE, "the end of a chunk") !== "") {
 			throw new MalformedReply("a chunk of its reply is longer than it says");
 		}
 	}
