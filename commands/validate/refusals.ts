@@ -4,6 +4,7 @@
  */
 import { everyViolation, type Validator } from "../../lib/cni/config.ts";
 import { CniError } from "../../lib/cni/error.ts";
+import { attempt } from "../../lib/cni/failures.ts";
 import { isObject } from "../../lib/cni/json.ts";
 import { foldKeys } from "../../lib/cni/keys.ts";
 import { nearest } from "../../lib/cni/nearest.ts";
@@ -129,13 +130,11 @@ function refusalOf({ load }: Checked, config: JsonObject): CniError | undefined 
 		cniVersion: typeof cniVersion === "string" ? cniVersion : "0.1.0",
 		plugins: {},
 	};
-	try {
-		load(request);
-		return undefined;
-	} catch (error) {
-		if (error instanceof CniError) return error;
-		throw error;
-	}
+	const failures: unknown[] = [];
+	attempt(failures, () => load(request));
+	const [refusal] = failures;
+	if (refusal === undefined || refusal instanceof CniError) return refusal;
+	throw refusal;
 }
 
 /**

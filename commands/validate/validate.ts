@@ -35,8 +35,8 @@ function validateFiles(args: readonly string[]): number {
 	const { flags, operands } = parseCommandLine(args, { strict: false, json: false });
 	if (operands.length === 0) throw new FlagError("no file is named");
 	const findings: Findings = { problems: [], networks: 0, unchecked: new Set() };
-	const files = [...new Set(operands.flatMap((path) => filesAt(path, findings)))];
-	for (const file of files) checkFile(file, findings);
+	const files = [...new Set(operands.flatMap((path) => orReport(path, findings, [], () => filesAt(path))))];
+	for (const file of files) orReport(file, findings, undefined, () => checkText(file, readText(file), findings));
 	const { networks } = findings;
 	const problems = inOrder(findings.problems);
 	const errors = problems.filter(({ severity }) => severity === "error").length;
@@ -52,16 +52,19 @@ function inOrder(problems: readonly Problem[]): Problem[] {
 	return problems.toSorted((a, b) => order.get(a.file)! - order.get(b.file)! || a.line - b.line || a.column - b.column);
 }
 
-/** The files below a directory, or the file itself. Links to directories below are not followed: circles. */
-function filesAt(path: string, findings: Findings): string[] {
+/** What `read` makes of a file; `otherwise`, and a problem, where it cannot be read. */
+function orReport<T>(file: string, { problems }: Findings, otherwise: T, read: () => T): T {
 	try {
-		if (path === "-" || !isDirectory(path)) return [path];
-		return filesBelow(path.replace(/(?<=.)\/+$/, ""));
+		return read();
 	} catch (error) {
-		reportUnread(path, error, findings);
-		return [];
+		problems.push({ severity: "error", file, line: 0, column: 0, path: "", message: sentence(error), hint: "" });
+		return otherwise;
 	}
 }
+
+/** The files below a directory, or the file itself. Links to directories below are not followed: circles. */
+const filesAt = (path: string): string[] =>
+	path === "-" || !isDirectory(path) ? [path] : filesBelow(path.replace(/(?<=.)\/+$/, ""));
 
 function filesBelow(directory: string): string[] {
 	return (listIfPresent(directory) ?? []).flatMap((name) => {
@@ -70,18 +73,6 @@ function filesBelow(directory: string): string[] {
 		const itself = sys.statat(sys.AT_FDCWD, path, false);
 		return sys.isDirectory(itself?.mode ?? 0) ? filesBelow(path) : [];
 	});
-}
-
-function checkFile(file: string, findings: Findings): void {
-	try {
-		checkText(file, readText(file), findings);
-	} catch (error) {
-		reportUnread(file, error, findings);
-	}
-}
-
-function reportUnread(file: string, error: unknown, { problems }: Findings): void {
-	problems.push({ severity: "error", file, line: 0, column: 0, path: "", message: sentence(error), hint: "" });
 }
 
 function readText(file: string): string {
