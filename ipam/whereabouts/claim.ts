@@ -64,10 +64,11 @@ export class Claimer {
 		// What was held a moment ago is passed over at first; where nothing else is left, a look at all there is
 		// decides.
 		for (const hints of requested === undefined ? [true, false] : [false]) {
-			const taken = hints ? new Set<string>() : this.#takenNow(range, pool, requested);
-			const preferred = hints ? this.#takeHints(range, pool, taken) : [];
+			const { taken, own } = hints
+				? this.#hints(range, pool)
+				: { taken: this.#takenNow(range, pool, requested), own: [] };
 			let tries = 0;
-			for (const ip of this.#candidates(range, pool, requested, preferred)) {
+			for (const ip of this.#candidates(range, pool, requested, own)) {
 				const offset = offsetOf(range, ip);
 				if (taken.has(offset)) continue;
 				if (this.#claimOne(range, pool, ip)) return ip;
@@ -76,7 +77,7 @@ export class Claimer {
 			}
 		}
 		if (requested === undefined) throw this.#exhausted(range, pool);
-		throw this.#refusal(requested, this.#reservations.find(this.#reservations.nameOf(requested))?.podref);
+		throw refusal(requested, this.#reservations.find(this.#reservations.nameOf(requested))?.podref);
 	}
 
 	#claimOne(range: PoolRange, pool: Pool, ip: Ip): boolean {
@@ -95,31 +96,33 @@ export class Claimer {
 
 	/** The offsets that others have, by the pool or by a reservation. */
 	#takenNow(range: PoolRange, pool: Pool, requested: Ip | undefined): Set<string> {
-		const taken = new Set<string>();
-		this.#addEntries(pool.read(), taken);
+		const taken = this.#others(pool.read());
 		// Whether the one that is wanted is reserved, its claim tells.
-		if (requested === undefined) this.#addReservations(range, taken);
+		if (requested !== undefined) return taken;
+		for (const reservation of this.#reservations.all()) {
+			if (mayTake(reservation, this.#owner)) continue;
+			const ip = addressOfReservation(reservation.name, this.#config.networkName, range.network.ip.family);
+			if (ip !== undefined && mayHandOut(range, ip)) taken.add(offsetOf(range, ip));
+		}
 		return taken;
 	}
 
 	/**
-	 * Adds the offsets that the pool holds for others, as this node read it a moment ago or reads it now: there may
-	 * be entries without a reservation. The address that an attachment wants first is tried nevertheless where it may
-	 * be its pod's. Returns the addresses that the pool has for an earlier sandbox of the same pod.
+	 * The offsets that the pool holds for others, as this node read it a moment ago or reads it now: there may be
+	 * entries without a reservation. The address that an attachment wants first is tried nevertheless where it may be
+	 * its pod's. And the addresses that the pool has for an earlier sandbox of the same pod.
 	 */
-	#takeHints(range: PoolRange, pool: Pool, taken: Set<string>): Ip[] {
+	#hints(range: PoolRange, pool: Pool): { taken: Set<string>; own: Ip[] } {
 		const recent = this.#config.policy === "hashed" ? pool.recent() : undefined;
 		if (recent === undefined) {
-			const there: Allocations = pool.read() ?? new Map();
-			this.#addEntries(there, taken);
-			const own = [...there].filter(([, entry]) => this.#isOwn(entry)).map(([offset]) => addressOf(range, offset));
-			return own.filter((ip) => ip !== undefined);
+			const there = pool.read();
+			return { taken: this.#others(there), own: this.#own(range, there) };
 		}
-		for (const offset of recent) taken.add(offset);
+		const taken = new Set(recent);
 		for (const claim of this.#record.claims) if (claim.pool === pool.name) taken.delete(claim.offset);
 		const first = hashedOrder(range, this.#seed(pool)).next().value;
 		if (first !== undefined) taken.delete(offsetOf(range, first));
-		return [];
+		return { taken, own: [] };
 	}
 
 	#seed(pool: Pool): string {
@@ -128,24 +131,18 @@ export class Claimer {
 
 	#claimEntry(range: PoolRange, pool: Pool, requested: Ip | undefined): Ip {
 		for (;;) {
-			const there: Allocations = pool.read() ?? new Map();
-			const taken = new Set<string>();
-			this.#addEntries(there, taken);
-			const own = addressOf(range, [...there].find(([, entry]) => this.#isOwn(entry))?.[0]);
-			const ip = this.#firstFree(this.#candidates(range, pool, requested ?? own), range, taken);
+			const there = pool.read();
+			const taken = this.#others(there);
+			const [own] = this.#own(range, there);
+			const ip = firstFree(this.#candidates(range, pool, requested ?? own), range, taken);
 			if (ip === undefined) {
 				if (requested === undefined) throw this.#exhausted(range, pool);
-				throw this.#refusal(requested, there.get(offsetOf(range, requested))?.podref);
+				throw refusal(requested, there?.get(offsetOf(range, requested))?.podref);
 			}
 			const claim = this.#note(range, pool, ip);
 			if (this.#attempt(claim, () => pool.claim({ op: "add", offset: claim.offset, ...this.#owner }))) return ip;
 			this.#forget(claim);
 		}
-	}
-
-	#firstFree(candidates: Iterable<Ip>, range: PoolRange, taken: ReadonlySet<string>): Ip | undefined {
-		for (const ip of candidates) if (!taken.has(offsetOf(range, ip))) return ip;
-		return undefined;
 	}
 
 	/**
@@ -166,19 +163,15 @@ export class Claimer {
 		else yield* lowestOrder(range);
 	}
 
-	/** Adds the offsets whose entries are of others. */
-	#addEntries(there: Allocations | undefined, taken: Set<string>): void {
-		for (const [offset, entry] of there ?? []) if (!this.#isOwn(entry)) taken.add(offset);
+	/** The offsets whose entries are of others. */
+	#others(there: Allocations = new Map()): Set<string> {
+		return new Set([...there].filter(([, entry]) => !this.#isOwn(entry)).map(([offset]) => offset));
 	}
 
-	/** Adds the offsets of addresses of `range` that others have reserved. */
-	#addReservations(range: PoolRange, taken: Set<string>): void {
-		const { family } = range.network.ip;
-		for (const reservation of this.#reservations.all()) {
-			if (mayTake(reservation, this.#owner)) continue;
-			const ip = addressOfReservation(reservation.name, this.#config.networkName, family);
-			if (ip !== undefined && mayHandOut(range, ip)) taken.add(offsetOf(range, ip));
-		}
+	/** The addresses of `range` whose entries are of this pod and interface. */
+	#own(range: PoolRange, there: Allocations = new Map()): Ip[] {
+		const offsets = [...there].filter(([, entry]) => this.#isOwn(entry)).map(([offset]) => offset);
+		return offsets.map((offset) => addressOfOffset(range, offset)).filter((ip) => mayHandOut(range, ip));
 	}
 
 	#isOwn({ podref, ifname }: Pick<Allocation, "podref" | "ifname">): boolean {
@@ -223,17 +216,6 @@ export class Claimer {
 		};
 	}
 
-	#refusal(ip: Ip, podref: string | undefined): CniError {
-		const cooling = podref === undefined ? undefined : readCooldown(podref);
-		if (cooling !== undefined) {
-			const reason = `requested address ${formatIp(ip)} was released a short time ago`;
-			const seconds = Math.ceil(cooling.leftMs / 1000);
-			return new CniError(Code.tryAgain, reason, `by pod ${cooling.podRef}; it is free in ${seconds} s`);
-		}
-		const holder = podref === undefined ? "another attachment" : `pod ${podref}`;
-		return new CniError(Code.allocation, `requested address ${formatIp(ip)} is held by ${holder}`);
-	}
-
 	#exhausted(range: PoolRange, pool: Pool): CniError {
 		const wait = this.#config.reuseDelayMs > 0 ? ", or wait for reuseDelaySeconds" : "";
 		return new CniError(
@@ -244,7 +226,18 @@ export class Claimer {
 	}
 }
 
-function addressOf(range: PoolRange, offset: string | undefined): Ip | undefined {
-	const ip = offset === undefined ? undefined : addressOfOffset(range, offset);
-	return ip !== undefined && mayHandOut(range, ip) ? ip : undefined;
+function firstFree(candidates: Iterable<Ip>, range: PoolRange, taken: ReadonlySet<string>): Ip | undefined {
+	for (const ip of candidates) if (!taken.has(offsetOf(range, ip))) return ip;
+	return undefined;
+}
+
+function refusal(ip: Ip, podref: string | undefined): CniError {
+	const cooling = podref === undefined ? undefined : readCooldown(podref);
+	if (cooling !== undefined) {
+		const reason = `requested address ${formatIp(ip)} was released a short time ago`;
+		const seconds = Math.ceil(cooling.leftMs / 1000);
+		return new CniError(Code.tryAgain, reason, `by pod ${cooling.podRef}; it is free in ${seconds} s`);
+	}
+	const holder = podref === undefined ? "another attachment" : `pod ${podref}`;
+	return new CniError(Code.allocation, `requested address ${formatIp(ip)} is held by ${holder}`);
 }

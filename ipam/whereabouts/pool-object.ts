@@ -8,7 +8,6 @@ import { isStatus, KubeError, NoAnswerError } from "../../lib/kube/errors.ts";
 import { object, text } from "../../lib/state/json.ts";
 import { type Allocation, poolObject, poolsPath } from "./objects.ts";
 
-/** Which pool. */
 export interface PoolName {
 	readonly namespace: string;
 	readonly name: string;
@@ -16,7 +15,6 @@ export interface PoolName {
 	readonly range: string;
 }
 
-/** A change of one entry. */
 export interface Change extends Allocation {
 	readonly offset: string;
 	readonly op: "add" | "remove";
@@ -61,7 +59,10 @@ export function changePool<T extends Change>(
 		if (there === undefined) {
 			const added = changes.filter(({ op }) => op === "add");
 			const allocations = new Map(added.map((change) => [change.offset, entryOf(change)]));
-			if (added.length === 0 || createPool(client, where, allocations)) return { refused: [], allocations };
+			const object = poolObject(where.name, where.range, Object.fromEntries(allocations));
+			const isDone = added.length === 0 || client.create(poolsPath(where.namespace), object);
+			if (isDone) return { refused: [], allocations };
+			// Somebody was quicker.
 			continue;
 		}
 		const entries = new Map(there);
@@ -92,11 +93,6 @@ function patchPool(client: KubeClient, where: PoolName, steps: readonly PatchSte
 			`pool ${where.name} with its ${held} entries is as large as etcd takes an object (1.5 MB): use smaller ranges, or node_slice_size (${error.message})`,
 		);
 	}
-}
-
-/** False where somebody was quicker. */
-function createPool(client: KubeClient, { namespace, name, range }: PoolName, allocations: Allocations): boolean {
-	return client.create(poolsPath(namespace), poolObject(name, range, Object.fromEntries(allocations)));
 }
 
 const entryOf = ({ id, podref, ifname }: Allocation): Allocation => ({ id, podref, ifname });

@@ -44,7 +44,6 @@ const PATIENCE_MS = 1500;
 /** End of the name of a change's file, for which nobody waits. */
 const LATER = "@later";
 
-/** The pool of a network. */
 export function poolOf(session: Session, networkName: string, network: Cidr, dataDir: string): Pool {
 	return new Pool(session, { name: poolName(networkName, network), range: formatCidr(network) }, dataDir);
 }
@@ -107,7 +106,6 @@ export class Pool {
 		return files.removeIfPresent(this.#refusedOf(change)) ? "refused" : "written";
 	}
 
-	/** Writes all that waits. */
 	flush(): void {
 		using _lock = this.#lock();
 		const waiting = this.#waiting();

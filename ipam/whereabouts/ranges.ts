@@ -8,7 +8,6 @@ import { type Block, sizeOfBlock, sizeOfBlocks } from "../../lib/ip/range.ts";
 import { optionalAddress } from "../fields.ts";
 import type { WhereaboutsConfig } from "./schema.ts";
 
-/** A range as it stands in the configuration. */
 export type RangeConfig = NonNullable<WhereaboutsConfig["ipam"]["ipRanges"]>[number];
 
 export type PoolRange = Readonly<ReturnType<typeof readRange>>;
@@ -45,7 +44,6 @@ export function readRange(config: RangeConfig, gateway: Ip | undefined, path: st
 		gateway: own ?? inherited,
 		/** What may be handed out: in order, with no address in common. */
 		blocks,
-		/** How many addresses that is. */
 		size: sizeOfBlocks(blocks),
 		/** As configured, for sentences. */
 		exclude: config.exclude ?? [],
