@@ -6,22 +6,7 @@
 import { type Family, ipToBytes } from "../ip/address.ts";
 import { type Cidr, lastAddressOf, parseCidr } from "../ip/cidr.ts";
 import { AF_INET, AF_INET6 } from "../sys/sys.ts";
-import {
-	IFA_ADDRESS,
-	IFA_BROADCAST,
-	IFA_CACHEINFO,
-	IFA_F_NODAD,
-	IFA_FLAGS,
-	IFA_LOCAL,
-	IFADDRMSG_BYTES,
-	NLM_F_ACK,
-	NLM_F_CREATE,
-	NLM_F_DUMP,
-	NLM_F_EXCL,
-	RTM_DELADDR,
-	RTM_GETADDR,
-	RTM_NEWADDR,
-} from "./constants.ts";
+import * as nl from "./constants.ts";
 import type { RequestName } from "./error.ts";
 import type { LinkIndex } from "./link.ts";
 import { type Message, MessageWriter, WantedAttributes } from "./message.ts";
@@ -60,7 +45,7 @@ function addressMessage(type: number, flags: number, index: LinkIndex, cidr: Cid
 	const family = addressFamily(cidr.ip.family);
 	const message = new MessageWriter(type, flags).u8(family).u8(cidr.prefix).u8(0).u8(0).u32(index);
 	const bytes = ipToBytes(cidr.ip);
-	return message.attributeBytes(IFA_LOCAL, bytes).attributeBytes(IFA_ADDRESS, bytes);
+	return message.attributeBytes(nl.IFA_LOCAL, bytes).attributeBytes(nl.IFA_ADDRESS, bytes);
 }
 
 function addressRequest(socket: NetlinkSocket, request: string, index: LinkIndex, cidr: string): RequestName {
@@ -79,17 +64,17 @@ export function newAddress(
 	options: { readonly noDad?: boolean } = {},
 ): Change {
 	const cidr = knownCidr(cidrText);
-	const message = addressMessage(RTM_NEWADDR, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, index, cidr);
+	const message = addressMessage(nl.RTM_NEWADDR, nl.NLM_F_ACK | nl.NLM_F_CREATE | nl.NLM_F_EXCL, index, cidr);
 	if (cidr.ip.family === 4 && cidr.prefix < 31) {
-		message.attributeBytes(IFA_BROADCAST, ipToBytes(lastAddressOf(cidr)));
+		message.attributeBytes(nl.IFA_BROADCAST, ipToBytes(lastAddressOf(cidr)));
 	}
-	if (cidr.ip.family === 6 && options.noDad) message.attributeU32(IFA_FLAGS, IFA_F_NODAD);
+	if (cidr.ip.family === 6 && options.noDad) message.attributeU32(nl.IFA_FLAGS, nl.IFA_F_NODAD);
 	return { message, name: addressRequest(socket, "RTM_NEWADDR", index, cidrText) };
 }
 
 /** Removes an address; EADDRNOTAVAIL if the interface does not have it. Equivalent: `ip address del CIDR dev NAME`. */
 export function deleteAddress(socket: NetlinkSocket, index: LinkIndex, cidrText: string): void {
-	const message = addressMessage(RTM_DELADDR, NLM_F_ACK, index, knownCidr(cidrText));
+	const message = addressMessage(nl.RTM_DELADDR, nl.NLM_F_ACK, index, knownCidr(cidrText));
 	socket.change(message, addressRequest(socket, "RTM_DELADDR", index, cidrText));
 }
 
@@ -99,7 +84,7 @@ export function listAddresses(socket: NetlinkSocket, index?: LinkIndex, family?:
 	return socket.dump(dumpMessage(wanted, index ?? 0), DUMP_NAME, (answer) => {
 		// Kernels before 4.20 ignore the filters. Without IPv6 in the kernel, a question for it is answered with every
 		// family.
-		if (answer.type !== RTM_NEWADDR || (index !== undefined && answer.u32(4) !== index)) return undefined;
+		if (answer.type !== nl.RTM_NEWADDR || (index !== undefined && answer.u32(4) !== index)) return undefined;
 		const family = answer.u8(0);
 		return (family === AF_INET || family === AF_INET6) && (wanted === 0 || family === wanted)
 			? parseAddress(answer)
@@ -115,8 +100,8 @@ export function listCidrs(socket: NetlinkSocket, index: LinkIndex): ReadonlySet<
 	const parse = (answer: Message): undefined => {
 		const { datagram, words, start } = answer;
 		const isIp = datagram[start] === AF_INET || datagram[start] === AF_INET6;
-		if (answer.type !== RTM_NEWADDR || !isIp) return;
-		const rows = answer.rows(IFADDRMSG_BYTES, CIDR_VALUES);
+		if (answer.type !== nl.RTM_NEWADDR || !isIp) return;
+		const rows = answer.rows(nl.IFADDRMSG_BYTES, CIDR_VALUES);
 		for (let row = 0; row < rows.length; row += 1 + CIDR_VALUES.count) {
 			const at = rows[row] as number;
 			const own = rows[row + 1] ?? rows[row + 2];
@@ -128,29 +113,29 @@ export function listCidrs(socket: NetlinkSocket, index: LinkIndex): ReadonlySet<
 }
 
 const CIDR_VALUES = new WantedAttributes([
-	[IFA_LOCAL, "address"],
-	[IFA_ADDRESS, "address"],
+	[nl.IFA_LOCAL, "address"],
+	[nl.IFA_ADDRESS, "address"],
 ]);
 
 const DUMP_NAME: RequestName = { request: "RTM_GETADDR", subject: "" };
 
 function dumpMessage(family: number, index: number): MessageWriter {
-	return new MessageWriter(RTM_GETADDR, NLM_F_DUMP).u8(family).u8(0).u8(0).u8(0).u32(index);
+	return new MessageWriter(nl.RTM_GETADDR, nl.NLM_F_DUMP).u8(family).u8(0).u8(0).u8(0).u32(index);
 }
 
 /** The order is that of `parseAddress`. */
 const ADDRESS_VALUES = new WantedAttributes([
-	[IFA_LOCAL, "address"],
-	[IFA_ADDRESS, "address"],
-	[IFA_FLAGS, "number"],
-	[IFA_BROADCAST, "address"],
-	[IFA_CACHEINFO, "place"],
+	[nl.IFA_LOCAL, "address"],
+	[nl.IFA_ADDRESS, "address"],
+	[nl.IFA_FLAGS, "number"],
+	[nl.IFA_BROADCAST, "address"],
+	[nl.IFA_CACHEINFO, "place"],
 ]);
 
 function parseAddress(message: Message): LinkAddress | undefined {
 	// struct ifaddrmsg: family, prefix length, flags, scope, index.
 	const { datagram, start } = message;
-	const [local, address, flags, broadcast, cacheInfo] = message.values(IFADDRMSG_BYTES, ADDRESS_VALUES);
+	const [local, address, flags, broadcast, cacheInfo] = message.values(nl.IFADDRMSG_BYTES, ADDRESS_VALUES);
 	// IFA_ADDRESS is the peer's on a point-to-point link; IPv6 has IFA_LOCAL only there.
 	const own = (local ?? address) as string | undefined;
 	if (own === undefined) return undefined;

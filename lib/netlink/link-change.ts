@@ -2,31 +2,7 @@
  * Changes to network interfaces, each with the `ip` command that it equals.
  */
 import { AF_INET } from "../sys/sys.ts";
-import {
-	IFF_ALLMULTI,
-	IFF_PROMISC,
-	IFF_UP,
-	IFLA_ADDRESS,
-	IFLA_AF_SPEC,
-	IFLA_ALT_IFNAME,
-	IFLA_GROUP,
-	IFLA_IFALIAS,
-	IFLA_IFNAME,
-	IFLA_INET_CONF,
-	IFLA_MTU,
-	IFLA_NET_NS_FD,
-	IFLA_PROP_LIST,
-	IFLA_TXQLEN,
-	IPV4_DEVCONF_ARP_NOTIFY,
-	NLA_F_NESTED,
-	NLM_F_ACK,
-	NLM_F_CREATE,
-	NLM_F_EXCL,
-	RTM_DELLINKPROP,
-	RTM_GETLINK,
-	RTM_NEWLINKPROP,
-	RTM_SETLINK,
-} from "./constants.ts";
+import * as nl from "./constants.ts";
 import {
 	askLink,
 	type Link,
@@ -94,43 +70,50 @@ function linkChange(socket: NetlinkSocket, target: LinkTarget, change: LinkChang
 		mask |= bit;
 		if (wanted) flags |= bit;
 	};
-	flag(IFF_UP, change.up);
-	flag(IFF_PROMISC, change.promiscuous);
-	flag(IFF_ALLMULTI, change.allMulticast);
-	const message = linkMessage(RTM_SETLINK, NLM_F_ACK, target, flags, mask);
-	if (change.netnsFd !== undefined) message.attributeU32(IFLA_NET_NS_FD, change.netnsFd);
-	if (change.mac !== undefined) message.attributeBytes(IFLA_ADDRESS, macBytes(change.mac));
-	if (change.mtu !== undefined) message.attributeU32(IFLA_MTU, change.mtu);
-	if (change.name !== undefined) message.attributeText(IFLA_IFNAME, change.name);
-	if (change.alias !== undefined) message.attributeText(IFLA_IFALIAS, change.alias);
-	if (change.txQueueLength !== undefined) message.attributeU32(IFLA_TXQLEN, change.txQueueLength);
-	if (change.group !== undefined) message.attributeU32(IFLA_GROUP, change.group);
-	if (change.arpNotify !== undefined) writeIpv4Setting(message, IPV4_DEVCONF_ARP_NOTIFY, change.arpNotify ? 1 : 0);
+	flag(nl.IFF_UP, change.up);
+	flag(nl.IFF_PROMISC, change.promiscuous);
+	flag(nl.IFF_ALLMULTI, change.allMulticast);
+	const message = linkMessage(nl.RTM_SETLINK, nl.NLM_F_ACK, target, flags, mask);
+	if (change.netnsFd !== undefined) message.attributeU32(nl.IFLA_NET_NS_FD, change.netnsFd);
+	if (change.mac !== undefined) message.attributeBytes(nl.IFLA_ADDRESS, macBytes(change.mac));
+	if (change.mtu !== undefined) message.attributeU32(nl.IFLA_MTU, change.mtu);
+	if (change.name !== undefined) message.attributeText(nl.IFLA_IFNAME, change.name);
+	if (change.alias !== undefined) message.attributeText(nl.IFLA_IFALIAS, change.alias);
+	if (change.txQueueLength !== undefined) message.attributeU32(nl.IFLA_TXQLEN, change.txQueueLength);
+	if (change.group !== undefined) message.attributeU32(nl.IFLA_GROUP, change.group);
+	if (change.arpNotify !== undefined) writeIpv4Setting(message, nl.IPV4_DEVCONF_ARP_NOTIFY, change.arpNotify ? 1 : 0);
 	return { message, name: linkRequest(socket, "RTM_SETLINK", target) };
 }
 
 function writeIpv4Setting(message: MessageWriter, setting: number, value: number): void {
-	const families = message.begin(IFLA_AF_SPEC | NLA_F_NESTED);
-	const ipv4 = message.begin(AF_INET | NLA_F_NESTED);
-	const settings = message.begin(IFLA_INET_CONF | NLA_F_NESTED);
+	const families = message.begin(nl.IFLA_AF_SPEC | nl.NLA_F_NESTED);
+	const ipv4 = message.begin(AF_INET | nl.NLA_F_NESTED);
+	const settings = message.begin(nl.IFLA_INET_CONF | nl.NLA_F_NESTED);
 	message.attributeU32(setting, value).end(settings).end(ipv4).end(families);
 }
 
 /** Sets an interface up, and tells what it is then, in one exchange; undefined where it is gone. */
 export function setLinkUpAndGet(socket: NetlinkSocket, target: LinkTarget): Link | undefined {
-	const question = linkMessage(RTM_GETLINK, 0, target);
+	const question = linkMessage(nl.RTM_GETLINK, 0, target);
 	const answer = askLink(socket, question, target, linkChange(socket, target, { up: true }));
 	return answer && parseLink(socket, answer);
 }
 
 /** Equivalent: `ip link property add dev NAME altname ALT`. Kernel 5.5 and later. */
 export function addAltName(socket: NetlinkSocket, index: LinkIndex, altName: string): void {
-	changeAltName(socket, index, altName, RTM_NEWLINKPROP, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, "RTM_NEWLINKPROP");
+	changeAltName(
+		socket,
+		index,
+		altName,
+		nl.RTM_NEWLINKPROP,
+		nl.NLM_F_ACK | nl.NLM_F_CREATE | nl.NLM_F_EXCL,
+		"RTM_NEWLINKPROP",
+	);
 }
 
 /** Equivalent: `ip link property del dev NAME altname ALT`. */
 export function removeAltName(socket: NetlinkSocket, index: LinkIndex, altName: string): void {
-	changeAltName(socket, index, altName, RTM_DELLINKPROP, NLM_F_ACK, "RTM_DELLINKPROP");
+	changeAltName(socket, index, altName, nl.RTM_DELLINKPROP, nl.NLM_F_ACK, "RTM_DELLINKPROP");
 }
 
 function changeAltName(
@@ -142,7 +125,7 @@ function changeAltName(
 	request: string,
 ): void {
 	const message = linkMessage(type, flags, index);
-	const list = message.begin(IFLA_PROP_LIST | NLA_F_NESTED);
-	message.attributeText(IFLA_ALT_IFNAME, altName).end(list);
+	const list = message.begin(nl.IFLA_PROP_LIST | nl.NLA_F_NESTED);
+	message.attributeText(nl.IFLA_ALT_IFNAME, altName).end(list);
 	socket.change(message, linkRequest(socket, request, index));
 }

@@ -6,28 +6,7 @@
  */
 import { formatMac, parseMac } from "../ip/mac.ts";
 import { unlessFailed } from "../sys/sys.ts";
-import {
-	IFF_RUNNING,
-	IFF_UP,
-	IFINFOMSG_BYTES,
-	IFLA_ADDRESS,
-	IFLA_ALT_IFNAME,
-	IFLA_GROUP,
-	IFLA_IFALIAS,
-	IFLA_IFNAME,
-	IFLA_INFO_KIND,
-	IFLA_LINKINFO,
-	IFLA_MTU,
-	IFLA_OPERSTATE,
-	IFLA_PARENT_DEV_NAME,
-	IFLA_PERM_ADDRESS,
-	IFLA_PROP_LIST,
-	IFLA_TXQLEN,
-	IFNAME_MAX,
-	NLM_F_DUMP,
-	RTM_GETLINK,
-	RTM_NEWLINK,
-} from "./constants.ts";
+import * as nl from "./constants.ts";
 import type { RequestName } from "./error.ts";
 import { type Attributes, type Message, MessageWriter } from "./message.ts";
 import type { Change, NetlinkSocket } from "./socket.ts";
@@ -80,7 +59,7 @@ export function linkMessage(
 	const index = typeof target === "string" ? 0 : target;
 	const message = new MessageWriter(type, flags).u8(0).u8(0).u16(0).u32(index).u32(ifFlags).u32(ifChange);
 	if (typeof target !== "string") return message;
-	return message.attributeText(target.length > IFNAME_MAX ? IFLA_ALT_IFNAME : IFLA_IFNAME, target);
+	return message.attributeText(target.length > nl.IFNAME_MAX ? nl.IFLA_ALT_IFNAME : nl.IFLA_IFNAME, target);
 }
 
 /** Names a request about a link: by its name, as given or as this socket last saw it, or by its index. */
@@ -94,7 +73,7 @@ export function linkRequest(socket: NetlinkSocket, request: string, target: Link
  * where that matters. Equivalent: `ip link show dev NAME`.
  */
 export function getLink(socket: NetlinkSocket, target: LinkTarget): Link | undefined {
-	const answer = askLink(socket, linkMessage(RTM_GETLINK, 0, target), target);
+	const answer = askLink(socket, linkMessage(nl.RTM_GETLINK, 0, target), target);
 	return answer && parseLink(socket, answer);
 }
 
@@ -113,20 +92,20 @@ export function askLink(
  * interface, or the kernel does not tell (before 5.6). Equivalent: `permaddr` of `ip -d link show dev NAME`.
  */
 export function getPermanentMac(socket: NetlinkSocket, name: string): string | undefined {
-	const attribute = askLink(socket, linkMessage(RTM_GETLINK, 0, name), name)?.attributes(IFINFOMSG_BYTES);
-	while (attribute?.next()) if (attribute.type === IFLA_PERM_ADDRESS) return formatMac(attribute.bytes());
+	const attribute = askLink(socket, linkMessage(nl.RTM_GETLINK, 0, name), name)?.attributes(nl.IFINFOMSG_BYTES);
+	while (attribute?.next()) if (attribute.type === nl.IFLA_PERM_ADDRESS) return formatMac(attribute.bytes());
 	return undefined;
 }
 
 /** All interfaces of the namespace. Equivalent: `ip link show`. */
 export function listLinks(socket: NetlinkSocket): Link[] {
-	const message = linkMessage(RTM_GETLINK, NLM_F_DUMP, 0);
+	const message = linkMessage(nl.RTM_GETLINK, nl.NLM_F_DUMP, 0);
 	return socket.dump(message, { request: "RTM_GETLINK", subject: "" }, (answer) => parseLink(socket, answer));
 }
 
 /** Reads RTM_NEWLINK; undefined for another type of message. */
 export function parseLink(socket: NetlinkSocket, message: Message): Link | undefined {
-	if (message.type !== RTM_NEWLINK) return undefined;
+	if (message.type !== nl.RTM_NEWLINK) return undefined;
 	const flags = message.u32(8);
 	const altNames: string[] = [];
 	const link: { -readonly [K in keyof Link]: Link[K] } = {
@@ -136,37 +115,37 @@ export function parseLink(socket: NetlinkSocket, message: Message): Link | undef
 		mac: "",
 		mtu: 0,
 		flags,
-		up: (flags & IFF_UP) !== 0,
-		running: (flags & IFF_RUNNING) !== 0,
+		up: (flags & nl.IFF_UP) !== 0,
+		running: (flags & nl.IFF_RUNNING) !== 0,
 		operState: "unknown",
 		txQueueLength: 0,
 		group: 0,
 		type: message.u16(2),
 	};
-	const attribute = message.attributes(IFINFOMSG_BYTES);
+	const attribute = message.attributes(nl.IFINFOMSG_BYTES);
 	while (attribute.next()) {
 		const { type } = attribute;
-		if (type === IFLA_ADDRESS) link.mac = formatMac(attribute.bytes());
-		else if (type === IFLA_IFNAME) link.name = attribute.text();
-		else if (type === IFLA_MTU) link.mtu = attribute.u32();
-		else if (type === IFLA_TXQLEN) link.txQueueLength = attribute.u32();
-		else if (type === IFLA_GROUP) link.group = attribute.u32();
-		else if (type === IFLA_OPERSTATE) link.operState = OPER_STATES[attribute.u8()] ?? "unknown";
-		else if (type === IFLA_LINKINFO) parseKind(attribute.nested(), link);
-		else if (type === IFLA_IFALIAS) link.alias = attribute.text();
-		else if (type === IFLA_PROP_LIST) parseAltNames(attribute.nested(), altNames);
-		else if (type === IFLA_PARENT_DEV_NAME) link.parentDevice = attribute.text();
+		if (type === nl.IFLA_ADDRESS) link.mac = formatMac(attribute.bytes());
+		else if (type === nl.IFLA_IFNAME) link.name = attribute.text();
+		else if (type === nl.IFLA_MTU) link.mtu = attribute.u32();
+		else if (type === nl.IFLA_TXQLEN) link.txQueueLength = attribute.u32();
+		else if (type === nl.IFLA_GROUP) link.group = attribute.u32();
+		else if (type === nl.IFLA_OPERSTATE) link.operState = OPER_STATES[attribute.u8()] ?? "unknown";
+		else if (type === nl.IFLA_LINKINFO) parseKind(attribute.nested(), link);
+		else if (type === nl.IFLA_IFALIAS) link.alias = attribute.text();
+		else if (type === nl.IFLA_PROP_LIST) parseAltNames(attribute.nested(), altNames);
+		else if (type === nl.IFLA_PARENT_DEV_NAME) link.parentDevice = attribute.text();
 	}
 	socket.linkNames.set(link.index, link.name);
 	return link;
 }
 
 function parseKind(attribute: Attributes, link: { kind?: string }): void {
-	while (attribute.next()) if (attribute.type === IFLA_INFO_KIND) link.kind = attribute.text();
+	while (attribute.next()) if (attribute.type === nl.IFLA_INFO_KIND) link.kind = attribute.text();
 }
 
 function parseAltNames(attribute: Attributes, into: string[]): void {
-	while (attribute.next()) if (attribute.type === IFLA_ALT_IFNAME) into.push(attribute.text());
+	while (attribute.next()) if (attribute.type === nl.IFLA_ALT_IFNAME) into.push(attribute.text());
 }
 
 /** The bytes of a MAC that the caller has checked already. */

@@ -6,7 +6,7 @@
  * header and attribute starts at a multiple of 4 bytes.
  */
 import { attributeRows, attributeValues, decodeUtf8, encodeUtf8, formatAddress } from "../sys/sys.ts";
-import { NLA_HDRLEN, NLA_TYPE_MASK, NLM_F_ACK, NLM_F_REQUEST, NLMSG_HDRLEN } from "./constants.ts";
+import * as nl from "./constants.ts";
 
 const LITTLE_ENDIAN = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
 
@@ -23,12 +23,12 @@ export class MessageWriter {
 	readonly type: number;
 	#bytes = new Uint8Array(256);
 	#view = new DataView(this.#bytes.buffer);
-	#length = NLMSG_HDRLEN;
+	#length = nl.NLMSG_HDRLEN;
 
 	constructor(type: number, flags: number) {
 		this.type = type;
 		this.#view.setUint16(4, type, LITTLE_ENDIAN);
-		this.#view.setUint16(6, flags | NLM_F_REQUEST, LITTLE_ENDIAN);
+		this.#view.setUint16(6, flags | nl.NLM_F_REQUEST, LITTLE_ENDIAN);
 	}
 
 	/** Makes room for `size` bytes and gives the offset of the first. */
@@ -83,7 +83,7 @@ export class MessageWriter {
 
 	/** Opens an attribute; what is written until `end` is its payload. */
 	begin(type: number): number {
-		const at = this.#grow(NLA_HDRLEN);
+		const at = this.#grow(nl.NLA_HDRLEN);
 		this.#view.setUint16(at + 2, type, LITTLE_ENDIAN);
 		return at;
 	}
@@ -118,7 +118,7 @@ export class MessageWriter {
 	 * where it is refused, whatever its flags were.
 	 */
 	finish(sequence: number, unacknowledged = false): Uint8Array {
-		if (unacknowledged) this.#view.setUint16(6, this.#view.getUint16(6, LITTLE_ENDIAN) & ~NLM_F_ACK, LITTLE_ENDIAN);
+		if (unacknowledged) this.#view.setUint16(6, this.#view.getUint16(6, LITTLE_ENDIAN) & ~nl.NLM_F_ACK, LITTLE_ENDIAN);
 		this.#view.setUint32(0, this.#length, LITTLE_ENDIAN);
 		this.#view.setUint32(8, sequence, LITTLE_ENDIAN);
 		return this.#bytes.subarray(0, this.#length);
@@ -185,16 +185,16 @@ export class Message extends Reader {
 	/** False at the end. Throws RangeError where a length is less than a header or more than what is there. */
 	next(): boolean {
 		const { at, datagram, halves, words } = this;
-		if (at + NLMSG_HDRLEN > datagram.length) return false;
+		if (at + nl.NLMSG_HDRLEN > datagram.length) return false;
 		const length = words[at >> 2]!;
-		if (length < NLMSG_HDRLEN || at + length > datagram.length) {
+		if (length < nl.NLMSG_HDRLEN || at + length > datagram.length) {
 			throw new RangeError(`netlink message of ${length} bytes at ${at} of a datagram of ${datagram.length} bytes`);
 		}
 		this.type = halves[(at >> 1) + 2]!;
 		this.flags = halves[(at >> 1) + 3]!;
 		this.sequence = words[(at >> 2) + 2]!;
-		this.length = length - NLMSG_HDRLEN;
-		this.start = at + NLMSG_HDRLEN;
+		this.length = length - nl.NLMSG_HDRLEN;
+		this.start = at + nl.NLMSG_HDRLEN;
 		this.at = at + align(length);
 		return true;
 	}
@@ -218,7 +218,7 @@ export class Message extends Reader {
 	 * its values.
 	 */
 	rows(skip: number, wanted: WantedAttributes): readonly (number | string | undefined)[] {
-		const rows = attributeRows(this.datagram, this.start - NLMSG_HDRLEN, skip, wanted.pairs);
+		const rows = attributeRows(this.datagram, this.start - nl.NLMSG_HDRLEN, skip, wanted.pairs);
 		this.at = rows.pop() as number;
 		return rows;
 	}
@@ -260,13 +260,13 @@ export class Attributes extends Reader {
 
 	next(): boolean {
 		const { at, end, halves } = this;
-		if (at + NLA_HDRLEN > end) return false;
+		if (at + nl.NLA_HDRLEN > end) return false;
 		const length = halves[at >> 1]!;
-		if (length < NLA_HDRLEN || at + length > end) return false;
+		if (length < nl.NLA_HDRLEN || at + length > end) return false;
 		// Without the flags NLA_F_NESTED and NLA_F_NET_BYTEORDER.
-		this.type = halves[(at >> 1) + 1]! & NLA_TYPE_MASK;
-		this.start = at + NLA_HDRLEN;
-		this.length = length - NLA_HDRLEN;
+		this.type = halves[(at >> 1) + 1]! & nl.NLA_TYPE_MASK;
+		this.start = at + nl.NLA_HDRLEN;
+		this.length = length - nl.NLA_HDRLEN;
 		this.at = at + align(length);
 		return true;
 	}

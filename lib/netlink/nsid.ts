@@ -5,17 +5,7 @@
  * Wire format: linux/net_namespace.h, RTM_NEWNSID with `struct rtgenmsg`.
  */
 import * as sys from "../sys/sys.ts";
-import {
-	NETLINK_LISTEN_ALL_NSID,
-	NETLINK_ROUTE,
-	NLM_F_ACK,
-	RTM_DELLINK,
-	RTM_DELNSID,
-	RTM_NEWNSID,
-	RTMGRP_LINK,
-	RTMGRP_NSID,
-	SOL_NETLINK,
-} from "./constants.ts";
+import * as nl from "./constants.ts";
 import { Message, MessageWriter } from "./message.ts";
 import { NetlinkSocket } from "./socket.ts";
 
@@ -32,15 +22,15 @@ const MAX_EVENT = 64 * 1024;
  * Throws NetlinkError.
  */
 export function assignNumber(socket: NetlinkSocket, fd: number): void {
-	const message = new MessageWriter(RTM_NEWNSID, NLM_F_ACK).u8(0).zeros(3);
+	const message = new MessageWriter(nl.RTM_NEWNSID, nl.NLM_F_ACK).u8(0).zeros(3);
 	message.attributeU32(NETNSA_NSID, NOT_ASSIGNED).attributeU32(NETNSA_FD, fd);
 	sys.failureOf(() => socket.change(message, { request: "RTM_NEWNSID", subject: "" }), "EEXIST");
 }
 
 /** Opens a socket that hears when an interface leaves a numbered namespace, and when such a namespace ends. */
 export function watchNamespaces(): NetlinkSocket {
-	const socket = NetlinkSocket.subscribe(NETLINK_ROUTE, RTMGRP_LINK | RTMGRP_NSID);
-	sys.prepared(socket.fd, () => sys.setSocketOption(socket.fd, SOL_NETLINK, NETLINK_LISTEN_ALL_NSID, 1));
+	const socket = NetlinkSocket.subscribe(nl.NETLINK_ROUTE, nl.RTMGRP_LINK | nl.RTMGRP_NSID);
+	sys.prepared(socket.fd, () => sys.setSocketOption(socket.fd, nl.SOL_NETLINK, nl.NETLINK_LISTEN_ALL_NSID, 1));
 	return socket;
 }
 
@@ -63,8 +53,8 @@ export function readGone(socket: NetlinkSocket): { readonly links: number[]; rea
 		}
 		const message = new Message(data);
 		while (message.next()) {
-			if (message.type === RTM_DELLINK) links.push(message.i32(4));
-			else if (message.type === RTM_DELNSID) anything = true;
+			if (message.type === nl.RTM_DELLINK) links.push(message.i32(4));
+			else if (message.type === nl.RTM_DELNSID) anything = true;
 		}
 	}
 }

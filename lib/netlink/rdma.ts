@@ -6,18 +6,7 @@
  * in shared mode all are in all).
  */
 import { unlessFailed } from "../sys/sys.ts";
-import {
-	NLM_F_ACK,
-	NLM_F_DUMP,
-	RDMA_NLDEV_ATTR_DEV_INDEX,
-	RDMA_NLDEV_ATTR_DEV_NAME,
-	RDMA_NLDEV_CMD_GET,
-	RDMA_NLDEV_CMD_SET,
-	RDMA_NLDEV_CMD_SYS_GET,
-	RDMA_NLDEV_CMD_SYS_SET,
-	RDMA_NLDEV_NET_NS_FD,
-	RDMA_NLDEV_SYS_ATTR_NETNS_MODE,
-} from "./constants.ts";
+import * as nl from "./constants.ts";
 import { type Message, MessageWriter } from "./message.ts";
 import type { NetlinkSocket } from "./socket.ts";
 
@@ -35,10 +24,10 @@ export interface RdmaDevice {
  * the distinction (before 5.3), which is as good as shared. Equivalent: `rdma system`. Throws NetlinkError.
  */
 export function getRdmaNetnsMode(socket: NetlinkSocket): "exclusive" | "shared" | undefined {
-	const message = new MessageWriter(RDMA_NLDEV_CMD_SYS_GET, 0);
+	const message = new MessageWriter(nl.RDMA_NLDEV_CMD_SYS_GET, 0);
 	const attribute = socket.get(message, { request: "RDMA_NLDEV_CMD_SYS_GET", subject: "" }).attributes(0);
 	while (attribute.next()) {
-		if (attribute.type === RDMA_NLDEV_SYS_ATTR_NETNS_MODE) return attribute.u8() === 0 ? "exclusive" : "shared";
+		if (attribute.type === nl.RDMA_NLDEV_SYS_ATTR_NETNS_MODE) return attribute.u8() === 0 ? "exclusive" : "shared";
 	}
 	return undefined;
 }
@@ -48,20 +37,20 @@ export function getRdmaNetnsMode(socket: NetlinkSocket): "exclusive" | "shared" 
  * NetlinkError (EBUSY: there are other namespaces).
  */
 export function setRdmaExclusive(socket: NetlinkSocket): void {
-	const message = new MessageWriter(RDMA_NLDEV_CMD_SYS_SET, NLM_F_ACK);
-	message.attributeBytes(RDMA_NLDEV_SYS_ATTR_NETNS_MODE, new Uint8Array([0]));
+	const message = new MessageWriter(nl.RDMA_NLDEV_CMD_SYS_SET, nl.NLM_F_ACK);
+	message.attributeBytes(nl.RDMA_NLDEV_SYS_ATTR_NETNS_MODE, new Uint8Array([0]));
 	socket.change(message, { request: "RDMA_NLDEV_CMD_SYS_SET", subject: "" });
 }
 
 /** The devices of the socket's namespace, by index. Equivalent: `rdma dev`. Throws NetlinkError. */
 export function listRdmaDevices(socket: NetlinkSocket): RdmaDevice[] {
-	const message = new MessageWriter(RDMA_NLDEV_CMD_GET, NLM_F_DUMP);
+	const message = new MessageWriter(nl.RDMA_NLDEV_CMD_GET, nl.NLM_F_DUMP);
 	return socket.dump(message, { request: "RDMA_NLDEV_CMD_GET", subject: "" }, parseDevice);
 }
 
 /** The device with this index in the socket's namespace, or undefined. Throws NetlinkError. */
 function getRdmaDevice(socket: NetlinkSocket, index: RdmaIndex): RdmaDevice | undefined {
-	const message = new MessageWriter(RDMA_NLDEV_CMD_GET, 0).attributeU32(RDMA_NLDEV_ATTR_DEV_INDEX, index);
+	const message = new MessageWriter(nl.RDMA_NLDEV_CMD_GET, 0).attributeU32(nl.RDMA_NLDEV_ATTR_DEV_INDEX, index);
 	const name = { request: "RDMA_NLDEV_CMD_GET", subject: `device ${index}` };
 	// What the kernel says of an index that nobody in this namespace has.
 	return unlessFailed(() => parseDevice(socket.get(message, name)), "EINVAL", "ENODEV");
@@ -87,8 +76,8 @@ function parseDevice(answer: Message): RdmaDevice | undefined {
 	let name = "";
 	const attribute = answer.attributes(0);
 	while (attribute.next()) {
-		if (attribute.type === RDMA_NLDEV_ATTR_DEV_INDEX) index = attribute.u32();
-		else if (attribute.type === RDMA_NLDEV_ATTR_DEV_NAME) name = attribute.text();
+		if (attribute.type === nl.RDMA_NLDEV_ATTR_DEV_INDEX) index = attribute.u32();
+		else if (attribute.type === nl.RDMA_NLDEV_ATTR_DEV_NAME) name = attribute.text();
 	}
 	return index < 0 || name === "" ? undefined : { index: index as RdmaIndex, name };
 }
@@ -97,7 +86,7 @@ function parseDevice(answer: Message): RdmaDevice | undefined {
  * Equivalent: `rdma dev set DEV name NAME`. Throws NetlinkError (EEXIST: the name is taken, in whichever namespace).
  */
 export function renameRdmaDevice(socket: NetlinkSocket, device: RdmaDevice, name: string): void {
-	change(socket, device, (message) => message.attributeText(RDMA_NLDEV_ATTR_DEV_NAME, name));
+	change(socket, device, (message) => message.attributeText(nl.RDMA_NLDEV_ATTR_DEV_NAME, name));
 }
 
 /**
@@ -107,12 +96,12 @@ export function renameRdmaDevice(socket: NetlinkSocket, device: RdmaDevice, name
  * shared mode, or a driver that cannot; ENODEV: it, or this thread, is not in the namespace).
  */
 export function moveRdmaDevice(socket: NetlinkSocket, device: RdmaDevice, netnsFd: number): void {
-	change(socket, device, (message) => message.attributeU32(RDMA_NLDEV_NET_NS_FD, netnsFd));
+	change(socket, device, (message) => message.attributeU32(nl.RDMA_NLDEV_NET_NS_FD, netnsFd));
 }
 
 function change(socket: NetlinkSocket, device: RdmaDevice, describe: (message: MessageWriter) => void): void {
-	const message = new MessageWriter(RDMA_NLDEV_CMD_SET, NLM_F_ACK);
-	message.attributeU32(RDMA_NLDEV_ATTR_DEV_INDEX, device.index);
+	const message = new MessageWriter(nl.RDMA_NLDEV_CMD_SET, nl.NLM_F_ACK);
+	message.attributeU32(nl.RDMA_NLDEV_ATTR_DEV_INDEX, device.index);
 	describe(message);
 	socket.change(message, { request: "RDMA_NLDEV_CMD_SET", subject: `"${device.name}"` });
 }

@@ -6,32 +6,7 @@
 import { type Family, familyOf, ipToBytes, parseIp } from "../ip/address.ts";
 import { AF_INET, AF_INET6, isSystemError } from "../sys/sys.ts";
 import { addressFamily, knownCidr } from "./address.ts";
-import {
-	NLM_F_ACK,
-	NLM_F_CREATE,
-	NLM_F_DUMP,
-	RT_SCOPE_NOWHERE,
-	RT_TABLE_MAIN,
-	RTA_DST,
-	RTA_GATEWAY,
-	RTA_METRICS,
-	RTA_MULTIPATH,
-	RTA_OIF,
-	RTA_PREFSRC,
-	RTA_PRIORITY,
-	RTA_TABLE,
-	RTA_VIA,
-	RTAX_ADVMSS,
-	RTAX_MTU,
-	RTM_DELROUTE,
-	RTM_F_CLONED,
-	RTM_GETROUTE,
-	RTM_NEWROUTE,
-	RTMSG_BYTES,
-	RTN_UNICAST,
-	RTNEXTHOP_BYTES,
-	RTPROT_BOOT,
-} from "./constants.ts";
+import * as nl from "./constants.ts";
 import type { RequestName } from "./error.ts";
 import type { LinkIndex } from "./link.ts";
 import { type Attributes, type Message, MessageWriter, WantedAttributes } from "./message.ts";
@@ -76,11 +51,11 @@ export interface Route extends Omit<RouteSpec, "linkIndex"> {
  * Equivalent: `ip route prepend DST via GW dev NAME` (IPv4), `ip -6 route append ...` (IPv6).
  */
 export function newRoute(socket: NetlinkSocket, route: RouteSpec): Change {
-	const message = routeMessage(RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE, route, route.scope ?? 0);
+	const message = routeMessage(nl.RTM_NEWROUTE, nl.NLM_F_ACK | nl.NLM_F_CREATE, route, route.scope ?? 0);
 	if (route.mtu || route.advmss) {
-		const metrics = message.begin(RTA_METRICS);
-		if (route.mtu) message.attributeU32(RTAX_MTU, route.mtu);
-		if (route.advmss) message.attributeU32(RTAX_ADVMSS, route.advmss);
+		const metrics = message.begin(nl.RTA_METRICS);
+		if (route.mtu) message.attributeU32(nl.RTAX_MTU, route.mtu);
+		if (route.advmss) message.attributeU32(nl.RTAX_ADVMSS, route.advmss);
 		message.end(metrics);
 	}
 	return { message, name: routeRequest(socket, "RTM_NEWROUTE", route) };
@@ -91,24 +66,24 @@ export function newRoute(socket: NetlinkSocket, route: RouteSpec): Change {
  * there is none.
  */
 export function deleteRoute(socket: NetlinkSocket, route: Omit<RouteSpec, "mtu" | "advmss">): void {
-	const message = routeMessage(RTM_DELROUTE, NLM_F_ACK, route, route.scope ?? RT_SCOPE_NOWHERE);
+	const message = routeMessage(nl.RTM_DELROUTE, nl.NLM_F_ACK, route, route.scope ?? nl.RT_SCOPE_NOWHERE);
 	socket.change(message, routeRequest(socket, "RTM_DELROUTE", route));
 }
 
 function routeMessage(type: number, flags: number, route: RouteSpec, scope: number): MessageWriter {
 	const dst = knownCidr(route.dst);
-	const table = route.table || RT_TABLE_MAIN;
-	const deleting = type === RTM_DELROUTE;
+	const table = route.table || nl.RT_TABLE_MAIN;
+	const deleting = type === nl.RTM_DELROUTE;
 	const message = new MessageWriter(type, flags);
 	// struct rtmsg: family, lengths of destination and source, TOS, table, protocol, scope, type, flags. 0 matches all
 	// in a removal.
 	message.u8(addressFamily(dst.ip.family)).u8(dst.prefix).u8(0).u8(0);
-	message.u8(table < 256 ? table : 0).u8(deleting ? 0 : RTPROT_BOOT);
+	message.u8(table < 256 ? table : 0).u8(deleting ? 0 : nl.RTPROT_BOOT);
 	message
 		.u8(scope)
-		.u8(deleting ? 0 : RTN_UNICAST)
+		.u8(deleting ? 0 : nl.RTN_UNICAST)
 		.u32(0);
-	message.attributeBytes(RTA_DST, ipToBytes(dst.ip));
+	message.attributeBytes(nl.RTA_DST, ipToBytes(dst.ip));
 	const gw = route.gw === undefined ? undefined : parseIp(route.gw);
 	if (route.gw !== undefined && gw === undefined) throw new TypeError(`"${route.gw}" is not an IP address`);
 	// An unspecified one is none.
@@ -116,11 +91,11 @@ function routeMessage(type: number, flags: number, route: RouteSpec, scope: numb
 		if (gw.family !== dst.ip.family) {
 			throw new TypeError(`gateway ${route.gw} and destination ${route.dst} are not of the same address family`);
 		}
-		message.attributeBytes(RTA_GATEWAY, ipToBytes(gw));
+		message.attributeBytes(nl.RTA_GATEWAY, ipToBytes(gw));
 	}
-	if (table >= 256) message.attributeU32(RTA_TABLE, table);
-	if (route.priority) message.attributeU32(RTA_PRIORITY, route.priority);
-	return message.attributeU32(RTA_OIF, route.linkIndex);
+	if (table >= 256) message.attributeU32(nl.RTA_TABLE, table);
+	if (route.priority) message.attributeU32(nl.RTA_PRIORITY, route.priority);
+	return message.attributeU32(nl.RTA_OIF, route.linkIndex);
 }
 
 function routeRequest(socket: NetlinkSocket, request: string, route: RouteSpec): RequestName {
@@ -164,10 +139,10 @@ function listFamily(
 const DUMP_NAME: RequestName = { request: "RTM_GETROUTE", subject: "" };
 
 function dumpMessage(family: Family, table: number | undefined, link: number | undefined): MessageWriter {
-	const message = new MessageWriter(RTM_GETROUTE, NLM_F_DUMP);
-	message.u8(addressFamily(family)).zeros(RTMSG_BYTES - 1);
-	if (table !== undefined) message.attributeU32(RTA_TABLE, table);
-	if (link !== undefined) message.attributeU32(RTA_OIF, link);
+	const message = new MessageWriter(nl.RTM_GETROUTE, nl.NLM_F_DUMP);
+	message.u8(addressFamily(family)).zeros(nl.RTMSG_BYTES - 1);
+	if (table !== undefined) message.attributeU32(nl.RTA_TABLE, table);
+	if (link !== undefined) message.attributeU32(nl.RTA_OIF, link);
 	return message;
 }
 
@@ -181,11 +156,11 @@ export function nextHops(socket: NetlinkSocket, link: LinkIndex): ReadonlyMap<st
 		const wanted = addressFamily(family);
 		const parse = (answer: Message): undefined => {
 			const { datagram, words, start } = answer;
-			if (answer.type !== RTM_NEWROUTE || datagram[start] !== wanted) return;
-			const rows = answer.rows(RTMSG_BYTES, NEXT_HOP_VALUES);
+			if (answer.type !== nl.RTM_NEWROUTE || datagram[start] !== wanted) return;
+			const rows = answer.rows(nl.RTMSG_BYTES, NEXT_HOP_VALUES);
 			for (let row = 0; row < rows.length; row += 1 + NEXT_HOP_VALUES.count) {
 				const at = rows[row] as number;
-				if (rows[row + 2] !== link || (words[(at + 8) >> 2]! & RTM_F_CLONED) !== 0) continue;
+				if (rows[row + 2] !== link || (words[(at + 8) >> 2]! & nl.RTM_F_CLONED) !== 0) continue;
 				hops.set(`${rows[row + 1] ?? UNSPECIFIED[family]}/${datagram[at + 1]}`, rows[row + 3] as string | undefined);
 			}
 		};
@@ -197,15 +172,15 @@ export function nextHops(socket: NetlinkSocket, link: LinkIndex): ReadonlyMap<st
 }
 
 const NEXT_HOP_VALUES = new WantedAttributes([
-	[RTA_DST, "address"],
-	[RTA_OIF, "number"],
-	[RTA_GATEWAY, "address"],
+	[nl.RTA_DST, "address"],
+	[nl.RTA_OIF, "number"],
+	[nl.RTA_GATEWAY, "address"],
 ]);
 
 /** Not one of another family (see listAddresses), nor one that the kernel made of another. */
 function isRoute(message: Message, family: Family): boolean {
-	const isOfFamily = message.type === RTM_NEWROUTE && message.datagram[message.start] === addressFamily(family);
-	return isOfFamily && (message.u32(8) & RTM_F_CLONED) === 0;
+	const isOfFamily = message.type === nl.RTM_NEWROUTE && message.datagram[message.start] === addressFamily(family);
+	return isOfFamily && (message.u32(8) & nl.RTM_F_CLONED) === 0;
 }
 
 /** Of a default route, which has no RTA_DST. */
@@ -213,22 +188,22 @@ const UNSPECIFIED = { 4: "0.0.0.0", 6: "::" } as const;
 
 /** What nearly all routes consist of; the order is that of `parseRoute`. */
 const ROUTE_VALUES = new WantedAttributes([
-	[RTA_DST, "address"],
-	[RTA_OIF, "number"],
-	[RTA_GATEWAY, "address"],
-	[RTA_PRIORITY, "number"],
-	[RTA_PREFSRC, "address"],
-	[RTA_TABLE, "number"],
-	[RTA_METRICS, "place"],
-	[RTA_MULTIPATH, "place"],
-	[RTA_VIA, "place"],
+	[nl.RTA_DST, "address"],
+	[nl.RTA_OIF, "number"],
+	[nl.RTA_GATEWAY, "address"],
+	[nl.RTA_PRIORITY, "number"],
+	[nl.RTA_PREFSRC, "address"],
+	[nl.RTA_TABLE, "number"],
+	[nl.RTA_METRICS, "place"],
+	[nl.RTA_MULTIPATH, "place"],
+	[nl.RTA_VIA, "place"],
 ]);
 
 function parseRoute(message: Message, family: Family): Route | Route[] | undefined {
 	if (!isRoute(message, family)) return undefined;
 	// struct rtmsg: see routeMessage.
 	const { datagram, start } = message;
-	const values = message.values(RTMSG_BYTES, ROUTE_VALUES);
+	const values = message.values(nl.RTMSG_BYTES, ROUTE_VALUES);
 	const [dst, linkIndex, gw, priority, prefSrc, table, metrics, multipath, via] = values;
 	const route: { -readonly [K in keyof Route]: Route[K] } = {
 		dst: `${dst ?? UNSPECIFIED[family]}/${datagram[start + 1]}`,
@@ -249,11 +224,11 @@ function parseRoute(message: Message, family: Family): Route | Route[] | undefin
 /** Metrics, several next hops, a next hop of another family. */
 function parseMore(message: Message, route: { -readonly [K in keyof Route]: Route[K] }): Route | Route[] {
 	let hops: NextHop[] | undefined;
-	const attribute = message.attributes(RTMSG_BYTES);
+	const attribute = message.attributes(nl.RTMSG_BYTES);
 	while (attribute.next()) {
-		if (attribute.type === RTA_METRICS) readMetrics(attribute.nested(), route);
-		else if (attribute.type === RTA_VIA) readNextHop(attribute, route);
-		else if (attribute.type === RTA_MULTIPATH) hops = readMultipath(attribute);
+		if (attribute.type === nl.RTA_METRICS) readMetrics(attribute.nested(), route);
+		else if (attribute.type === nl.RTA_VIA) readNextHop(attribute, route);
+		else if (attribute.type === nl.RTA_MULTIPATH) hops = readMultipath(attribute);
 	}
 	return hops === undefined ? route : hops.map((hop) => ({ ...route, ...hop }));
 }
@@ -264,9 +239,9 @@ interface NextHop {
 }
 
 function readNextHop(attribute: Attributes, hop: NextHop): void {
-	if (attribute.type === RTA_OIF) hop.linkIndex = attribute.u32() as LinkIndex;
-	else if (attribute.type === RTA_GATEWAY) hop.gw = attribute.address();
-	else if (attribute.type === RTA_VIA) {
+	if (attribute.type === nl.RTA_OIF) hop.linkIndex = attribute.u32() as LinkIndex;
+	else if (attribute.type === nl.RTA_GATEWAY) hop.gw = attribute.address();
+	else if (attribute.type === nl.RTA_VIA) {
 		// struct rtvia: u16 family, then an address of a family other than the destination's.
 		const family = attribute.u16();
 		if (family === AF_INET || family === AF_INET6) hop.gw = attribute.address(2);
@@ -275,19 +250,19 @@ function readNextHop(attribute: Attributes, hop: NextHop): void {
 
 function readMetrics(attribute: Attributes, route: { mtu?: number; advmss?: number }): void {
 	while (attribute.next()) {
-		if (attribute.type === RTAX_MTU) route.mtu = attribute.u32();
-		else if (attribute.type === RTAX_ADVMSS) route.advmss = attribute.u32();
+		if (attribute.type === nl.RTAX_MTU) route.mtu = attribute.u32();
+		else if (attribute.type === nl.RTAX_ADVMSS) route.advmss = attribute.u32();
 	}
 }
 
 /** A row of `struct rtnexthop` (length, flags, hops, index), each with attributes of its own. */
 function readMultipath(attribute: Attributes): NextHop[] {
 	const hops: NextHop[] = [];
-	for (let at = 0; at + RTNEXTHOP_BYTES <= attribute.length; ) {
+	for (let at = 0; at + nl.RTNEXTHOP_BYTES <= attribute.length; ) {
 		const length = attribute.u16(at);
-		if (length < RTNEXTHOP_BYTES || at + length > attribute.length) break;
+		if (length < nl.RTNEXTHOP_BYTES || at + length > attribute.length) break;
 		const hop: NextHop = { linkIndex: attribute.u32(at + 4) as LinkIndex };
-		const nested = attribute.nested(at + RTNEXTHOP_BYTES, at + length);
+		const nested = attribute.nested(at + nl.RTNEXTHOP_BYTES, at + length);
 		while (nested.next()) readNextHop(nested, hop);
 		hops.push(hop);
 		at += (length + 3) & ~3;

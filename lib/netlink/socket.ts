@@ -6,19 +6,7 @@
  * comes back in full, and it is small.
  */
 import * as sys from "../sys/sys.ts";
-import {
-	NETLINK_EXT_ACK,
-	NETLINK_GET_STRICT_CHK,
-	NLM_F_ACK_TLVS,
-	NLM_F_CAPPED,
-	NLM_F_DUMP_INTR,
-	NLMSG_DONE,
-	NLMSG_ERROR,
-	NLMSG_HDRLEN,
-	NLMSG_NOOP,
-	NLMSGERR_ATTR_MSG,
-	SOL_NETLINK,
-} from "./constants.ts";
+import * as nl from "./constants.ts";
 import { NetlinkError, type RequestName } from "./error.ts";
 import { Message, type MessageWriter } from "./message.ts";
 
@@ -84,7 +72,7 @@ export class NetlinkSocket {
 	/** Before the first request: some sockets only show which namespace they are in. */
 	#prepare(): void {
 		if (this.#prepared) return;
-		this.#setOption(NETLINK_EXT_ACK);
+		this.#setOption(nl.NETLINK_EXT_ACK);
 		this.#prepared = true;
 	}
 
@@ -94,7 +82,7 @@ export class NetlinkSocket {
 	 */
 	#setOption(option: number): void {
 		try {
-			sys.setSocketOption(this.fd, SOL_NETLINK, option, 1);
+			sys.setSocketOption(this.fd, nl.SOL_NETLINK, option, 1);
 		} catch (error) {
 			if (sys.isSystemError(error, "ENOPROTOOPT")) return;
 			this.close();
@@ -119,7 +107,7 @@ export class NetlinkSocket {
 		let refused: { readonly index: number; readonly error: NetlinkError } | undefined;
 		for (;;) {
 			const answer = this.#next(last.name, first);
-			if (answer.type !== NLMSG_ERROR) continue;
+			if (answer.type !== nl.NLMSG_ERROR) continue;
 			const index = answer.sequence - first;
 			const error = refusalOf(answer, changes[index]!.name);
 			if (error !== undefined) refused ??= { index, error };
@@ -137,10 +125,10 @@ export class NetlinkSocket {
 		for (;;) {
 			const answer = this.#next(name, first);
 			const isLast = answer.sequence === this.#sequence;
-			if (answer.type === NLMSG_ERROR) refused ??= refusalOf(answer, isLast ? name : before!.name);
+			if (answer.type === nl.NLMSG_ERROR) refused ??= refusalOf(answer, isLast ? name : before!.name);
 			if (!isLast) continue;
 			if (refused !== undefined) throw refused;
-			if (answer.type === NLMSG_ERROR) continue;
+			if (answer.type === nl.NLMSG_ERROR) continue;
 			// It is the caller's now, who may read it after other requests.
 			this.#answers = undefined;
 			return answer;
@@ -156,7 +144,7 @@ export class NetlinkSocket {
 		this.#prepare();
 		if (!this.#strict) {
 			// The kernel then filters by what the request's header says, instead of sending all and ignoring it.
-			this.#setOption(NETLINK_GET_STRICT_CHK);
+			this.#setOption(nl.NETLINK_GET_STRICT_CHK);
 			this.#strict = true;
 		}
 		for (let attempt = 0; attempt < DUMP_TRIES; attempt++) {
@@ -173,8 +161,8 @@ export class NetlinkSocket {
 		let whole = true;
 		for (;;) {
 			const answer = this.#next(name, first);
-			if ((answer.flags & NLM_F_DUMP_INTR) !== 0) whole = false;
-			if (answer.type === NLMSG_DONE || answer.type === NLMSG_ERROR) {
+			if ((answer.flags & nl.NLM_F_DUMP_INTR) !== 0) whole = false;
+			if (answer.type === nl.NLMSG_DONE || answer.type === nl.NLMSG_ERROR) {
 				// The error of a dump that failed in its middle is in the final message.
 				const error = answer.length < 4 ? undefined : refusalOf(answer, name);
 				if (error !== undefined) throw error;
@@ -219,7 +207,7 @@ export class NetlinkSocket {
 		for (;;) {
 			while (!this.#answers?.next()) this.#answers = this.#receive(name);
 			const { sequence, type } = this.#answers;
-			if (sequence >= first && sequence <= this.#sequence && type !== NLMSG_NOOP) return this.#answers;
+			if (sequence >= first && sequence <= this.#sequence && type !== nl.NLMSG_NOOP) return this.#answers;
 		}
 	}
 
@@ -280,10 +268,10 @@ function concatenate(messages: readonly Uint8Array[]): Uint8Array {
  * header of the refused request (NLMSG_ERROR), and, without NLM_F_CAPPED, the rest of that request.
  */
 function kernelMessage(answer: Message): string {
-	if ((answer.flags & NLM_F_ACK_TLVS) === 0) return "";
+	if ((answer.flags & nl.NLM_F_ACK_TLVS) === 0) return "";
 	let skip = 4;
-	if (answer.type === NLMSG_ERROR) skip += (answer.flags & NLM_F_CAPPED) !== 0 ? NLMSG_HDRLEN : answer.u32(4);
+	if (answer.type === nl.NLMSG_ERROR) skip += (answer.flags & nl.NLM_F_CAPPED) !== 0 ? nl.NLMSG_HDRLEN : answer.u32(4);
 	const attribute = answer.attributes(skip);
-	while (attribute.next()) if (attribute.type === NLMSGERR_ATTR_MSG) return attribute.text();
+	while (attribute.next()) if (attribute.type === nl.NLMSGERR_ATTR_MSG) return attribute.text();
 	return "";
 }

@@ -5,29 +5,7 @@
  * the number of the VF. Nothing here knows about CNI.
  */
 import { formatMac } from "../ip/mac.ts";
-import {
-	ETH_P_8021AD,
-	ETH_P_8021Q,
-	IFINFOMSG_BYTES,
-	IFLA_ADDRESS,
-	IFLA_EXT_MASK,
-	IFLA_VF_INFO,
-	IFLA_VF_LINK_STATE,
-	IFLA_VF_MAC,
-	IFLA_VF_RATE,
-	IFLA_VF_SPOOFCHK,
-	IFLA_VF_TRUST,
-	IFLA_VF_VLAN,
-	IFLA_VF_VLAN_INFO,
-	IFLA_VF_VLAN_LIST,
-	IFLA_VFINFO_LIST,
-	NLM_F_ACK,
-	RTEXT_FILTER_SKIP_STATS,
-	RTEXT_FILTER_VF,
-	RTM_GETLINK,
-	RTM_SETLINK,
-	VF_MAC_BYTES,
-} from "./constants.ts";
+import * as nl from "./constants.ts";
 import {
 	askLink,
 	type Link,
@@ -124,22 +102,25 @@ function askVfs(socket: NetlinkSocket, pf: LinkIndex): Message {
 }
 
 function vfsMessage(pf: LinkTarget): MessageWriter {
-	return linkMessage(RTM_GETLINK, 0, pf).attributeU32(IFLA_EXT_MASK, RTEXT_FILTER_VF | RTEXT_FILTER_SKIP_STATS);
+	return linkMessage(nl.RTM_GETLINK, 0, pf).attributeU32(
+		nl.IFLA_EXT_MASK,
+		nl.RTEXT_FILTER_VF | nl.RTEXT_FILTER_SKIP_STATS,
+	);
 }
 
 /** The settings of all VFs in an answer, or (`only`) of one, each at the place of its number. */
 function readVfs(answer: Message, only?: VfIndex): (VfSettings | undefined)[] {
 	const vfs: (VfSettings | undefined)[] = [];
-	const attribute = answer.attributes(IFINFOMSG_BYTES);
+	const attribute = answer.attributes(nl.IFINFOMSG_BYTES);
 	let macLength = 6;
 	while (attribute.next()) {
 		// A VF's MAC is as long as its PF's (20 bytes for InfiniBand); the kernel writes the PF's first.
-		if (attribute.type === IFLA_ADDRESS) macLength = attribute.length;
-		if (attribute.type !== IFLA_VFINFO_LIST) continue;
+		if (attribute.type === nl.IFLA_ADDRESS) macLength = attribute.length;
+		if (attribute.type !== nl.IFLA_VFINFO_LIST) continue;
 		const list = attribute.nested();
 		while (list.next()) {
 			const vf = list.nested();
-			if (list.type !== IFLA_VF_INFO || !vf.next() || vf.type !== IFLA_VF_MAC) continue;
+			if (list.type !== nl.IFLA_VF_INFO || !vf.next() || vf.type !== nl.IFLA_VF_MAC) continue;
 			// Not the place in the list: the kernel leaves out a VF whose driver does not answer just now.
 			const index = vf.u32();
 			if (only !== undefined && index !== only) continue;
@@ -165,18 +146,18 @@ function readVf(attribute: Attributes, macLength: number): VfSettings {
 	};
 	while (attribute.next()) {
 		const { type } = attribute;
-		if (type === IFLA_VF_VLAN) [settings.vlan, settings.vlanQos] = [attribute.u32(4), attribute.u32(8)];
-		else if (type === IFLA_VF_VLAN_LIST) settings.vlanProto = readProtocol(attribute.nested());
-		else if (type === IFLA_VF_RATE) [settings.minTxRate, settings.maxTxRate] = [attribute.u32(4), attribute.u32(8)];
-		else if (type === IFLA_VF_SPOOFCHK) settings.spoofCheck = onOff(attribute.u32(4));
-		else if (type === IFLA_VF_TRUST) settings.trust = onOff(attribute.u32(4));
-		else if (type === IFLA_VF_LINK_STATE) settings.linkState = LINK_STATES[attribute.u32(4)] ?? "auto";
+		if (type === nl.IFLA_VF_VLAN) [settings.vlan, settings.vlanQos] = [attribute.u32(4), attribute.u32(8)];
+		else if (type === nl.IFLA_VF_VLAN_LIST) settings.vlanProto = readProtocol(attribute.nested());
+		else if (type === nl.IFLA_VF_RATE) [settings.minTxRate, settings.maxTxRate] = [attribute.u32(4), attribute.u32(8)];
+		else if (type === nl.IFLA_VF_SPOOFCHK) settings.spoofCheck = onOff(attribute.u32(4));
+		else if (type === nl.IFLA_VF_TRUST) settings.trust = onOff(attribute.u32(4));
+		else if (type === nl.IFLA_VF_LINK_STATE) settings.linkState = LINK_STATES[attribute.u32(4)] ?? "auto";
 	}
 	return settings;
 }
 
 function readProtocol(info: Attributes): VfSettings["vlanProto"] {
-	return info.next() && info.type === IFLA_VF_VLAN_INFO && info.u16be(12) === ETH_P_8021AD ? "802.1ad" : "802.1q";
+	return info.next() && info.type === nl.IFLA_VF_VLAN_INFO && info.u16be(12) === nl.ETH_P_8021AD ? "802.1ad" : "802.1q";
 }
 
 function onOff(setting: number): boolean | undefined {
@@ -195,16 +176,16 @@ function onOff(setting: number): boolean | undefined {
  * state auto`.
  */
 export function setVf(socket: NetlinkSocket, pf: LinkIndex, index: VfIndex, settings: Partial<VfSettings>): void {
-	const message = linkMessage(RTM_SETLINK, NLM_F_ACK, pf);
-	const list = message.begin(IFLA_VFINFO_LIST);
+	const message = linkMessage(nl.RTM_SETLINK, nl.NLM_F_ACK, pf);
+	const list = message.begin(nl.IFLA_VFINFO_LIST);
 	const { mac, vlan, vlanQos, vlanProto, minTxRate, maxTxRate, spoofCheck, trust, linkState, ...rest } = settings;
 	// A setting that is not sent here does not compile.
 	rest satisfies Record<string, never>;
 	if (vlan !== undefined) {
-		const protocol = vlanProto === "802.1ad" ? ETH_P_8021AD : ETH_P_8021Q;
-		writeSetting(message, IFLA_VF_VLAN_LIST, () => {
+		const protocol = vlanProto === "802.1ad" ? nl.ETH_P_8021AD : nl.ETH_P_8021Q;
+		writeSetting(message, nl.IFLA_VF_VLAN_LIST, () => {
 			// 16 bytes with its padding; the kernel refuses 14. The protocol is in network byte order.
-			const info = message.begin(IFLA_VF_VLAN_INFO);
+			const info = message.begin(nl.IFLA_VF_VLAN_INFO);
 			message
 				.u32(index)
 				.u32(vlan)
@@ -216,23 +197,23 @@ export function setVf(socket: NetlinkSocket, pf: LinkIndex, index: VfIndex, sett
 	}
 	if (mac !== undefined) {
 		const bytes = macBytes(mac);
-		writeSetting(message, IFLA_VF_MAC, () =>
+		writeSetting(message, nl.IFLA_VF_MAC, () =>
 			message
 				.u32(index)
 				.bytes(bytes)
-				.zeros(VF_MAC_BYTES - bytes.length),
+				.zeros(nl.VF_MAC_BYTES - bytes.length),
 		);
 	}
 	if (minTxRate !== undefined && maxTxRate !== undefined) {
-		writeSetting(message, IFLA_VF_RATE, () => message.u32(index).u32(minTxRate).u32(maxTxRate));
+		writeSetting(message, nl.IFLA_VF_RATE, () => message.u32(index).u32(minTxRate).u32(maxTxRate));
 	} else if (minTxRate !== undefined || maxTxRate !== undefined) {
 		throw new TypeError("minTxRate and maxTxRate are one setting: give both");
 	}
 	const number = (type: number, value: number): void =>
 		writeSetting(message, type, () => message.u32(index).u32(value));
-	if (spoofCheck !== undefined) number(IFLA_VF_SPOOFCHK, spoofCheck ? 1 : 0);
-	if (trust !== undefined) number(IFLA_VF_TRUST, trust ? 1 : 0);
-	if (linkState !== undefined) number(IFLA_VF_LINK_STATE, LINK_STATES.indexOf(linkState));
+	if (spoofCheck !== undefined) number(nl.IFLA_VF_SPOOFCHK, spoofCheck ? 1 : 0);
+	if (trust !== undefined) number(nl.IFLA_VF_TRUST, trust ? 1 : 0);
+	if (linkState !== undefined) number(nl.IFLA_VF_LINK_STATE, LINK_STATES.indexOf(linkState));
 	message.end(list);
 	const name = linkRequest(socket, "RTM_SETLINK", pf);
 	socket.change(message, { request: name.request, subject: `VF ${index} of ${name.subject}` });
@@ -243,7 +224,7 @@ export function setVf(socket: NetlinkSocket, pf: LinkIndex, index: VfIndex, sett
  * first), whatever their order in the message.
  */
 function writeSetting(message: MessageWriter, type: number, write: () => void): void {
-	const info = message.begin(IFLA_VF_INFO);
+	const info = message.begin(nl.IFLA_VF_INFO);
 	const setting = message.begin(type);
 	write();
 	message.end(setting).end(info);
