@@ -2,7 +2,7 @@
  * Faults in the verbs of a plugin that moves a device: one attachment, killed or failed at every system call, and what
  * a runtime does then. Afterwards all must be as before.
  */
-import { afterAll, expect } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Machine } from "../lab/machine.ts";
 import type { Configuration } from "../lab/pods.ts";
 import { type Call, type Outcome, runFaults, type Scene, type Step } from "./scenario.ts";
@@ -154,4 +154,50 @@ ${at.reset}`,
 			return run("fail", before[verb], calls[verb], steps, at);
 		},
 	};
+}
+
+/** There, rdma sets the quality of service of RDMA-CM. */
+export function useConfigfs(machine: () => Machine): void {
+	beforeAll(async () => {
+		await machine().run(["sh", "-c", "mountpoint -q /sys/kernel/config || mount -t configfs none /sys/kernel/config"]);
+	});
+}
+
+/** More calls than these are met. */
+interface Least {
+	readonly kill: Readonly<Record<Verb | "heal", number>>;
+	/** Of ADD: calls, and those that end in an error. */
+	readonly fail: { readonly ADD: { readonly points: number; readonly failed: number }; readonly others: number };
+}
+
+/** Every fault in every verb. */
+export function testAll(faults: ReturnType<typeof faultsOf>, { kill, fail }: Least): void {
+	test.each(aftermaths)("ADD killed, then %s", async (aftermath) => {
+		expect(await faults.kill("ADD", aftermath)).toBeGreaterThan(kill.ADD);
+	});
+
+	test.each(aftermaths)("DEL killed, then %s", async (aftermath) => {
+		expect(await faults.kill("DEL", aftermath)).toBeGreaterThan(kill.DEL);
+	});
+
+	test("GC killed, then GC", async () => {
+		expect(await faults.kill("GC", "GC")).toBeGreaterThan(kill.GC);
+	});
+
+	test("berth heal killed, then berth heal", async () => {
+		expect(await faults.killHeal()).toBeGreaterThan(kill.heal);
+	});
+
+	test("a call of ADD fails: success, or an error that leaves nothing", async () => {
+		const { points, failed } = await faults.fail("ADD");
+		expect(points).toBeGreaterThan(fail.ADD.points);
+		expect(failed).toBeGreaterThan(fail.ADD.failed);
+	});
+
+	test.each(["DEL", "GC"] as const)(
+		"a call of %s fails: all is as before, or there is an error after which it succeeds",
+		async (verb) => {
+			expect((await faults.fail(verb)).points).toBeGreaterThan(fail.others);
+		},
+	);
 }

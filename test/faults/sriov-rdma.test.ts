@@ -2,33 +2,21 @@
  * sriov with `"rdma": true`: a sample of the faults of sriov and of rdma. Afterwards interface and RDMA device are on
  * the host, under their names and with the device node of before.
  */
-import { beforeAll, expect, test } from "vitest";
-import { useGuest } from "../lab/guest-session.ts";
-import { createVfs, type Vf } from "../lab/sriov.ts";
-import { aftermaths, faultsOf } from "./attachment.ts";
+import { expect, test } from "vitest";
+import { PF, useVf } from "../lab/sriov-session.ts";
+import { aftermaths, faultsOf, useConfigfs } from "./attachment.ts";
 
-const guest = useGuest();
-const PF = "eth0";
-let vf: Vf;
-
-beforeAll(async () => {
-	[vf] = (await createVfs(guest(), PF, 1)) as [Vf];
-	await guest().run(["sh", "-c", "mountpoint -q /sys/kernel/config || mount -t configfs none /sys/kernel/config"]);
-});
-
-const device = (): string => `/sys/bus/pci/devices/${vf.pci}`;
+const { guest, pci, device, remake } = useVf();
+useConfigfs(guest);
 
 const faults = faultsOf("sriov", () => ({
 	machine: guest(),
 	network: {
-		...{ cniVersion: "1.1.0", name: "sriov-network", type: "sriov", deviceID: vf.pci, vlan: 100, mtu: 1400 },
+		...{ cniVersion: "1.1.0", name: "sriov-network", type: "sriov", deviceID: pci(), vlan: 100, mtu: 1400 },
 		...{ rdma: true, rdmaDeviceName: "roce_{ifname}", rdmaQoS: { tos: 96 } },
 	},
 	reset: `rmdir /sys/kernel/config/rdma_cm/* 2>/dev/null || true
-cd /sys/class/net/${PF}/device
-echo 0 > sriov_numvfs
-echo 1 > sriov_numvfs
-until [ -e ${device()}/net/* ]; do :; done
+${remake()}
 until ip -j link show ${PF} | grep -q '"operstate":"UP"'; do :; done
 ip link set ${PF} vf 0 vlan 55 qos 1
 rdma link add mlx5_0 type rxe netdev $(ls ${device()}/net)

@@ -2,20 +2,10 @@
  * sriov with host-local: killed and failed at every system call of its verbs. Afterwards the host is as before,
  * whatever verb comes next and whether the sandbox is still there.
  */
-import { beforeAll, expect, test } from "vitest";
-import { useGuest } from "../lab/guest-session.ts";
-import { createVfs, type Vf } from "../lab/sriov.ts";
-import { aftermaths, faultsOf } from "./attachment.ts";
+import { EVERYTHING, PF, useVf } from "../lab/sriov-session.ts";
+import { faultsOf, testAll } from "./attachment.ts";
 
-const guest = useGuest();
-const PF = "eth0";
-let vf: Vf;
-
-beforeAll(async () => {
-	[vf] = (await createVfs(guest(), PF, 1)) as [Vf];
-});
-
-const device = (): string => `/sys/bus/pci/devices/${vf.pci}`;
+const { guest, pci, device, remake } = useVf();
 
 /** An administrator's own settings: these have to come back, not the defaults. */
 const settings = `ip link set ${PF} vf 0 vlan 55 qos 1
@@ -37,22 +27,11 @@ const faults = faultsOf("sriov", (aftermath) => ({
 		cniVersion: "1.1.0",
 		name: "sriov-network",
 		type: "sriov",
-		deviceID: vf.pci,
-		vlan: 100,
-		vlanQoS: 3,
-		mac: "02:00:5e:10:00:01",
-		spoofchk: "off",
-		trust: "off",
-		min_tx_rate: 50,
-		max_tx_rate: 200,
-		link_state: "enable",
-		mtu: 1400,
+		deviceID: pci(),
+		...EVERYTHING,
 		ipam: { type: "host-local", subnet: "10.56.217.0/24", routes: [{ dst: "10.60.0.0/16" }] },
 	},
-	reset: `cd /sys/class/net/${PF}/device
-echo 0 > sriov_numvfs
-echo 1 > sriov_numvfs
-until [ -e ${device()}/net/* ]; do :; done
+	reset: `${remake()}
 name=$(ls ${device()}/net)
 until ip -j link show ${PF} | grep -q '"operstate":"UP"'; do :; done
 ${settings}
@@ -62,31 +41,7 @@ ${aftermath === "DEL" ? up : ""}
 	home: `${device()}/net/*`,
 }));
 
-test.each(aftermaths)("ADD killed, then %s", async (aftermath) => {
-	expect(await faults.kill("ADD", aftermath)).toBeGreaterThan(30);
+testAll(faults, {
+	kill: { ADD: 30, DEL: 15, GC: 15, heal: 5 },
+	fail: { ADD: { points: 60, failed: 30 }, others: 50 },
 });
-
-test.each(aftermaths)("DEL killed, then %s", async (aftermath) => {
-	expect(await faults.kill("DEL", aftermath)).toBeGreaterThan(15);
-});
-
-test("GC killed, then GC", async () => {
-	expect(await faults.kill("GC", "GC")).toBeGreaterThan(15);
-});
-
-test("berth heal killed, then berth heal", async () => {
-	expect(await faults.killHeal()).toBeGreaterThan(5);
-});
-
-test("a call of ADD fails: success, or an error that leaves nothing", async () => {
-	const { points, failed } = await faults.fail("ADD");
-	expect(points).toBeGreaterThan(60);
-	expect(failed).toBeGreaterThan(30);
-});
-
-test.each(["DEL", "GC"] as const)(
-	"a call of %s fails: all is as before, or there is an error after which it succeeds",
-	async (verb) => {
-		expect((await faults.fail(verb)).points).toBeGreaterThan(50);
-	},
-);

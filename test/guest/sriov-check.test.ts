@@ -2,11 +2,11 @@
  * CHECK tells what is not as ADD left it, GC gives back what is not valid, STATUS says when no ADD can work.
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type Answer, type Configuration, callPlugin, createPod, hostState, links, succeeded } from "../lab/pods.ts";
+import { type Configuration, callPlugin, createPod, hostState, links, succeeded } from "../lab/pods.ts";
 import { createVfs, removeVfs, type Vf } from "../lab/sriov.ts";
-import { PF, useSriov } from "../lab/sriov-session.ts";
+import { network as networkOf, PF, useSriov } from "../lab/sriov-session.ts";
 
-const { guest, sh } = useSriov();
+const { guest, call: sriov, sh } = useSriov();
 let vfs: Vf[];
 
 const ipam = {
@@ -14,20 +14,12 @@ const ipam = {
 	subnet: "10.56.217.0/24",
 	routes: [{ dst: "10.60.0.0/16" }, { dst: "10.61.0.0/16", gw: "10.56.217.9" }],
 };
-const network = (vf: number, more: Record<string, unknown> = {}): Configuration => ({
-	cniVersion: "1.1.0",
-	name: "sriov-network",
-	type: "sriov",
-	deviceID: vfs[vf]!.pci,
-	ipam,
-	...more,
-});
+const network = (vf: number, more = {}) => networkOf(vfs[vf]!, { ipam, ...more });
 const attachment = (pod: string) => ({ containerId: `c-${pod}`, netns: `/run/netns/${pod}` });
-const call = (verb: string, configuration: Configuration, pod: string): Promise<Answer> =>
-	callPlugin(guest(), "sriov", verb, configuration, attachment(pod));
+const call = (verb: string, configuration: Configuration, pod: string) => sriov(verb, configuration, attachment(pod));
 /** GC and STATUS are about no attachment. */
-const callForAll = (verb: string, configuration: Configuration): Promise<Answer> =>
-	callPlugin(guest(), "sriov", verb, configuration, { containerId: "", netns: "" });
+const callForAll = (verb: string, configuration: Configuration) =>
+	sriov(verb, configuration, { containerId: "", netns: "" });
 
 beforeAll(async () => {
 	vfs = await createVfs(guest(), PF, 4);
@@ -195,7 +187,7 @@ describe("CHECK", () => {
 
 describe("GC", () => {
 	const files = async (): Promise<string[]> => ((await hostState(guest())) as { files: string[] }).files;
-	const gc = (valid: unknown): Promise<Answer> => callForAll("GC", network(0, { "cni.dev/valid-attachments": valid }));
+	const gc = (valid: unknown) => callForAll("GC", network(0, { "cni.dev/valid-attachments": valid }));
 	const pods = ["pod1", "pod2", "pod3"];
 	let before: { links: { ifname: string }[] };
 	let address: string;

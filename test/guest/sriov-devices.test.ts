@@ -1,7 +1,7 @@
 /** VFs of other kinds: with a userspace driver, without a PF on this host; and what the runtime is told of a device. */
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { PLAIN_CARD } from "../lab/guest-cards.ts";
-import { type Answer, type Configuration, callPlugin, createPod, hostState, links, succeeded } from "../lab/pods.ts";
+import { type Configuration, callPlugin, createPod, hostState, links, succeeded } from "../lab/pods.ts";
 import { createVfs, type Vf } from "../lab/sriov.ts";
 import { PF, useSriov } from "../lab/sriov-session.ts";
 
@@ -19,7 +19,7 @@ const network = (deviceID: string, more: Record<string, unknown> = {}): Configur
 	ipam: { type: "host-local", subnet: "10.56.218.0/24" },
 	...more,
 });
-const call = (verb: string, configuration: Configuration): Promise<Answer> =>
+const call = (verb: string, configuration: Configuration) =>
 	callPlugin(guest(), "sriov", verb, configuration, { containerId: "c1", netns: "/run/netns/pod1" });
 
 beforeAll(async () => {

@@ -2,20 +2,11 @@
  * A failure at each step of ADD: one JSON error that names the value, and a host as it was before.
  */
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import {
-	type Answer,
-	binaries,
-	type Configuration,
-	callPlugin,
-	createPod,
-	hostState,
-	links,
-	succeeded,
-} from "../lab/pods.ts";
+import { binaries, type Configuration, callPlugin, createPod, hostState, links, succeeded } from "../lab/pods.ts";
 import { createVfs, type Vf } from "../lab/sriov.ts";
-import { PF, STATE, useSriov } from "../lab/sriov-session.ts";
+import { EVERYTHING, network as networkOf, PF, STATE, useSriov } from "../lab/sriov-session.ts";
 
-const { guest, sh } = useSriov();
+const { guest, sh, call } = useSriov();
 const REFUSE = "/sys/module/vfshim/parameters/refuse";
 let vf: Vf;
 let other: Vf;
@@ -23,30 +14,9 @@ let before: unknown;
 let podBefore: unknown;
 
 const hostLocal = { type: "host-local", subnet: "10.56.217.0/24" };
-/** Something of everything, so that whatever fails comes after changes of other kinds. */
-const everything = {
-	vlan: 100,
-	vlanQoS: 3,
-	mac: "02:00:5e:10:00:01",
-	spoofchk: "off",
-	trust: "off",
-	min_tx_rate: 50,
-	max_tx_rate: 200,
-	link_state: "enable",
-	mtu: 1400,
-	ipam: hostLocal,
-};
+const network = (more = {}) => networkOf(vf, { ...EVERYTHING, ipam: hostLocal, ...more });
 
-const network = (more: Record<string, unknown> = {}): Configuration => ({
-	cniVersion: "1.1.0",
-	name: "sriov-network",
-	type: "sriov",
-	deviceID: vf.pci,
-	...everything,
-	...more,
-});
-
-const call = { containerId: "c1", netns: "/run/netns/pod1" };
+const pod1 = { containerId: "c1", netns: "/run/netns/pod1" };
 
 beforeAll(async () => {
 	[vf, other] = (await createVfs(guest(), PF, 2)) as [Vf, Vf];
@@ -56,8 +26,8 @@ ip link set ${PF} vf 0 mac 02:00:5e:20:00:01; ip link set ${vf.netdev} mtu 1480
 ip link property add dev ${vf.netdev} altname enp1s16`);
 	// The directories and lock files that stay for good.
 	await createPod(guest(), "pod0");
-	succeeded(await callPlugin(guest(), "sriov", "ADD", network(), { containerId: "c0", netns: "/run/netns/pod0" }));
-	succeeded(await callPlugin(guest(), "sriov", "DEL", network(), { containerId: "c0", netns: "/run/netns/pod0" }));
+	succeeded(await call("ADD", network(), { containerId: "c0", netns: "/run/netns/pod0" }));
+	succeeded(await call("DEL", network(), { containerId: "c0", netns: "/run/netns/pod0" }));
 	await sh("ip netns delete pod0");
 });
 
@@ -78,7 +48,7 @@ async function expectRefusal(
 	error: { code: number; msg: RegExp },
 	more = {},
 ): Promise<void> {
-	const answer: Answer = await callPlugin(guest(), "sriov", "ADD", configuration, { ...call, ...more });
+	const answer = await call("ADD", configuration, { ...pod1, ...more });
 	expect(answer).toMatchObject({ status: 1, signal: null });
 	expect(answer.json).toMatchObject({ code: error.code, msg: expect.stringMatching(error.msg) });
 	expect(await hostState(guest())).toEqual(before);
@@ -109,7 +79,7 @@ describe("settings that the driver refuses", () => {
 });
 
 test("an answer that cannot be written: everything is undone, and stderr says why", async () => {
-	const { status, stderr } = await callPlugin(guest(), "sriov", "ADD", network(), { ...call, stdout: "/dev/full" });
+	const { status, stderr } = await call("ADD", network(), { ...pod1, stdout: "/dev/full" });
 	expect({ status, stderr }).toMatchObject({
 		status: 1,
 		stderr: expect.stringContaining("sriov: the answer cannot be written to stdout: write: no space left on device"),
@@ -136,8 +106,8 @@ describe("the pod", () => {
 
 	test("has an interface of the VF's host name: no obstacle", async () => {
 		await sh(`ip -n pod1 link add ${vf.netdev} type dummy`);
-		succeeded(await callPlugin(guest(), "sriov", "ADD", network(), call));
-		succeeded(await callPlugin(guest(), "sriov", "DEL", network(), call));
+		succeeded(await call("ADD", network(), pod1));
+		succeeded(await call("DEL", network(), pod1));
 		expect(await hostState(guest())).toEqual(before);
 	});
 
@@ -264,7 +234,7 @@ chmod +x /tmp/ipam/broken`);
 });
 
 test("after all of these an ADD without faults works, and its DEL puts everything back", async () => {
-	succeeded(await callPlugin(guest(), "sriov", "ADD", network(), call));
-	succeeded(await callPlugin(guest(), "sriov", "DEL", network(), call));
+	succeeded(await call("ADD", network(), pod1));
+	succeeded(await call("DEL", network(), pod1));
 	expect(await hostState(guest())).toEqual(before);
 });

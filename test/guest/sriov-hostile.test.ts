@@ -1,25 +1,16 @@
 /** Pods and nodes that do what they should not: DEL harms nobody, and sticks on nothing. */
 import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
-import { type Answer, type Configuration, callPlugin, createPod, hostState, links, succeeded } from "../lab/pods.ts";
+import { createPod, hostState, links, succeeded } from "../lab/pods.ts";
 import { createVfs, until, type Vf } from "../lab/sriov.ts";
-import { PF, useSriov } from "../lab/sriov-session.ts";
+import { network, PF, useSriov } from "../lab/sriov-session.ts";
 
-const { guest, sh } = useSriov();
+const { guest, call: sriov, sh } = useSriov();
 let vf: Vf;
 let before: unknown;
 
-const network = (more: Record<string, unknown> = {}): Configuration => ({
-	cniVersion: "1.1.0",
-	name: "sriov-network",
-	type: "sriov",
-	deviceID: vf.pci,
-	vlan: 300,
-	trust: "on",
-	mtu: 1400,
-	...more,
-});
-const call = (verb: string, more: Record<string, unknown> = {}, where = {}): Promise<Answer> =>
-	callPlugin(guest(), "sriov", verb, network(more), { containerId: "c1", netns: "/run/netns/pod1", ...where });
+const SETTINGS = { vlan: 300, trust: "on", mtu: 1400 };
+const call = (verb: string, more = {}, where = {}) =>
+	sriov(verb, network(vf, { ...SETTINGS, ...more }), { containerId: "c1", netns: "/run/netns/pod1", ...where });
 
 beforeAll(async () => {
 	[vf] = (await createVfs(guest(), PF, 1)) as [Vf];
@@ -32,19 +23,18 @@ afterEach(async () => {
 	await guest().run(["ip", "netns", "delete", "pod1"], { ok: false });
 });
 
-test("a pod that renames its VF and gives the name to an interface of its own keeps that one", async () => {
+test.each([
+	[
+		"a pod that renames its VF and gives the name to an interface of its own keeps that one",
+		"ip -n pod1 link set net1 down; ip -n pod1 link set net1 name real",
+	],
+	[
+		"a new pod behind a dead pod's path keeps its interface when the old DEL comes",
+		"ip netns delete pod1; ip netns add pod1",
+	],
+])("%s", async (_, script) => {
 	succeeded(await call("ADD"));
-	await sh(
-		"ip -n pod1 link set net1 down; ip -n pod1 link set net1 name real; ip -n pod1 link add net1 type veth peer name other",
-	);
-	succeeded(await call("DEL"));
-	expect((await links(guest(), "pod1")).map((link) => link.ifname)).toEqual(["lo", "net1", "other"]);
-	expect(await hostState(guest())).toEqual(before);
-});
-
-test("a new pod behind a dead pod's path keeps its interface when the old DEL comes", async () => {
-	succeeded(await call("ADD"));
-	await sh("ip netns delete pod1; ip netns add pod1; ip -n pod1 link add net1 type veth peer name other");
+	await sh(`${script}; ip -n pod1 link add net1 type veth peer name other`);
 	succeeded(await call("DEL"));
 	expect((await links(guest(), "pod1")).map((link) => link.ifname)).toEqual(["lo", "net1", "other"]);
 	expect(await hostState(guest())).toEqual(before);

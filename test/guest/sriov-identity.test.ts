@@ -3,20 +3,11 @@
  * networks that were edited.
  */
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import {
-	type Answer,
-	binaries,
-	type Configuration,
-	callPlugin,
-	createPod,
-	hostState,
-	stateFiles,
-	succeeded,
-} from "../lab/pods.ts";
+import { binaries, callPlugin, createPod, hostState, stateFiles, succeeded } from "../lab/pods.ts";
 import { createVfs, removeVfs, until, type Vf } from "../lab/sriov.ts";
-import { PF, STATE, useSriov } from "../lab/sriov-session.ts";
+import { network, PF, STATE, useSriov } from "../lab/sriov-session.ts";
 
-const { guest, sh, netdevOnHost, vfInfo, inPod } = useSriov();
+const { guest, call: sriov, sh, netdevOnHost, vfInfo, inPod } = useSriov();
 let vfs: Vf[];
 let before: unknown;
 
@@ -29,16 +20,9 @@ interface Who {
 }
 const one: Who = { container: "one", ifName: "net1", pod: "pa", vf: 0 };
 
-function call(
-	verb: string,
-	who: Who,
-	more: More = {},
-	netns = `/run/netns/${who.pod}`,
-	path?: string,
-): Promise<Answer> {
-	const configuration = { cniVersion: "1.1.0", name: "net", type: "sriov", deviceID: vfs[who.vf]!.pci, ...more };
+function call(verb: string, who: Who, more: More = {}, netns = `/run/netns/${who.pod}`, path?: string) {
 	const { container, ifName } = who;
-	return callPlugin(guest(), "sriov", verb, configuration as Configuration, {
+	return sriov(verb, network(vfs[who.vf]!, { name: "net", ...more }), {
 		containerId: container,
 		ifName,
 		netns,
@@ -46,7 +30,7 @@ function call(
 		...(path && { path }),
 	});
 }
-const gc = (valid: readonly Who[], more: More = {}): Promise<Answer> =>
+const gc = (valid: readonly Who[], more: More = {}) =>
 	call(
 		"GC",
 		{ ...one, container: "", ifName: "" },

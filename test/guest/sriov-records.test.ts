@@ -3,38 +3,25 @@
  * marker, damaged ones.
  */
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { type Answer, type Configuration, callPlugin, createPod, hostState, links, succeeded } from "../lab/pods.ts";
+import { type Configuration, createPod, hostState, links, succeeded } from "../lab/pods.ts";
 import { createVfs, removeVfs, until, type Vf } from "../lab/sriov.ts";
-import { PF, STATE, useSriov } from "../lab/sriov-session.ts";
+import { goRecord, network as networkOf, PF, STATE, useSriov } from "../lab/sriov-session.ts";
 
-const { guest, sh, files, netdevOnHost, vfInfo } = useSriov();
+const { guest, call: sriov, sh, files, netdevOnHost, vfInfo } = useSriov();
 let vfs: Vf[];
 let before: unknown;
 
-const network = (more: Record<string, unknown> = {}, vf = 0): Configuration => ({
-	cniVersion: "1.1.0",
-	name: "net",
-	type: "sriov",
-	deviceID: vfs[vf]!.pci,
-	...more,
-});
+const network = (more = {}, vf = 0) => networkOf(vfs[vf]!, { name: "net", ...more });
 const attachment = (container: string, ifName = "net1") => ({
 	containerId: container,
 	netns: `/run/netns/p${container}`,
 	ifName,
 });
 type Call = Partial<ReturnType<typeof attachment>>;
-const call = (
-	verb: string,
-	container: string,
-	more: Record<string, unknown> = {},
-	as: Call = {},
-	vf = 0,
-): Promise<Answer> => callPlugin(guest(), "sriov", verb, network(more, vf), { ...attachment(container), ...as });
-const gc = (...valid: [container: string, ifName: string][]): Promise<Answer> =>
-	callPlugin(
-		guest(),
-		"sriov",
+const call = (verb: string, container: string, more: Record<string, unknown> = {}, as: Call = {}, vf = 0) =>
+	sriov(verb, network(more, vf), { ...attachment(container), ...as });
+const gc = (...valid: [container: string, ifName: string][]) =>
+	sriov(
 		"GC",
 		{
 			...network(),
@@ -68,48 +55,9 @@ afterEach(async ({ task }) => {
 	await makeVfs();
 });
 
-/**
- * What the Go plugin (sriov-cni v2.10.0) writes for a VF with VLAN 100 and trust. `original` is what it found before.
- */
 async function writeGoRecord(name: string, original: Record<string, unknown> = {}): Promise<void> {
-	const record = {
-		cniVersion: "1.0.0",
-		name: "net",
-		type: "sriov",
-		ipam: {},
-		dns: {},
-		OrigVfState: {
-			HostIFName: vfs[0]!.netdev,
-			SpoofChk: true,
-			Trust: false,
-			AdminMAC: "02:00:5e:20:00:01",
-			EffectiveMAC: (await home())?.address ?? "02:00:5e:20:00:01",
-			Vlan: 55,
-			VlanQoS: 1,
-			VlanProto: 33024,
-			MinTxRate: 0,
-			MaxTxRate: 0,
-			LinkState: 0,
-			MTU: 1480,
-			...original,
-		},
-		Master: PF,
-		MAC: "",
-		MTU: 1480,
-		vlan: 100,
-		vlanQoS: null,
-		vlanProto: null,
-		deviceID: vfs[0]!.pci,
-		VFID: 0,
-		min_tx_rate: null,
-		max_tx_rate: null,
-		spoofchk: "",
-		trust: "on",
-		link_state: "",
-		runtimeConfig: {},
-		logLevel: "",
-		logFile: "",
-	};
+	const EffectiveMAC = (await home())?.address ?? "02:00:5e:20:00:01";
+	const record = goRecord(vfs[0]!, { EffectiveMAC, ...original }, {});
 	await sh(`mkdir -p ${STATE}/pci/vf_lock`);
 	await guest().writeFile(`${STATE}/${name}`, JSON.stringify(record));
 }
@@ -206,7 +154,7 @@ describe("the next ADD heals first", () => {
 		const { cniVersion, deviceID, name, type } = network();
 		const ipam = { type: "host-local", subnet: "10.56.219.0/24" };
 		const sorted = { cniVersion, deviceID, ipam, name, type } as Configuration;
-		succeeded(await callPlugin(guest(), "sriov", "ADD", sorted, attachment("b")));
+		succeeded(await sriov("ADD", sorted, attachment("b")));
 		await sh(`sed -i 's/"${cut}":.*//' ${STATE}/b-net1; ip netns delete pb`);
 		await until("the VF on the host", () => home());
 		succeeded(await call("ADD", "c"));

@@ -1,37 +1,19 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Guest } from "../lab/guest.ts";
 import { peer } from "../lab/peers.ts";
-import {
-	type Answer,
-	binaries,
-	type Configuration,
-	callPlugin,
-	createPod,
-	hostState,
-	links,
-	stateFiles,
-	succeeded,
-} from "../lab/pods.ts";
+import { binaries, type Configuration, createPod, hostState, links, stateFiles, succeeded } from "../lab/pods.ts";
 import { createVfs, until, type Vf } from "../lab/sriov.ts";
-import { PF, useSriov } from "../lab/sriov-session.ts";
+import { network as networkOf, PF, useSriov } from "../lab/sriov-session.ts";
 
-const { guest, sh, vfInfo } = useSriov();
+const { guest, call, sh, vfInfo } = useSriov();
 let vfs: Vf[];
 
 const ipam = { type: "host-local", subnet: "10.56.217.0/24", routes: [{ dst: "0.0.0.0/0" }], gateway: "10.56.217.1" };
-const network = (vf: number, more: Record<string, unknown> = {}): Configuration => ({
-	cniVersion: "1.0.0",
-	name: "sriov-network",
-	type: "sriov",
-	deviceID: vfs[vf]!.pci,
-	ipam,
-	...more,
-});
+const network = (vf: number, more = {}) => networkOf(vfs[vf]!, { cniVersion: "1.0.0", ipam, ...more });
 
-const add = (configuration: Configuration, pod: string, more = {}): Promise<Answer> =>
-	callPlugin(guest(), "sriov", "ADD", configuration, { containerId: `c-${pod}`, netns: `/run/netns/${pod}`, ...more });
-const del = (configuration: Configuration, pod: string, more = {}): Promise<Answer> =>
-	callPlugin(guest(), "sriov", "DEL", configuration, { containerId: `c-${pod}`, netns: `/run/netns/${pod}`, ...more });
+const of = (pod: string, more: object) => ({ containerId: `c-${pod}`, netns: `/run/netns/${pod}`, ...more });
+const add = (configuration: Configuration, pod: string, more = {}) => call("ADD", configuration, of(pod, more));
+const del = (configuration: Configuration, pod: string, more = {}) => call("DEL", configuration, of(pod, more));
 
 /** A pod that lasts as long as `body`. */
 async function withPod<T>(name: string, body: () => Promise<T>): Promise<T> {

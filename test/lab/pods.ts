@@ -8,7 +8,7 @@ export { binaries };
 
 export type Configuration = Record<string, unknown> & { readonly name: string };
 
-interface Call {
+export interface Call {
 	readonly containerId: string;
 	/** Path of the sandbox; "" for none. */
 	readonly netns: string;
