@@ -2,7 +2,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import type { Guest } from "../lab/guest.ts";
 import { useGuest } from "../lab/guest-session.ts";
 import type { RunningCommand } from "../lab/machine.ts";
-import { createRdmaDevices, createVfs, listVfs, removeVfs, until, type Vf } from "../lab/sriov.ts";
+import { createRdmaDevices, createVfs, EVERY_SETTING, listVfs, removeVfs, until, type Vf } from "../lab/sriov.ts";
 
 const guest = useGuest();
 
@@ -131,17 +131,8 @@ describe("an igb card with vfshim", () => {
 	});
 
 	it("takes every setting of a VF and shows it", async () => {
-		const settings =
-			"mac 02:00:00:00:00:05 vlan 100 qos 3 proto 802.1ad spoofchk off trust on state enable min_tx_rate 50 max_tx_rate 200";
-		await guest().run(["ip", "link", "set", "eth0", "vf", "1", ...settings.split(" ")]);
-		expect(await vfInfo(1)).toMatchObject({
-			address: "02:00:00:00:00:05",
-			vlan_list: [{ vlan: 100, qos: 3, protocol: "802.1ad" }],
-			spoofchk: false,
-			trust: true,
-			link_state: "enable",
-			rate: { min_tx: 50, max_tx: 200 },
-		});
+		await guest().run(["ip", "link", "set", "eth0", "vf", "1", ...EVERY_SETTING.words.split(" ")]);
+		expect(await vfInfo(1)).toMatchObject(EVERY_SETTING.shown);
 	});
 
 	it("refuses a setting on demand, as often as asked", async () => {

@@ -133,6 +133,20 @@ interface Slices {
 	readonly nodes?: readonly string[];
 }
 
+const poolPath = (namespace: string) => `${GROUP}/namespaces/${namespace}/nodeslicepools/${NETWORK}`;
+
+/** `steps`: RFC 6902. */
+async function changePool(namespace: string, steps: readonly object[]): Promise<void> {
+	expect((await kube.request("PATCH", poolPath(namespace), steps)).status).toBe(200);
+}
+
+/** The first blocks of the pool get these owners. */
+const assignBlocks = (namespace: string, nodes: readonly string[]): Promise<void> =>
+	changePool(
+		namespace,
+		nodes.map((value, index) => ({ op: "replace", path: `/status/allocations/${index}/nodeName`, value })),
+	);
+
 /** Makes a NodeSlicePool as the Go project's controller does: `nodes` in order, "" for a free block. */
 async function slicePool(
 	namespace: string,
@@ -420,15 +434,7 @@ test("a block that is taken away, or exchanged, is noticed; what was handed out 
 	const node = new Node(namespace, "node-a");
 	await makePod("holder", "node-a");
 	const before = await node.add("holder");
-	const path = `${GROUP}/namespaces/${namespace}/nodeslicepools/${NETWORK}`;
-	const assign = async (...nodes: string[]) => {
-		const steps = nodes.map((value, index) => ({
-			op: "replace",
-			path: `/status/allocations/${index}/nodeName`,
-			value,
-		}));
-		expect((await kube.request("PATCH", path, steps)).status).toBe(200);
-	};
+	const assign = (...nodes: string[]) => assignBlocks(namespace, nodes);
 	await assign("node-b", "");
 	const noticed = await node.reconcile();
 	expect([noticed.exitCode, noticed.stdout.split("\n")[0]]).toEqual([1, "block 10.7.0.0/29 is no longer the node's"]);
@@ -536,12 +542,10 @@ test("a range that is cut anew: what the node has handed out of its old block is
 	const node = new Node(namespace, "node-a", lowest);
 	expect(await node.add("old")).toBe("10.7.0.1/24");
 	expect(await node.add("older")).toBe("10.7.0.2/24");
-	const path = `${GROUP}/namespaces/${namespace}/nodeslicepools/${NETWORK}`;
-	const steps = [
+	await changePool(namespace, [
 		{ op: "replace", path: "/spec/sliceSize", value: "/28" },
 		{ op: "replace", path: "/status/allocations", value: [{ nodeName: "node-a", sliceRange: "10.7.0.0/28" }] },
-	];
-	expect((await kube.request("PATCH", path, steps)).status).toBe(200);
+	]);
 	const more = { ipam: { node_slice_size: "/28" } };
 	expect(await node.add("new", more)).toBe("10.7.0.3/24");
 	await node.del("old", more);
@@ -558,14 +562,8 @@ test("a block that a node gets back: what it has released of it is free, whateve
 	for (const pod of ["mover", "twice"]) await makePod(pod, "node-a");
 	expect(await node.add("mover")).toBe("10.7.0.1/24");
 	expect(await node.add("twice")).toBe("10.7.0.2/24");
-	const path = `${GROUP}/namespaces/${namespace}/nodeslicepools/${NETWORK}`;
 	const assign = async (...nodes: string[]) => {
-		const steps = nodes.map((value, index) => ({
-			op: "replace",
-			path: `/status/allocations/${index}/nodeName`,
-			value,
-		}));
-		expect((await kube.request("PATCH", path, steps)).status).toBe(200);
+		await assignBlocks(namespace, nodes);
 		await node.reconcile();
 	};
 	await assign("", "node-a");
@@ -634,13 +632,8 @@ test("what an ADD has learnt while reconcile --node found the block lost is kept
 	await node.add("p");
 	const blocks = join(node.directory, "state", "blocks");
 	const record = join(blocks, `${NETWORK}.json`);
-	const path = `${GROUP}/namespaces/${namespace}/nodeslicepools/${NETWORK}`;
-	const steps = [0, 1].map((index) => ({
-		op: "replace",
-		path: `/status/allocations/${index}/nodeName`,
-		value: index === 0 ? "" : "node-a",
-	}));
-	expect((await kube.request("PATCH", path, steps)).status).toBe(200);
+	const path = poolPath(namespace);
+	await assignBlocks(namespace, ["", "node-a"]);
 	const release = await holdLock(blocks);
 	const learnt = { ...JSON.parse(readFileSync(record, "utf8")), block: "10.7.0.8/29" };
 	const requests = await kube.audit();

@@ -18,7 +18,7 @@ import { execa } from "execa";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { Background } from "../lab/dhcp.ts";
 import { binaries } from "../lab/executables.ts";
-import { call, scratchDirectory } from "../lab/ipam.ts";
+import { call, scratchDirectory, whereaboutsNetwork } from "../lab/ipam.ts";
 import { GROUP, Kube, type KubeObject, readManifest } from "../lab/kube.ts";
 import { kustomize } from "../lab/renderings.ts";
 import { until } from "../lab/until.ts";
@@ -156,17 +156,10 @@ test("install, ready, a pod's address, uninstall; then the reconciler frees what
 	});
 
 	const answer = await call(join(directory, "whereabouts"), "ADD", {
-		config: {
-			cniVersion: "1.1.0",
-			name: "net",
-			type: "sriov",
-			ipam: {
-				type: "whereabouts",
-				range: "10.8.0.0/24",
-				kubernetes: { kubeconfig: pod.node(`${WHEREABOUTS}/whereabouts.kubeconfig`) },
-				dataDir: join(pod.root, "state"),
-			},
-		},
+		config: whereaboutsNetwork(pod.node(`${WHEREABOUTS}/whereabouts.kubeconfig`), {
+			range: "10.8.0.0/24",
+			dataDir: join(pod.root, "state"),
+		}),
 		id: "sandbox",
 		ifName: "net1",
 		args: "IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=gone",

@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
-import { type Answer, call, ours, scratchDirectory } from "../lab/ipam.ts";
+import { type Answer, call, ours, scratchDirectory, whereaboutsNetwork } from "../lab/ipam.ts";
 import { GROUP, Kube } from "../lab/kube.ts";
 import { writeKubeconfig } from "../lab/kubeconfig.ts";
 import { until } from "../lab/until.ts";
@@ -42,16 +42,11 @@ class Node {
 		const { id = `id-${pod}`, args = "", ipam = {}, ...rest } = more as Record<string, never>;
 		return call(ours("whereabouts"), verb, {
 			config: {
-				cniVersion: "1.1.0",
-				name: "net",
-				type: "sriov",
-				ipam: {
-					type: "whereabouts",
-					kubernetes: { kubeconfig: join(this.directory, "kubeconfig") },
+				...whereaboutsNetwork(join(this.directory, "kubeconfig"), {
 					dataDir: join(this.directory, "state"),
 					...this.ipam,
 					...(ipam as object),
-				},
+				}),
 				...rest,
 			},
 			id,

@@ -13,6 +13,15 @@ export function ours(name: string): string {
 	return join(binaries, name);
 }
 
+/** An ADD, whose sandbox and path are not there. */
+export const ENV = {
+	CNI_COMMAND: "ADD",
+	CNI_CONTAINERID: "c1",
+	CNI_NETNS: "/nowhere",
+	CNI_IFNAME: "eth0",
+	CNI_PATH: "/nowhere",
+};
+
 export interface Call {
 	readonly config: unknown;
 	/** Default "c1". */
@@ -61,6 +70,14 @@ export async function call(executable: string, verb: string, options: Call): Pro
 	const json = stdout.trim() === "" || start < 0 ? undefined : JSON.parse(stdout.slice(start));
 	return { status: exitCode, json, stdout, stderr };
 }
+
+/** A network of a main plugin with whereabouts, and its file of how to reach the API server. */
+export const whereaboutsNetwork = (kubeconfig: string, ipam: object) => ({
+	cniVersion: "1.1.0",
+	name: "net",
+	type: "sriov",
+	ipam: { type: "whereabouts", kubernetes: { kubeconfig }, ...ipam },
+});
 
 /** A directory that goes away with the test. */
 export function scratchDirectory(): string {

@@ -21,6 +21,20 @@ export interface Vf {
 	readonly driver: string | undefined;
 }
 
+/** Every setting of a VF, as `ip link set PF vf N` takes them and as `ip -j link` shows them. */
+export const EVERY_SETTING = {
+	words:
+		"mac 02:00:00:00:00:05 vlan 100 qos 3 proto 802.1ad spoofchk off trust on state enable min_tx_rate 50 max_tx_rate 200",
+	shown: {
+		address: "02:00:00:00:00:05",
+		vlan_list: [{ vlan: 100, qos: 3, protocol: "802.1ad" }],
+		spoofchk: false,
+		trust: true,
+		link_state: "enable",
+		rate: { min_tx: 50, max_tx: 200 },
+	},
+};
+
 /** The VFs of a PF, by index. By one shell without any program: they are slow to start in the guest. */
 export async function listVfs(machine: Machine, pf: string): Promise<Vf[]> {
 	const script = `cd "/sys/class/net/$1/device" || exit 1

@@ -8,17 +8,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { binaries } from "../lab/executables.ts";
+import { ENV } from "../lab/ipam.ts";
 import { NetnsLab, netnsPath } from "../lab/netns-lab.ts";
 
 const PLUGINS = readdirSync(binaries).filter((name) => name !== "berth");
-
-const ENV = {
-	CNI_COMMAND: "ADD",
-	CNI_CONTAINERID: "c1",
-	CNI_NETNS: "/nowhere",
-	CNI_IFNAME: "eth0",
-	CNI_PATH: "/nowhere",
-};
 
 let store: string;
 beforeEach(() => {

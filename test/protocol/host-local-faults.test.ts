@@ -53,6 +53,12 @@ function holdings(net: Network): Record<string, string> {
 const ofContainer = (net: Network, id: string): string[] =>
 	Object.entries(holdings(net)).flatMap(([name, text]) => (text === held(id) && name !== ".berth.tmp" ? [name] : []));
 
+/** c2 gets an address that nobody holds. */
+function givesAnother(net: Network, where: string): void {
+	const before = heldAddresses(net.directory);
+	expect(before, where).not.toContain(succeed(net, "ADD", "c2"));
+}
+
 /** Calls `verb` for c1 with the fault at each of its calls, until there are no more; `before` and `after` each. */
 function atEachCall(
 	net: Network,
@@ -94,8 +100,7 @@ describe.each([
 					else if (answer.status === 1 && answer.stdout !== "") {
 						expect({ mine, code: typeof JSON.parse(answer.stdout).code }, where).toEqual({ mine: [], code: "number" });
 					}
-					const before = heldAddresses(net.directory);
-					expect(before, where).not.toContain(succeed(net, "ADD", "c2"));
+					givesAnother(net, where);
 					for (const id of ["c1", "c2"]) succeed(net, "DEL", id);
 					expect(holdings(net), where).toEqual(base);
 				},
@@ -113,8 +118,7 @@ describe.each([
 				before: () => void succeed(net, "ADD", "c1"),
 				after(answer, where) {
 					if (answer.status === 0) expect(ofContainer(net, "c1"), where).toEqual([]);
-					const before = heldAddresses(net.directory);
-					expect(before, where).not.toContain(succeed(net, "ADD", "c2"));
+					givesAnother(net, where);
 					for (const id of ["c1", "c2"]) succeed(net, "DEL", id);
 					expect(holdings(net), where).toEqual(base);
 				},
@@ -133,8 +137,7 @@ describe.each([
 				after(answer, where) {
 					expect(ofContainer(net, "p3"), where).toEqual(["10.1.2.3"]);
 					if (answer.status === 0) expect(heldAddresses(net.directory), where).toEqual(["10.1.2.3"]);
-					const before = heldAddresses(net.directory);
-					expect(before, where).not.toContain(succeed(net, "ADD", "c2"));
+					givesAnother(net, where);
 					succeed(net, "GC", "");
 					expect(holdings(net), where).toEqual({ "10.1.2.3": held("p3") });
 				},

@@ -7,12 +7,11 @@ import { get, HttpFixture, type Outcome } from "../fixtures/http/run.ts";
 import { Authority, type Identity } from "../lab/certificates.ts";
 import { TestServer } from "../lab/tls-server.ts";
 
-let fixture: HttpFixture;
+const fixture = await HttpFixture.build();
 let authority: Authority;
 let stranger: Authority;
 let namesake: Authority;
-beforeAll(async () => {
-	fixture = await HttpFixture.build();
+beforeAll(() => {
 	authority = new Authority();
 	stranger = new Authority("other CA");
 	namesake = new Authority();

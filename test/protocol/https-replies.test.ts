@@ -8,11 +8,10 @@ import { Authority, type Identity } from "../lab/certificates.ts";
 import { randomNumbers } from "../lab/random.ts";
 import { TestServer } from "../lab/tls-server.ts";
 
-let fixture: HttpFixture;
+const fixture = await HttpFixture.build();
 let authority: Authority;
 let identity: Identity;
-beforeAll(async () => {
-	fixture = await HttpFixture.build();
+beforeAll(() => {
 	authority = new Authority();
 	identity = authority.make({ usage: "serverAuth", names: "IP:127.0.0.1" });
 });

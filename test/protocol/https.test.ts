@@ -12,10 +12,9 @@ import { get, HttpFixture } from "../fixtures/http/run.ts";
 import { Authority, type KeyKind } from "../lab/certificates.ts";
 import { TestServer } from "../lab/tls-server.ts";
 
-let fixture: HttpFixture;
+const fixture = await HttpFixture.build();
 let authority: Authority;
-beforeAll(async () => {
-	fixture = await HttpFixture.build();
+beforeAll(() => {
 	authority = new Authority();
 });
 afterAll(() => authority[Symbol.dispose]());

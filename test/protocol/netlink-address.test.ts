@@ -1,23 +1,20 @@
 /**
  * Addresses and routes, as the kernel has them.
  */
-import { beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { index, NetlinkFixture, type Step } from "../fixtures/netlink/run.ts";
 import { ip, ipJson, NetnsLab } from "../lab/netns-lab.ts";
 
-let fixture: NetlinkFixture;
-beforeAll(async () => {
-	fixture = await NetlinkFixture.build();
-});
+const fixture = await NetlinkFixture.build();
 
 const find: Step = ["getLink", "v0"];
 
 /** A namespace with v0 and v1, both up. */
-function pairIn(lab: NetnsLab): string {
+function pairIn(lab: NetnsLab, ...commands: string[]): string {
 	const netns = lab.add();
-	ip(netns, "link add v0 type veth peer name v1");
-	ip(netns, "link set v0 up");
-	ip(netns, "link set v1 up");
+	for (const command of ["link add v0 type veth peer name v1", "link set v0 up", "link set v1 up", ...commands]) {
+		ip(netns, command);
+	}
 	return netns;
 }
 
@@ -48,9 +45,11 @@ test("addresses are added, listed and removed as `ip` sees them", () => {
 
 test("the other end of a point-to-point address and its lifetime are told", () => {
 	using lab = new NetnsLab();
-	const netns = pairIn(lab);
-	ip(netns, "address add 10.1.2.3 peer 10.1.2.9/32 dev v0");
-	ip(netns, "address add 10.5.0.1/24 dev v0 valid_lft 500 preferred_lft 400");
+	const netns = pairIn(
+		lab,
+		"address add 10.1.2.3 peer 10.1.2.9/32 dev v0",
+		"address add 10.5.0.1/24 dev v0 valid_lft 500 preferred_lft 400",
+	);
 	const [, addresses] = fixture.values(netns, [find, ["listAddresses", index, 4]]);
 	expect(addresses[0]).toMatchObject({ cidr: "10.1.2.3/32", peer: "10.1.2.9" });
 	expect(addresses[1]).toMatchObject({ cidr: "10.5.0.1/24" });
@@ -94,12 +93,14 @@ test("a route has its gateway, MTU, segment size, metric and table", () => {
 
 test("routes are listed by table and interface; a table without routes is empty", () => {
 	using lab = new NetnsLab();
-	const netns = pairIn(lab);
-	ip(netns, "address add 10.1.2.3/24 dev v0");
-	ip(netns, "address add fd00::3/64 dev v0 nodad");
-	ip(netns, "route add 10.9.0.0/16 via 10.1.2.1 mtu 1300 advmss 1200 metric 7 table 1000");
-	ip(netns, "route add blackhole 10.7.0.0/16");
-	ip(netns, "route add fd05::/64 via fd00::1");
+	const netns = pairIn(
+		lab,
+		"address add 10.1.2.3/24 dev v0",
+		"address add fd00::3/64 dev v0 nodad",
+		"route add 10.9.0.0/16 via 10.1.2.1 mtu 1300 advmss 1200 metric 7 table 1000",
+		"route add blackhole 10.7.0.0/16",
+		"route add fd05::/64 via fd00::1",
+	);
 	const [, inTable, everywhere, main6, missing] = fixture.values(netns, [
 		find,
 		["listRoutes", { table: 1000 }],
@@ -120,11 +121,13 @@ test("routes are listed by table and interface; a table without routes is empty"
 
 test("each next hop of a multipath route is listed", () => {
 	using lab = new NetnsLab();
-	const netns = pairIn(lab);
-	ip(netns, "address add 10.1.2.3/24 dev v0");
-	ip(netns, "address add fd00::3/64 dev v0 nodad");
-	ip(netns, "route add 10.9.0.0/16 nexthop via 10.1.2.1 dev v0 nexthop via 10.1.2.2 dev v0");
-	ip(netns, "route add 10.6.0.0/16 via inet6 fd00::7 dev v0");
+	const netns = pairIn(
+		lab,
+		"address add 10.1.2.3/24 dev v0",
+		"address add fd00::3/64 dev v0 nodad",
+		"route add 10.9.0.0/16 nexthop via 10.1.2.1 dev v0 nexthop via 10.1.2.2 dev v0",
+		"route add 10.6.0.0/16 via inet6 fd00::7 dev v0",
+	);
 	const [, routes] = fixture.values(netns, [find, ["listRoutes", { table: 254, family: 4, linkIndex: index }]]);
 	const gateways = (dst: string) =>
 		routes.filter((each: { dst: string }) => each.dst === dst).map((each: { gw: string }) => each.gw);

@@ -9,10 +9,9 @@ import { index, NetlinkFixture, type Step } from "../fixtures/netlink/run.ts";
 import { compileC } from "../lab/fixture-executable.ts";
 import { ip, ipJson, NetnsLab } from "../lab/netns-lab.ts";
 
-let fixture: NetlinkFixture;
+const fixture = await NetlinkFixture.build();
 let sniff: string;
-beforeAll(async () => {
-	fixture = await NetlinkFixture.build();
+beforeAll(() => {
 	sniff = compileC("test/fixtures/netlink/sniff.c");
 });
 

@@ -1,14 +1,11 @@
 /**
  * Links, as the kernel has them: every change is read back with `ip -j`.
  */
-import { beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { index, NetlinkFixture, type Step } from "../fixtures/netlink/run.ts";
 import { ip, ipJson, NetnsLab, netnsPath } from "../lab/netns-lab.ts";
 
-let fixture: NetlinkFixture;
-beforeAll(async () => {
-	fixture = await NetlinkFixture.build();
-});
+const fixture = await NetlinkFixture.build();
 
 const find: Step = ["getLink", "v0"];
 

@@ -4,14 +4,11 @@
 import { mkdirSync, mkdtempSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { NetlinkFixture, type Step } from "../fixtures/netlink/run.ts";
 import { NetnsLab, netnsPath } from "../lab/netns-lab.ts";
 
-let fixture: NetlinkFixture;
-beforeAll(async () => {
-	fixture = await NetlinkFixture.build();
-});
+const fixture = await NetlinkFixture.build();
 
 class Directory {
 	readonly path = mkdtempSync(join(tmpdir(), "berth-test-"));

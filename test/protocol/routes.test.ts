@@ -2,15 +2,12 @@
  * Routes as the kernel keeps them: what ADD sets, CHECK finds; and what a pod changes in what was asked for, CHECK
  * tells.
  */
-import { beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { NetlinkFixture, type Step } from "../fixtures/netlink/run.ts";
 import { call, ours } from "../lab/ipam.ts";
 import { ip, NetnsLab, netnsPath } from "../lab/netns-lab.ts";
 
-let fixture: NetlinkFixture;
-beforeAll(async () => {
-	fixture = await NetlinkFixture.build();
-});
+const fixture = await NetlinkFixture.build();
 
 const find: Step = ["getLink", "v0"];
 const IPS = [

@@ -460,12 +460,13 @@ describe("files", () => {
 
 describe("flock", () => {
 	const open = (path: string) => ["openat", AT_FDCWD, path, O_RDWR_CREAT, 0o600];
+	/** The steps with a file that is open twice: results 0 and 1. */
+	const probeTwo = (name: string, ...steps: Parameters<typeof probe>) =>
+		probe(open(join(directory, name)), open(join(directory, name)), ...steps);
 
 	test("takes a free lock, shares a shared one, and tries once when the deadline is 0", () => {
-		const path = join(directory, "lock");
-		const results = probe(
-			open(path),
-			open(path),
+		const results = probeTwo(
+			"lock",
 			["flock", result(0), LOCK_SH, 0],
 			["flock", result(1), LOCK_SH, 0],
 			["flock", result(1), LOCK_EX, 0],
@@ -478,10 +479,8 @@ describe("flock", () => {
 	});
 
 	test("gives up after the deadline, not before", () => {
-		const path = join(directory, "busy");
-		const results = probe(
-			open(path),
-			open(path),
+		const results = probeTwo(
+			"busy",
 			["flock", result(0), LOCK_EX, 0],
 			["monotonicMs"],
 			["flock", result(1), LOCK_EX, 120],

@@ -24,17 +24,10 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { binaries } from "../lab/executables.ts";
 import { compileC } from "../lab/fixture-executable.ts";
+import { ENV } from "../lab/ipam.ts";
 import { until } from "../lab/until.ts";
 
 const PATH = "/usr/sbin:/usr/bin:/sbin:/bin";
-const ENV = {
-	CNI_COMMAND: "ADD",
-	CNI_CONTAINERID: "c1",
-	CNI_NETNS: "/nowhere",
-	CNI_IFNAME: "eth0",
-	CNI_PATH: "/nowhere",
-};
-
 let directory: string;
 beforeEach(() => {
 	directory = mkdtempSync(join(tmpdir(), "berth-around-"));

@@ -4,20 +4,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Problem } from "../../commands/validate/problem.ts";
 import { builtBinaries } from "../lab/executables.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const FIXTURES = join(ROOT, "test/fixtures/validate");
-
-interface Problem {
-	readonly severity: "error" | "warning";
-	readonly file: string;
-	readonly line: number;
-	readonly column: number;
-	readonly path: string;
-	readonly message: string;
-	readonly hint: string;
-}
 
 interface Answer {
 	readonly problems: readonly Problem[];

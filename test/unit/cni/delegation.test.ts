@@ -5,7 +5,7 @@ import {
 	readDelegateResult,
 	requireSuccess,
 } from "../../../lib/cni/delegation.ts";
-import { CniError } from "../../../lib/cni/error.ts";
+import { failure } from "./failure.ts";
 
 const decode = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
 const end = (stdout: string, status = 0, stoppedBy?: string) => ({
@@ -13,16 +13,6 @@ const end = (stdout: string, status = 0, stoppedBy?: string) => ({
 	status,
 	stoppedBy,
 });
-
-function failure(run: () => unknown): CniError {
-	try {
-		run();
-	} catch (error) {
-		if (error instanceof CniError) return error;
-		throw error;
-	}
-	throw new Error("it succeeded");
-}
 
 describe("where a delegate may be", () => {
 	it("is every directory of CNI_PATH in order, but never the current one", () => {

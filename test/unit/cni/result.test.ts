@@ -1,10 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { CniError } from "../../../lib/cni/error.ts";
 import { parsePrevResult, parseResult } from "../../../lib/cni/result.ts";
 import { resultAsVersion } from "../../../lib/cni/result-render.ts";
 import { SUPPORTED_VERSIONS } from "../../../lib/cni/supported.ts";
 import type { CniResult, JsonValue, Request } from "../../../lib/cni/types.ts";
+import { failure } from "./failure.ts";
 
 const FULL: CniResult = {
 	interfaces: [
@@ -25,16 +25,6 @@ const FULL: CniResult = {
 
 /** Key order counts: text, not structure. */
 const text = (result: CniResult, version: string): string => JSON.stringify(resultAsVersion(result, version));
-
-function failure(run: () => unknown): CniError {
-	try {
-		run();
-	} catch (error) {
-		if (error instanceof CniError) return error;
-		throw error;
-	}
-	throw new Error("it succeeded");
-}
 
 describe("a result", () => {
 	it.each(["1.0.0", "1.1.0"])("of %s has every field, with sorted keys", (version) => {

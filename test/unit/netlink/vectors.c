@@ -134,9 +134,24 @@ static void put_vlan(int vf, int vlan, int qos, int protocol)
 	nest_end(list);
 }
 
+/* IFLA_VF_INFO with one attribute: struct NAME, of these members. */
+#define PUT_VF(type, name, ...) \
+	do { \
+		struct rtattr *info = nest(IFLA_VF_INFO); \
+		put(type, &(struct name){ __VA_ARGS__ }, sizeof(struct name)); \
+		nest_end(info); \
+	} while (0)
+
+static void put_vf_vlan(int vf, int vlan, int qos, int protocol)
+{
+	struct rtattr *info = nest(IFLA_VF_INFO);
+	put_vlan(vf, vlan, qos, protocol);
+	nest_end(info);
+}
+
 static void vf_requests(void)
 {
-	struct rtattr *list, *one;
+	struct rtattr *list;
 
 	start_link(RTM_GETLINK, NLM_F_REQUEST, 2, 0, 0);
 	put_u32(IFLA_EXT_MASK, RTEXT_FILTER_VF | RTEXT_FILTER_SKIP_STATS);
@@ -144,33 +159,18 @@ static void vf_requests(void)
 
 	start_link(RTM_SETLINK, SET, 2, 0, 0);
 	list = nest(IFLA_VFINFO_LIST);
-	one = nest(IFLA_VF_INFO);
-	put_vlan(3, 100, 5, ETH_P_8021AD);
-	nest_end(one);
-	one = nest(IFLA_VF_INFO);
-	put(IFLA_VF_MAC, &(struct ifla_vf_mac){ .vf = 3, .mac = { 2, 0, 0, 0, 0, 1 } }, sizeof(struct ifla_vf_mac));
-	nest_end(one);
-	one = nest(IFLA_VF_INFO);
-	put(IFLA_VF_RATE, &(struct ifla_vf_rate){ .vf = 3, .min_tx_rate = 10, .max_tx_rate = 200 }, sizeof(struct ifla_vf_rate));
-	nest_end(one);
-	one = nest(IFLA_VF_INFO);
-	put(IFLA_VF_SPOOFCHK, &(struct ifla_vf_spoofchk){ .vf = 3, .setting = 0 }, sizeof(struct ifla_vf_spoofchk));
-	nest_end(one);
-	one = nest(IFLA_VF_INFO);
-	put(IFLA_VF_TRUST, &(struct ifla_vf_trust){ .vf = 3, .setting = 1 }, sizeof(struct ifla_vf_trust));
-	nest_end(one);
-	one = nest(IFLA_VF_INFO);
-	put(IFLA_VF_LINK_STATE, &(struct ifla_vf_link_state){ .vf = 3, .link_state = IFLA_VF_LINK_STATE_DISABLE },
-	    sizeof(struct ifla_vf_link_state));
-	nest_end(one);
+	put_vf_vlan(3, 100, 5, ETH_P_8021AD);
+	PUT_VF(IFLA_VF_MAC, ifla_vf_mac, .vf = 3, .mac = { 2, 0, 0, 0, 0, 1 });
+	PUT_VF(IFLA_VF_RATE, ifla_vf_rate, .vf = 3, .min_tx_rate = 10, .max_tx_rate = 200);
+	PUT_VF(IFLA_VF_SPOOFCHK, ifla_vf_spoofchk, .vf = 3, .setting = 0);
+	PUT_VF(IFLA_VF_TRUST, ifla_vf_trust, .vf = 3, .setting = 1);
+	PUT_VF(IFLA_VF_LINK_STATE, ifla_vf_link_state, .vf = 3, .link_state = IFLA_VF_LINK_STATE_DISABLE);
 	nest_end(list);
 	finish("set-vf-all");
 
 	start_link(RTM_SETLINK, SET, 2, 0, 0);
 	list = nest(IFLA_VFINFO_LIST);
-	one = nest(IFLA_VF_INFO);
-	put_vlan(0, 0, 0, ETH_P_8021Q);
-	nest_end(one);
+	put_vf_vlan(0, 0, 0, ETH_P_8021Q);
 	nest_end(list);
 	finish("set-vf-no-vlan");
 }
