@@ -1,24 +1,26 @@
 /**
  * Writes what follows from the plugins' directories and their zod schemas: commands/plugins.ts, lib/cni/validator.d.ts,
  * schemas/<name>.schema.json and network.schema.json, the tables of fields in docs/<name>.md, the table of VF settings
- * in docs/sriov.md and the floor plan in docs/architecture.md; and from manifests/base install-daemonset.yaml and the
- * Helm chart. With --check it writes nothing and fails with a list when a file is not as it would be written.
+ * in docs/sriov.md and the picture of the floor plan in docs/architecture.md; and from manifests/base
+ * install-daemonset.yaml and the Helm chart. With --check it writes nothing and fails with a list when a file is not as
+ * it would be written.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, globSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import packageJson from "../package.json" with { type: "json" };
 import { FIELDS, groupOf, nameOf, SETTINGS, shown } from "../plugins/sriov/vf-settings.ts";
+import { withBlock } from "../test/lab/markdown.ts";
 import { findPlugins } from "./build/bundle.ts";
 import { type JsonSchema, jsonSchema, LIBRARY_SCHEMAS, pluginSchemas, type SchemaSource } from "./build/validators.ts";
 import { renderedManifests } from "./manifests.ts";
 import { networkSchema } from "./network-schema.ts";
-import { planPicture, planTable } from "./rooms.ts";
+import { planPicture } from "./rooms.ts";
 
 /** Of what commands print. */
 const COMMAND_SCHEMAS: SchemaSource[] = [{ name: "node", file: "commands/node/schema.ts" }];
 
-/** With nothing in them that is not generated. */
-const GENERATED_DIRECTORIES = ["schemas", "manifests/chart/templates", "manifests/chart/crds"];
+/** Directories with nothing in them that is not generated. */
+const GENERATED = ["schemas/*", "manifests/chart/{templates,crds}/*"];
 
 const ROOT = join(import.meta.dirname, "..");
 
@@ -83,11 +85,13 @@ function cell(text: string): string {
  * A page with its tables put between `<!-- fields:NAME -->` and `<!-- /fields -->`. Throws for a name without a schema.
  */
 export function withTables(page: string, tables: ReadonlyMap<string, string>): string {
-	return page.replaceAll(/(<!-- fields:([\w-]+) -->\n)[\s\S]*?(<!-- \/fields -->)/g, (_, open, name, close) => {
-		const table = tables.get(name);
+	let made = page;
+	for (const [, name] of page.matchAll(/<!-- fields:([\w-]+) -->\n/g)) {
+		const table = tables.get(name!);
 		if (table === undefined) throw new Error(`fields:${name}: there is no schema of that name`);
-		return `${open}${table}\n${close}`;
-	});
+		made = withBlock(made, `fields:${name}`, table);
+	}
+	return made;
 }
 
 /** The VF settings of the sriov plugin, as its table has them. */
@@ -105,20 +109,6 @@ function settingsTable(): string {
 		"|---|---|---|---|---|",
 		...rows,
 	].join("\n");
-}
-
-/** A page with the table of VF settings put between `<!-- vf-settings -->` and `<!-- /vf-settings -->`. */
-function withSettings(page: string): string {
-	return page.replace(
-		/(<!-- vf-settings -->\n)[\s\S]*?(<!-- \/vf-settings -->)/,
-		(_, open, close) => `${open}${settingsTable()}\n${close}`,
-	);
-}
-
-/** A page with the floor plan put between `<!-- rooms -->` and `<!-- /rooms -->`. */
-function withPlan(page: string): string {
-	const plan = `${planPicture()}\n\n${planTable()}\n`;
-	return page.replace(/(<!-- rooms -->\n)[\s\S]*?(<!-- \/rooms -->)/, (_, open, close) => `${open}${plan}${close}`);
 }
 
 /** The table of plugins. A plugin or a verb that is not there does not compile. */
@@ -178,17 +168,16 @@ async function generated(): Promise<Map<string, string>> {
 	}
 	files.set("schemas/network.schema.json", await networkSchema());
 	for (const [path, text] of renderedManifests(ROOT, packageJson.version)) files.set(path, text);
-	for (const page of listIfPresent("docs").filter((name) => name.endsWith(".md"))) {
-		files.set(
-			`docs/${page}`,
-			withPlan(withSettings(withTables(readFileSync(join(ROOT, "docs", page), "utf8"), tables))),
-		);
+	for (const path of globSync("docs/*.md", { cwd: ROOT })) {
+		files.set(path, withTables(readFileSync(join(ROOT, path), "utf8"), tables));
+	}
+	for (const [path, name, text] of [
+		["docs/sriov.md", "vf-settings", settingsTable()],
+		["docs/architecture.md", "rooms", planPicture()],
+	] as const) {
+		files.set(path, withBlock(files.get(path)!, name, text));
 	}
 	return files;
-}
-
-function listIfPresent(directory: string): string[] {
-	return existsSync(join(ROOT, directory)) ? readdirSync(join(ROOT, directory)).sort() : [];
 }
 
 async function main(args: string[]): Promise<number> {
@@ -201,9 +190,7 @@ async function main(args: string[]): Promise<number> {
 		const file = join(ROOT, path);
 		return !existsSync(file) || readFileSync(file, "utf8") !== text;
 	});
-	const orphans = GENERATED_DIRECTORIES.flatMap((directory) =>
-		listIfPresent(directory).map((name) => `${directory}/${name}`),
-	).filter((path) => !files.has(path));
+	const orphans = globSync(GENERATED, { cwd: ROOT }).filter((path) => !files.has(path));
 	if (args.includes("--check")) {
 		for (const [path] of stale) console.error(`${path} is not as it would be generated: run npm run generate`);
 		for (const path of orphans) console.error(`${path} has no source: remove it`);

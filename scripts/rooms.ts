@@ -1,6 +1,6 @@
 /**
- * The floor plan: which directory may import which. `node scripts/rooms.ts` fails with a list of imports that it does
- * not allow, and of cycles between directories and between files. docs/architecture.md shows it.
+ * The floor plan: which directory may import which, as the table of docs/architecture.md says. `node scripts/rooms.ts`
+ * fails with a list of imports that it does not allow, and of cycles between directories and between files.
  *
  * Imports of types count: a type says who knows whom.
  */
@@ -8,10 +8,12 @@ import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 
+const ROOT = join(import.meta.dirname, "..");
+const PLAN = "docs/architecture.md";
+
 interface Room {
 	/** Path from the root; `*` stands for one name. */
 	readonly directory: string;
-	readonly what: string;
 	/**
 	 * Directories, and modules from outside ("zod"; `node:*` for those that begin so). Its own directory needs no
 	 * mention.
@@ -19,132 +21,11 @@ interface Room {
 	readonly uses: readonly string[];
 }
 
-/** What every plugin may build on. */
-const LIBRARIES = ["lib/plugin", "lib/cni", "lib/linux", "lib/netlink", "lib/ip", "lib/sys"];
-
-/** From the roof to the ground. */
-const ROOMS: readonly Room[] = [
-	{
-		directory: "commands",
-		what: "the executable: the table of plugins (generated), the table of operators' commands, and which of them a name means",
-		uses: ["commands/*", "plugins/*", "ipam/*", "lib/state", "lib/store", "lib/plugin", "lib/cni", "lib/ip", "lib/sys"],
-	},
-	{
-		directory: "commands/validate",
-		what: "`berth validate`: documents as trees with places, what the protocol and the plugins refuse, and what is most often a slip",
-		uses: ["plugins/*", "ipam/*", "lib/plugin", "lib/cni", "lib/ip", "lib/sys", "validator:*", "yaml"],
-	},
-	{
-		directory: "commands/install",
-		what: "`berth install`, `uninstall`, `verify`, `version`: the executable's own files on a node, and what whereabouts knows the API server by",
-		uses: ["lib/kube", "lib/plugin", "lib/cni", "lib/sys", "smol-toml"],
-	},
-	{
-		directory: "commands/*",
-		what: "a command of operators that is more than one file",
-		uses: ["plugins/*", "ipam/*", "lib/rdma", "lib/state", ...LIBRARIES, "zod"],
-	},
-	{
-		directory: "plugins/*",
-		what: "main plugins: `main.ts`, `schema.ts` and `config.ts`, a file for each verb, and files named after what they share",
-		uses: ["lib/rdma", "lib/state", ...LIBRARIES, "validator:*", "zod"],
-	},
-	{
-		directory: "ipam/*",
-		what: "IPAM plugins: the same files",
-		uses: ["ipam", "ipam/dhcp/*", "lib/kube", "lib/state", "lib/store", ...LIBRARIES, "validator:*", "zod"],
-	},
-	{
-		directory: "ipam/dhcp/daemon",
-		what: "`dhcp daemon`: leases, their journal, the socket that plugins ask",
-		uses: ["ipam/dhcp/wire", "lib/loop", "lib/plugin", "lib/cni", "lib/linux", "lib/netlink", "lib/ip", "lib/sys"],
-	},
-	{
-		directory: "ipam/dhcp/wire",
-		what: "DHCP messages and options. Pure",
-		uses: ["lib/cni", "lib/ip", "lib/sys"],
-	},
-	{ directory: "ipam", what: "fields that IPAM configurations share", uses: ["lib/cni", "lib/ip", "zod"] },
-	{
-		directory: "lib/rdma",
-		what: "RDMA devices of attachments: which one, its way into a pod and back, its name and quality of service; rdma's records, and its lock",
-		uses: ["lib/state", ...LIBRARIES, "zod"],
-	},
-	{
-		directory: "lib/state",
-		what: "records of attachments: a directory of them, what a damaged one says, whether its sandbox is still there",
-		uses: ["lib/plugin", "lib/cni", "lib/sys"],
-	},
-	{
-		directory: "lib/store",
-		what: "addresses that this node hands out, a file for each (the Go plugin host-local's format), with an index; which one comes next",
-		uses: ["lib/plugin", "lib/cni", "lib/ip", "lib/sys"],
-	},
-	{
-		directory: "lib/kube",
-		what: "the Kubernetes API: kubeconfig, questions, refusals",
-		uses: ["lib/http", "lib/cni", "lib/sys", "yaml"],
-	},
-	{
-		directory: "lib/plugin",
-		what: "what plugins share: process entry, delegation, undo, log, locks of verbs, the pod's side, addresses and routes on an interface",
-		uses: ["lib/cni", "lib/linux", "lib/netlink", "lib/ip", "lib/sys"],
-	},
-	{
-		directory: "lib/cni",
-		what: "the protocol: dispatch, versions, results, errors, CNI_ARGS, configuration. Nothing of Linux",
-		uses: ["lib/ip", "validator:*", "zod"],
-	},
-	{
-		directory: "lib/linux",
-		what: "network namespaces, PCI and SR-IOV in sysfs, announcements (ARP, NDP). Throws system errors only, knows no CNI",
-		uses: ["lib/netlink", "lib/ip", "lib/sys"],
-	},
-	{
-		directory: "lib/netlink",
-		what: "wire constants, message codec, sockets; links, VF settings, addresses, routes, RDMA",
-		uses: ["lib/ip", "lib/sys"],
-	},
-	{
-		directory: "lib/http",
-		what: "a client of one HTTPS server: names (DNS), connections, HTTP/1.1. Knows no CNI",
-		uses: ["lib/ip", "lib/sys"],
-	},
-	{ directory: "lib/loop", what: "an event loop over poll(2), for processes that stay", uses: ["lib/sys"] },
-	{ directory: "lib/ip", what: "addresses, CIDRs, ranges, MACs. Pure", uses: ["lib/sys"] },
-	{
-		directory: "lib/sys",
-		what: "the native module and what is nearest to it: files, locks and who holds them, boot, sysctl. `sys.ts` is its only importer",
-		uses: ["native:sys"],
-	},
-	{
-		directory: "scripts",
-		what: "what people run: build, generate, demo, test, bench, release, rooms",
-		uses: ["scripts/*", "test/lab", "plugins/*", "lib/cni", "node:*"],
-	},
-	{ directory: "scripts/bench", what: "measurements and their report", uses: ["scripts/build", "test/lab", "node:*"] },
-	{
-		directory: "scripts/release",
-		what: "a release's parts: the tarball, and the list of what is linked into the executable (SBOM)",
-		uses: ["scripts/build", "node:*"],
-	},
-	{ directory: "scripts/demonstration", what: "the demo's parts", uses: ["test/lab", "node:*"] },
-	{
-		directory: "scripts/build",
-		what: "TypeScript to a bundle, a heap image and an executable; validators from zod schemas",
-		uses: ["lib/cni", "esbuild", "zod", "node:*"],
-	},
-	{
-		directory: "test/vm",
-		what: "the test guest: what it boots from, and `test/vm/guest` for hand use",
-		uses: ["test/lab", "node:*"],
-	},
-	{
-		directory: "test/lab",
-		what: "the guest, peers, pods: what tests, demo and bench share",
-		uses: ["scripts/build", "node:*", "vitest", "vitest/node", "execa", "yaml"],
-	},
-];
+/** From the roof to the ground: the rows of the table. The first that fits a directory counts. */
+const ROOMS: readonly Room[] = readFileSync(join(ROOT, PLAN), "utf8")
+	.matchAll(/^\| `(\S+)\/` \| .* \| (.*) \|$/gm)
+	.map(([, directory, uses]) => ({ directory: directory!, uses: [...uses!.matchAll(/[^`, ]+/g)].map(String) }))
+	.toArray();
 
 /** Files that must not be where the rule does not reach: the root has only configuration. */
 const ROOT_FILES = new Set(["vitest.config.ts", "package.json"]);
@@ -173,13 +54,10 @@ export function findImports(root: string): Import[] {
 	for (const from of files.trim().split("\n")) {
 		if (isTest(from) || !existsSync(join(root, from))) continue;
 		for (const specifier of specifiers(readFileSync(join(root, from), "utf8"))) {
-			if (!specifier.startsWith(".")) {
-				found.push({ from, to: specifier, isFile: false });
-				continue;
-			}
-			const to = normalize(join(dirname(from), specifier));
-			if (!existsSync(join(root, to))) throw new Error(`${from} imports ${specifier}, which is no file`);
-			found.push({ from, to, isFile: true });
+			const isFile = specifier.startsWith(".");
+			const to = isFile ? normalize(join(dirname(from), specifier)) : specifier;
+			if (isFile && !existsSync(join(root, to))) throw new Error(`${from} imports ${specifier}, which is no file`);
+			found.push({ from, to, isFile });
 		}
 	}
 	return found;
@@ -199,11 +77,7 @@ function specifiers(source: string): string[] {
 }
 
 const matches = (pattern: string, name: string): boolean =>
-	pattern === name ||
-	(pattern.includes("*") &&
-		new RegExp(`^${pattern.replaceAll("*", pattern.includes(":") ? ".*" : "[^/]+")}$`).test(name));
-
-const roomOf = (directory: string): Room | undefined => ROOMS.find((room) => matches(room.directory, directory));
+	new RegExp(`^${pattern.replaceAll("*", pattern.includes(":") ? ".*" : "[^/]+")}$`).test(name);
 
 /** What the plan does not allow, a sentence each. */
 export function violations(imports: readonly Import[]): string[] {
@@ -212,8 +86,8 @@ export function violations(imports: readonly Import[]): string[] {
 		const directory = dirname(from);
 		const target = isFile ? dirname(to) : to;
 		if (ROOT_FILES.has(from) || ROOT_FILES.has(to) || directory === target) continue;
-		const room = roomOf(directory);
-		if (room === undefined) found.push(`${from}: there is no room ${directory} in scripts/rooms.ts`);
+		const room = ROOMS.find((room) => matches(room.directory, directory));
+		if (room === undefined) found.push(`${from}: there is no room ${directory} in ${PLAN}`);
 		else if (!room.uses.some((each) => matches(each, target))) found.push(`${from}: ${directory} may not import ${to}`);
 		else if (ONLY_IMPORTERS[to] && !ONLY_IMPORTERS[to].test(from)) found.push(`${from} may not import ${to}`);
 	}
@@ -221,47 +95,28 @@ export function violations(imports: readonly Import[]): string[] {
 }
 
 /** Groups of nodes that reach each other, sorted. */
-export function cycles(edges: Iterable<readonly [from: string, to: string]>): string[][] {
-	const next = new Map<string, Set<string>>();
-	for (const [from, to] of edges) {
-		if (from === to) continue;
-		next.set(from, (next.get(from) ?? new Set()).add(to));
-	}
-	const reach = new Map([...next.keys()].map((node) => [node, reachable(next, node)]));
-	const groups = new Map<string, string[]>();
-	for (const [node, reached] of reach) {
-		if (!reached.has(node)) continue;
-		const group = [...reached].filter((other) => reach.get(other)?.has(node)).sort();
-		groups.set(group.join(" "), group);
-	}
-	return [...groups.values()];
-}
-
-function reachable(next: ReadonlyMap<string, ReadonlySet<string>>, start: string): Set<string> {
-	const reached = new Set<string>();
-	const queue = [...(next.get(start) ?? [])];
-	for (let node = queue.pop(); node !== undefined; node = queue.pop()) {
-		if (reached.has(node)) continue;
-		reached.add(node);
-		queue.push(...(next.get(node) ?? []));
-	}
-	return reached;
+export function cycles(edges: readonly (readonly [from: string, to: string])[]): string[][] {
+	const next = Map.groupBy(
+		edges.filter(([from, to]) => from !== to),
+		([from]) => from,
+	);
+	const reachable = (node: string, reached = new Set<string>()): Set<string> => {
+		for (const [, to] of next.get(node) ?? []) {
+			if (!reached.has(to)) reachable(to, reached.add(to));
+		}
+		return reached;
+	};
+	const reach = new Map([...next.keys()].map((node) => [node, reachable(node)]));
+	const groups = [...reach]
+		.filter(([node, reached]) => reached.has(node))
+		.map(([node, reached]) => [...reached].filter((other) => reach.get(other)?.has(node)).sort());
+	return [...new Map(groups.map((group) => [group.join(" "), group])).values()];
 }
 
 export const fileCycles = (imports: readonly Import[]): string[][] =>
-	cycles(imports.filter(({ isFile }) => isFile).map(({ from, to }) => [from, to] as const));
+	cycles(imports.filter(({ isFile }) => isFile).map(({ from, to }) => [from, to]));
 export const directoryCycles = (imports: readonly Import[]): string[][] =>
-	cycles(imports.filter(({ isFile }) => isFile).map(({ from, to }) => [dirname(from), dirname(to)] as const));
-
-/** The plan as a table. */
-export function planTable(): string {
-	const code = (names: readonly string[]): string => names.map((name) => `\`${name}\``).join(", ") || "-";
-	return [
-		"| directory | what is in it | may import |",
-		"|---|---|---|",
-		...ROOMS.map(({ directory, what, uses }) => `| \`${directory}/\` | ${what} | ${code(uses)} |`),
-	].join("\n");
-}
+	cycles(imports.filter(({ isFile }) => isFile).map(({ from, to }) => [dirname(from), dirname(to)]));
 
 /** The executable's rooms as a house: each storey imports from the storeys below it. */
 export function planPicture(): string {
@@ -274,21 +129,19 @@ export function planPicture(): string {
 	const storeys = Array.from({ length: top + 1 }, (_, storey) => rooms.filter((room) => height(room) === top - storey));
 	const lines = storeys.map((storey) => storey.map(({ directory }) => `[ ${directory} ]`).join("   "));
 	const width = Math.max(...lines.map((line) => line.length));
-	const centred = lines.map((line) => " ".repeat((width - line.length) / 2) + line);
-	return ["```", ...centred, "-".repeat(width), `${" ".repeat((width - 24) / 2)}runtime/ (the Rust host)`, "```"].join(
-		"\n",
+	const centred = [...lines, "-".repeat(width), "runtime/ (the Rust host)"].map(
+		(line) => " ".repeat((width - line.length) / 2) + line,
 	);
+	return ["```", ...centred, "```"].join("\n");
 }
 
-function main(): number {
-	const imports = findImports(join(import.meta.dirname, ".."));
+if (import.meta.main) {
+	const imports = findImports(ROOT);
 	const wrong = [
 		...violations(imports),
 		...directoryCycles(imports).map((group) => `directories import each other: ${group.join(", ")}`),
 		...fileCycles(imports).map((group) => `files import each other: ${group.join(", ")}`),
 	];
 	for (const sentence of wrong) console.error(sentence);
-	return wrong.length > 0 ? 1 : 0;
+	if (wrong.length > 0) process.exitCode = 1;
 }
-
-if (import.meta.main) process.exitCode = main();
