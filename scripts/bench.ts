@@ -5,7 +5,7 @@
  *
  * --rounds      rounds of timing, 200 by default
  * --times       times only; --counts: counts only (these need valgrind and strace)
- * --executable  measures this one instead of dist/bin/berth, which is built first when a source is newer
+ * --executable  measures this one instead of dist/bin/berth, which is built first
  * --json        one JSON document on stdout instead of tables
  * --update      makes the counts the new baseline, and puts the tables into docs/bench.md and README.md
  *
@@ -14,32 +14,21 @@
  */
 import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { withBlock } from "../test/lab/markdown.ts";
 import { pluginsVersion } from "../test/lab/peers.ts";
 import { type Baseline, readBaseline, writeBaseline } from "./bench/baseline.ts";
-import { positive, print, say } from "./bench/command.ts";
-import { type Count, countAll, missingTools } from "./bench/counts.ts";
-import { freshExecutable } from "./bench/executable.ts";
+import { executableOf, positive, print, say } from "./bench/command.ts";
+import { countAll, missingTools } from "./bench/counts.ts";
 import { Laboratory } from "./bench/laboratory.ts";
-import { callList, countTable, type Goal, goalLines, goalsOf, readmeTable, timeTable } from "./bench/report.ts";
-import { type Timing, timeAll } from "./bench/timing.ts";
+import { callList, countTable, goalLines, goalsOf, type Results, readmeTable, timeTable } from "./bench/report.ts";
+import { timeAll } from "./bench/timing.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 const BASELINE = join(ROOT, "docs/bench/baseline.json");
 const PAGE = join(ROOT, "docs/bench.md");
 const README = join(ROOT, "README.md");
-
-interface Results {
-	/** Sizes of files. Go has a file for each plugin. */
-	readonly bytes: { readonly ours: number; readonly go: number; readonly true: number };
-	readonly peers: string;
-	readonly processor: string;
-	readonly rounds: number;
-	readonly timings: readonly Timing[];
-	readonly goals: readonly Goal[];
-	readonly counts: readonly Count[];
-}
 
 interface Wanted {
 	readonly executable: string | undefined;
@@ -55,14 +44,15 @@ async function measure({ executable, rounds, times, counts }: Wanted): Promise<R
 			`${missing.join(" and ")} missing: apt-get install ${missing.join(" ")}, or leave counts out: --times`,
 		);
 	}
-	const file = executable === undefined ? freshExecutable() : resolve(executable);
+	const file = executableOf(executable);
 	using laboratory = await Laboratory.open(file, join(ROOT, "build"));
 	const stop = () => {
 		laboratory[Symbol.dispose]();
 		process.exit(130);
 	};
 	for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, stop);
-	const timings = times ? await timeAll(laboratory, rounds, showRound(rounds)) : [];
+	if (times) say(`timing ${rounds} rounds`);
+	const timings = times ? await timeAll(laboratory, rounds) : [];
 	return {
 		bytes: {
 			ours: statSync(file).size,
@@ -75,14 +65,6 @@ async function measure({ executable, rounds, times, counts }: Wanted): Promise<R
 		timings,
 		goals: times ? goalsOf(timings) : [],
 		counts: counts ? countAll(laboratory, (what) => say(`counting ${what}`)) : [],
-	};
-}
-
-/** Ten lines in all. */
-function showRound(rounds: number): (round: number) => void {
-	return (round) => {
-		const done = (at: number) => Math.floor((at * 10) / rounds);
-		if (round > 0 && done(round) > done(round - 1)) say(`timing round ${round} of ${rounds}`);
 	};
 }
 
@@ -100,15 +82,8 @@ function tables(results: Results, baseline: Baseline | undefined): string {
 	return parts.join("\n\n");
 }
 
-/** Replaces what is between the markers `<!-- name -->` and `<!-- /bench -->` of a page. */
 function updatePage(file: string, name: string, text: string): void {
-	const page = readFileSync(file, "utf8");
-	const pattern = new RegExp(`(<!-- ${name} -->\\n)[\\s\\S]*?(<!-- /bench -->)`);
-	if (!pattern.test(page)) throw new Error(`${file} has no place between <!-- ${name} --> and <!-- /bench -->`);
-	writeFileSync(
-		file,
-		page.replace(pattern, (_, open, close) => `${open}${text}\n${close}`),
-	);
+	writeFileSync(file, withBlock(readFileSync(file, "utf8"), name, text));
 }
 
 async function main(): Promise<string> {

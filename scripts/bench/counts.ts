@@ -5,7 +5,8 @@
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Call, Laboratory, Maker } from "./laboratory.ts";
+import { execaSync } from "execa";
+import { type Call, type Laboratory, MAKERS, type Maker } from "./laboratory.ts";
 
 export interface Trace {
 	/** By name; the execve(2) that starts the program is one of them. */
@@ -42,7 +43,7 @@ export function missingTools(): string[] {
 
 /** Counts every verb. Throws where a call does not end as it should. */
 export function countAll(laboratory: Laboratory, progress: (verb: string) => void): Count[] {
-	return [...countMaker(laboratory, "ours", progress), ...countMaker(laboratory, "Go", progress)];
+	return MAKERS.flatMap((maker) => countMaker(laboratory, maker, progress));
 }
 
 function countMaker(laboratory: Laboratory, maker: Maker, progress: (verb: string) => void): Count[] {
@@ -109,18 +110,12 @@ function start(
 	under: string[],
 ): string {
 	const [first, ...rest] = [...under, program];
-	const result = spawnSync(first!, rest, {
-		cwd: laboratory.programs,
-		env: environment,
-		input: stdin,
-		encoding: "utf8",
-	});
-	if (result.error) throw result.error;
-	if (status === undefined ? result.status === null : result.status !== status) {
-		const how = result.signal ?? `exit status ${result.status}, not ${status}`;
-		throw new Error(`${[...under, program].join(" ")}: ${how}: ${result.stdout}${result.stderr}`);
+	const options = { cwd: laboratory.programs, env: environment, extendEnv: false, input: stdin, reject: false };
+	const { exitCode, stdout, message } = execaSync(first!, rest, options);
+	if (status === undefined ? exitCode === undefined : exitCode !== status) {
+		throw new Error(`exit status ${status} was to come: ${message ?? [...under, program].join(" ")}\n${stdout}`);
 	}
-	return result.stdout;
+	return stdout;
 }
 
 export const trace: Measure<Trace> = (laboratory, call, status) => {

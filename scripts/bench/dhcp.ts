@@ -5,12 +5,12 @@
  *
  * --rounds      ADDs and DELs of each, in turns, 50 by default
  * --leases      leases of each daemon whose memory is read, 200 by default
- * --executable  another build than dist/bin/berth, which is built first when a source is newer
+ * --executable  another build than dist/bin/berth, which is built first
  *
  * Needs root, gcc, Go, dnsmasq and tshark; all in network namespaces of its own. Prints a table, judges nothing.
  */
 import { copyFileSync, readFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { type Background, type Capture, DhcpLab } from "../../test/lab/dhcp.ts";
 import { call } from "../../test/lab/ipam.ts";
@@ -18,12 +18,10 @@ import { ip, ipJson, netnsPath } from "../../test/lab/netns-lab.ts";
 import { peer } from "../../test/lab/peers.ts";
 import { alignColumns } from "../../test/lab/table.ts";
 import { until } from "../../test/lab/until.ts";
-import { positive, print, say } from "./command.ts";
-import { freshExecutable } from "./executable.ts";
-import type { Maker } from "./laboratory.ts";
+import { executableOf, positive, print, say } from "./command.ts";
+import { MAKERS, type Maker } from "./laboratory.ts";
 import { runTimer, spreadOf } from "./timing.ts";
 
-const MAKERS: readonly Maker[] = ["ours", "Go"];
 /** ADDs at the same time while leases are collected. */
 const AT_ONCE = 8;
 /** More addresses than the lab's own range has. */
@@ -192,6 +190,6 @@ await print(async () => {
 			executable: { type: "string" },
 		},
 	});
-	const executable = values.executable === undefined ? freshExecutable() : resolve(values.executable);
-	return measure(positive("rounds", values.rounds), positive("leases", values.leases), executable);
+	const [rounds, leases] = [positive("rounds", values.rounds), positive("leases", values.leases)];
+	return measure(rounds, leases, executableOf(values.executable));
 });

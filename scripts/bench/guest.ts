@@ -6,14 +6,14 @@
  *   npm run bench:guest -- --update
  *
  * --rounds      rounds of timing, 20 by default
- * --executable  another build, measured in turns with dist/bin/berth, which is built first when a source is newer
+ * --executable  another build, measured in turns with dist/bin/berth, which is built first
  *
  * --update      measures nothing: notes for the next builds which blocks of the engine these calls touch
  *
  * Needs gcc. Exit status 0 also when the goal is not met: the guest is emulated, and times are noise, in part.
  */
 import { copyFileSync, linkSync, mkdirSync, mkdtempDisposableSync, writeFileSync } from "node:fs";
-import { basename, join, resolve } from "node:path";
+import { basename, join } from "node:path";
 import { parseArgs } from "node:util";
 import { Guest } from "../../test/lab/guest.ts";
 import { createPod } from "../../test/lab/pods.ts";
@@ -22,10 +22,9 @@ import { createRdmaDevices, createVfs, type Vf } from "../../test/lab/sriov.ts";
 import { alignColumns } from "../../test/lab/table.ts";
 import { run } from "../build/host.ts";
 import { joinTraces, PROFILE } from "../build/image.ts";
-import { positive, print, say } from "./command.ts";
-import { freshExecutable } from "./executable.ts";
+import { executableOf, positive, print, say } from "./command.ts";
 import type { Call } from "./laboratory.ts";
-import { compile, planOf, type Run, readRun, spreadOf, sumRuns } from "./timing.ts";
+import { compile, planOf, type Run, readRuns, samplesOf, spread } from "./timing.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const POD = "pod1";
@@ -37,7 +36,8 @@ const SUBNET = "10.56.219";
 const MOST_OF_FLOOR = 1.5;
 const NAMES = ["sriov", "rdma", "host-local"];
 
-type Workload = "sriov" | "rdma" | "start";
+const WORKLOADS = ["sriov", "rdma", "start"] as const;
+type Workload = (typeof WORKLOADS)[number];
 
 /** Calls that are made one after the other, and are one sample. */
 interface Contestant {
@@ -151,17 +151,7 @@ async function timeAll(guest: Guest, timer: string, all: readonly Contestant[], 
 	const calls = all.flatMap((contestant) => contestant.calls);
 	const stdin = calls.map(planOf).join("");
 	const { stdout } = await guest.run([timer, String(rounds + 1)], { stdin, timeoutMs: 0 });
-	const runs: Run[][] = calls.map(() => []);
-	for (const line of stdout.trimEnd().split("\n")) {
-		const { index, run } = readRun(line);
-		runs[index]!.push(run);
-	}
-	let next = 0;
-	return all.map(({ calls }) => {
-		const first = next;
-		next += calls.length;
-		return sumRuns(runs.slice(first, next)).slice(1);
-	});
+	return samplesOf(all, readRuns(stdout));
 }
 
 /** System calls of a call and of all processes that it starts; the execve(2) that starts it is one of them. */
@@ -181,47 +171,48 @@ async function countAll(guest: Guest, all: readonly Contestant[]): Promise<numbe
 	return counts;
 }
 
-function table(all: readonly Contestant[], samples: readonly Run[][], counts: readonly number[][]): string {
-	const rows = [["", "", "wall ms", "min..max", "of floor", "CPU ms", "of floor", "system calls"]];
-	for (const workload of ["sriov", "rdma", "start"] as const) {
-		for (const [index, { maker }] of all.entries()) {
-			if (all[index]!.workload !== workload) continue;
-			const of = (measure: "wallMs" | "cpuMs", at = index) => spreadOf(samples[at]!.map((each) => each[measure]));
-			const base = all.findIndex((each) => each.workload === workload && each.maker === "floor");
-			const ratio = (measure: "wallMs" | "cpuMs") =>
-				base < 0 ? "" : (of(measure).median / of(measure, base).median).toFixed(2);
-			const wall = of("wallMs");
-			rows.push([
-				workload === "start" ? "start (VERSION)" : `${workload} ADD+DEL`,
-				maker,
-				wall.median.toFixed(1),
-				`${wall.min.toFixed(1)}..${wall.max.toFixed(1)}`,
-				ratio("wallMs"),
-				of("cpuMs").median.toFixed(1),
-				ratio("cpuMs"),
-				counts[index]!.join(" + "),
-			]);
-		}
-	}
-	return alignColumns(rows, 2);
+/** What is measured of a contestant, with the floor of its workload. */
+interface Row extends Contestant {
+	readonly samples: readonly Run[];
+	/** System calls of each call. */
+	readonly counts: readonly number[];
 }
 
-function verdict(all: readonly Contestant[], samples: readonly Run[][], workload: Workload): string {
-	const median = (maker: string) => {
-		const index = all.findIndex((each) => each.workload === workload && each.maker === maker);
-		return spreadOf(samples[index]!.map(({ wallMs }) => wallMs)).median;
-	};
-	const ratio = median("ours") / median("floor");
-	const met = ratio <= MOST_OF_FLOOR ? "met" : "NOT MET";
-	return `${workload} ADD+DEL: wall time ${ratio.toFixed(2)} of the floor's, at most ${MOST_OF_FLOOR}: ${met}`;
+/** Of the floor's median. */
+function ratio(rows: readonly Row[], { workload, samples }: Row, key: keyof Run): number | undefined {
+	const floor = rows.find((each) => each.workload === workload && each.maker === "floor");
+	return floor && spread(samples, key).median / spread(floor.samples, key).median;
+}
+
+function table(rows: readonly Row[]): string {
+	const cells = WORKLOADS.flatMap((workload) => rows.filter((row) => row.workload === workload)).map((row) => {
+		const [wall, cpu] = [spread(row.samples, "wallMs"), spread(row.samples, "cpuMs")];
+		return [
+			row.workload === "start" ? "start (VERSION)" : `${row.workload} ADD+DEL`,
+			row.maker,
+			wall.median.toFixed(1),
+			`${wall.min.toFixed(1)}..${wall.max.toFixed(1)}`,
+			ratio(rows, row, "wallMs")?.toFixed(2) ?? "",
+			cpu.median.toFixed(1),
+			ratio(rows, row, "cpuMs")?.toFixed(2) ?? "",
+			row.counts.join(" + "),
+		];
+	});
+	return alignColumns([["", "", "wall ms", "min..max", "of floor", "CPU ms", "of floor", "system calls"], ...cells], 2);
+}
+
+function verdict(rows: readonly Row[], workload: Workload): string {
+	const of = ratio(rows, rows.find((row) => row.workload === workload && row.maker === "ours")!, "wallMs")!;
+	const met = of <= MOST_OF_FLOOR ? "met" : "NOT MET";
+	return `${workload} ADD+DEL: wall time ${of.toFixed(2)} of the floor's, at most ${MOST_OF_FLOOR}: ${met}`;
 }
 
 async function measure(rounds: number, other: string | undefined): Promise<string> {
 	mkdirSync(join(ROOT, "build"), { recursive: true });
 	using made = mkdtempDisposableSync(join(ROOT, "build/bench-guest-"));
 	const directory = made.path;
-	const builds = [{ maker: "ours", executable: freshExecutable() }];
-	if (other !== undefined) builds.push({ maker: "other", executable: resolve(other) });
+	const builds = [{ maker: "ours", executable: executableOf(undefined) }];
+	if (other !== undefined) builds.push({ maker: "other", executable: executableOf(other) });
 	const directories = builds.map(({ maker, executable }) => ({
 		maker,
 		at: install(executable, join(directory, maker)),
@@ -234,8 +225,9 @@ async function measure(rounds: number, other: string | undefined): Promise<strin
 	const counts = await countAll(guest, all);
 	say(`timing ${rounds} rounds`);
 	const samples = await timeAll(guest, timer, all, rounds);
-	const verdicts = (["sriov", "rdma"] as const).map((workload) => verdict(all, samples, workload));
-	return `medians of ${rounds} rounds in the test guest\n\n${table(all, samples, counts)}\n\n${verdicts.join("\n")}`;
+	const rows = all.map((each, index) => ({ ...each, samples: samples[index]!, counts: counts[index]! }));
+	const verdicts = [verdict(rows, "sriov"), verdict(rows, "rdma")].join("\n");
+	return `medians of ${rounds} rounds in the test guest\n\n${table(rows)}\n\n${verdicts}`;
 }
 
 /** Traces the calls with the executable that has no image. */

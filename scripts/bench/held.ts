@@ -9,8 +9,10 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { Laboratory, type Maker } from "./laboratory.ts";
-import { runTimer, spreadOf } from "./timing.ts";
+import { withBlock } from "../../test/lab/markdown.ts";
+import { executableOf, print, say } from "./command.ts";
+import { Laboratory, MAKERS, type Maker } from "./laboratory.ts";
+import { runTimer, spread } from "./timing.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const HELD = [0, 100, 1000, 10_000, 50_000];
@@ -37,8 +39,7 @@ function fill(store: string, count: number): void {
 }
 
 async function measure(laboratory: Laboratory, held: number): Promise<Row[]> {
-	const makers: Maker[] = ["ours", "Go"];
-	const calls = makers.flatMap((maker) => {
+	const calls = MAKERS.flatMap((maker) => {
 		const dataDir = join(laboratory.state, `${maker}-${held}`);
 		fill(join(dataDir, "bench"), held);
 		const ipam = { type: "host-local", ranges: [[{ subnet: "10.0.0.0/8" }]], dataDir };
@@ -46,8 +47,8 @@ async function measure(laboratory: Laboratory, held: number): Promise<Row[]> {
 	});
 	// The first round finds no index: that is not what is measured here.
 	const runs = await runTimer(laboratory.programs, calls, ROUNDS[held]!);
-	const median = (call: number) => spreadOf(runs[call]!.map(({ cpuMs }) => cpuMs)).median;
-	return makers.map((maker, index) => ({ held, maker, add: median(2 * index), del: median(2 * index + 1) }));
+	const median = (call: number) => spread(runs[call]!, "cpuMs").median;
+	return MAKERS.map((maker, index) => ({ held, maker, add: median(2 * index), del: median(2 * index + 1) }));
 }
 
 function table(rows: readonly Row[]): string {
@@ -73,15 +74,16 @@ function verdicts(rows: readonly Row[]): string[] {
 	];
 }
 
-const { values } = parseArgs({ options: { executable: { type: "string" } } });
-using laboratory = await Laboratory.open(values.executable ?? join(ROOT, "dist/bin/berth"), join(ROOT, "build"));
-const rows: Row[] = [];
-for (const held of HELD) {
-	console.error(`bench: ${held} held`);
-	rows.push(...(await measure(laboratory, held)));
-}
-const results = `${table(rows)}\n\n${verdicts(rows).join("; ")}.`;
-console.log(results);
-const page = join(ROOT, "docs/host-local.md");
-const text = readFileSync(page, "utf8");
-writeFileSync(page, text.replace(/(<!-- held -->\n)[\s\S]*?(<!-- \/held -->)/, `$1${results}\n$2`));
+await print(async () => {
+	const { values } = parseArgs({ options: { executable: { type: "string" } } });
+	using laboratory = await Laboratory.open(executableOf(values.executable), join(ROOT, "build"));
+	const rows: Row[] = [];
+	for (const held of HELD) {
+		say(`${held} held`);
+		rows.push(...(await measure(laboratory, held)));
+	}
+	const results = `${table(rows)}\n\n${verdicts(rows).join("; ")}.`;
+	const page = join(ROOT, "docs/host-local.md");
+	writeFileSync(page, withBlock(readFileSync(page, "utf8"), "held", results));
+	return results;
+});

@@ -2,20 +2,11 @@
  * What is measured and where: the executables side by side, a network namespace, state on tmpfs, and the calls of the
  * verbs.
  */
-import { type ChildProcess, spawn } from "node:child_process";
-import {
-	accessSync,
-	constants,
-	copyFileSync,
-	linkSync,
-	mkdirSync,
-	mkdtempSync,
-	readlinkSync,
-	rmSync,
-	symlinkSync,
-} from "node:fs";
+import { once } from "node:events";
+import { accessSync, constants, copyFileSync, linkSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { execa } from "execa";
 import { type Peer, peer } from "../../test/lab/peers.ts";
 
 /** One run of a program. */
@@ -30,7 +21,8 @@ export interface Call {
 	readonly stdin: string;
 }
 
-export type Maker = "ours" | "Go";
+export const MAKERS = ["ours", "Go"] as const;
+export type Maker = (typeof MAKERS)[number];
 type Plugin = "host-local" | "static" | "sriov" | "rdma";
 
 /** As kubelet and Multus call a plugin. */
@@ -48,7 +40,7 @@ export class Laboratory implements Disposable {
 	readonly programs: string;
 	/** Directory on tmpfs, where there is one: a path of the same length in every run. */
 	readonly state: string;
-	#holder: ChildProcess | undefined;
+	#holder: ReturnType<typeof holdNetns> | undefined;
 
 	private constructor(programs: string, state: string) {
 		this.programs = programs;
@@ -75,14 +67,15 @@ export class Laboratory implements Disposable {
 	}
 
 	async #furnish(executable: string): Promise<void> {
-		for (const maker of ["ours", "Go"]) mkdirSync(join(this.programs, maker));
+		for (const maker of MAKERS) mkdirSync(join(this.programs, maker));
 		const first = join(this.programs, "ours/host-local");
 		copyFileSync(executable, first);
 		for (const name of ["static", "sriov", "rdma"]) linkSync(first, join(this.programs, "ours", name));
 		for (const name of ["host-local", "static"] satisfies Peer[]) {
 			copyFileSync(await peer(name), join(this.programs, "Go", name));
 		}
-		this.#holder = await holdNetns();
+		this.#holder = holdNetns();
+		await Promise.race([once(this.#holder.stdout, "data"), this.#holder]);
 		symlinkSync(`/proc/${this.#holder.pid}/ns/net`, join(this.state, "netns"));
 	}
 
@@ -154,26 +147,10 @@ function isWritable(path: string): boolean {
 }
 
 /**
- * A process in a network namespace of its own. It ends with us, also when we are killed: its stdin is a pipe of ours.
+ * A process that makes a network namespace of its own, and answers when it is in it. It ends with us, also when we are
+ * killed: its stdin is a pipe of ours.
  */
-async function holdNetns(): Promise<ChildProcess> {
+function holdNetns() {
 	const asUser = process.getuid?.() === 0 ? [] : ["--user", "--map-root-user"];
-	// It answers when it is in the new namespace.
-	const child = spawn("unshare", [...asUser, "--net", "sh", "-c", "echo; exec cat"], {
-		stdio: ["pipe", "pipe", "pipe"],
-	});
-	let said = "";
-	child.stderr.on("data", (bytes: Buffer) => {
-		said += bytes;
-	});
-	const started = await new Promise<boolean>((resolve) => {
-		child.once("error", () => resolve(false));
-		child.once("close", () => resolve(false));
-		child.stdout.once("data", () => resolve(true));
-	});
-	if (!started || readlinkSync(`/proc/${child.pid}/ns/net`) === readlinkSync("/proc/self/ns/net")) {
-		child.kill();
-		throw new Error(`cannot make a network namespace with unshare(1): ${said.trim() || "run this as root"}`);
-	}
-	return child;
+	return execa("unshare", [...asUser, "--net", "sh", "-c", "echo; exec cat"]);
 }

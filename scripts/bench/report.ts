@@ -20,6 +20,18 @@ export interface Goal {
 	readonly met: boolean;
 }
 
+/** What the bench has measured. */
+export interface Results {
+	/** Sizes of files. Go has a file for each plugin. */
+	readonly bytes: { readonly ours: number; readonly go: number; readonly true: number };
+	readonly peers: string;
+	readonly processor: string;
+	readonly rounds: number;
+	readonly timings: readonly Timing[];
+	readonly goals: readonly Goal[];
+	readonly counts: readonly Count[];
+}
+
 type Measure = "wallMs" | "cpuMs" | "memoryMb";
 
 const LIMITS = [
@@ -82,17 +94,7 @@ export function goalLines(goals: readonly Goal[]): string {
 }
 
 /** For the README: who has never seen this wants to know what a call costs. Medians, in Markdown. */
-export function readmeTable({
-	timings,
-	bytes,
-	peers,
-	processor,
-}: {
-	timings: readonly Timing[];
-	bytes: { ours: number; go: number; true: number };
-	peers: string;
-	processor: string;
-}): string {
+export function readmeTable({ timings, bytes, peers, processor }: Results): string {
 	const lines = ["| | wall time | CPU time | peak memory | file |", "|---|---|---|---|---|"];
 	const files = { ours: `${megabytes(bytes.ours)}, all plugins`, Go: `${megabytes(bytes.go)}, host-local alone` };
 	for (const { workload, maker, wallMs, cpuMs, memoryMb } of timings) {

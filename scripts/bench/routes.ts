@@ -7,12 +7,12 @@
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { executableOf, positive, print } from "./command.ts";
 import { countInstructions, trace } from "./counts.ts";
-import { type Call, Laboratory, type Maker } from "./laboratory.ts";
-import { type Run, runTimer, spreadOf } from "./timing.ts";
+import { type Call, Laboratory, MAKERS, type Maker } from "./laboratory.ts";
+import { type Run, runTimer, spread } from "./timing.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
-const MAKERS: readonly Maker[] = ["ours", "Go"];
 const VERBS = ["ADD", "CHECK"] as const;
 /** The most of Go's CPU time. */
 const GOAL = 0.6;
@@ -53,30 +53,31 @@ function callOf(laboratory: Laboratory, maker: Maker, verb: (typeof VERBS)[numbe
 	return laboratory.call(verb, maker, "static", { ipam, ...(verb === "CHECK" && { prevResult }) });
 }
 
-const { values } = parseArgs({
-	options: { executable: { type: "string" }, rounds: { type: "string", default: "60" } },
+await print(async () => {
+	const { values } = parseArgs({
+		options: { executable: { type: "string" }, rounds: { type: "string", default: "60" } },
+	});
+	using laboratory = await Laboratory.open(executableOf(values.executable), join(ROOT, "build"));
+	furnish(laboratory);
+	const all = VERBS.flatMap((verb) => MAKERS.map((maker) => ({ verb, maker, call: callOf(laboratory, maker, verb) })));
+	const calls = all.map(({ call }) => call);
+	const runs = await runTimer(laboratory.programs, calls, positive("rounds", values.rounds));
+	const median = (index: number, key: keyof Run) => spread(runs[index]!, key).median;
+	const rows = all.map(({ verb, maker, call }, index) => {
+		const instructions = maker === "Go" ? "" : countInstructions(laboratory, call, 0).value.toLocaleString("en");
+		const times = `${median(index, "cpuMs").toFixed(1)} ms | ${median(index, "wallMs").toFixed(1)} ms`;
+		const memory = `${median(index, "memoryMb").toFixed(1)} MB`;
+		const { total } = trace(laboratory, call, 0).value;
+		return `| ${verb}, ${maker} | ${times} | ${memory} | ${total} | ${instructions} |`;
+	});
+	const verdicts = VERBS.map((verb, index) => {
+		const ratio = median(2 * index, "cpuMs") / median(2 * index + 1, "cpuMs");
+		return `${verb}: ${ratio.toFixed(2)} of Go's CPU time, goal ${GOAL}: ${ratio <= GOAL ? "met" : "NOT MET"}`;
+	});
+	return [
+		"| static, 1,000 routes, 100 addresses | CPU | wall | memory | system calls | instructions |",
+		"|---|---:|---:|---:|---:|---:|",
+		...rows,
+		...verdicts,
+	].join("\n");
 });
-using laboratory = await Laboratory.open(values.executable ?? join(ROOT, "dist/bin/berth"), join(ROOT, "build"));
-furnish(laboratory);
-const all = VERBS.flatMap((verb) => MAKERS.map((maker) => ({ verb, maker, call: callOf(laboratory, maker, verb) })));
-const runs = await runTimer(
-	laboratory.programs,
-	all.map(({ call }) => call),
-	Number(values.rounds),
-);
-console.log("| static, 1,000 routes, 100 addresses | CPU | wall | memory | system calls | instructions |");
-console.log("|---|---:|---:|---:|---:|---:|");
-const cpu = all.map(({ verb, maker, call }, index) => {
-	const median = (key: keyof Run) => spreadOf(runs[index]!.map((each) => each[key])).median;
-	const calls = trace(laboratory, call, 0).value.total;
-	const instructions = maker === "Go" ? "" : countInstructions(laboratory, call, 0).value.toLocaleString("en");
-	const cells = [`${median("cpuMs").toFixed(1)} ms`, `${median("wallMs").toFixed(1)} ms`];
-	cells.push(`${median("memoryMb").toFixed(1)} MB`, String(calls), instructions);
-	console.log(`| ${verb}, ${maker} | ${cells.join(" | ")} |`);
-	return median("cpuMs");
-});
-for (const [index, verb] of VERBS.entries()) {
-	const ratio = cpu[2 * index]! / cpu[2 * index + 1]!;
-	const verdict = ratio <= GOAL ? "met" : "NOT MET";
-	console.log(`${verb}: ${ratio.toFixed(2)} of Go's CPU time, goal ${GOAL}: ${verdict}`);
-}

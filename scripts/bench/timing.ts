@@ -1,11 +1,10 @@
 /**
  * Times: every contender in turn, round after round, by the program timer.c.
  */
-import { spawn } from "node:child_process";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
+import { execa } from "execa";
 import { run } from "../build/host.ts";
-import type { Call, Laboratory, Maker } from "./laboratory.ts";
+import { type Call, type Laboratory, MAKERS, type Maker } from "./laboratory.ts";
 
 /** What is timed together: all calls in turn are one sample. */
 interface Contestant {
@@ -32,7 +31,7 @@ export interface Timing {
 
 function contestants(laboratory: Laboratory): Contestant[] {
 	const both = (workload: Contestant["workload"], calls: (maker: Maker) => Call[]): Contestant[] =>
-		(["ours", "Go"] as const).map((maker) => ({ workload, maker, calls: calls(maker) }));
+		MAKERS.map((maker) => ({ workload, maker, calls: calls(maker) }));
 	return [
 		...both("VERSION", (maker) => [laboratory.version(maker, "host-local")]),
 		{
@@ -49,21 +48,14 @@ function contestants(laboratory: Laboratory): Contestant[] {
 }
 
 /** Times `rounds` rounds after one that is not counted. Throws with the answer of a call that fails. */
-export async function timeAll(
-	laboratory: Laboratory,
-	rounds: number,
-	progress: (round: number) => void,
-): Promise<Timing[]> {
-	for (const maker of ["ours", "Go"] as const) laboratory.clear(maker);
+export async function timeAll(laboratory: Laboratory, rounds: number): Promise<Timing[]> {
+	for (const maker of MAKERS) laboratory.clear(maker);
 	const all = contestants(laboratory);
 	const calls = all.flatMap((contestant) => contestant.calls);
-	const runs = await runTimer(laboratory.programs, calls, rounds, progress);
-	let next = 0;
-	return all.map(({ workload, maker, calls }) => {
-		const samples = sumRuns(runs.slice(next, next + calls.length));
-		next += calls.length;
-		const spread = (key: keyof Run) => spreadOf(samples.map((sample) => sample[key]));
-		return { workload, maker, wallMs: spread("wallMs"), cpuMs: spread("cpuMs"), memoryMb: spread("memoryMb") };
+	const samples = samplesOf(all, await runTimer(laboratory.programs, calls, rounds));
+	return all.map(({ workload, maker }, index) => {
+		const of = (key: keyof Run) => spread(samples[index]!, key);
+		return { workload, maker, wallMs: of("wallMs"), cpuMs: of("cpuMs"), memoryMb: of("memoryMb") };
 	});
 }
 
@@ -80,31 +72,10 @@ export function compile(source: string, directory: string): string {
  * The runs of each call, which are made in turn, `rounds` times after a first round that is not counted. Programs are
  * looked up in `directory`, where timer.c is compiled. Throws with the answer of a call that fails.
  */
-export async function runTimer(
-	directory: string,
-	calls: readonly Call[],
-	rounds: number,
-	progress: (round: number) => void = () => {},
-): Promise<Run[][]> {
-	const timer = compile("timer.c", directory);
-	const child = spawn(timer, [String(rounds + 1)], { cwd: directory, stdio: ["pipe", "pipe", "pipe"] });
-	let complaint = "";
-	child.stderr.on("data", (bytes: Buffer) => {
-		complaint += bytes;
-	});
-	const ended = new Promise<number | null>((resolve, reject) => {
-		child.once("error", reject);
-		child.once("close", resolve);
-	});
-	child.stdin.end(calls.map(planOf).join(""));
-	const runs: Run[][] = calls.map(() => []);
-	for await (const line of createInterface({ input: child.stdout })) {
-		const { index, run } = readRun(line);
-		runs[index]!.push(run);
-		if (index === calls.length - 1) progress(runs[index]!.length - 1);
-	}
-	if ((await ended) !== 0) throw new Error(complaint.trim());
-	return runs.map((each) => each.slice(1));
+export async function runTimer(directory: string, calls: readonly Call[], rounds: number): Promise<Run[][]> {
+	const plan = calls.map(planOf).join("");
+	const { stdout } = await execa(compile("timer.c", directory), [`${rounds + 1}`], { cwd: directory, input: plan });
+	return readRuns(stdout);
 }
 
 export interface Run {
@@ -113,10 +84,15 @@ export interface Run {
 	readonly memoryMb: number;
 }
 
-/** A line of timer.c: which call of the plan, and what it took. */
-export function readRun(line: string): { index: number; run: Run } {
-	const [index = -1, wallNs = 0, cpuUs = 0, memoryKb = 0] = line.split(" ").map(Number);
-	return { index, run: { wallMs: wallNs / 1e6, cpuMs: cpuUs / 1e3, memoryMb: memoryKb / 1024 } };
+/** The lines of timer.c, by the call of the plan; without the first round. */
+export function readRuns(lines: string): Run[][] {
+	const runs: Run[][] = [];
+	for (const line of lines.trimEnd().split("\n")) {
+		const [index = -1, wallNs = 0, cpuUs = 0, memoryKb = 0] = line.split(" ").map(Number);
+		runs[index] ??= [];
+		runs[index].push({ wallMs: wallNs / 1e6, cpuMs: cpuUs / 1e3, memoryMb: memoryKb / 1024 });
+	}
+	return runs.map((each) => each.slice(1));
 }
 
 /** Lines of a call in the plan of timer.c. */
@@ -126,20 +102,23 @@ export function planOf({ program, arguments: texts = [], environment, stdin }: C
 	return `run ${program}\n${given.join("")}${variables.join("")}${stdin === "" ? "" : `stdin ${stdin}\n`}end\n`;
 }
 
-/** The samples of calls that belong together: times add up, memory is the greater. */
-export function sumRuns(calls: readonly Run[][]): Run[] {
-	const [first = [], ...others] = calls;
-	return first.map((sample, round) =>
-		others.reduce(
-			(sum, other) => ({
-				wallMs: sum.wallMs + other[round]!.wallMs,
-				cpuMs: sum.cpuMs + other[round]!.cpuMs,
-				memoryMb: Math.max(sum.memoryMb, other[round]!.memoryMb),
-			}),
-			sample,
-		),
-	);
+/** The samples of each contestant, of the runs of all calls: times add up, memory is the greatest. */
+export function samplesOf(all: readonly { calls: readonly Call[] }[], runs: readonly Run[][]): Run[][] {
+	const left = [...runs];
+	return all.map(({ calls }) => {
+		const own = left.splice(0, calls.length);
+		return own[0]!.map((_, round) => ({
+			wallMs: sum(own.map((each) => each[round]!.wallMs)),
+			cpuMs: sum(own.map((each) => each[round]!.cpuMs)),
+			memoryMb: Math.max(...own.map((each) => each[round]!.memoryMb)),
+		}));
+	});
 }
+
+const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
+
+/** Of one measure in some runs. */
+export const spread = (runs: readonly Run[], key: keyof Run): Spread => spreadOf(runs.map((run) => run[key]));
 
 export function spreadOf(values: readonly number[]): Spread {
 	const sorted = values.toSorted((a, b) => a - b);
