@@ -1,9 +1,9 @@
 /**
  * The demo: see scripts/demo for what it does and its options.
  */
-import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { execa } from "execa";
 import { Guest, prepareGuest } from "../test/lab/guest.ts";
 import type { Machine } from "../test/lab/machine.ts";
 import { peer } from "../test/lab/peers.ts";
@@ -14,15 +14,7 @@ import { atEnd, Interrupted, Progress, putBack } from "./demonstration/progress.
 import { differences, isRdmaExclusive, type Snapshot, takeSnapshot, type VfState } from "./demonstration/state.ts";
 import { vfTable } from "./demonstration/table.ts";
 
-const root = join(import.meta.dirname, "..");
-
-interface Options {
-	/** Of this host; undefined: the guest's. */
-	readonly pf: string | undefined;
-	readonly vlan: number;
-	readonly json: boolean;
-	readonly build: boolean;
-}
+type Options = ReturnType<typeof readOptions>;
 
 /** What `--json` prints. */
 interface Report {
@@ -41,7 +33,8 @@ interface Report {
 	differences?: string[];
 }
 
-function readOptions(): Options {
+/** `pf`: of this host; undefined: the guest's. */
+function readOptions() {
 	const { values } = parseArgs({
 		options: {
 			pf: { type: "string" },
@@ -58,23 +51,10 @@ function readOptions(): Options {
 }
 
 /** Runs the build; its output is shown only if it fails. */
-function build(): Promise<void> {
-	return new Promise((resolve, reject) => {
-		const child = spawn(process.execPath, [join(root, "scripts/build.ts")], {
-			cwd: root,
-			stdio: ["ignore", "pipe", "pipe"],
-		});
-		let output = "";
-		const collect = (bytes: Buffer) => {
-			output += bytes;
-		};
-		child.stdout.on("data", collect);
-		child.stderr.on("data", collect);
-		child.on("error", reject);
-		child.on("close", (status) =>
-			status === 0 ? resolve() : reject(new Error(`the build failed:\n${output.trim()}`)),
-		);
-	});
+async function build(): Promise<void> {
+	const script = join(import.meta.dirname, "build.ts");
+	const { failed, all } = await execa(process.execPath, [script], { all: true, reject: false });
+	if (failed) throw new Error(`the build failed:\n${all}`);
 }
 
 /** Tells of something that goes on while others do, at its end. */

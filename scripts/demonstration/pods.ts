@@ -151,23 +151,8 @@ const pings = 3;
 /** Three echo requests. */
 export async function ping(machine: Machine, from: Pod, to: Pod, address: string): Promise<Ping> {
 	const host = address.split("/")[0]!;
-	const argv = [
-		"ip",
-		"netns",
-		"exec",
-		from.name,
-		"ping",
-		"-c",
-		String(pings),
-		"-i",
-		"0.2",
-		"-W",
-		"2",
-		"-I",
-		interfaceName,
-		host,
-	];
-	const { stdout } = await machine.run(argv, { ok: false });
+	const command = `ip netns exec ${from.name} ping -c ${pings} -i 0.2 -W 2 -I ${interfaceName} ${host}`;
+	const { stdout } = await machine.run(command.split(" "), { ok: false });
 	const received = Number(/(\d+) received/.exec(stdout)?.[1] ?? 0);
 	const average = /= [\d.]+\/([\d.]+)\//.exec(stdout)?.[1];
 	return { from: from.name, to: to.name, address: host, received, averageMs: average ? Number(average) : undefined };

@@ -5,34 +5,7 @@
 import type { Machine } from "../../test/lab/machine.ts";
 import { listVfs, type Vf } from "../../test/lab/sriov.ts";
 
-/** A VF as the kernel shows it. */
-export interface VfState {
-	readonly index: number;
-	readonly pci: string;
-	/** Where its netdev is: a pod, or the host; undefined if it is in neither. */
-	readonly pod: string | undefined;
-	readonly netdev: string | undefined;
-	/** Of the netdev. */
-	readonly mac: string | undefined;
-	/** In the PF's record. */
-	readonly adminMac: string;
-	readonly mtu: number | undefined;
-	readonly up: boolean;
-	readonly carrier: boolean;
-	/** 0: none */
-	readonly vlan: number;
-	readonly qos: number;
-	/** IPv4, and IPv6 but for link-local ones. */
-	readonly addresses: readonly string[];
-	/** Mbit/s, 0: no limit */
-	readonly maxTxRate: number;
-	readonly trust: boolean;
-	readonly spoofchk: boolean;
-	readonly rdma: string | undefined;
-	/** Where its RDMA device is: a pod, or the host. */
-	readonly rdmaPod: string | undefined;
-	readonly driver: string | undefined;
-}
+export type VfState = ReturnType<typeof stateOf>;
 
 export interface Snapshot {
 	readonly vfs: readonly VfState[];
@@ -78,50 +51,64 @@ export async function isRdmaExclusive(machine: Machine): Promise<boolean> {
 	return stdout.includes("netns exclusive");
 }
 
+/** A pod, or the host: undefined. */
+interface Place {
+	readonly pod: string | undefined;
+	readonly links: readonly Link[];
+	readonly rdma: readonly RdmaDevice[];
+}
+
+/** A VF as the kernel shows it. `info`: in the PF's record. */
+function stateOf({ index, pci, driver, rdma }: Vf, places: readonly Place[], info: VfInfo | undefined) {
+	const place = places.find(({ links }) => links.some((link) => link.parentdev === pci));
+	const link = place?.links.find((candidate) => candidate.parentdev === pci);
+	return {
+		index,
+		pci,
+		driver,
+		/** Where its netdev is: a pod, or the host; undefined if it is in neither. */
+		pod: place?.pod,
+		netdev: link?.ifname,
+		/** Of the netdev. */
+		mac: link?.address,
+		mtu: link?.mtu,
+		up: link?.flags.includes("UP") ?? false,
+		carrier: link?.operstate === "UP",
+		/** IPv4, and IPv6 but for link-local ones. */
+		addresses: (link?.addr_info ?? [])
+			.filter((address) => address.scope !== "link")
+			.map((address) => `${address.local}/${address.prefixlen}`),
+		/** In the PF's record. */
+		adminMac: info?.address ?? "",
+		/** 0: none */
+		vlan: info?.vlan_list?.[0]?.vlan ?? 0,
+		qos: info?.vlan_list?.[0]?.qos ?? 0,
+		/** Mbit/s, 0: no limit */
+		maxTxRate: info?.rate?.max_tx ?? 0,
+		trust: info?.trust ?? false,
+		spoofchk: info?.spoofchk ?? false,
+		rdma: rdma ?? place?.rdma[0]?.ifname,
+		/** Where its RDMA device is: a pod, or the host. */
+		rdmaPod: rdma === undefined ? place?.pod : undefined,
+	};
+}
+
 /** `pods`: names of the namespaces to look into. */
 export async function takeSnapshot(machine: Machine, pf: string, pods: readonly string[]): Promise<Snapshot> {
-	const addresses = (...where: string[]): Promise<Link[]> =>
-		machine.json(["ip", ...where, "-j", "-d", "address", "show"]);
-	const [links, host, vfsHere, rdma, ...inPods]: [Link[], Link[], Vf[], RdmaDevice[], ...[Link[], RdmaDevice[]][]] =
-		await Promise.all([
-			machine.json(["ip", "-j", "-d", "link", "show"]),
-			addresses(),
-			listVfs(machine, pf),
-			rdmaDevices(machine),
-			...pods.map((pod) => Promise.all([addresses("-n", pod), rdmaDevices(machine, pod)])),
-		]);
-	const places: { pod: string | undefined; links: Link[]; rdma: RdmaDevice[] }[] = [
-		{ pod: undefined, links: host, rdma: [] },
-		...inPods.map(([links, rdma], index) => ({ pod: pods[index], links, rdma })),
-	];
-	const infos = links.find((link) => link.ifname === pf)?.vfinfo_list ?? [];
-	const vfs = vfsHere.map((vf): VfState => {
-		const place = places.find(({ links }) => links.some((link) => link.parentdev === vf.pci));
-		const link = place?.links.find((candidate) => candidate.parentdev === vf.pci);
-		const info = infos[vf.index];
-		return {
-			index: vf.index,
-			pci: vf.pci,
-			driver: vf.driver,
-			pod: place?.pod,
-			netdev: link?.ifname,
-			mac: link?.address,
-			mtu: link?.mtu,
-			up: link?.flags.includes("UP") ?? false,
-			carrier: link?.operstate === "UP",
-			addresses: (link?.addr_info ?? [])
-				.filter((address) => address.scope !== "link")
-				.map((address) => `${address.local}/${address.prefixlen}`),
-			adminMac: info?.address ?? "",
-			vlan: info?.vlan_list?.[0]?.vlan ?? 0,
-			qos: info?.vlan_list?.[0]?.qos ?? 0,
-			maxTxRate: info?.rate?.max_tx ?? 0,
-			trust: info?.trust ?? false,
-			spoofchk: info?.spoofchk ?? false,
-			rdma: vf.rdma ?? place?.rdma[0]?.ifname,
-			rdmaPod: vf.rdma === undefined ? place?.pod : undefined,
-		};
+	const placeOf = async (pod: string | undefined): Promise<Place> => ({
+		pod,
+		links: await machine.json(["ip", ...(pod === undefined ? [] : ["-n", pod]), "-j", "-d", "address", "show"]),
+		// Which VF has one of the host's says listVfs.
+		rdma: pod === undefined ? [] : await rdmaDevices(machine, pod),
 	});
+	const [links, rdma, all, ...places] = await Promise.all([
+		machine.json(["ip", "-j", "-d", "link", "show"]) as Promise<Link[]>,
+		rdmaDevices(machine),
+		listVfs(machine, pf),
+		...[undefined, ...pods].map(placeOf),
+	]);
+	const infos = links.find((link) => link.ifname === pf)?.vfinfo_list ?? [];
+	const vfs = all.map((vf) => stateOf(vf, places, infos[vf.index]));
 	const byName = <T extends { ifname: string }>(all: readonly T[]) =>
 		Object.fromEntries(all.map((one) => [one.ifname, one]));
 	return { vfs, links: byName(links), rdma: byName(rdma) };
