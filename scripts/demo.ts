@@ -123,9 +123,9 @@ async function attachPods(
 		await pods.createPod(machine, pod);
 		atEnd(cleanup, `delete pod ${pod.name}`, () => pods.deletePod(machine, pod));
 		// DEL may come any number of times, and after a failed ADD, as runtimes do it.
-		atEnd(cleanup, `detach pod ${pod.name}`, () => pods.detach(machine, pod));
-		results.push(await pods.attach(machine, pod));
-		await pods.check(machine, pod);
+		atEnd(cleanup, `detach pod ${pod.name}`, () => pods.cnitool(machine, "del", pod));
+		results.push(JSON.parse(await pods.cnitool(machine, "add", pod)));
+		await pods.cnitool(machine, "check", pod);
 	}
 	return results;
 }
@@ -213,9 +213,7 @@ async function demonstrate(
 	);
 
 	progress.step("DEL of both pods through cnitool");
-	for (const pod of both) {
-		await pods.detach(machine, pod);
-	}
+	for (const pod of both) await pods.cnitool(machine, "del", pod);
 	const after = await takeSnapshot(machine, pf, names);
 	report.after = after;
 	progress.text(`\nAfter\n\n${vfTable(after.vfs)}\n`);

@@ -13,15 +13,13 @@ const root = join(import.meta.dirname, "..");
 const logs = join(root, "build/logs");
 
 interface Count {
-	passed: number;
-	failed: number;
-	skipped: number;
+	readonly passed: number;
+	readonly failed: number;
+	readonly skipped: number;
 }
 
-interface Task {
-	readonly name: string;
-	run(): Promise<Count>;
-}
+/** Of what ends as a whole. */
+const FAILED: Count = { passed: 0, failed: 1, skipped: 0 };
 
 /** Those that take longest come first, so that none of them is left over at the end. */
 const tiers = ["faults", "guest", "peers", "kube", "runtime", "fuzz", "lint", "protocol", "bytecode", "arm64", "unit"];
@@ -30,19 +28,14 @@ const ARM64 = "aarch64-unknown-linux-gnu";
 
 const running = new Set<ChildProcess>();
 
-/** Runs a program with its output in a log file. */
-function execute(
-	log: string,
-	program: string,
-	args: string[],
-	environment: NodeJS.ProcessEnv = {},
-	directory = root,
-): Promise<boolean> {
+/** Runs a program, such as one of node_modules, with its output in a log file. */
+function execute(log: string, [program, ...args]: readonly string[], { cwd = root, env = {} } = {}): Promise<boolean> {
 	const output = openSync(join(logs, log), "a");
+	const PATH = `${join(root, "node_modules/.bin")}:${process.env.PATH}`;
 	return new Promise((resolve) => {
-		const child = spawn(program, args, {
-			cwd: directory,
-			env: { ...process.env, NO_COLOR: "1", ...environment },
+		const child = spawn(program!, args, {
+			cwd,
+			env: { ...process.env, PATH, NO_COLOR: "1", ...env },
 			stdio: ["ignore", output, output],
 			// A process group of its own, so that Ctrl-C ends what it has started, too.
 			detached: true,
@@ -57,34 +50,25 @@ function execute(
 	});
 }
 
-const node = (log: string, script: string, ...args: string[]) =>
-	execute(log, process.execPath, [join(root, script), ...args]);
-
 /** What the TypeScript and Rust compilers and linters say. */
 async function lint(): Promise<Count> {
-	const cargo = (...args: string[]) => {
-		const environment = { CARGO_TARGET_DIR: cargoDirectory() };
-		return execute("lint.log", "cargo", args, environment, join(root, "runtime"));
-	};
-	const steps: Record<string, () => Promise<boolean>> = {
-		"types of the executable": () => node("lint.log", "node_modules/typescript/bin/tsc", "-p", "tsconfig.json"),
-		"types of tests and scripts": () => node("lint.log", "node_modules/typescript/bin/tsc", "-p", "test/tsconfig.json"),
-		"format and lint (biome)": () =>
-			execute("lint.log", join(root, "node_modules/.bin/biome"), ["ci", "--colors=off", "."]),
-		"who imports whom (rooms)": () => node("lint.log", "scripts/rooms.ts"),
-		"generated files are fresh": () => node("lint.log", "scripts/generate.ts", "--check"),
-		"Rust format (rustfmt)": () => cargo("fmt", "--check"),
-		"Rust lint (clippy)": () =>
-			cargo("clippy", "--release", "--locked", "--workspace", "--target", hostTarget(root), "--", "-D", "warnings"),
-		"memory (cargo test)": () => cargo("test", "--release", "--locked", "--package", "arena"),
-	};
+	const runtime = { cwd: join(root, "runtime"), env: { CARGO_TARGET_DIR: cargoDirectory() } };
+	const clippy = `--release --locked --workspace --target ${hostTarget(root)} -- -D warnings`;
+	const steps: [name: string, command: string, where?: typeof runtime][] = [
+		["types of the executable", "tsc -p tsconfig.json"],
+		["types of tests and scripts", "tsc -p test/tsconfig.json"],
+		["format and lint (biome)", "biome ci --colors=off ."],
+		["who imports whom (rooms)", "node scripts/rooms.ts"],
+		["generated files are fresh", "node scripts/generate.ts --check"],
+		["Rust format (rustfmt)", "cargo fmt --check", runtime],
+		["Rust lint (clippy)", `cargo clippy ${clippy}`, runtime],
+		["memory (cargo test)", "cargo test --release --locked --package arena", runtime],
+	];
 	const count = { passed: 0, failed: 0, skipped: 0 };
-	for (const [name, step] of Object.entries(steps)) {
-		const passed = await step();
+	for (const [name, command, where] of steps) {
+		const passed = await execute("lint.log", command.split(" "), where);
 		count[passed ? "passed" : "failed"]++;
-		if (!passed) {
-			console.log(`test: lint: failed: ${name}`);
-		}
+		if (!passed) console.log(`test: lint: failed: ${name}`);
 	}
 	return count;
 }
@@ -136,19 +120,18 @@ function countOf(results: readonly FileResult[]): Count {
 async function vitest(tier: string): Promise<Count> {
 	const other = OTHERS[tier];
 	if (other !== undefined) {
-		if (!(await node(`${tier}.log`, "scripts/build.ts", "--fast", ...other.build)))
-			return { passed: 0, failed: 1, skipped: 0 };
+		if (!(await execute(`${tier}.log`, ["node", "scripts/build.ts", "--fast", ...other.build]))) return FAILED;
 		if (tier === "arm64") emulate();
 	}
 	const project = other === undefined ? tier : "protocol";
-	const environment = { BERTH_START: other === undefined ? "image" : tier };
+	const env = { BERTH_START: other === undefined ? "image" : tier };
 	let succeeded = false;
 	const run = async (files: readonly string[]): Promise<FileResult[] | undefined> => {
 		const json = join(logs, `${tier}.json`);
 		rmSync(json, { force: true });
 		const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${json}`];
-		const vitest = [join(root, "node_modules/vitest/vitest.mjs"), "run", "--project", project, ...files];
-		succeeded = await execute(`${tier}.log`, process.execPath, [...vitest, ...reporters], environment);
+		const vitest = ["node", "node_modules/vitest/vitest.mjs", "run", "--project", project, ...files, ...reporters];
+		succeeded = await execute(`${tier}.log`, vitest, { env });
 		return existsSync(json) ? JSON.parse(readFileSync(json, "utf8")).testResults : undefined;
 	};
 	let results = await run(other?.tests ?? []);
@@ -158,13 +141,11 @@ async function vitest(tier: string): Promise<Count> {
 		const second = await run(again);
 		results = second && [...results.filter(({ name }) => !again.includes(name)), ...second];
 	}
-	if (results === undefined) return { passed: 0, failed: 1, skipped: 0 };
+	if (results === undefined) return FAILED;
 	const count = countOf(results);
-	if (count.failed === 0 && (!succeeded || count.passed === 0)) {
-		count.failed = 1;
-		console.log(`test: ${tier}: ${count.passed === 0 ? "ran no test" : "vitest failed, though no test did"}`);
-	}
-	return count;
+	if (count.failed > 0 || (succeeded && count.passed > 0)) return count;
+	console.log(`test: ${tier}: ${count.passed === 0 ? "ran no test" : "vitest failed, though no test did"}`);
+	return { ...count, failed: 1 };
 }
 
 function seconds(since: number): string {
@@ -182,25 +163,24 @@ function report(name: string, count: Count, start: number): void {
 	}
 }
 
-/** Runs tasks, `width` at a time, and adds up their counts. */
-async function runAll(tasks: Task[], width: number): Promise<Count> {
-	const total = { passed: 0, failed: 0, skipped: 0 };
-	const queue = [...tasks];
+/** Runs the tiers, `width` at a time, and adds up their counts. */
+async function runAll(chosen: readonly string[], width: number): Promise<{ passed: number; failed: number }> {
+	const total = { passed: 0, failed: 0 };
+	const queue = chosen.values();
 	const active = new Map<string, number>();
 	const stillAlive = setInterval(() => {
 		const list = [...active].map(([name, start]) => `${name} (${seconds(start)})`).join(", ");
 		console.log(`test: still running: ${list}`);
 	}, 60_000);
 	const lane = async () => {
-		for (let task = queue.shift(); task !== undefined; task = queue.shift()) {
+		for (const tier of queue) {
 			const start = performance.now();
-			active.set(task.name, start);
-			const count = await task.run();
-			active.delete(task.name);
-			report(task.name, count, start);
+			active.set(tier, start);
+			const count = await (tier === "lint" ? lint() : vitest(tier));
+			active.delete(tier);
+			report(tier, count, start);
 			total.passed += count.passed;
 			total.failed += count.failed;
-			total.skipped += count.skipped;
 		}
 	};
 	await Promise.all(Array.from({ length: width }, lane));
@@ -220,24 +200,21 @@ async function main(wanted: string[]): Promise<number> {
 	mkdirSync(logs, { recursive: true });
 	for (const signal of ["SIGINT", "SIGTERM"] as const) {
 		process.once(signal, () => {
-			for (const child of running) {
-				process.kill(-child.pid!, "SIGTERM");
-			}
+			for (const child of running) process.kill(-child.pid!, "SIGTERM");
 			process.exit(130);
 		});
 	}
 
 	console.log("test: building");
 	const start = performance.now();
-	const built = await node("build.log", "scripts/build.ts");
-	report("build", { passed: built ? 1 : 0, failed: built ? 0 : 1, skipped: 0 }, start);
+	const built = await execute("build.log", ["node", "scripts/build.ts"]);
+	report("build", built ? { ...FAILED, passed: 1, failed: 0 } : FAILED, start);
 	if (!built) {
 		console.log("0 passed, 1 failed");
 		return 1;
 	}
 	console.log(`test: running ${chosen.join(", ")}`);
-	const tasks = chosen.map((name) => ({ name, run: () => (name === "lint" ? lint() : vitest(name)) }));
-	const { passed, failed } = await runAll(tasks, Math.min(2, availableParallelism()));
+	const { passed, failed } = await runAll(chosen, Math.min(2, availableParallelism()));
 	console.log(`${passed + 1} passed, ${failed} failed`);
 	return failed === 0 ? 0 : 1;
 }

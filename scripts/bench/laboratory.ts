@@ -3,7 +3,7 @@
  * verbs.
  */
 import { once } from "node:events";
-import { accessSync, constants, copyFileSync, linkSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { copyFileSync, existsSync, linkSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execa } from "execa";
@@ -55,7 +55,7 @@ export class Laboratory implements Disposable {
 		mkdirSync(build, { recursive: true });
 		const laboratory = new Laboratory(
 			mkdtempSync(join(build, "bench-")),
-			mkdtempSync(join(isWritable("/dev/shm") ? "/dev/shm" : tmpdir(), "berth-bench-")),
+			mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "berth-bench-")),
 		);
 		try {
 			await laboratory.#furnish(executable);
@@ -134,15 +134,6 @@ export class Laboratory implements Disposable {
 	/** Both names are of one length: the counts of the two makers are made of the same input. */
 	#store(maker: Maker): string {
 		return join(this.state, maker === "ours" ? "A" : "B");
-	}
-}
-
-function isWritable(path: string): boolean {
-	try {
-		accessSync(path, constants.W_OK);
-		return true;
-	} catch {
-		return false;
 	}
 }
 

@@ -72,7 +72,8 @@ export async function removeDirectory(machine: Machine): Promise<void> {
 	await machine.run(["rm", "-rf", directory]);
 }
 
-async function cnitool(machine: Machine, verb: "add" | "check" | "del", pod: Pod): Promise<string> {
+/** Resolves to what it prints: the result of ADD. */
+export async function cnitool(machine: Machine, verb: "add" | "check" | "del", pod: Pod): Promise<string> {
 	const env = { CNI_PATH: binaries, NETCONFPATH: `${directory}/${pod.name}`, CNI_IFNAME: interfaceName };
 	const argv = [await peer("cnitool"), verb, networkName, netns(pod)];
 	const { status, stdout, stderr } = await machine.run(argv, { env, ok: false });
@@ -84,18 +85,6 @@ async function cnitool(machine: Machine, verb: "add" | "check" | "del", pod: Pod
 	return stdout;
 }
 
-export async function attach(machine: Machine, pod: Pod): Promise<Attachment> {
-	return JSON.parse(await cnitool(machine, "add", pod));
-}
-
-export async function check(machine: Machine, pod: Pod): Promise<void> {
-	await cnitool(machine, "check", pod);
-}
-
-export async function detach(machine: Machine, pod: Pod): Promise<void> {
-	await cnitool(machine, "del", pod);
-}
-
 /** Addresses that host-local still holds. */
 export async function heldAddresses(machine: Machine): Promise<string[]> {
 	const { stdout } = await machine.run(["sh", "-c", `ls ${leases}/${networkName} 2>/dev/null || true`]);
@@ -104,6 +93,8 @@ export async function heldAddresses(machine: Machine): Promise<string[]> {
 		.filter((name) => /^[\d.]+$/.test(name))
 		.sort();
 }
+
+const isOn = (setting: "on" | "off" | undefined): boolean | undefined => setting && setting === "on";
 
 /** Where the kernel does not show what was asked for: sentences. */
 export function mismatches(pod: Pod, attachment: Attachment, vf: VfState): string[] {
@@ -116,22 +107,15 @@ export function mismatches(pod: Pod, attachment: Attachment, vf: VfState): strin
 		["MAC in the result", vf.mac, attachment.interfaces[0]?.mac],
 		["sandbox in the result", netns(pod), attachment.interfaces[0]?.sandbox],
 		["up", true, vf.up],
+		["MAC", settings.mac, vf.mac],
+		["MAC in the PF's record", settings.mac, vf.adminMac],
+		["trust", isOn(settings.trust), vf.trust],
+		["spoofchk", isOn(settings.spoofchk), vf.spoofchk],
+		["max_tx_rate", settings.max_tx_rate, vf.maxTxRate],
 		["RDMA device", `${pod.rdma === "none" ? "host" : pod.name} ${pod.vf.rdma}`, `${vf.rdmaPod ?? "host"} ${vf.rdma}`],
 	];
-	if (settings.mac !== undefined) {
-		wanted.push(["MAC", settings.mac, vf.mac], ["MAC in the PF's record", settings.mac, vf.adminMac]);
-	}
-	if (settings.trust !== undefined) {
-		wanted.push(["trust", settings.trust === "on", vf.trust]);
-	}
-	if (settings.spoofchk !== undefined) {
-		wanted.push(["spoofchk", settings.spoofchk === "on", vf.spoofchk]);
-	}
-	if (settings.max_tx_rate !== undefined) {
-		wanted.push(["max_tx_rate", settings.max_tx_rate, vf.maxTxRate]);
-	}
 	return wanted
-		.filter(([, want, have]) => want !== have)
+		.filter(([, want, have]) => want !== undefined && want !== have)
 		.map(
 			([what, want, have]) =>
 				`${what} of VF ${vf.index} is ${JSON.stringify(have)} in the kernel, not ${JSON.stringify(want)}`,
