@@ -15,7 +15,7 @@ import { reportRefusals } from "./refusals.ts";
 import { reportIpamSlips, reportMainSlips } from "./slips.ts";
 import { memberOf, type ObjectTree, type Path, type Tree, textOf, toJson } from "./tree.ts";
 
-/** What is known of a network beside its configuration. */
+/** What is known of a network besides its configuration. */
 interface Surroundings {
 	/** Multus names a network after its NetworkAttachmentDefinition where its configuration has no name. */
 	readonly defaultName: string | undefined;

@@ -1,5 +1,5 @@
 /**
- * The chain of sriov and rdma while somebody damages what is on disk: records, markers and locks removed, cut off and
+ * The chain of sriov and rdma while somebody damages what is on disk: records, markers and locks removed, truncated and
  * brought back from a backup, at any moment, also between a kill and what comes after it; what is no file of ours put
  * beside them; the clock stepped. Seeded (BERTH_SEED); BERTH_STORM_ROUNDS for a longer run.
  *
@@ -263,7 +263,7 @@ for pod; do echo "$(ip -n $pod -j -d link show)"; echo "$(ip netns exec $pod rdm
 	return seen;
 }
 
-/** Says what is not as it has to be. A VF comes home by itself a little after its pod's end. */
+/** Says what is not as it has to be. A VF returns to the host by itself a little after its pod's end. */
 async function check(): Promise<void> {
 	let wrong: string[] = [];
 	await until(

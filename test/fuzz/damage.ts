@@ -114,7 +114,7 @@ export function damageValue(chance: Chance, value: unknown): unknown {
 	return Object.fromEntries(entries);
 }
 
-/** The bytes with some of them changed, removed, doubled or cut off. */
+/** The bytes with some of them changed, removed, doubled or truncated. */
 export function damageText(chance: Chance, bytes: Uint8Array): Uint8Array {
 	let damaged = Buffer.from(bytes);
 	for (let i = chance.below(3); i >= 0; i--) {

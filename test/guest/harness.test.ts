@@ -156,7 +156,7 @@ describe("an igb card with vfshim", () => {
 		expect(await names()).not.toContain("mlx5_3");
 		expect(await names("ip", "netns", "exec", "rdma")).toEqual(["mlx5_3"]);
 		await guest().run(["ip", "netns", "delete", "rdma"]);
-		await until("the RDMA device to come home", async () => (await names()).includes("mlx5_3"));
+		await until("the RDMA device on the host", async () => (await names()).includes("mlx5_3"));
 	});
 
 	it("keeps an RDMA device when its netdev changes namespace", async () => {

@@ -73,7 +73,7 @@ test.each([
 	},
 );
 
-test("one attachment with two devices: the second is refused, and the first comes home", async () => {
+test("one attachment with two devices: the second is refused, and the first returns to the host", async () => {
 	succeeded(await call("ADD", one));
 	const { json } = await call("ADD", { ...one, vf: 1 });
 	expect(json).toMatchObject({ code: 11, msg: expect.stringContaining(vfs[0]!.pci) });
@@ -82,7 +82,7 @@ test("one attachment with two devices: the second is refused, and the first come
 	await asBefore();
 });
 
-test("a record of an earlier attachment is there again: DEL brings the device of the present one home", async () => {
+test("a record of an earlier attachment is there again: DEL brings back the device of the present one", async () => {
 	const two = { ...one, container: "two", pod: "pb" };
 	succeeded(await call("ADD", two));
 	await sh(`cp -a ${STATE}/net-two-net1 /run/earlier`);
@@ -95,7 +95,7 @@ test("a record of an earlier attachment is there again: DEL brings the device of
 	await asBefore();
 });
 
-test("a record of another device is there again: DEL brings the present one home", async () => {
+test("a record of another device is there again: DEL brings back the present one", async () => {
 	succeeded(await call("ADD", one));
 	await sh(`cp -a ${STATE}/net-one-net1 /run/earlier`);
 	succeeded(await call("DEL", one));

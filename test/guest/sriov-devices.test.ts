@@ -81,7 +81,7 @@ test("a VF with a userspace driver and no administrative MAC has none in the res
 });
 
 describe("a card without a PF on this host, as a VF inside a virtual machine", () => {
-	test("moves, takes its MAC itself, and comes home", async () => {
+	test("moves, takes its MAC itself, and returns to the host", async () => {
 		const configuration = network(plain.pci, { mac: "02:00:5e:10:00:0e", mtu: 1400 });
 		const { json } = succeeded(await call("ADD", configuration));
 		expect(json.interfaces).toMatchObject([{ name: "net1", mac: "02:00:5e:10:00:0e", mtu: 1400, pciID: plain.pci }]);

@@ -1,4 +1,4 @@
-/** Pods and nodes that do what they should not: DEL harms nobody, and sticks on nothing. */
+/** Pods and nodes that do what they should not: DEL harms nobody, and always succeeds. */
 import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { createPod, hostState, links, succeeded } from "../lab/pods.ts";
 import { createVfs, until, type Vf } from "../lab/sriov.ts";

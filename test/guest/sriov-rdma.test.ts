@@ -115,7 +115,7 @@ test("a VF without an RDMA device is refused, and nothing is changed", async () 
 	before = await state();
 });
 
-test("a chain with rdma as well: rdma says what is wrong, and DEL of the chain brings all home", async () => {
+test("a chain with rdma as well: rdma says what is wrong, and DEL of the chain brings all back", async () => {
 	succeeded(await call("ADD"));
 	expect((await rdma("ADD")).json).toMatchObject({
 		code: 7,
@@ -186,7 +186,7 @@ test("berth node shows where the RDMA device is, and marks one that its pod has 
 	succeeded(await call("DEL"));
 });
 
-test("a record that is lost, or cut off anywhere, does not leave the RDMA device in the pod", async () => {
+test("a record that is lost, or truncated anywhere, does not leave the RDMA device in the pod", async () => {
 	const more = { rdmaDeviceName: "roce" };
 	const path = `${STATE}/c-pod1-net1`;
 	/** What the record alone knew. */

@@ -115,8 +115,8 @@ printf 'c1\\r\\nnet1' > /var/lib/cni/networks/sriov-network/10.56.217.2`);
 	});
 });
 
-describe("a record that was cut off", () => {
-	test("at its beginning: the settings of the configuration go back to the defaults, the rest comes home", async () => {
+describe("a truncated record", () => {
+	test("at its beginning: the settings of the configuration go back to the defaults, the rest is put back", async () => {
 		succeeded(await add());
 		await sh(`truncate -s 0 ${STATE}/c1-net1`);
 		const answer = succeeded(await del());
@@ -137,7 +137,7 @@ describe("a record that was cut off", () => {
 		expect(await hostState(guest())).toEqual(before);
 	});
 
-	test("at any length: DEL succeeds, the VF is home and nothing is left", { timeout: 900_000 }, async () => {
+	test("at any length: DEL succeeds, the VF is on the host and nothing is left", { timeout: 900_000 }, async () => {
 		// In one shell, which starts few programs: they are slow to start in the guest. The unit tests have every
 		// length.
 		await guest().writeFile("/tmp/network.json", JSON.stringify(network({ ipam: undefined })));
@@ -178,14 +178,14 @@ describe("the interface", () => {
 		expect((await links(guest(), "pod1")).map((link) => link.ifname)).toContain("net1");
 	});
 
-	test("was taken home by hand", async () => {
+	test("was moved to the host by hand", async () => {
 		succeeded(await add());
 		await sh("ip -n pod1 link set net1 netns 1");
 		succeeded(await del());
 		expect(await hostState(guest())).toEqual(before);
 	});
 
-	test("was taken home by hand, and another has its old name: it keeps that, and the rest is put back", async () => {
+	test("was moved to the host by hand, and another has its old name: it keeps that, and the rest is put back", async () => {
 		succeeded(await add());
 		await sh(`ip link add ${vf.netdev} type dummy`);
 		const answer = succeeded(await del());

@@ -258,7 +258,7 @@ test("without an API server the plugins are installed; whereabouts gets its file
 	expect(running.said().match(/no JSON object/g)).toHaveLength(1);
 });
 
-test("uninstall leaves no token: neither where writing it was cut off, nor where plugins cannot be removed", async () => {
+test("uninstall leaves no token: neither where writing it was interrupted, nor where plugins cannot be removed", async () => {
 	const installer = new Installer(await kube.token(NAMESPACE, ACCOUNT));
 	await installer.run("install");
 	writeFileSync(installer.path(".whereabouts.token.tmp"), installer.token);

@@ -116,7 +116,7 @@ async function podSecurityLevel(template: KubeObject): Promise<string> {
 	return "privileged";
 }
 
-test("what Pod Security the pods pass: folders of the node are for no other level than privileged", async () => {
+test("what Pod Security the pods pass: directories of the node are for no other level than privileged", async () => {
 	const levels: Record<string, string> = {};
 	for (const { name, template } of podTemplates(readManifest(INSTALL))) {
 		levels[name] = await podSecurityLevel(template);

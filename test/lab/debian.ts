@@ -1,5 +1,5 @@
 /**
- * A fresh Debian with podman in a folder, entered with a mount namespace of its own: what a node has that nobody has
+ * A fresh Debian with podman in a directory, entered with a mount namespace of its own: what a node has that nobody has
  * prepared. In memory, since nothing of it is to last.
  */
 import { execFileSync, spawnSync } from "node:child_process";

@@ -15,7 +15,7 @@ export type PluginConfiguration = Record<string, unknown> & {
 };
 
 export interface ExampleNetwork {
-	/** The folder: "1-sriov". */
+	/** The directory: "1-sriov". */
 	readonly example: string;
 	readonly name: string;
 	/** What the device plugin calls the VFs of this network; undefined where it needs none. */
@@ -37,16 +37,16 @@ export interface ExamplePod {
 	readonly limits: Readonly<Record<string, string>>;
 }
 
-export const exampleFolders = (): string[] =>
+export const exampleDirectories = (): string[] =>
 	readdirSync(examples, { withFileTypes: true })
 		.filter((entry) => entry.isDirectory())
 		.map((entry) => entry.name)
 		.sort();
 
-/** The objects in a file of each folder that has one of this name. */
+/** The objects in a file of each directory that has one of this name. */
 // biome-ignore lint/suspicious/noExplicitAny: objects of Kubernetes.
 export function exampleObjects(file: "network.yaml" | "pod.yaml"): { example: string; object: any }[] {
-	return exampleFolders()
+	return exampleDirectories()
 		.filter((example) => existsSync(join(examples, example, file)))
 		.flatMap((example) =>
 			parseAllDocuments(readFileSync(join(examples, example, file), "utf8")).map((document) => ({

@@ -22,7 +22,7 @@ import {
 } from "./machine.ts";
 import { until } from "./until.ts";
 
-/** Mounts are shared, as systemd has them: pods see those of a folder later. The shell reaps what becomes its child. */
+/** Mounts are shared, as systemd has them: pods see those of a directory later. The shell reaps orphans. */
 const INIT = `set -e
 mount -t tmpfs node "$1"
 for name in etc opt var; do

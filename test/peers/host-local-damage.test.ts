@@ -1,7 +1,7 @@
 /**
- * host-local while somebody damages its store, at any moment: lock, index and times, address files removed, cut off and
- * rolled back, the whole directory removed or brought back from a backup. Seeded; BERTH_STORM_CALLS=3000 for the long
- * run.
+ * host-local while somebody damages its store, at any moment: lock, index and times, address files removed, truncated
+ * and rolled back, the whole directory removed or brought back from a backup. Seeded; BERTH_STORM_CALLS=3000 for the
+ * long run.
  *
  * What holds then. An address is *damaged* while its file is removed, written or brought back by damage, and until the
  * calls have ended that ran meanwhile: they may act on what they saw before. An attachment is *clean* if its address
@@ -140,7 +140,7 @@ function backupOf({ directory, dataDir }: Network) {
 	};
 }
 
-/** One address file is removed, cut off, or says what it said once. */
+/** One address file is removed, truncated, or says what it said once. */
 async function damageOne({ directory }: Network, ledger: Ledger, below: Random): Promise<void> {
 	const all = [...ledger.live.values()];
 	const { address } = all[below(all.length)]!;
@@ -216,7 +216,7 @@ it.each([
 		};
 		const add = async (below: Random): Promise<Attachment> => {
 			for (let again = 0; ; again++) {
-				// Cut off it is no other's.
+				// Truncated it is no other's.
 				const id = `w${ids++}x`;
 				const { since, end } = ledger.begin();
 				const executable = any(below);
@@ -274,7 +274,7 @@ it.each([
 		expect(await net.run("GC", { config })).toMatchObject({ status: 0 });
 		for (const address of heldAddresses(net.directory)) {
 			const holders = live.filter((each) => each.address === address).map(({ id }) => id);
-			// One that is cut off after the container is held as long as that has any interface.
+			// One that is truncated after the container is held as long as that has any interface.
 			expect(holders, address).toContain(textOf(net, address).split("\r")[0]);
 		}
 		for (const { id, address } of clean) expect(textOf(net, address), address).toBe(held(id));

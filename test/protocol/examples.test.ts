@@ -5,7 +5,7 @@ import { execa } from "execa";
 import { describe, expect, test } from "vitest";
 import {
 	asMultusMakes,
-	exampleFolders,
+	exampleDirectories,
 	exampleNetworks,
 	examplePods,
 	examples,
@@ -26,11 +26,11 @@ const ADDRESS = "10.56.231.10/24";
 const networks = exampleNetworks();
 const OURS = ["sriov", "rdma"];
 
-test("every folder has a page, and a network with a pod or something to apply", () => {
-	for (const folder of exampleFolders()) {
-		const has = (file: string) => existsSync(join(examples, folder, file));
-		expect(has("README.md"), folder).toBe(true);
-		expect((has("network.yaml") && has("pod.yaml")) || has("kustomization.yaml"), folder).toBe(true);
+test("every directory has a page, and a network with a pod or something to apply", () => {
+	for (const directory of exampleDirectories()) {
+		const has = (file: string) => existsSync(join(examples, directory, file));
+		expect(has("README.md"), directory).toBe(true);
+		expect((has("network.yaml") && has("pod.yaml")) || has("kustomization.yaml"), directory).toBe(true);
 	}
 });
 

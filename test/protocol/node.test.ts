@@ -68,7 +68,7 @@ test("256 VFs and 1,000 records, damaged ones of every sort among them", async (
 	});
 	for (let index = 0; index < 256; index++) writeFileSync(join(state, `c${index}-net1`), JSON.stringify(record(index)));
 	for (let index = 256; index < 1000; index++) writeFileSync(join(state, `c${index}-net1`), "");
-	mkdirSync(join(state, "folder-net1"));
+	mkdirSync(join(state, "lost-net1"));
 	writeFileSync(join(state, "newer-net1"), '{"version": 99, "berth": []}');
 	symlinkSync("/dev/zero", join(state, "endless-net1"));
 	const mounts = `mount --bind ${directory}/sys /sys; mkdir -p /var/lib/cni; mount --bind ${directory}/cni /var/lib/cni`;

@@ -1,5 +1,5 @@
 /**
- * DHCPv6 messages: what is cut off or of somebody else is no answer. Layout: RFC 8415, sections 8 and 21.
+ * DHCPv6 messages: what is truncated or of somebody else is no answer. Layout: RFC 8415, sections 8 and 21.
  */
 import { expect, it } from "vitest";
 import { fromHex } from "../../../ipam/dhcp/wire/bytes.ts";
@@ -53,7 +53,7 @@ it("does not take an association of another, nor an address that is valid for le
 	expect(decodeReply6(reply(association("00000000 00000000", odd)), MAC)!.association).toBeUndefined();
 });
 
-it("is nothing when it is cut off anywhere but between options, or names no server or client", () => {
+it("is nothing when it is truncated anywhere but between options, or names no server or client", () => {
 	const whole = reply(association("0000000a 00000014", ADDRESS), DNS);
 	const ends = [32, 76];
 	for (let length = 0; length < whole.length; length++) {

@@ -46,7 +46,7 @@ describe("routes", () => {
 
 	it.each([
 		["a prefix of 33", "21 0a000000 0a070001"],
-		["a router cut off", "08 0a 0a0700"],
+		["a truncated router", "08 0a 0a0700"],
 		["nothing", ""],
 	])("a malformed option 121 (%s) is as none: the router is the default route", (_, hex) => {
 		expect(routes({ 121: hex, 3: "0a070001" })).toEqual([{ dst: "0.0.0.0/0", gw: "10.7.0.1" }]);

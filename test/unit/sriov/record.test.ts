@@ -89,7 +89,7 @@ test("no key of the configuration is one of the record's own, as Go folds letter
 	expect(keys).not.toContain("bertH");
 });
 
-describe("a record that was cut off", () => {
+describe("a truncated record", () => {
 	const text = formatRecord(record);
 	const whole = JSON.parse(text);
 
