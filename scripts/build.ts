@@ -12,9 +12,10 @@ import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { bundle, findPlugins } from "./build/bundle.ts";
+import { bundle } from "./build/bundle.ts";
 import { compileHost, hostTarget, install, run } from "./build/host.ts";
 import { SAMPLES } from "./build/image.ts";
+import { findPlugins } from "./build/plugins.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 /** The variable that tells in which tree this process has the lock. */
@@ -52,7 +53,7 @@ async function build(fast: boolean, bytecode: boolean, wanted: string | undefine
 	const hasImage = await step("executable", () =>
 		compileHost(ROOT, target, modules, made, { samples: SAMPLES, bytecode }),
 	);
-	const applets = findPlugins(ROOT).map(({ name }) => name);
+	const applets = findPlugins().map(({ name }) => name);
 	install(made, directory, applets);
 	const size = (statSync(join(directory, "berth")).size / 1e6).toFixed(2);
 	const start = hasImage ? "heap image" : "no heap image: each start evaluates the bytecode";

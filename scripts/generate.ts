@@ -10,7 +10,7 @@ import { dirname, join } from "node:path";
 import packageJson from "../package.json" with { type: "json" };
 import { FIELDS, groupOf, nameOf, SETTINGS, shown } from "../plugins/sriov/vf-settings.ts";
 import { withBlock } from "../test/lab/markdown.ts";
-import { findPlugins } from "./build/bundle.ts";
+import { findPlugins } from "./build/plugins.ts";
 import { type JsonSchema, jsonSchema, LIBRARY_SCHEMAS, pluginSchemas, type SchemaSource } from "./build/validators.ts";
 import { renderedManifests } from "./manifests.ts";
 import { networkSchema } from "./network-schema.ts";
@@ -113,7 +113,7 @@ function settingsTable(): string {
 
 /** The table of plugins. A plugin or a verb that is not there does not compile. */
 function pluginTable(): string {
-	const sources = findPlugins(ROOT);
+	const sources = findPlugins();
 	const variable = (name: string) => name.replaceAll(/-(.)/g, (_, letter: string) => letter.toUpperCase());
 	// Sorted by path, as the formatter wants imports.
 	const imports = [

@@ -12,8 +12,9 @@
 import { cpSync, existsSync, linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
-import { bundle, findPlugins } from "./build/bundle.ts";
+import { bundle } from "./build/bundle.ts";
 import { hostTarget, run } from "./build/host.ts";
+import { findPlugins } from "./build/plugins.ts";
 import { crates, libraries, npmPackages } from "./release/linked.ts";
 import { notices } from "./release/notices.ts";
 import { bill, sha256 } from "./release/sbom.ts";
@@ -59,7 +60,7 @@ function stage(binaries: string, directory: string): void {
 	const bin = join(directory, "bin");
 	mkdirSync(bin, { recursive: true });
 	cpSync(join(binaries, "berth"), join(bin, "berth"));
-	for (const { name } of findPlugins(ROOT)) linkSync(join(bin, "berth"), join(bin, name));
+	for (const { name } of findPlugins()) linkSync(join(bin, "berth"), join(bin, name));
 	for (const path of WITH_IT) {
 		if (existsSync(join(ROOT, path))) cpSync(join(ROOT, path), join(directory, path), { recursive: true });
 	}

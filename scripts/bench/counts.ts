@@ -105,7 +105,7 @@ function sequence<T>(laboratory: Laboratory, maker: Maker, measure: Measure<T>):
 /** Runs a call below the program that `under` names; returns its stdout. */
 function start(
 	laboratory: Laboratory,
-	{ program, environment, stdin }: Call,
+	{ program, environment = {}, stdin = "" }: Call,
 	status: number | undefined,
 	under: string[],
 ): string {

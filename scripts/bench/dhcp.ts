@@ -19,7 +19,7 @@ import { peer } from "../../test/lab/peers.ts";
 import { alignColumns } from "../../test/lab/table.ts";
 import { until } from "../../test/lab/until.ts";
 import { executableOf, positive, print, say } from "./command.ts";
-import { MAKERS, type Maker } from "./laboratory.ts";
+import { callOf, MAKERS, type Maker } from "./laboratory.ts";
 import { runTimer, spreadOf } from "./timing.ts";
 
 /** ADDs at the same time while leases are collected. */
@@ -78,18 +78,11 @@ interface Times {
 async function timeCalls(lab: DhcpLab, sides: readonly Side[], rounds: number): Promise<Times[]> {
 	const pods = sides.map(() => lab.pod());
 	const calls = sides.flatMap((side, index) =>
-		["ADD", "DEL"].map((command) => ({
-			program: side.program,
-			environment: {
-				PATH: "/usr/sbin:/usr/bin:/sbin:/bin",
-				CNI_COMMAND: command,
-				CNI_CONTAINERID: `bench-${index}`,
-				CNI_NETNS: netnsPath(pods[index]!),
-				CNI_IFNAME: "eth0",
-				CNI_PATH: "/opt/cni/bin",
-			},
-			stdin: JSON.stringify(side.config()),
-		})),
+		["ADD", "DEL"].map((command) => {
+			const attachment = { CNI_CONTAINERID: `bench-${index}`, CNI_NETNS: netnsPath(pods[index]!), CNI_IFNAME: "eth0" };
+			const variables = { CNI_COMMAND: command, ...attachment, CNI_PATH: "/opt/cni/bin" };
+			return callOf(side.program, variables, side.config());
+		}),
 	);
 	// The link is up, and has its carrier: no contender waits for it.
 	for (const pod of pods) ip(pod, "link set eth0 up");

@@ -23,7 +23,7 @@ import { alignColumns } from "../../test/lab/table.ts";
 import { run } from "../build/host.ts";
 import { joinTraces, PROFILE } from "../build/image.ts";
 import { executableOf, positive, print, say } from "./command.ts";
-import type { Call } from "./laboratory.ts";
+import { type Call, callOf } from "./laboratory.ts";
 import { compile, planOf, type Run, readRuns, samplesOf, spread } from "./timing.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
@@ -81,46 +81,24 @@ async function furnish(guest: Guest): Promise<Card> {
 	};
 }
 
-function callOf(directory: string, plugin: "sriov" | "rdma", command: string, configuration: object): Call {
-	const environment = {
-		PATH: "/usr/sbin:/usr/bin:/sbin:/bin",
-		CNI_COMMAND: command,
-		CNI_CONTAINERID: "c1",
-		CNI_IFNAME: "net1",
-		CNI_NETNS: NETNS,
-		CNI_PATH: directory,
-	};
-	return { program: join(directory, plugin), environment, stdin: JSON.stringify(configuration) };
-}
-
 function ours(maker: string, directory: string, { vf }: Card): Contestant[] {
+	const attachment = { CNI_CONTAINERID: "c1", CNI_IFNAME: "net1", CNI_NETNS: NETNS, CNI_PATH: directory };
+	const call = (plugin: "sriov" | "rdma", command: string, configuration: object) =>
+		callOf(join(directory, plugin), { ...attachment, CNI_COMMAND: command }, configuration);
 	const network = { cniVersion: "1.1.0", name: "sriov-network", deviceID: vf.pci };
 	const ipam = { type: "host-local", subnet: `${SUBNET}.0/24`, routes: [{ dst: "0.0.0.0/0" }] };
 	const sriov = { ...network, type: "sriov", vlan: VLAN, trust: "on", mtu: MTU, ipam };
 	const rdma = { ...network, type: "rdma", prevResult: previousResult(POD) };
 	return [
-		{
-			workload: "sriov",
-			maker,
-			calls: [callOf(directory, "sriov", "ADD", sriov), callOf(directory, "sriov", "DEL", sriov)],
-		},
-		{
-			workload: "rdma",
-			maker,
-			calls: [callOf(directory, "rdma", "ADD", rdma), callOf(directory, "rdma", "DEL", rdma)],
-		},
-		{ workload: "start", maker, calls: [{ ...callOf(directory, "sriov", "VERSION", {}), stdin: "" }] },
+		{ workload: "sriov", maker, calls: [call("sriov", "ADD", sriov), call("sriov", "DEL", sriov)] },
+		{ workload: "rdma", maker, calls: [call("rdma", "ADD", rdma), call("rdma", "DEL", rdma)] },
+		{ workload: "start", maker, calls: [{ ...call("sriov", "VERSION", {}), stdin: "" }] },
 	];
 }
 
 /** What the configurations above ask for, and what the VF had before: no VLAN, no trust (igb's defaults). */
 function floor(program: string, card: Card): Contestant[] {
-	const call = (...texts: (string | number)[]): Call => ({
-		program,
-		arguments: texts.map(String),
-		environment: {},
-		stdin: "",
-	});
+	const call = (...texts: (string | number)[]): Call => ({ program, arguments: texts.map(String) });
 	const { vf, pfIndex, vfIndex, rdmaIndex, mtu } = card;
 	const place = [NETNS, pfIndex, vf.index, vfIndex];
 	const address = [`${SUBNET}.2`, 24, `${SUBNET}.255`, `${SUBNET}.1`];
@@ -138,11 +116,7 @@ function floor(program: string, card: Card): Contestant[] {
 			maker: "floor",
 			calls: [call("rdma-add", NETNS, rdmaIndex), call("rdma-del", NETNS, rdmaIndex)],
 		},
-		{
-			workload: "start",
-			maker: "/bin/true",
-			calls: [{ program: "/bin/true", environment: {}, stdin: "" }],
-		},
+		{ workload: "start", maker: "/bin/true", calls: [{ program: "/bin/true" }] },
 	];
 }
 
@@ -155,7 +129,10 @@ async function timeAll(guest: Guest, timer: string, all: readonly Contestant[], 
 }
 
 /** System calls of a call and of all processes that it starts; the execve(2) that starts it is one of them. */
-async function count(guest: Guest, { program, arguments: texts = [], environment, stdin }: Call): Promise<number> {
+async function count(
+	guest: Guest,
+	{ program, arguments: texts = [], environment = {}, stdin = "" }: Call,
+): Promise<number> {
 	const trace = "/tmp/bench.strace";
 	await guest.run(["strace", "-f", "-qq", "-o", trace, program, ...texts], { env: environment, stdin });
 	return (await guest.readFile(trace)).split("\n").filter((line) => /^\d+ +\w+\(/.test(line)).length;
@@ -238,7 +215,9 @@ async function updateProfile(): Promise<string> {
 	await using guest = await Guest.boot({ pfs: 1, log: say });
 	const card = await furnish(guest);
 	const traces: Buffer[] = [];
-	for (const { program, environment, stdin } of ours("traced", directory, card).flatMap(({ calls }) => calls)) {
+	for (const { program, environment = {}, stdin = "" } of ours("traced", directory, card).flatMap(
+		({ calls }) => calls,
+	)) {
 		const trace = ["/tmp/bench.trace", basename(program)];
 		await guest.run([join(directory, "berth"), "--image-trace", ...trace], { env: environment, stdin });
 		const { stdout } = await guest.run(["base64", "/tmp/bench.trace"]);

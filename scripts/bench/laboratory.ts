@@ -16,9 +16,9 @@ export interface Call {
 	 */
 	readonly program: string;
 	readonly arguments?: readonly string[];
-	readonly environment: Readonly<Record<string, string>>;
-	/** One line of JSON, or "". */
-	readonly stdin: string;
+	readonly environment?: Readonly<Record<string, string>>;
+	/** One line of JSON. */
+	readonly stdin?: string;
 }
 
 export const MAKERS = ["ours", "Go"] as const;
@@ -34,6 +34,12 @@ const ENVIRONMENT = {
 	CNI_ARGS:
 		"IgnoreUnknown=true;K8S_POD_NAMESPACE=default;K8S_POD_NAME=web-0;K8S_POD_UID=7f9c24e5-8f0b-4c6e-9f43-5a2d1c3b4e5f",
 };
+
+/** `configuration` goes to a plugin, whose call the variables CNI_... tell of. */
+export function callOf(program: string, variables: Record<string, string>, configuration: object): Call {
+	const environment = { PATH: ENVIRONMENT.PATH, ...variables };
+	return { program, environment, stdin: JSON.stringify(configuration) };
+}
 
 export class Laboratory implements Disposable {
 	/** Directory with `ours/<plugin>` and `Go/<plugin>`. */
@@ -90,7 +96,7 @@ export class Laboratory implements Disposable {
 	}
 
 	version(maker: Maker, plugin: Plugin): Call {
-		return { program: `./${maker}/${plugin}`, environment: { ...ENVIRONMENT, CNI_COMMAND: "VERSION" }, stdin: "" };
+		return { program: `./${maker}/${plugin}`, environment: { ...ENVIRONMENT, CNI_COMMAND: "VERSION" } };
 	}
 
 	/** `more` goes into the configuration, with what every network has. */

@@ -34,11 +34,7 @@ function contestants(laboratory: Laboratory): Contestant[] {
 		MAKERS.map((maker) => ({ workload, maker, calls: calls(maker) }));
 	return [
 		...both("VERSION", (maker) => [laboratory.version(maker, "host-local")]),
-		{
-			workload: "/bin/true",
-			maker: undefined,
-			calls: [{ program: "/bin/true", environment: {}, stdin: "" }],
-		},
+		{ workload: "/bin/true", maker: undefined, calls: [{ program: "/bin/true" }] },
 		...both("host-local ADD+DEL", (maker) => [
 			laboratory.call("ADD", maker, "host-local"),
 			laboratory.call("DEL", maker, "host-local"),
@@ -96,7 +92,7 @@ export function readRuns(lines: string): Run[][] {
 }
 
 /** Lines of a call in the plan of timer.c. */
-export function planOf({ program, arguments: texts = [], environment, stdin }: Call): string {
+export function planOf({ program, arguments: texts = [], environment = {}, stdin = "" }: Call): string {
 	const given = texts.map((text) => `arg ${text}\n`);
 	const variables = Object.entries(environment).map(([name, value]) => `env ${name}=${value}\n`);
 	return `run ${program}\n${given.join("")}${variables.join("")}${stdin === "" ? "" : `stdin ${stdin}\n`}end\n`;

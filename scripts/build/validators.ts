@@ -4,13 +4,13 @@
  * zod is the source, not the run-time: the schema becomes a JSON Schema, and what of it can say no to a value becomes a
  * small tree that lib/cni/config.ts walks. That tree is all that the executable gets.
  */
-import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import type * as esbuild from "esbuild";
 import { z } from "zod";
 import type { Validator } from "../../lib/cni/config.ts";
 import type { JsonValue } from "../../lib/cni/types.ts";
+import { findPlugins } from "./plugins.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 
@@ -39,15 +39,9 @@ export interface SchemaSource {
 	readonly file: string;
 }
 
-/** The plugins' schemas: `schema.ts` in every directory below plugins/ and ipam/. */
-export function pluginSchemas(): SchemaSource[] {
-	return ["plugins", "ipam"].flatMap((parent) =>
-		readdirSync(join(ROOT, parent))
-			.sort()
-			.map((name) => ({ name, file: `${parent}/${name}/schema.ts` }))
-			.filter(({ file }) => existsSync(join(ROOT, file))),
-	);
-}
+/** The plugins' schemas. */
+export const pluginSchemas = (): SchemaSource[] =>
+	findPlugins().map(({ name, directory }) => ({ name, file: `${directory}/schema.ts` }));
 
 /** Those that only the library needs. */
 export const LIBRARY_SCHEMAS: SchemaSource[] = [{ name: "cni-result", file: "lib/cni/result-schema.ts" }];

@@ -52,17 +52,8 @@ export function npmPackages(root: string, files: readonly string[]): Part[] {
 /** The crates that are linked for `target`, and the engine inside of one of them. */
 export function crates(root: string, target: string): Part[] {
 	const cwd = join(root, "runtime");
-	const options = [
-		"--locked",
-		"--target",
-		target,
-		"--edges",
-		"normal,no-proc-macro",
-		"--prefix",
-		"depth",
-		"--no-dedupe",
-	];
-	const tree = run("cargo", ["tree", ...options, "--format", "{p}|{l}"], { cwd, capture: true });
+	const options = `--locked --target ${target} --edges normal,no-proc-macro --prefix depth --no-dedupe`;
+	const tree = run("cargo", ["tree", ...options.split(" "), "--format", "{p}|{l}"], { cwd, capture: true });
 	const checksums = lockedChecksums(readFileSync(join(cwd, "Cargo.lock"), "utf8"));
 	const found = new Map<string, { part: Omit<Part, "isDirect" | "uses">; uses: Set<string> }>();
 	const direct = new Set<string>();

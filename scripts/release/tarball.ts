@@ -7,15 +7,8 @@ import { run } from "../build/host.ts";
 
 /** Writes `parent`/`name` to `path`. Everything in it is of root and of the second `time` (since 1970). */
 export function writeTarball(parent: string, name: string, time: number, path: string): void {
-	const options = [
-		"--format=ustar",
-		"--sort=name",
-		`--mtime=@${time}`,
-		"--owner=0",
-		"--group=0",
-		"--numeric-owner",
-		"--mode=a=rX,u+w",
-	];
+	const owner = "--owner=0 --group=0 --numeric-owner --mode=a=rX,u+w";
+	const options = `--format=ustar --sort=name --mtime=@${time} ${owner}`.split(" ");
 	const tar = `${path}.tar`;
 	run("tar", [...options, "--create", `--file=${tar}`, name], {
 		cwd: parent,
