@@ -1,8 +1,7 @@
 /**
  * docs/bench/baseline.json: the counts that were last accepted.
  */
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { dirname } from "node:path";
+import { readFileSync, writeFileSync } from "node:fs";
 import type { Count } from "./counts.ts";
 
 export interface Baseline {
@@ -14,7 +13,6 @@ export interface Baseline {
 
 /** Undefined where there is none for this architecture. */
 export function readBaseline(file: string): Baseline | undefined {
-	if (!existsSync(file)) return undefined;
 	const baseline = JSON.parse(readFileSync(file, "utf8")) as Baseline;
 	return baseline.architecture === process.arch ? baseline : undefined;
 }
@@ -24,7 +22,6 @@ export function writeBaseline(file: string, counts: readonly Count[]): void {
 	for (const { verb, instructions, trace } of counts) {
 		if (instructions !== undefined) verbs[verb] = { instructions, systemCalls: trace.total };
 	}
-	mkdirSync(dirname(file), { recursive: true });
 	writeFileSync(file, `${JSON.stringify({ architecture: process.arch, verbs }, null, "\t")}\n`);
 }
 

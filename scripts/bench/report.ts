@@ -5,20 +5,11 @@ import { alignColumns } from "../../test/lab/table.ts";
 import { type Baseline, difference } from "./baseline.ts";
 import type { Count, Trace } from "./counts.ts";
 import type { Maker } from "./laboratory.ts";
-import type { Spread, Timing } from "./timing.ts";
+import type { Run, Spread, Timing } from "./timing.ts";
 
 const WIDTH = 100;
 
-export interface Goal {
-	readonly workload: Timing["workload"];
-	readonly measure: Measure;
-	/** What ours is divided by: Go's, that of /bin/true, or nothing (the figure itself). */
-	readonly against: "Go" | "/bin/true" | undefined;
-	/** Of the medians. */
-	readonly value: number;
-	readonly limit: number;
-	readonly met: boolean;
-}
+type Goal = ReturnType<typeof goalsOf>[number];
 
 /** What the bench has measured. */
 export interface Results {
@@ -32,8 +23,9 @@ export interface Results {
 	readonly counts: readonly Count[];
 }
 
-type Measure = "wallMs" | "cpuMs" | "memoryMb";
+type Measure = keyof Run;
 
+/** `against`: what ours is divided by; nothing: the figure itself. */
 const LIMITS = [
 	{ workload: "VERSION", measure: "wallMs", against: "Go", limit: 0.22 },
 	{ workload: "VERSION", measure: "cpuMs", against: "Go", limit: 0.22 },
@@ -45,7 +37,8 @@ const LIMITS = [
 
 const MEASURES = { wallMs: "wall time", cpuMs: "CPU time", memoryMb: "peak memory" } as const;
 
-export function goalsOf(timings: readonly Timing[]): Goal[] {
+/** `value`: of the medians. */
+export function goalsOf(timings: readonly Timing[]) {
 	return LIMITS.map(({ workload, measure, against, limit }) => {
 		const ours = median(timings, workload, "ours", measure);
 		const other =

@@ -19,15 +19,7 @@ export interface Spread {
 	readonly max: number;
 }
 
-export interface Timing {
-	readonly workload: Contestant["workload"];
-	readonly maker: Maker | undefined;
-	readonly wallMs: Spread;
-	/** User and system, children included. */
-	readonly cpuMs: Spread;
-	/** Peak resident memory of the greatest of the calls. */
-	readonly memoryMb: Spread;
-}
+export type Timing = Omit<Contestant, "calls"> & Readonly<Record<keyof Run, Spread>>;
 
 function contestants(laboratory: Laboratory): Contestant[] {
 	const both = (workload: Contestant["workload"], calls: (maker: Maker) => Call[]): Contestant[] =>
@@ -76,7 +68,9 @@ export async function runTimer(directory: string, calls: readonly Call[], rounds
 
 export interface Run {
 	readonly wallMs: number;
+	/** User and system, children included. */
 	readonly cpuMs: number;
+	/** Peak resident memory; of several calls that of the greatest. */
 	readonly memoryMb: number;
 }
 

@@ -100,7 +100,8 @@ cargo build --quiet --locked --package compiler && "$CARGO_TARGET_DIR/debug/comp
 	run("flock", [join(directory, ".berth.lock"), "sh", "-c", script, "sh", ...words], {
 		// cargo reads .cargo/config.toml of the directory that it is started in.
 		cwd: join(root, "runtime"),
-		environment: { CARGO_TARGET_DIR: directory, ...compilers(target) },
+		// The caller may have chosen compilers.
+		environment: { ...compilers(target), ...process.env, CARGO_TARGET_DIR: directory },
 		what: "cargo build",
 	});
 	addBytecode(linked, readFileSync(code), plain);
@@ -144,22 +145,13 @@ export function hostFingerprint(root: string): string {
 	return hash.digest("hex");
 }
 
-/**
- * For musl: its compiler under its Debian name. For another machine: the cross linker, likewise. Unless the caller
- * chose one.
- */
+/** For musl: its compiler under its Debian name. For another machine: the cross linker, likewise. */
 function compilers(target: string): NodeJS.ProcessEnv {
 	const [machine] = target.split("-");
-	const isOwn = machine === ownMachine();
-	const chosen: NodeJS.ProcessEnv = {};
-	const choose = (variable: string, program: string) => {
-		if (!process.env[variable]) chosen[variable] = program;
-	};
+	const name = target.replaceAll("-", "_");
+	if (machine !== ownMachine()) return { [`CARGO_TARGET_${name.toUpperCase()}_LINKER`]: `${machine}-linux-gnu-gcc` };
 	// On x86-64 the build finds it by itself.
-	if (isOwn && machine !== "x86_64" && target.endsWith("-musl"))
-		choose(`CC_${target.replaceAll("-", "_")}`, "musl-gcc");
-	if (!isOwn) choose(`CARGO_TARGET_${target.toUpperCase().replaceAll("-", "_")}_LINKER`, `${machine}-linux-gnu-gcc`);
-	return chosen;
+	return target.endsWith("-musl") && machine !== "x86_64" ? { [`CC_${name}`]: "musl-gcc" } : {};
 }
 
 /**

@@ -94,22 +94,12 @@ const TYPES = {
 
 /** The part of a schema that can say no to a value. */
 export function toValidator(schema: JsonSchema): Validator {
-	const {
-		type,
-		properties = {},
-		required,
-		additionalProperties,
-		items,
-		anyOf,
-		enum: values,
-		minimum,
-		maximum,
-	} = schema;
+	const { type, required, additionalProperties, anyOf, minimum, maximum } = schema;
 	if (type !== undefined && !Object.hasOwn(TYPES, type)) throw new Error(`a validator of ours knows no type ${type}`);
 	if (additionalProperties === false) throw new Error("Go ignores unknown keys: use z.looseObject, not z.strictObject");
-	const below = typeof additionalProperties === "object" ? additionalProperties : items;
-	const members = Object.entries(properties).map(([key, field]) => [key, toValidator(field)] as const);
-	const oneOf = "const" in schema ? [schema.const] : values;
+	const below = typeof additionalProperties === "object" ? additionalProperties : schema.items;
+	const members = Object.entries(schema.properties ?? {}).map(([key, field]) => [key, toValidator(field)] as const);
+	const oneOf = "const" in schema ? [schema.const] : schema.enum;
 	return {
 		...(type !== undefined && { type: TYPES[type as keyof typeof TYPES] }),
 		...(members.length > 0 && { members: Object.assign(Object.create(null), Object.fromEntries(members)) }),
