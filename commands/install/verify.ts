@@ -28,15 +28,6 @@ ${HELP_OF_SHARED}`,
 /** For the API server's answer: a probe has a few seconds. */
 const LIMIT_MS = 3000;
 
-interface Finding {
-	readonly plugin: string;
-	readonly path: string;
-	/** "ok", "another's" or what is wrong. */
-	readonly state: string;
-	readonly isWrong: boolean;
-	readonly sha256: string;
-}
-
 function runVerify(args: readonly string[], plugins: readonly string[]): number {
 	const choice = parseInstall(args, plugins);
 	const executables = new Executables();
@@ -49,7 +40,8 @@ function runVerify(args: readonly string[], plugins: readonly string[]): number 
 	return findings.some(({ isWrong }) => isWrong) ? 1 : 0;
 }
 
-function look(target: Target, executables: Executables, choice: InstallChoice): Finding {
+/** `state` is "ok", "another's" or what is wrong. */
+function look(target: Target, executables: Executables, choice: InstallChoice) {
 	const { applet, name, path } = target;
 	const found = executables.at(path);
 	const finding = { plugin: applet, path, sha256: "sha256" in found ? found.sha256 : "" };
@@ -68,7 +60,7 @@ function look(target: Target, executables: Executables, choice: InstallChoice): 
 	}
 }
 
-function lookAtConf({ kubeconfig, conf }: InstallChoice): Finding {
+function lookAtConf({ kubeconfig, conf }: InstallChoice) {
 	const failure = failureOfConf(kubeconfig, conf);
 	return { plugin: "conf", path: conf, sha256: "", state: failure ?? "ok", isWrong: failure !== undefined };
 }
@@ -76,7 +68,7 @@ function lookAtConf({ kubeconfig, conf }: InstallChoice): Finding {
 /** A pool that nobody has: an answer that there is none is one to somebody who may ask. */
 const NOBODYS_POOL = "berth-verify";
 
-function askServer(kubeconfig: string): Finding {
+function askServer(kubeconfig: string) {
 	const finding = { plugin: "token", path: kubeconfig, sha256: "" };
 	try {
 		const cluster = readKubeconfig(kubeconfig);

@@ -5,43 +5,17 @@ import { CniError, type Code } from "../../lib/cni/error.ts";
 import type { JsonObject } from "../../lib/cni/types.ts";
 import { type Cidr, contains, formatCidr, networkOf, parseCidr } from "../../lib/ip/cidr.ts";
 import { requireLock } from "../../lib/plugin/verb-lock.ts";
-import { object, text } from "../../lib/state/json.ts";
 import { formatOwner, isAllocated, parseOwner } from "../../lib/store/owner.ts";
 import { Store } from "../../lib/store/store.ts";
 import { bootId } from "../../lib/sys/boot.ts";
 import * as blocks from "./node-block.ts";
 import type { NodeName } from "./node-name.ts";
-import { poolsPath, slicePoolsPath } from "./objects.ts";
+import { poolsPath, type Slice, slicePoolsPath, slicesOf, slicingOf } from "./objects.ts";
 import { allocationsOf } from "./pool-object.ts";
 import { addressOfOffset } from "./ranges.ts";
 import { Records, TAKEN_OVER } from "./record.ts";
 import type { Session } from "./session.ts";
 import type { Slicing } from "./slicing.ts";
-
-/** A block of a NodeSlicePool. */
-export interface Slice {
-	readonly node: string;
-	readonly range: string;
-}
-
-/** The blocks that a NodeSlicePool lists, in its order. */
-export function slicesOf({ status }: JsonObject): Slice[] {
-	const listed = object(status)?.allocations;
-	return (Array.isArray(listed) ? listed : []).map((entry) => {
-		const { nodeName, sliceRange } = object(entry) ?? {};
-		return { node: text(nodeName), range: text(sliceRange) };
-	});
-}
-
-/** What a NodeSlicePool slices, and how: "10.0.0.0/16" and "/26", however it writes them. */
-export function slicingOf({ spec }: JsonObject): { range: string; sliceSize: string } {
-	const { range, sliceSize } = object(spec) ?? {};
-	const network = parseCidr(text(range));
-	return {
-		range: network === undefined ? text(range) : formatCidr(networkOf(network)),
-		sliceSize: `/${text(sliceSize).replace("/", "")}`,
-	};
-}
 
 /**
  * Asks which block `node` has, and puts it on record. What the pool of the block holds goes into the node's store,

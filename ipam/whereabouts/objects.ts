@@ -3,7 +3,7 @@
  */
 import type { JsonObject } from "../../lib/cni/types.ts";
 import { type Family, formatIp, type Ip, parseIp } from "../../lib/ip/address.ts";
-import { type Cidr, formatCidr } from "../../lib/ip/cidr.ts";
+import { type Cidr, formatCidr, networkOf, parseCidr } from "../../lib/ip/cidr.ts";
 import { object, text } from "../../lib/state/json.ts";
 
 const API_VERSION = "whereabouts.cni.cncf.io/v1alpha1";
@@ -67,12 +67,28 @@ export const poolObject = (
 export const reservationObject = (name: string, { id, podref, ifname }: Allocation): JsonObject =>
 	objectOf("OverlappingRangeIPReservation", name, { spec: { containerid: id, podref, ifname } });
 
-export function slicePoolObject(
-	name: string,
-	range: string,
-	sliceSize: string,
-	slices: readonly { readonly node: string; readonly range: string }[],
-): JsonObject {
+export type Slice = ReturnType<typeof slicesOf>[number];
+
+/** The blocks that a NodeSlicePool lists, in its order. */
+export function slicesOf({ status }: JsonObject) {
+	const listed = object(status)?.allocations;
+	return (Array.isArray(listed) ? listed : []).map((entry) => {
+		const { nodeName, sliceRange } = object(entry) ?? {};
+		return { node: text(nodeName), range: text(sliceRange) };
+	});
+}
+
+/** What a NodeSlicePool slices, and how: "10.0.0.0/16" and "/26", however it writes them. */
+export function slicingOf({ spec }: JsonObject): { range: string; sliceSize: string } {
+	const { range, sliceSize } = object(spec) ?? {};
+	const network = parseCidr(text(range));
+	return {
+		range: network === undefined ? text(range) : formatCidr(networkOf(network)),
+		sliceSize: `/${text(sliceSize).replace("/", "")}`,
+	};
+}
+
+export function slicePoolObject(name: string, range: string, sliceSize: string, slices: readonly Slice[]): JsonObject {
 	const allocations = slices.map((slice) => ({ nodeName: slice.node, sliceRange: slice.range }));
 	return objectOf("NodeSlicePool", name, { spec: { range, sliceSize }, status: { allocations } });
 }

@@ -9,8 +9,7 @@ import { type Command, print, printAnswer } from "../../lib/plugin/command.ts";
 import { FlagError, parseFlags } from "../../lib/plugin/flags.ts";
 import { formatTable } from "../../lib/plugin/table.ts";
 import { CLUSTER_FLAGS, HELP_OF_CLUSTER, withCluster } from "./cluster.ts";
-import { type Slice, slicesOf, slicingOf } from "./learn-block.ts";
-import { metadataOf, slicePoolObject, slicePoolsPath } from "./objects.ts";
+import { metadataOf, type Slice, slicePoolObject, slicePoolsPath, slicesOf, slicingOf } from "./objects.ts";
 import type { Session } from "./session.ts";
 import { blocksOf, ETCD_LIMIT, readSliceSize } from "./slicing.ts";
 
