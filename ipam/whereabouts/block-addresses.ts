@@ -54,19 +54,27 @@ export function addFromBlock(request: Request, config: Whereabouts, slicing: Sli
 		inode: inodeAt(request.netns),
 		boot: block.boot,
 	});
-	// A VF has one pod at a time: what an earlier one had of it is not in use.
-	const isInherited = (owner: Owner): boolean =>
-		slicing.isByVfIndex && config.device !== "" && isOfDevice(records, request, owner, config.device);
+	// A VF has one pod at a time: what an earlier sandbox had of it, which is gone, is not in use.
+	const isInherited = ({ containerId, ifName = "" }: Owner): boolean => {
+		if (!slicing.isByVfIndex || config.device === "") return false;
+		const record = records.find({ network: request.network, containerId, ifName })?.record;
+		const isOfDevice = record?.device === config.device;
+		return isOfDevice && !isAlive({ netns: record.netns, netnsIdentity: "", bootId: record.boot });
+	};
 	// What it waits for is that others forget who had it: a VF's address is the same VF's again.
 	const waitMs = wanted === undefined || slicing.isByVfIndex ? 0 : cooldown.remaining(wanted);
 	if (wanted !== undefined && waitMs > 0) {
 		const reason = `requested address ${formatIp(wanted)} was released a short time ago`;
 		throw new CniError(Code.tryAgain, reason, `it is free in ${Math.ceil(waitMs / 1000)} s`);
 	}
+	// "hashed" looks from where pod and interface lead on, "lowest" from the first.
+	const seed = `${podRef}/${request.ifName}/${block.pool}`;
+	const first = wanted === undefined && config.policy === "hashed" ? hashedOrder(range, seed).next().value : undefined;
 	const ip =
 		wanted === undefined
-			? reserveFree(store, cooldown, config, range, block, request, podRef)
+			? reserveFree(store, cooldown, range, first, request)
 			: reserveWanted(store, wanted, request, isInherited);
+	if (ip === undefined) throw exhausted(Code.tryAgain, store, cooldown, range, block);
 	undo.commit();
 	return ip;
 }
@@ -120,47 +128,19 @@ function reserveWanted(store: Store, ip: Ip, request: Request, isInherited: (own
 	);
 }
 
-/** Whether an address is held for an earlier sandbox with the same VF, which is gone. */
-function isOfDevice(
-	records: Records,
-	{ network }: Request,
-	{ containerId, ifName = "" }: Owner,
-	device: string,
-): boolean {
-	const record = records.find({ network, containerId, ifName })?.record;
-	return record?.device === device && !isAlive({ netns: record.netns, netnsIdentity: "", bootId: record.boot });
-}
-
-/** A free address: "hashed" looks from where pod and interface lead on, "lowest" from the first. */
-function reserveFree(
-	store: Store,
-	cooldown: Released,
-	config: Whereabouts,
-	range: PoolRange,
-	block: NodeBlock,
-	request: Request,
-	podRef: string,
-): Ip {
-	const seed = `${podRef}/${request.ifName}/${block.pool}`;
-	const first = config.policy === "hashed" ? hashedOrder(range, seed).next().value : undefined;
+/** A free address, `first` if it is one; undefined where there is none. */
+function reserveFree(store: Store, cooldown: Released, range: PoolRange, first: Ip | undefined, owner: Attachment) {
 	// Asked first: to the store a refusal is a sign that others write to it, and it reads everything anew.
 	const isFree = first !== undefined && store.ownerOf(first) === undefined && cooldown.remaining(first) === 0;
-	if (isFree && store.reserve(first, request, false)) return first;
+	if (isFree && store.reserve(first, owner, false)) return first;
 	for (;;) {
 		const choice = chooseFree(store, cooldown, rangeSetOf(range), first);
-		if (choice === undefined) throw exhausted(Code.tryAgain, store, cooldown, range, block);
-		if (store.reserve(choice.ip, request, choice.mayBeBlank)) return choice.ip;
+		if (choice === undefined || store.reserve(choice.ip, owner, choice.mayBeBlank)) return choice?.ip;
 	}
 }
 
-function exhausted(
-	code: Code,
-	store: Store,
-	cooldown: Released,
-	range: PoolRange,
-	{ block, node }: NodeBlock,
-): CniError {
-	const reason = `block ${block} of node ${node} has no address left`;
+function exhausted(code: Code, store: Store, cooldown: Released, range: PoolRange, block: NodeBlock): CniError {
+	const reason = `block ${block.block} of node ${block.node} has no address left`;
 	return new CniError(code, reason, shortage(store, cooldown, rangeSetOf(range)));
 }
 

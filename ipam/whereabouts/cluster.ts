@@ -3,7 +3,6 @@
  * reconcile`.
  */
 import type { JsonObject } from "../../lib/cni/types.ts";
-import type { Ip } from "../../lib/ip/address.ts";
 import { contains, formatCidr, parseCidr } from "../../lib/ip/cidr.ts";
 import { KubeClient } from "../../lib/kube/client.ts";
 import { KubeConfigError } from "../../lib/kube/errors.ts";
@@ -12,6 +11,7 @@ import { object, text } from "../../lib/state/json.ts";
 import { holdersNamed } from "./ipam-claim.ts";
 import { addressOfReservation, metadataOf, poolName, poolsPath } from "./objects.ts";
 import { allocationsOf } from "./pool-object.ts";
+import { offsetOf } from "./ranges.ts";
 import { COMMAND_MS, DEFAULT_NAMESPACE, type Session } from "./session.ts";
 
 export type PoolContent = Readonly<ReturnType<typeof readPools>[number]>;
@@ -77,9 +77,9 @@ export function podRefOf(pod: JsonObject): string {
 }
 
 /** The address that a reservation is named after, and the pools that could have it. */
-export function placesOf(reservation: string, pools: readonly PoolContent[]): { ip: Ip; pool: PoolContent }[] {
+export function placesOf(reservation: string, pools: readonly PoolContent[]) {
 	return pools.flatMap((pool) => {
 		const ip = addressOfReservation(reservation, pool.networkName, pool.network.ip.family);
-		return ip !== undefined && contains(pool.network, ip) ? [{ ip, pool }] : [];
+		return ip !== undefined && contains(pool.network, ip) ? [{ ip, pool, offset: offsetOf(pool, ip) }] : [];
 	});
 }

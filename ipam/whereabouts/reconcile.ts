@@ -27,7 +27,7 @@ import { DEFAULT_DATA_DIR } from "./config.ts";
 import { readCooldown } from "./cooldown.ts";
 import { claimHolders, isClaimHolder } from "./ipam-claim.ts";
 import { type Change, changePool } from "./pool-object.ts";
-import { addressOfOffset, offsetOf } from "./ranges.ts";
+import { addressOfOffset } from "./ranges.ts";
 import { type PoolUse, reconcileNode } from "./reconcile-node.ts";
 import { type Reservation, Reservations } from "./reservations.ts";
 import type { Session } from "./session.ts";
@@ -119,8 +119,7 @@ function healEntry(
 	// One of Go's, which makes the entry first; or of a version that says nothing.
 	if (id === "" || ifname === "") return;
 	const places = placesOf(name, pools);
-	const offsetIn = ({ ip, pool }: (typeof places)[number]): string => offsetOf(pool, ip);
-	if (places.some((place) => place.pool.allocations.has(offsetIn(place)))) return;
+	if (places.some(({ pool, offset }) => pool.allocations.has(offset))) return;
 	const [place, ...others] = places;
 	if (place === undefined) return;
 	if (others.length > 0) {
@@ -130,7 +129,7 @@ function healEntry(
 		return;
 	}
 	tally.change(`pool ${place.pool.name}: entry of ${formatIp(place.ip)} for pod ${podref} made`, "healed", () =>
-		changeIn(session, place.pool, [{ op: "add", offset: offsetIn(place), id, podref, ifname }]),
+		changeIn(session, place.pool, [{ op: "add", offset: place.offset, id, podref, ifname }]),
 	);
 }
 
@@ -168,8 +167,7 @@ function healReservations(
 }
 
 function changeIn({ client, namespace }: Session, pool: PoolContent, changes: readonly Change[]): boolean {
-	const where = { namespace, name: pool.name, range: pool.range };
-	return changePool(client, where, changes).refused.length < changes.length;
+	return changePool(client, { namespace, ...pool }, changes).refused.length < changes.length;
 }
 
 function metricsOf({ freed, healed, failed }: Tally, used: PoolUse): string {

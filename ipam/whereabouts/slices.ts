@@ -49,11 +49,7 @@ function assign(args: readonly string[]): number {
 }
 
 /** The cluster's nodes, and every pool as it is then; or as it would be. */
-function assignAll(
-	session: Session,
-	wanted: SlicePool | undefined,
-	isDryRun: boolean,
-): { readonly nodes: readonly string[]; readonly assigned: readonly SlicePool[] } {
+function assignAll(session: Session, wanted: SlicePool | undefined, isDryRun: boolean) {
 	const nodes = [...session.client.list("/api/v1/nodes")].map((each) => metadataOf(each).name).sort();
 	const pools = [...session.client.list(slicePoolsPath(session.namespace))].map(poolOf);
 	if (wanted !== undefined && !pools.some(({ name }) => name === wanted.name)) pools.push(wanted);
