@@ -3,16 +3,16 @@
  * it.
  */
 import {
-	type Document,
-	isAlias,
-	isMap,
-	isScalar,
-	isSeq,
-	type Node,
-	parseAllDocuments,
-	type Scalar,
-	type YAMLError,
-} from "yaml";
+	constructFromEvents,
+	type DocumentEvent,
+	EVENT_ID,
+	type Event,
+	parseEvents,
+	SCALAR_STYLE,
+	type ScalarEvent,
+	type ScalarStyle,
+	YAMLException,
+} from "js-yaml";
 import { ReadError } from "./json.ts";
 import type { Tree } from "./tree.ts";
 
@@ -22,72 +22,158 @@ const MAX_NODES = 100_000;
 /** A document, or why it cannot be read. */
 type YamlDocument = Tree | ReadError;
 
-/** How the text at a place of the file is written: for `charactersOf`. */
+/** How the text at a place of the file is written: for `charactersOf`. Without quotes, and a block's first line. */
 export interface Written {
 	readonly start: number;
 	readonly end: number;
-	readonly style: Scalar["type"];
+	readonly style: ScalarStyle;
 }
 
 /** The documents of `text` that are not empty, and how each text in them is written, by its tree. */
 export function readYaml(text: string, written: Map<Tree, Written>): YamlDocument[] {
-	const documents: Document.Parsed[] = [...parseAllDocuments(text, { uniqueKeys: false, logLevel: "silent" })];
-	return documents.flatMap((document): YamlDocument[] => {
-		const [error] = document.errors;
-		if (error !== undefined) return [new ReadError(`not YAML: ${reasonOf(error)}`, error.pos[0])];
-		if (document.contents === null) return [];
-		const reader = { document, written, left: MAX_NODES };
-		try {
-			return [toTree(document.contents, reader)];
-		} catch (failure) {
-			if (failure instanceof ReadError) return [failure];
-			throw failure;
-		}
-	});
+	const whole = parse({ source: text, offset: 0 });
+	const pieces = whole instanceof ReadError ? piecesOf(text).map(parse) : [whole];
+	return pieces.flatMap((piece) => (piece instanceof ReadError ? [piece] : readPiece(piece, written)));
 }
 
-/** Without the place, which is said apart, and the lines of the file. */
-function reasonOf({ message }: YAMLError): string {
-	if (message.startsWith("Maximum call stack size")) return "it is nested too deeply";
-	return message.split("\n", 1)[0]!.replace(/ at line \d+, column \d+:?$/, "");
+/** A part of the file, and where it begins. */
+interface Piece {
+	readonly source: string;
+	readonly offset: number;
 }
 
-interface Reader {
-	readonly document: Document;
+interface Parsed extends Piece {
+	readonly events: readonly Event[];
+}
+
+function parse(piece: Piece): Parsed | ReadError {
+	try {
+		return { ...piece, events: parseEvents(piece.source, {}) };
+	} catch (error) {
+		return refusalOf(error, piece);
+	}
+}
+
+function refusalOf(error: unknown, { offset }: Piece): ReadError {
+	if (error instanceof ReadError) return error;
+	if (!(error instanceof YAMLException)) throw error;
+	const reason = error.reason.startsWith("nesting exceeded") ? "it is nested too deeply" : error.reason;
+	return new ReadError(`not YAML: ${reason}`, offset + (error.mark?.position ?? 0));
+}
+
+/**
+ * The text cut before each line "---", which begins a document wherever it stands: what is wrong with one document says
+ * nothing of the next. Directives and comments before that line belong to it.
+ */
+function piecesOf(text: string): Piece[] {
+	const pieces: Piece[] = [];
+	let [source, offset] = ["", 0];
+	for (const piece of text.split(/(?<![^\n])(?=---(?:\s|$))/)) {
+		source += piece;
+		if (/^(?:[ \t\r]*(?:[%#][^\n]*)?\n)*$/.test(piece)) continue;
+		pieces.push({ source, offset });
+		offset += source.length;
+		source = "";
+	}
+	return pieces;
+}
+
+interface Reader extends Parsed {
 	readonly written: Map<Tree, Written>;
+	/** Which event comes next. */
+	next: number;
+	readonly document: DocumentEvent;
+	/** What has an anchor, and of how many nodes it is. */
+	readonly anchors: Map<string, { readonly tree: Tree; readonly size: number }>;
 	/** Nodes that may still come. */
 	left: number;
 }
 
-function toTree(node: Node | null, reader: Reader): Tree {
-	const at = node?.range?.[0] ?? 0;
-	reader.left--;
-	if (reader.left < 0) throw new ReadError(`more than ${MAX_NODES} values, aliases counted as often as they stand`, at);
-	if (isAlias(node)) {
-		const target = node.resolve(reader.document);
-		if (target === undefined) throw new ReadError(`there is no anchor "${node.source}"`, at);
-		return toTree(target, reader);
+function readPiece(piece: Parsed, written: Map<Tree, Written>): YamlDocument[] {
+	return [...piece.events.entries()].flatMap(([index, document]): YamlDocument[] => {
+		if (document.type !== EVENT_ID.DOCUMENT || isNothing(piece.events[index + 1]!)) return [];
+		try {
+			const reader = { ...piece, written, next: index + 1, document, anchors: new Map(), left: MAX_NODES };
+			return [toTree(reader, piece.offset)];
+		} catch (error) {
+			return [refusalOf(error, piece)];
+		}
+	});
+}
+
+const isNothing = (event: Event): boolean =>
+	event.type === EVENT_ID.SCALAR && event.valueStart < 0 && event.tagStart < 0 && event.anchorStart < 0;
+
+/** The next value. `near`: the place of one that nothing is written of. */
+function toTree(reader: Reader, near: number): Tree {
+	const event = reader.events[reader.next++]!;
+	if (event.type === EVENT_ID.ALIAS) return aliased(event.anchorStart, event.anchorEnd, reader);
+	const { left } = reader;
+	spend(1, near, reader);
+	const tree = treeOf(event, reader, near);
+	if ("anchorStart" in event && event.anchorStart >= 0) {
+		const name = reader.source.slice(event.anchorStart, event.anchorEnd);
+		reader.anchors.set(name, { tree, size: left - reader.left });
 	}
-	if (isMap(node)) {
-		const members = node.items.map(({ key, value }) => ({
-			key: isScalar(key) ? String(key.value) : "",
-			keyAt: (key as Node | null)?.range?.[0] ?? at,
-			value: toTree(value as Node | null, reader),
-		}));
-		return { kind: "object", at, members };
-	}
-	if (isSeq(node)) return { kind: "list", at, items: node.items.map((item) => toTree(item as Node | null, reader)) };
-	if (!isScalar(node)) return { kind: "scalar", at, value: null };
-	const tree: Tree = { kind: "scalar", at, value: scalarOf(node.value) };
-	const [start, end] = node.range ?? [at, at];
-	reader.written.set(tree, { start, end, style: node.type });
 	return tree;
 }
 
-function scalarOf(value: unknown): string | number | boolean | null {
+function spend(nodes: number, at: number, reader: Reader): void {
+	reader.left -= nodes;
+	if (reader.left >= 0) return;
+	throw new ReadError(`more than ${MAX_NODES} values, aliases counted as often as they stand`, at);
+}
+
+function aliased(start: number, end: number, reader: Reader): Tree {
+	const name = reader.source.slice(start, end);
+	const at = reader.offset + start - 1;
+	const known = reader.anchors.get(name);
+	if (known === undefined) throw new ReadError(`there is no anchor "${name}"`, at);
+	spend(known.size, at, reader);
+	return known.tree;
+}
+
+function treeOf(event: Event, reader: Reader, near: number): Tree {
+	if (event.type === EVENT_ID.SCALAR) return scalarOf(event, reader, near);
+	const at = "start" in event ? reader.offset + event.start : near;
+	if (event.type === EVENT_ID.SEQUENCE) {
+		const items: Tree[] = [];
+		while (!isEnd(reader)) items.push(toTree(reader, at));
+		return { kind: "list", at, items };
+	}
+	const members = [];
+	while (!isEnd(reader)) {
+		const key = toTree(reader, at);
+		const name = key.kind === "scalar" ? String(key.value) : "";
+		members.push({ key: name, keyAt: key.at, value: toTree(reader, key.at) });
+	}
+	return { kind: "object", at, members };
+}
+
+/** Whether what has been begun ends here; goes past its end. */
+function isEnd(reader: Reader): boolean {
+	if (reader.events[reader.next]?.type !== EVENT_ID.POP) return false;
+	reader.next++;
+	return true;
+}
+
+function scalarOf(event: ScalarEvent, { source, offset, document, written }: Reader, near: number): Tree {
+	const [value] = constructFromEvents([document, event, { type: EVENT_ID.POP }], { source });
 	const isPlain =
 		typeof value === "string" || typeof value === "number" || typeof value === "boolean" || value === null;
-	return isPlain ? value : String(value);
+	const { valueStart: start, valueEnd: end, style } = event;
+	const at = start < 0 ? near : offset + beginOf(source, start, style);
+	const tree: Tree = { kind: "scalar", at, value: isPlain ? value : String(value) };
+	written.set(tree, { start: offset + start, end: offset + end, style });
+	return tree;
+}
+
+/** Where a person sees a text begin whose first character is at `start`: at its quote, or at the sign of a block. */
+function beginOf(source: string, start: number, style: ScalarStyle): number {
+	if (style === SCALAR_STYLE.PLAIN) return start;
+	if (style === SCALAR_STYLE.SINGLE_QUOTED || style === SCALAR_STYLE.DOUBLE_QUOTED) return start - 1;
+	const line = source.lastIndexOf("\n", start - 2) + 1;
+	return line + source.slice(line, start).search(/[|>][-+\d]*\s*(?:\s#.*\s*)?$/);
 }
 
 /** Of letters behind a backslash of a double-quoted text: how many hexadecimal digits follow. */
@@ -99,16 +185,14 @@ const HEX_DIGITS: Readonly<Record<string, number>> = { x: 2, u: 4, U: 8 };
  */
 export function charactersOf(file: string, { start, end, style }: Written, value: string): (offset: number) => number {
 	const places = new Uint32Array(value.length + 1);
-	const isBlock = style === "BLOCK_LITERAL" || style === "BLOCK_FOLDED";
-	const isQuoted = style === "QUOTE_DOUBLE" || style === "QUOTE_SINGLE";
-	let at = isBlock ? file.indexOf("\n", start) + 1 : start + (isQuoted ? 1 : 0);
+	let at = start;
 	for (let index = 0; index < value.length; index++) {
 		const character = value[index]!;
 		if (!isSpace(character)) at = skipSpace(file, at, end, style);
 		places[index] = at;
 		if (isSpace(character)) continue;
-		if (style === "QUOTE_DOUBLE" && file[at] === "\\") at += 2 + (HEX_DIGITS[file[at + 1]!] ?? 0);
-		else at += style === "QUOTE_SINGLE" && character === "'" ? 2 : 1;
+		if (style === SCALAR_STYLE.DOUBLE_QUOTED && file[at] === "\\") at += 2 + (HEX_DIGITS[file[at + 1]!] ?? 0);
+		else at += style === SCALAR_STYLE.SINGLE_QUOTED && character === "'" ? 2 : 1;
 	}
 	places[value.length] = at;
 	return (offset) => places[Math.min(offset, value.length)]!;
@@ -117,10 +201,10 @@ export function charactersOf(file: string, { start, end, style }: Written, value
 const isSpace = (character: string | undefined): boolean =>
 	character === " " || character === "\n" || character === "\t" || character === "\r";
 
-function skipSpace(file: string, start: number, end: number, style: Scalar["type"]): number {
+function skipSpace(file: string, start: number, end: number, style: ScalarStyle): number {
 	let at = start;
 	while (at < end) {
-		const isEscape = style === "QUOTE_DOUBLE" && file[at] === "\\" && "ntr \n\t".includes(file[at + 1]!);
+		const isEscape = style === SCALAR_STYLE.DOUBLE_QUOTED && file[at] === "\\" && "ntr \n\t".includes(file[at + 1]!);
 		if (!isEscape && !isSpace(file[at])) break;
 		at += isEscape ? 2 : 1;
 	}

@@ -3,7 +3,7 @@
  *
  * Source: client-go v0.34, tools/clientcmd (fields, and which of two goes first) and rest.InClusterConfig.
  */
-import { parse } from "yaml";
+import { load } from "js-yaml";
 import { isObject } from "../cni/json.ts";
 import type { JsonObject, JsonValue } from "../cni/types.ts";
 import type { Endpoint } from "../http/connection.ts";
@@ -80,7 +80,7 @@ export function inClusterConfig(): Cluster | undefined {
 function parseKubeconfig(yaml: string, path: string): JsonObject {
 	let parsed: unknown;
 	try {
-		parsed = parse(yaml);
+		parsed = load(yaml);
 	} catch (error) {
 		throw new KubeConfigError(`${path} is not YAML: ${(error as Error).message.split("\n", 1)[0]}`);
 	}

@@ -8,6 +8,21 @@ import * as esbuild from "esbuild";
 import { validatorPlugin } from "./validators.ts";
 
 /**
+ * js-yaml is one file, in which tags, schemas and options that we do not use are made by calls, and these esbuild must
+ * keep. None does anything but return what is assigned; where esbuild is told so, 0.1 MB less is in the executable.
+ */
+const unusedYaml: esbuild.Plugin = {
+	name: "unused-yaml",
+	setup(build) {
+		build.onLoad({ filter: /\/js-yaml\.mjs$/ }, ({ path }) => {
+			const source = readFileSync(path, "utf8");
+			const definition = /^var (\S+) = ((?!class\b)(?:.|\n)*?);$(?=\n\S)/gm;
+			return { contents: source.replace(definition, "var $1 = /* @__PURE__ */ (() => ($2))();") };
+		});
+	},
+};
+
+/**
  * Bundles the file `entry`, which exports `main`, and all that it imports into the directory `out`. Returns the files
  * that something of is in the bundle, from the root.
  */
@@ -27,7 +42,7 @@ export async function bundle(root: string, entry: string, out: string): Promise<
 		minifyWhitespace: true,
 		logLevel: "warning",
 		external: ["native:sys"],
-		plugins: [validatorPlugin()],
+		plugins: [validatorPlugin(), unusedYaml],
 	});
 	const file = join(out, "berth.js");
 	const contents = result.outputFiles![0]!.contents;
