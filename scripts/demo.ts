@@ -121,7 +121,7 @@ async function attachPods(
 	for (const pod of both) {
 		progress.step(`pod ${pod.name}: network namespace, then ADD through cnitool with VF ${pod.vf.pci}`);
 		await pods.createPod(machine, pod);
-		atEnd(cleanup, `delete pod ${pod.name}`, () => pods.deletePod(machine, pod));
+		atEnd(cleanup, `delete pod ${pod.name}`, () => machine.run(["ip", "netns", "delete", pod.name]));
 		// DEL may come any number of times, and after a failed ADD, as runtimes do it.
 		atEnd(cleanup, `detach pod ${pod.name}`, () => pods.cnitool(machine, "del", pod));
 		results.push(JSON.parse(await pods.cnitool(machine, "add", pod)));

@@ -57,20 +57,15 @@ function countMaker(laboratory: Laboratory, maker: Maker, progress: (verb: strin
 }
 
 function steps(laboratory: Laboratory, maker: Maker): Step[] {
-	const hostLocal = (verb: "ADD" | "DEL") => ({
-		verb: `host-local ${verb}`,
-		status: 0,
-		call: () => laboratory.call(verb, maker, "host-local"),
-	});
 	const common: Step[] = [
 		{ verb: "host-local VERSION", status: 0, call: () => laboratory.version(maker, "host-local") },
-		hostLocal("ADD"),
+		{ verb: "host-local ADD", status: 0, call: () => laboratory.call("ADD", maker, "host-local") },
 		{
 			verb: "host-local CHECK",
 			status: 0,
 			call: (previous) => laboratory.call("CHECK", maker, "host-local", { prevResult: JSON.parse(previous) }),
 		},
-		hostLocal("DEL"),
+		{ verb: "host-local DEL", status: 0, call: () => laboratory.call("DEL", maker, "host-local") },
 		{ verb: "static ADD", status: 0, call: () => laboratory.call("ADD", maker, "static") },
 	];
 	if (maker === "Go") return common;

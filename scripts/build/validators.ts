@@ -113,10 +113,10 @@ export function toValidator(schema: JsonSchema): Validator {
 }
 
 /** JavaScript of the module `validator:<name>`: no imports, its default export a `Validator` of lib/cni/config.ts. */
-export async function validatorModule(name: string): Promise<{ code: string; file: string }> {
+export async function validatorModule(name: string): Promise<string> {
 	const source = [...pluginSchemas(), ...LIBRARY_SCHEMAS].find((each) => each.name === name);
 	if (!source) throw new Error(`validator:${name}: there is no plugins/${name}/schema.ts or ipam/${name}/schema.ts`);
-	return { file: join(ROOT, source.file), code: expression(toValidator(await jsonSchema(source))) };
+	return expression(toValidator(await jsonSchema(source)));
 }
 
 /** The module's text. Equal parts, such as the routes and ranges that occur twice, are written once. */
@@ -216,40 +216,19 @@ function isThere(key: string): string {
 	return key in Object.prototype ? `Object.hasOwn(value,${name})` : `value[${name}]!==undefined`;
 }
 
-const FILTER = /^validator:/;
-
 /** Resolves `validator:<name>` in esbuild. */
-export function validatorPlugin(): esbuild.Plugin {
-	return {
-		name: "validators",
-		setup(build) {
-			build.onResolve({ filter: FILTER }, ({ path }) => ({
-				path: path.slice("validator:".length),
-				namespace: "validator",
-			}));
-			build.onLoad({ filter: /.*/, namespace: "validator" }, async ({ path }) => {
-				const { code, file } = await validatorModule(path);
-				return { contents: code, loader: "js", resolveDir: ROOT, watchFiles: [file] };
-			});
-		},
-	};
-}
-
-/** A plugin of vite (and rollup), as far as these hooks go. */
-interface VitePlugin {
-	readonly name: string;
-	resolveId(id: string): string | undefined;
-	load(id: string): Promise<string | undefined> | undefined;
-}
+export const validatorPlugin = (): esbuild.Plugin => ({
+	name: "validators",
+	setup(build) {
+		const namespace = "validator";
+		build.onResolve({ filter: /^validator:/ }, ({ path }) => ({ path: path.slice("validator:".length), namespace }));
+		build.onLoad({ filter: /.*/, namespace }, async ({ path }) => ({ contents: await validatorModule(path) }));
+	},
+});
 
 /** Resolves `validator:<name>` in vite, for vitest. */
-export function validatorVitePlugin(): VitePlugin {
-	return {
-		name: "validators",
-		resolveId: (id) => (FILTER.test(id) ? `\0${id}` : undefined),
-		load: (id) =>
-			id.startsWith("\0validator:")
-				? validatorModule(id.slice("\0validator:".length)).then(({ code }) => code)
-				: undefined,
-	};
-}
+export const validatorVitePlugin = () => ({
+	name: "validators",
+	resolveId: (id: string) => (id.startsWith("validator:") ? `\0${id}` : undefined),
+	load: (id: string) => (id.startsWith("\0validator:") ? validatorModule(id.slice("\0validator:".length)) : undefined),
+});

@@ -56,7 +56,8 @@ export async function examineHostCard(pf: string): Promise<{ machine: Machine; v
 	const machine = new LocalMachine();
 	const vfs = await listVfs(machine, pf);
 	for (const vf of vfs) {
-		await requireFree(machine, vf);
+		const why = await obstacle(machine, vf);
+		if (why !== undefined) throw new Refusal(`VF ${vf.index} of ${vf.pf} (${vf.pci}) ${why}`);
 	}
 	if (vfs.length === 1) {
 		throw new Refusal(`${pf} has one VF, and the demo needs 2; it does not change the number of VFs that exist`);
@@ -85,32 +86,21 @@ export async function prepareHostCard(
 	}
 }
 
-async function requireFree(machine: Machine, vf: Vf): Promise<void> {
-	const which = `VF ${vf.index} of ${vf.pf} (${vf.pci})`;
-	if (existsSync(`/var/lib/cni/sriov/pci/${vf.pci}`)) {
-		throw new Refusal(`${which} is in use: a pod has it, says /var/lib/cni/sriov/pci/${vf.pci}`);
+/** Why a VF may not be used: what is to be said behind its name. */
+async function obstacle(machine: Machine, { pci, driver, netdev }: Vf): Promise<string | undefined> {
+	const marker = `/var/lib/cni/sriov/pci/${pci}`;
+	if (existsSync(marker)) return `is in use: a pod has it, says ${marker}`;
+	if (driver === undefined) {
+		return "has no driver, so it cannot be told whether it is in use (a virtual machine may have it)";
 	}
-	if (vf.driver !== undefined && userspaceDrivers.includes(vf.driver)) {
-		throw new Refusal(`${which} is in use: it is bound to the userspace driver ${vf.driver}`);
-	}
-	if (vf.driver === undefined) {
-		throw new Refusal(
-			`${which} has no driver, so it cannot be told whether it is in use (a virtual machine may have it)`,
-		);
-	}
-	if (vf.netdev === undefined) {
-		throw new Refusal(`${which} is in use: its network interface is in another network namespace`);
-	}
-	const [link] = await machine.json(["ip", "-j", "-d", "address", "show", "dev", vf.netdev]);
+	if (userspaceDrivers.includes(driver)) return `is in use: it is bound to the userspace driver ${driver}`;
+	if (netdev === undefined) return "is in use: its network interface is in another network namespace";
+	const [link] = await machine.json(["ip", "-j", "-d", "address", "show", "dev", netdev]);
 	if (link.flags.includes("UP")) {
-		throw new Refusal(`${which} is in use: ${vf.netdev} is up (ip link set ${vf.netdev} down, if nothing needs it)`);
+		return `is in use: ${netdev} is up (ip link set ${netdev} down, if nothing needs it)`;
 	}
-	if (link.addr_info.length > 0) {
-		throw new Refusal(`${which} is in use: ${vf.netdev} has the address ${link.addr_info[0].local}`);
-	}
-	if (link.master !== undefined) {
-		throw new Refusal(`${which} is in use: ${vf.netdev} belongs to ${link.master}`);
-	}
+	if (link.addr_info.length > 0) return `is in use: ${netdev} has the address ${link.addr_info[0].local}`;
+	return link.master && `is in use: ${netdev} belongs to ${link.master}`;
 }
 
 function knownCards(): string {

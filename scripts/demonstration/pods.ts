@@ -64,10 +64,6 @@ export async function createPod(machine: Machine, pod: Pod): Promise<void> {
 	await machine.writeFile(`${directory}/${pod.name}/${networkName}.conflist`, JSON.stringify(configuration(pod)));
 }
 
-export async function deletePod(machine: Machine, pod: Pod): Promise<void> {
-	await machine.run(["ip", "netns", "delete", pod.name]);
-}
-
 export async function removeDirectory(machine: Machine): Promise<void> {
 	await machine.run(["rm", "-rf", directory]);
 }
