@@ -30,14 +30,8 @@ const BASELINE = join(ROOT, "docs/bench/baseline.json");
 const PAGE = join(ROOT, "docs/bench.md");
 const README = join(ROOT, "README.md");
 
-interface Wanted {
-	readonly executable: string | undefined;
-	readonly rounds: number;
-	readonly times: boolean;
-	readonly counts: boolean;
-}
-
-async function measure({ executable, rounds, times, counts }: Wanted): Promise<Results> {
+/** `rounds`: of timing; 0: none. */
+async function measure(executable: string | undefined, rounds: number, counts: boolean): Promise<Results> {
 	const missing = counts ? missingTools() : [];
 	if (missing.length > 0) {
 		throw new Error(
@@ -51,8 +45,8 @@ async function measure({ executable, rounds, times, counts }: Wanted): Promise<R
 		process.exit(130);
 	};
 	for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, stop);
-	if (times) say(`timing ${rounds} rounds`);
-	const timings = times ? await timeAll(laboratory, rounds) : [];
+	if (rounds > 0) say(`timing ${rounds} rounds`);
+	const timings = rounds > 0 ? await timeAll(laboratory, rounds) : [];
 	return {
 		bytes: {
 			ours: statSync(file).size,
@@ -61,9 +55,9 @@ async function measure({ executable, rounds, times, counts }: Wanted): Promise<R
 		},
 		peers: pluginsVersion,
 		processor: `${cpus()[0]?.model ?? "unknown"}, ${cpus().length} processors`,
-		rounds: times ? rounds : 0,
+		rounds,
 		timings,
-		goals: times ? goalsOf(timings) : [],
+		goals: rounds > 0 ? goalsOf(timings) : [],
 		counts: counts ? countAll(laboratory, (what) => say(`counting ${what}`)) : [],
 	};
 }
@@ -100,12 +94,7 @@ async function main(): Promise<string> {
 	const rounds = positive("rounds", values.rounds);
 	if (values.times && values.counts) throw new Error("--times and --counts: without either, both are measured");
 	if (values.update && (values.times || values.counts)) throw new Error("--update needs times and counts");
-	const results = await measure({
-		executable: values.executable,
-		rounds,
-		times: !values.counts,
-		counts: !values.times,
-	});
+	const results = await measure(values.executable, values.counts ? 0 : rounds, !values.times);
 	// What is printed tells what an update changes.
 	const text = tables(results, readBaseline(BASELINE));
 	if (values.update) {

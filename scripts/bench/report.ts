@@ -97,15 +97,11 @@ export function readmeTable({ timings, bytes, peers, processor }: Results): stri
 		const times = [wallMs, cpuMs].map(({ median }) => `${median.toFixed(2)} ms`).join(" | ");
 		lines.push(`| ${name} | ${times} | ${memoryMb.median.toFixed(2)} MB | ${file} |`);
 	}
-	const rows = MEASURED.map((measured) => ratiosOf(timings, measured)).join("; ");
-	return `${lines.join("\n")}\n\nMedians of one run (${processor}; VERSION is the start of a process and no more). Berth's part of Go's time: ${rows}.`;
-}
-
-const MEASURED = ["VERSION", "host-local ADD+DEL", "static ADD"] as const;
-
-function ratiosOf(timings: readonly Timing[], workload: Timing["workload"]): string {
-	const ratio = (measure: Measure) => ratioOf(timings, workload, measure).toFixed(2);
-	return `${workload} ${ratio("wallMs")} of wall and ${ratio("cpuMs")} of CPU`;
+	const ratios = (["VERSION", "host-local ADD+DEL", "static ADD"] as const).map((workload) => {
+		const ratio = (measure: Measure) => ratioOf(timings, workload, measure).toFixed(2);
+		return `${workload} ${ratio("wallMs")} of wall and ${ratio("cpuMs")} of CPU`;
+	});
+	return `${lines.join("\n")}\n\nMedians of one run (${processor}; VERSION is the start of a process and no more). Berth's part of Go's time: ${ratios.join("; ")}.`;
 }
 
 function megabytes(bytes: number): string {
