@@ -59,13 +59,7 @@ export function readDelegateResult(
 	decode: (bytes: Uint8Array) => string,
 ): CniResult {
 	requireSuccess(type, end, decode);
-	let json: JsonValue;
-	try {
-		json = parseJson(end.stdout, decode);
-	} catch (error) {
-		if (!(error instanceof JsonError)) throw error;
-		throw answerError(type, `failed to unmarshal raw result: ${error.message}`, end, decode);
-	}
+	const json = parseAnswer(type, "failed to unmarshal raw result", end, decode);
 	try {
 		const result = parseResult(json, cniVersion);
 		for (const { dst, gw } of result.routes ?? []) {
@@ -99,18 +93,21 @@ export function requireSuccess(type: string, end: DelegateEnd, decode: (bytes: U
 const ERROR_KEYS = { members: { code: {}, msg: {}, details: {} } };
 
 function readError(type: string, end: DelegateEnd, decode: (bytes: Uint8Array) => string): CniError {
-	let json: JsonValue;
-	try {
-		json = parseJson(end.stdout, decode);
-	} catch (error) {
-		if (!(error instanceof JsonError)) throw error;
-		return answerError(type, `it failed and its error message is not JSON: ${error.message}`, end, decode);
-	}
+	const json = parseAnswer(type, "it failed and its error message is not JSON", end, decode);
 	const { code, msg, details = "" } = isObject(json) ? (foldKeys(json, ERROR_KEYS) as JsonObject) : {};
 	if (typeof code !== "number" || typeof msg !== "string" || msg === "") {
 		return answerError(type, "it failed and its answer is not an error with code and msg", end, decode);
 	}
 	return new CniError(code, msg, typeof details === "string" ? details : excerpt(details));
+}
+
+function parseAnswer(type: string, reason: string, end: DelegateEnd, decode: (bytes: Uint8Array) => string): JsonValue {
+	try {
+		return parseJson(end.stdout, decode);
+	} catch (error) {
+		if (!(error instanceof JsonError)) throw error;
+		throw answerError(type, `${reason}: ${error.message}`, end, decode);
+	}
 }
 
 function answerError(type: string, reason: string, end: DelegateEnd, decode: (bytes: Uint8Array) => string): CniError {

@@ -140,7 +140,7 @@ function skipNumber(bytes: Uint8Array, start: number): number {
 /** One digit at least. */
 function skipDigits(bytes: Uint8Array, start: number, context: string): number {
 	let at = start;
-	for (let byte = bytes[at]; byte !== undefined && byte >= ZERO && byte <= NINE; byte = bytes[at]) at++;
+	while (isDigit(bytes[at])) at++;
 	if (at === start) throw mismatch(bytes, at, context);
 	return at;
 }

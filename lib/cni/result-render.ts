@@ -7,7 +7,7 @@
 
 import { type Family, familyOf } from "../ip/address.ts";
 import { CniError, Code } from "./error.ts";
-import type { CniDns, CniInterface, CniIp, CniResult, CniRoute, JsonObject, JsonValue } from "./types.ts";
+import type { CniDns, CniIp, CniResult, CniRoute, JsonObject, JsonValue } from "./types.ts";
 import { requireSupported } from "./version.ts";
 
 /**
@@ -133,14 +133,8 @@ function compact(members: { [key: string]: JsonValue | undefined }): JsonObject 
 	return object;
 }
 
-function list<T extends CniInterface | CniIp | CniRoute>(
-	key: string,
-	items: readonly T[] | undefined,
-	render: (item: T) => JsonObject,
-): JsonObject {
+function list<T>(key: string, items: readonly T[] | undefined, render: (item: T) => JsonValue): JsonObject {
 	return items === undefined || items.length === 0 ? {} : { [key]: items.map(render) };
 }
 
-function strings(key: string, items: readonly string[] | undefined): JsonObject {
-	return items === undefined || items.length === 0 ? {} : { [key]: [...items] };
-}
+const strings = (key: string, items: readonly string[] | undefined): JsonObject => list(key, items, (item) => item);

@@ -65,22 +65,16 @@ function moveIntoPod(
 }
 
 /**
- * With arp_notify of the move: the kernel's own announcements, and quick IPv6 addresses, as the Go plugin sets them.
+ * With arp_notify of the move: the kernel's own announcements, and quick IPv6 addresses, as the Go plugin sets them. Not
+ * had: a kernel without IPv6 has no such settings, and /proc/sys may be read-only.
  */
 function tuneInPod(sandbox: Sandbox, name: string): void {
 	sandbox.netns.run(() => {
-		tune(`net/ipv6/conf/${name}/ndisc_notify`);
-		tune(`net/ipv6/conf/${name}/optimistic_dad`);
+		for (const setting of ["ndisc_notify", "optimistic_dad"]) {
+			const write = (): void => writeSysctl(`net/ipv6/conf/${name}/${setting}`, "1");
+			sys.failureOf(write, "ENOENT", "EROFS", "EACCES", "EPERM");
+		}
 	});
-}
-
-/** Not had: a kernel without IPv6 has no such settings, and /proc/sys may be read-only. */
-function tune(key: string): void {
-	try {
-		writeSysctl(key, "1");
-	} catch (error) {
-		if (!sys.isSystemError(error, "ENOENT", "EROFS", "EACCES", "EPERM")) throw error;
-	}
 }
 
 /**
@@ -231,21 +225,20 @@ const nameIsTaken = (original: OriginalNetdev): string =>
  */
 export function restoreRest(host: NetlinkSocket, link: Link, original: OriginalNetdev, freeMac: () => void): string[] {
 	const failures: string[] = [];
-	failures.push(...collect(() => restoreFlags(host, link, original)));
-	failures.push(...collect(() => restoreLabels(host, link, original)));
-	if (original.mtu !== 0 && link.mtu !== original.mtu) {
-		failures.push(...collect(() => setLink(host, link.index, { mtu: original.mtu })));
-	}
+	const attempt = (step: () => void): void => {
+		failures.push(...collect(step));
+	};
+	attempt(() => restoreFlags(host, link, original));
+	attempt(() => restoreLabels(host, link, original));
+	if (original.mtu !== 0 && link.mtu !== original.mtu) attempt(() => setLink(host, link.index, { mtu: original.mtu }));
 	failures.push(...restoreAltNames(host, link, original.altNames ?? link.altNames));
 	let { up } = link;
 	if (original.mac !== "" && link.mac !== original.mac) {
-		failures.push(...collect(() => restoreMac(host, link, original.mac, freeMac)));
+		attempt(() => restoreMac(host, link, original.mac, freeMac));
 		up = getLink(host, link.index)?.up ?? up;
 	}
 	if (up !== original.up) {
-		failures.push(
-			...collect(() => (original.up ? upOnceReady(host, link.name) : setLink(host, link.index, { up: false }))),
-		);
+		attempt(() => (original.up ? upOnceReady(host, link.name) : setLink(host, link.index, { up: false })));
 	}
 	return failures;
 }
