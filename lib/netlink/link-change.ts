@@ -3,16 +3,7 @@
  */
 import { AF_INET } from "../sys/sys.ts";
 import * as nl from "./constants.ts";
-import {
-	askLink,
-	type Link,
-	type LinkIndex,
-	type LinkTarget,
-	linkMessage,
-	linkRequest,
-	macBytes,
-	parseLink,
-} from "./link.ts";
+import { getLink, type Link, type LinkIndex, type LinkTarget, linkMessage, linkRequest, macBytes } from "./link.ts";
 import type { MessageWriter } from "./message.ts";
 import type { Change, NetlinkSocket } from "./socket.ts";
 
@@ -94,9 +85,7 @@ function writeIpv4Setting(message: MessageWriter, setting: number, value: number
 
 /** Sets an interface up, and tells what it is then, in one exchange; undefined where it is gone. */
 export function setLinkUpAndGet(socket: NetlinkSocket, target: LinkTarget): Link | undefined {
-	const question = linkMessage(nl.RTM_GETLINK, 0, target);
-	const answer = askLink(socket, question, target, linkChange(socket, target, { up: true }));
-	return answer && parseLink(socket, answer);
+	return getLink(socket, target, linkChange(socket, target, { up: true }));
 }
 
 /** Equivalent: `ip link property add dev NAME altname ALT`. Kernel 5.5 and later. */

@@ -70,10 +70,10 @@ export function linkRequest(socket: NetlinkSocket, request: string, target: Link
 
 /**
  * The interface, or undefined. By its name, kernels from 5.5 on find alternative ones, too: compare with `link.name`
- * where that matters. Equivalent: `ip link show dev NAME`.
+ * where that matters. `before`: see `NetlinkSocket.get`. Equivalent: `ip link show dev NAME`.
  */
-export function getLink(socket: NetlinkSocket, target: LinkTarget): Link | undefined {
-	const answer = askLink(socket, linkMessage(nl.RTM_GETLINK, 0, target), target);
+export function getLink(socket: NetlinkSocket, target: LinkTarget, before?: Change): Link | undefined {
+	const answer = askLink(socket, linkMessage(nl.RTM_GETLINK, 0, target), target, before);
 	return answer && parseLink(socket, answer);
 }
 

@@ -10,6 +10,13 @@ import * as nl from "./constants.ts";
 import { NetlinkError, type RequestName } from "./error.ts";
 import { Message, type MessageWriter } from "./message.ts";
 
+/** A change that is still to be sent: see `NetlinkSocket.changeAll`. */
+export interface Change {
+	/** With NLM_F_ACK in its flags. */
+	readonly message: MessageWriter;
+	readonly name: RequestName;
+}
+
 /**
  * Room for one datagram. A dump comes in pieces of at most 32 KiB; the one big answer is RTM_GETLINK of a PF with all
  * its VFs, and there the list of VFs is one attribute, which cannot exceed 64 KiB.
@@ -19,13 +26,6 @@ const DEADLINE_MS = 5000;
 /** How often a dump is started that the kernel calls inconsistent because something changed meanwhile. */
 const DUMP_TRIES = 5;
 const EVENTS_AT_ONCE = 100;
-
-/** A change that is still to be sent: see `NetlinkSocket.changeAll`. */
-export interface Change {
-	/** With NLM_F_ACK in its flags. */
-	readonly message: MessageWriter;
-	readonly name: RequestName;
-}
 
 /** What an answer of a dump says: of one object, of several, or of none that is wanted. */
 type Parse<T> = (answer: Message) => T | T[] | undefined;

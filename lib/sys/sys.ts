@@ -51,15 +51,12 @@ export const EINVAL = 22;
 export const EMSGSIZE = 90;
 export const ETIMEDOUT = 110;
 
-const S_IFMT = 0o170000;
-const S_IFDIR = 0o040000;
-const S_IFREG = 0o100000;
-const S_IFLNK = 0o120000;
-const S_IFSOCK = 0o140000;
-export const isDirectory = (mode: number): boolean => (mode & S_IFMT) === S_IFDIR;
-export const isSymbolicLink = (mode: number): boolean => (mode & S_IFMT) === S_IFLNK;
-export const isSocket = (mode: number): boolean => (mode & S_IFMT) === S_IFSOCK;
-export const isRegular = (mode: number): boolean => (mode & S_IFMT) === S_IFREG;
+/** `type` is S_IFDIR, S_IFLNK, S_IFSOCK or S_IFREG of <sys/stat.h>, the mask S_IFMT. */
+const isOfType = (type: number) => (mode: number) => (mode & 0o170000) === type;
+export const isDirectory = isOfType(0o040000);
+export const isSymbolicLink = isOfType(0o120000);
+export const isSocket = isOfType(0o140000);
+export const isRegular = isOfType(0o100000);
 
 /**
  * Closes a descriptor that no file was written through: a socket, a lock, a namespace. Linux frees it whatever close(2)

@@ -103,23 +103,18 @@ function releaseVf(request: Request, config: SriovConfig, pci: string, log: Log)
 	using _lock = takeLock(pci);
 	const record = readRecord(containerId, ifName);
 	if ((pciOf(record, request) ?? pci) !== pci) return false;
-	if (record === undefined) {
-		removeTemporary(pci);
-		if (isLost(request, pci)) {
-			log.warning(`VF ${pci} is in the sandbox, but its record is gone: using defaults`);
-			using host = NetlinkSocket.open(NETLINK_ROUTE);
-			release(host, recover(host, request, config, pci), request.netns, log);
-			return true;
-		}
+	if (record === undefined) removeTemporary(pci);
+	if (record === undefined && !isLost(request, pci)) {
 		// What an ADD that was killed at its beginning left, or a DEL at its end. A VF that some record knows belongs
 		// to that one.
 		if (request.netns !== "" && readMarker(pci) === request.netns && recordsOf(pci).length === 0) removeMarker(pci);
 		return true;
 	}
+	const about = `the record of ${containerId} ${ifName} is damaged or truncated: using defaults for what is lost`;
+	if (record === "damaged") log.warning(about);
+	if (record === undefined) log.warning(`VF ${pci} is in the sandbox, but its record is gone: using defaults`);
 	using host = NetlinkSocket.open(NETLINK_ROUTE);
-	if (record === "damaged")
-		log.warning(`the record of ${containerId} ${ifName} is damaged or truncated: using defaults for what is lost`);
-	release(host, record === "damaged" ? recover(host, request, config, pci) : record, request.netns, log);
+	release(host, typeof record === "object" ? record : recover(host, request, config, pci), request.netns, log);
 	return true;
 }
 

@@ -65,8 +65,8 @@ function moveIntoPod(
 }
 
 /**
- * With arp_notify of the move: the kernel's own announcements, and quick IPv6 addresses, as the Go plugin sets them. Not
- * had: a kernel without IPv6 has no such settings, and /proc/sys may be read-only.
+ * With arp_notify of the move: the kernel's own announcements, and quick IPv6 addresses, as the Go plugin sets them.
+ * Where not to be had: a kernel without IPv6 has no such settings, and /proc/sys may be read-only.
  */
 function tuneInPod(sandbox: Sandbox, name: string): void {
 	sandbox.netns.run(() => {
