@@ -1,11 +1,12 @@
 /**
  * ADD: addresses from the network, by the daemon; those of SLAAC by the kernel.
  */
-import type { CniDns, CniResult, Request } from "../../lib/cni/types.ts";
+import type { CniResult, Request } from "../../lib/cni/types.ts";
 import { writeStderr } from "../../lib/sys/stderr.ts";
 import { ADD_MS, ask, QUICK_MS } from "./ask.ts";
 import { loadWanted, nearMisses, socketPathOf } from "./config.ts";
 import { waitForSlaac } from "./slaac.ts";
+import { dnsSettings } from "./wire/options.ts";
 
 export function add(request: Request): CniResult {
 	const { leases, slaac } = loadWanted(request);
@@ -26,20 +27,12 @@ export function add(request: Request): CniResult {
 /** Addresses and routes in order; of DNS, the servers of all, and whatever else comes first. */
 function together(results: readonly CniResult[]): CniResult {
 	const routes = results.flatMap((result) => result.routes ?? []);
-	const dns = dnsOfAll(results.flatMap((result) => result.dns ?? []));
+	const all = results.flatMap((result) => result.dns ?? []);
+	const list = (key: "nameservers" | "search") => [...new Set(all.flatMap((dns) => dns[key] ?? []))];
+	const dns = dnsSettings(list("nameservers"), list("search"), all.find(({ domain }) => domain)?.domain);
 	return {
 		ips: results.flatMap((result) => result.ips ?? []),
 		...(routes.length > 0 && { routes }),
 		...(Object.keys(dns).length > 0 && { dns }),
-	};
-}
-
-function dnsOfAll(all: readonly CniDns[]): CniDns {
-	const list = (key: "nameservers" | "search") => [...new Set(all.flatMap((dns) => dns[key] ?? []))];
-	const [nameservers, search, domain] = [list("nameservers"), list("search"), all.find((dns) => dns.domain)?.domain];
-	return {
-		...(nameservers.length > 0 && { nameservers }),
-		...(domain !== undefined && { domain }),
-		...(search.length > 0 && { search }),
 	};
 }

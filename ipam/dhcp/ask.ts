@@ -5,14 +5,13 @@ import { CniError, Code } from "../../lib/cni/error.ts";
 import { isObject, parseObject } from "../../lib/cni/json.ts";
 import * as sys from "../../lib/sys/sys.ts";
 import { unixAddress } from "../../lib/sys/unix-socket.ts";
-import { PROTOCOL, type Question } from "./daemon/protocol.ts";
+import { Line, PROTOCOL, type Question } from "./daemon/protocol.ts";
 
 /** For all but ADD: the daemon answers from memory. */
 export const QUICK_MS = 5000;
 /** For ADD: as long as the kubelet gives a pod. The daemon's `-resendtimeout` ends it before. */
 export const ADD_MS = 240_000;
 const CHUNK = 64 * 1024;
-const NEWLINE = 10;
 
 /**
  * There is no daemon that could do it: none at all, one that does not answer or ended before it did (Go's words where
@@ -76,10 +75,10 @@ function attempt<T>(what: string, call: () => T): T {
 	}
 }
 
-/** Up to the first newline, or to the end of an HTTP answer. */
+/** Of an HTTP answer the first. */
 function receiveLine(fd: number, socketPath: string, deadlineMs: number): string {
 	const end = sys.monotonicMs() + deadlineMs;
-	const parts: Uint8Array[] = [];
+	const line = new Line();
 	for (;;) {
 		const left = end - sys.monotonicMs();
 		if (left <= 0 || sys.poll([{ fd, events: sys.POLLIN }], Math.ceil(left))[0] === 0) {
@@ -92,14 +91,7 @@ function receiveLine(fd: number, socketPath: string, deadlineMs: number): string
 		if (data.length === 0) {
 			throw new NoDaemonError(Code.tryAgain, `the DHCP daemon at ${socketPath} ended before it answered`);
 		}
-		parts.push(data);
-		if (data.includes(NEWLINE)) break;
+		const text = line.add(data);
+		if (text !== undefined) return text;
 	}
-	const all = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
-	let at = 0;
-	for (const part of parts) {
-		all.set(part, at);
-		at += part.length;
-	}
-	return sys.decodeUtf8(all.subarray(0, all.indexOf(NEWLINE)));
 }

@@ -9,14 +9,14 @@ import { checkAddresses } from "../../lib/plugin/attached.ts";
 import { Sandbox } from "../../lib/plugin/sandbox.ts";
 import { ask, QUICK_MS } from "./ask.ts";
 import { loadWanted, socketPathOf } from "./config.ts";
+import { attachmentOf } from "./daemon/protocol.ts";
 
 export function check(request: Request): void {
 	const { leases, slaac } = loadWanted(request);
 	const previous = parsePrevResult(request);
 	if (previous === undefined) throw new CniError(Code.invalidConfig, "Required prevResult missing");
-	const ips = leases.flatMap(({ family, containerId, network, ifName }) => {
-		const attachment = { containerId, network, ifName };
-		const question = { method: "check", attachment, ...(family && { family }) } as const;
+	const ips = leases.flatMap(({ family, ...spec }) => {
+		const question = { method: "check", attachment: attachmentOf(spec), ...(family && { family }) } as const;
 		return (ask(socketPathOf(request), question, QUICK_MS) as { ips?: CniIp[] }).ips ?? [];
 	});
 	for (const { address } of ips) {

@@ -61,16 +61,12 @@ export function loadWanted(request: Request): Wanted {
 }
 
 function leaseSpec(request: Request, ipam: Ipam): LeaseSpec {
-	const { containerId, network, ifName } = request;
-	const provided = providedOptions(ipam, request.args);
+	const { containerId, network, ifName, netns } = request;
 	return {
-		containerId,
-		network,
-		ifName,
-		netns: request.netns,
+		...{ containerId, network, ifName, netns },
 		clientId: clientIdOf(ipam, `${containerId}/${network}/${ifName}`),
 		request: requestedOptions(ipam),
-		provide: provided,
+		provide: providedOptions(ipam, request.args),
 		broadcast: ipam.broadcast ?? false,
 		priority: ipam.priority ?? 0,
 	};

@@ -8,12 +8,12 @@ import { writeStderr } from "../../lib/sys/stderr.ts";
 import * as sys from "../../lib/sys/sys.ts";
 import { ask, NoDaemonError, QUICK_MS } from "./ask.ts";
 import { socketPathOf } from "./config.ts";
-import { type Attachment, releasedDirectory } from "./daemon/protocol.ts";
+import { type Attachment, attachmentOf, releasedDirectory } from "./daemon/protocol.ts";
 import { toHex } from "./wire/bytes.ts";
 
-export function del({ containerId, network, ifName, ...request }: Request): void {
-	const socketPath = socketPathOf({ containerId, network, ifName, ...request });
-	const attachment = { containerId, network, ifName };
+export function del(request: Request): void {
+	const socketPath = socketPathOf(request);
+	const attachment = attachmentOf(request);
 	try {
 		ask(socketPath, { method: "del", attachment }, QUICK_MS);
 	} catch (error) {

@@ -24,8 +24,8 @@ const LONGEST_WAIT_MS = 60_000;
 
 export class Loop {
 	readonly #sources = new Map<number, Source>();
-	/** A heap by `at`; an entry whose time is no longer its task's is void. */
-	readonly #heap: { readonly at: number; readonly task: Task }[] = [];
+	/** What is due first is the last. */
+	readonly #tasks: Task[] = [];
 	readonly #report: (error: unknown) => void;
 	#entries: Source[] | undefined;
 	#running = false;
@@ -48,8 +48,10 @@ export class Loop {
 
 	/** `task` becomes due at `at`, and not before; Infinity: never. */
 	schedule(task: Task, at: number): void {
+		const before = this.#tasks.indexOf(task);
+		if (before >= 0) this.#tasks.splice(before, 1);
 		task.dueMs = at;
-		if (at !== Infinity) this.#push({ at, task });
+		if (at !== Infinity) this.#tasks.splice(this.#tasks.findLastIndex(({ dueMs }) => dueMs > at) + 1, 0, task);
 	}
 
 	stop(): void {
@@ -85,46 +87,12 @@ export class Loop {
 	/** Runs what is due, and returns how long there is to wait for the next. */
 	#runDue(): number {
 		for (;;) {
-			const first = this.#heap[0];
+			const first = this.#tasks.at(-1);
 			if (first === undefined) return LONGEST_WAIT_MS;
-			if (first.task.dueMs !== first.at) {
-				this.#pop();
-				continue;
-			}
-			const left = first.at - sys.boottimeMs();
+			const left = first.dueMs - sys.boottimeMs();
 			if (left > 0) return Math.min(Math.ceil(left), LONGEST_WAIT_MS);
-			this.#pop();
-			first.task.dueMs = Infinity;
-			this.#attempt(() => first.task.onDue());
+			this.schedule(first, Infinity);
+			this.#attempt(() => first.onDue());
 		}
-	}
-
-	#push(entry: { readonly at: number; readonly task: Task }): void {
-		const heap = this.#heap;
-		let at = heap.length;
-		heap.push(entry);
-		while (at > 0) {
-			const parent = (at - 1) >> 1;
-			if (heap[parent]!.at <= entry.at) break;
-			heap[at] = heap[parent]!;
-			at = parent;
-		}
-		heap[at] = entry;
-	}
-
-	#pop(): void {
-		const heap = this.#heap;
-		const last = heap.pop()!;
-		if (heap.length === 0) return;
-		let at = 0;
-		for (;;) {
-			let child = 2 * at + 1;
-			if (child >= heap.length) break;
-			if (child + 1 < heap.length && heap[child + 1]!.at < heap[child]!.at) child++;
-			if (heap[child]!.at >= last.at) break;
-			heap[at] = heap[child]!;
-			at = child;
-		}
-		heap[at] = last;
 	}
 }

@@ -5,6 +5,7 @@
  * no bind(2): the kernel binds an unbound socket at its first send. NETLINK_CAP_ACK is not asked for: a refused request
  * comes back in full, and it is small.
  */
+import { concatenate } from "../sys/bytes.ts";
 import * as sys from "../sys/sys.ts";
 import * as nl from "./constants.ts";
 import { NetlinkError, type RequestName } from "./error.ts";
@@ -198,6 +199,7 @@ export class NetlinkSocket {
 		this.#prepare();
 		const parts = before.map((change) => change.message.finish(++this.#sequence, true));
 		const end = message.finish(++this.#sequence);
+		// The length of each is a multiple of 4 (NLMSG_ALIGN), since all of its parts are.
 		sys.send(this.fd, parts.length === 0 ? end : concatenate([...parts, end]), 0);
 		return this.#sequence - parts.length;
 	}
@@ -250,17 +252,6 @@ function isFromKernel(address: Uint8Array): boolean {
 function refusalOf(answer: Message, name: RequestName): NetlinkError | undefined {
 	const errno = -answer.i32(0);
 	return errno <= 0 ? undefined : new NetlinkError(name, errno, kernelMessage(answer));
-}
-
-/** Messages of a datagram: the length of each is a multiple of 4 (NLMSG_ALIGN), since all of its parts are. */
-function concatenate(messages: readonly Uint8Array[]): Uint8Array {
-	const datagram = new Uint8Array(messages.reduce((length, message) => length + message.length, 0));
-	let at = 0;
-	for (const message of messages) {
-		datagram.set(message, at);
-		at += message.length;
-	}
-	return datagram;
 }
 
 /**

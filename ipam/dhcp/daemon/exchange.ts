@@ -4,6 +4,7 @@
  */
 import { parseIp } from "../../../lib/ip/address.ts";
 import { type Mac, parseMac } from "../../../lib/ip/mac.ts";
+import { socketAddress } from "../../../lib/ip/socket-address.ts";
 import {
 	arpSender,
 	BROADCAST_MAC,
@@ -13,8 +14,8 @@ import {
 	openPacketSocket,
 	packetAddress,
 	sendArpRequest,
-	senderOf,
 } from "../../../lib/linux/packet.ts";
+import type { Loop } from "../../../lib/loop/loop.ts";
 import type { Link, LinkIndex } from "../../../lib/netlink/link.ts";
 import type { Sandbox } from "../../../lib/plugin/sandbox.ts";
 import * as sys from "../../../lib/sys/sys.ts";
@@ -61,52 +62,48 @@ function aboutAddress(address: string): Instruction[] {
 }
 
 /** Who hears what comes in. */
-export interface Listener {
-	onReply(reply: Reply, from: Mac): void;
+export interface Listener<Reply> {
+	/** `from`: the address that the kernel says it came from. */
+	onReply(reply: Reply, from: Uint8Array): void;
 	onMalformed(): void;
 	/** Somebody else has the address that was probed. */
 	onConflict(mac: Mac): void;
 	onLinkError(error: Error): void;
 }
 
-/** What the loop needs: see lib/loop. */
-export interface Watcher {
-	watch(source: { fd: number; events: number; onReady(events: number): void }): void;
-	forget(source: { fd: number; events: number; onReady(events: number): void }): void;
-}
-
 /** What is of both families: the socket that answers come by, and the probe of an address. */
-export abstract class ExchangeSockets<L extends Pick<Listener, "onConflict" | "onLinkError">> {
+export abstract class ExchangeSockets<Reply> {
 	readonly fd: number;
 	events: number = sys.POLLIN;
 	protected readonly index: LinkIndex;
 	protected readonly mac: Mac;
-	protected readonly listener: L;
-	readonly #watcher: Watcher;
-	#probe: Probe | undefined;
+	readonly #listener: Listener<Reply>;
+	readonly #loop: Loop;
+	#probe: { readonly fd: number; readonly address: string; events: number; onReady(): void } | undefined;
 
 	/**
 	 * `open` gives the socket, in the namespace of `sandbox`; `link` is an Ethernet interface in it. Throws
 	 * SystemError.
 	 */
-	constructor(sandbox: Sandbox, link: Link, listener: L, watcher: Watcher, open: () => number) {
+	constructor(sandbox: Sandbox, link: Link, listener: Listener<Reply>, loop: Loop, open: () => number) {
 		this.index = link.index;
 		this.mac = parseMac(link.mac)!;
-		this.listener = listener;
-		this.#watcher = watcher;
+		this.#listener = listener;
+		this.#loop = loop;
 		this.fd = sandbox.netns.run(open);
-		watcher.watch(this);
+		loop.watch(this);
 	}
 
 	protected abstract openProbe(address: string): number;
 	protected abstract sendProbe(fd: number, address: string): void;
 	/** Who says by this packet that he has `address`. */
 	protected abstract claimant(packet: Uint8Array, address: string): Mac | undefined;
-	protected abstract take(received: Received): void;
+	/** Undefined for what is no reply. */
+	protected abstract decode(packet: Uint8Array): Reply | undefined;
 
 	close(): void {
 		this.events = 0;
-		this.#watcher.forget(this);
+		this.#loop.forget(this);
 		sys.discard(this.fd);
 		this.endProbe();
 	}
@@ -115,8 +112,14 @@ export abstract class ExchangeSockets<L extends Pick<Listener, "onConflict" | "o
 	probe(sandbox: Sandbox, address: string): void {
 		this.endProbe();
 		const fd = sandbox.netns.run(() => this.openProbe(address));
-		this.#probe = new Probe(fd, address, this.listener, (packet) => this.claimant(packet, address));
-		this.#watcher.watch(this.#probe);
+		const onReady = (): void =>
+			this.#takePackets(fd, (packet) => {
+				const mac = this.claimant(packet, address);
+				if (mac !== undefined) this.#listener.onConflict(mac);
+				return mac === undefined;
+			});
+		this.#probe = { fd, address, events: sys.POLLIN, onReady };
+		this.#loop.watch(this.#probe);
 		this.probeAgain();
 	}
 
@@ -126,65 +129,34 @@ export abstract class ExchangeSockets<L extends Pick<Listener, "onConflict" | "o
 
 	endProbe(): void {
 		if (this.#probe === undefined) return;
-		this.#watcher.forget(this.#probe);
+		this.#loop.forget(this.#probe);
 		sys.discard(this.#probe.fd);
 		this.#probe = undefined;
 	}
 
 	onReady(): void {
-		takePackets(this.fd, this.listener, (received) => {
-			this.take(received);
+		this.#takePackets(this.fd, (packet, from) => {
+			const reply = this.decode(packet);
+			if (reply === undefined) this.#listener.onMalformed();
+			else this.#listener.onReply(reply, from);
 			// The listener may have closed us, and our number may be another's by now.
 			return this.events !== 0;
 		});
 	}
-}
 
-class Probe {
-	readonly fd: number;
-	events: number = sys.POLLIN;
-	readonly address: string;
-	readonly #listener: Pick<Listener, "onConflict" | "onLinkError">;
-	readonly #claimant: (packet: Uint8Array) => Mac | undefined;
-
-	constructor(
-		fd: number,
-		address: string,
-		listener: Pick<Listener, "onConflict" | "onLinkError">,
-		claimant: (packet: Uint8Array) => Mac | undefined,
-	) {
-		this.fd = fd;
-		this.address = address;
-		this.#listener = listener;
-		this.#claimant = claimant;
-	}
-
-	onReady(): void {
-		takePackets(this.fd, this.#listener, ({ data }) => {
-			const mac = this.#claimant(data);
-			if (mac !== undefined) this.#listener.onConflict(mac);
-			return mac === undefined;
-		});
-	}
-}
-
-export interface Received {
-	readonly data: Uint8Array;
-	readonly address: Uint8Array;
-}
-
-/** The packets that are there, until `take` says false. None where the interface has gone down or away. */
-function takePackets(fd: number, listener: Pick<Listener, "onLinkError">, take: (received: Received) => boolean): void {
-	for (let count = 0; count < AT_ONCE; count++) {
-		let received: Received;
-		try {
-			received = sys.receive(fd, MAX_PACKET, sys.MSG_DONTWAIT);
-		} catch (error) {
-			if (!sys.isSystemError(error)) throw error;
-			if (error.code !== "EAGAIN") listener.onLinkError(error);
-			return;
+	/** The packets that are there, until `take` says false. None where the interface has gone down or away. */
+	#takePackets(fd: number, take: (packet: Uint8Array, from: Uint8Array) => boolean): void {
+		for (let count = 0; count < AT_ONCE; count++) {
+			let received: { readonly data: Uint8Array; readonly address: Uint8Array };
+			try {
+				received = sys.receive(fd, MAX_PACKET, sys.MSG_DONTWAIT);
+			} catch (error) {
+				if (!sys.isSystemError(error)) throw error;
+				if (error.code !== "EAGAIN") this.#listener.onLinkError(error);
+				return;
+			}
+			if (!take(received.data, received.address)) return;
 		}
-		if (!take(received)) return;
 	}
 }
 
@@ -203,12 +175,12 @@ export function openClientSocket(family: number, name: string, address: Uint8Arr
 	}
 }
 
-export class Exchange extends ExchangeSockets<Listener> {
+export class Exchange extends ExchangeSockets<Reply> {
 	#udp: number | undefined;
 
 	/** Opens the packet socket. Throws SystemError. */
-	constructor(sandbox: Sandbox, link: Link, listener: Listener, watcher: Watcher) {
-		super(sandbox, link, listener, watcher, () => openPacketSocket(link.index, ETH_P_IP, TO_CLIENTS));
+	constructor(sandbox: Sandbox, link: Link, listener: Listener<Reply>, loop: Loop) {
+		super(sandbox, link, listener, loop, () => openPacketSocket(link.index, ETH_P_IP, TO_CLIENTS));
 	}
 
 	override close(): void {
@@ -238,7 +210,8 @@ export class Exchange extends ExchangeSockets<Listener> {
 	/** A socket at the address; false where the interface does not have it. */
 	bind(sandbox: Sandbox, name: string, address: string): boolean {
 		try {
-			this.#udp ??= sandbox.netns.run(() => openUdp(name, address));
+			const from = socketAddress(parseIp(address)!, CLIENT_PORT);
+			this.#udp ??= sandbox.netns.run(() => openClientSocket(sys.AF_INET, name, from, sys.SO_BROADCAST));
 			return true;
 		} catch (error) {
 			if (sys.isSystemError(error, "EADDRNOTAVAIL")) return false;
@@ -248,7 +221,7 @@ export class Exchange extends ExchangeSockets<Listener> {
 
 	/** From the address of `bind`, by the kernel's own routes. */
 	sendBound(message: ClientMessage, destination: string): void {
-		sys.sendTo(this.#udp!, encodeMessage(message), 0, internetAddress(destination, SERVER_PORT));
+		sys.sendTo(this.#udp!, encodeMessage(message), 0, socketAddress(parseIp(destination)!, SERVER_PORT));
 	}
 
 	protected override openProbe(address: string): number {
@@ -266,23 +239,8 @@ export class Exchange extends ExchangeSockets<Listener> {
 		return sender === undefined || sameBytes(sender, this.mac) ? undefined : sender;
 	}
 
-	protected override take({ data, address }: Received): void {
-		const payload = udpPayload(data);
-		const reply = payload && decodeReply(payload);
-		if (reply === undefined) this.listener.onMalformed();
-		else if (sameBytes(reply.mac, this.mac)) this.listener.onReply(reply, senderOf(address));
+	protected override decode(packet: Uint8Array): Reply | undefined {
+		const payload = udpPayload(packet);
+		return payload && decodeReply(payload);
 	}
-}
-
-function openUdp(name: string, address: string): number {
-	return openClientSocket(sys.AF_INET, name, internetAddress(address, CLIENT_PORT), sys.SO_BROADCAST);
-}
-
-/** `struct sockaddr_in`: family, port (network order), address, padding. */
-function internetAddress(address: string, port: number): Uint8Array {
-	const bytes = new Uint8Array(16);
-	new Uint16Array(bytes.buffer)[0] = sys.AF_INET;
-	new DataView(bytes.buffer).setUint16(2, port);
-	bytes.set(addressBytes(address), 4);
-	return bytes;
 }

@@ -9,38 +9,26 @@ import {
 	readNeighborAdvertisement,
 	sendNeighborSolicitation,
 } from "../../../lib/linux/neighbor.ts";
+import type { Loop } from "../../../lib/loop/loop.ts";
 import type { Link } from "../../../lib/netlink/link.ts";
 import type { Sandbox } from "../../../lib/plugin/sandbox.ts";
 import * as sys from "../../../lib/sys/sys.ts";
 import { sameBytes } from "../wire/bytes.ts";
-import {
-	CLIENT_PORT,
-	type ClientMessage6,
-	decodeReply6,
-	encodeMessage6,
-	type Reply6,
-	SERVER_PORT,
-} from "../wire/dhcpv6.ts";
-import { ExchangeSockets, openClientSocket, type Received, type Watcher } from "./exchange.ts";
+import { type ClientMessage6, decodeReply6, encodeMessage6, type Reply6 } from "../wire/dhcpv6.ts";
+import { ExchangeSockets, type Listener, openClientSocket } from "./exchange.ts";
 
+const CLIENT_PORT = 546;
+const SERVER_PORT = 547;
 /** All servers and relays of a link, RFC 8415, section 7.1. */
 const ALL_SERVERS = (): Uint8Array => ipToBytes(parseIp("ff02::1:2")!);
 
-/** Who hears what comes in. */
-export interface Listener6 {
-	onReply(reply: Reply6): void;
-	onMalformed(): void;
-	/** Somebody else has the address that was probed. */
-	onConflict(mac: Mac): void;
-	onLinkError(error: Error): void;
-}
-
-export class Exchange6 extends ExchangeSockets<Listener6> {
+export class Exchange6 extends ExchangeSockets<Reply6> {
 	readonly #name: string;
 
 	/** Throws SystemError. */
-	constructor(sandbox: Sandbox, link: Link, listener: Listener6, watcher: Watcher) {
-		super(sandbox, link, listener, watcher, () => openUdp6(link.name));
+	constructor(sandbox: Sandbox, link: Link, listener: Listener<Reply6>, loop: Loop) {
+		const from = linkAddress(new Uint8Array(16), 0, CLIENT_PORT);
+		super(sandbox, link, listener, loop, () => openClientSocket(sys.AF_INET6, link.name, from));
 		this.#name = link.name;
 	}
 
@@ -66,13 +54,7 @@ export class Exchange6 extends ExchangeSockets<Listener6> {
 		return isAboutIt ? advertisement.mac : undefined;
 	}
 
-	protected override take({ data }: Received): void {
-		const reply = decodeReply6(data, this.mac);
-		if (reply === undefined) this.listener.onMalformed();
-		else this.listener.onReply(reply);
+	protected override decode(packet: Uint8Array): Reply6 | undefined {
+		return decodeReply6(packet, this.mac);
 	}
-}
-
-function openUdp6(name: string): number {
-	return openClientSocket(sys.AF_INET6, name, linkAddress(new Uint8Array(16), 0, CLIENT_PORT));
 }

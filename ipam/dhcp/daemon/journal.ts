@@ -3,6 +3,7 @@
  * again.
  */
 import { parseObject } from "../../../lib/cni/json.ts";
+import type { LinkIndex } from "../../../lib/netlink/link.ts";
 import {
 	listIfPresent,
 	makeDirectories,
@@ -22,16 +23,20 @@ export interface Place {
 	readonly netnsIdentity: string;
 	/** Inode number of the namespace: what /proc/PID/ns/net has. */
 	readonly netnsInode: number;
-	readonly linkIndex: number;
+	readonly linkIndex: LinkIndex;
 	readonly mac: string;
 }
 
-/** What the server gave. Times are milliseconds of CLOCK_BOOTTIME; null: never. */
-export interface Binding {
+/** An address, and whom it is of. */
+export interface Given {
 	readonly address: string;
 	readonly server: string;
 	/** Of whoever handed the server's answer over: RELEASE goes there. */
 	readonly serverMac: string;
+}
+
+/** What the server gave. Times are milliseconds of CLOCK_BOOTTIME; null: never. */
+export interface Binding extends Given {
 	/** All options of the ACK, packed, in hex digits. */
 	readonly options: string;
 	readonly renewAt: number | null;
@@ -39,19 +44,18 @@ export interface Binding {
 	readonly expireAt: number | null;
 }
 
+/** What is on disk of a lease. */
 export interface LeaseRecord {
-	readonly version: typeof VERSION;
-	readonly bootId: string;
 	readonly spec: LeaseSpec;
 	readonly place: Place;
 	/** ADD has been answered: the address is, or was, on the interface. */
-	readonly answered: boolean;
-	/** Absent: asked for, or expired. */
-	readonly binding?: Binding;
+	answered: boolean;
+	/** Undefined: asked for, or expired. */
+	binding?: Binding | undefined;
 	/** The address that was asked for last, and its server: to be asked for again, or released. */
-	readonly wanted?: { readonly address: string; readonly server: string; readonly serverMac: string };
+	wanted?: Given | undefined;
 	/** Address with prefix that is to be taken off the interface; the binding's is to be put on. */
-	readonly replaces?: string;
+	replaces?: string | undefined;
 }
 
 export class Journal {
@@ -79,12 +83,14 @@ export class Journal {
 				continue;
 			}
 			this.#last = Math.max(this.#last, file);
-			const record = parseRecord(readTextIfPresent(this.#path(file)) ?? "");
-			if (record?.bootId === this.#bootId) {
-				use(file, record);
+			const record = parseObject(readTextIfPresent(this.#path(file)) ?? "");
+			// Written by us as a whole: its version is all there is to look at.
+			const isOurs = record?.version === VERSION;
+			if (isOurs && record.bootId === this.#bootId) {
+				use(file, record as unknown as LeaseRecord);
 				continue;
 			}
-			dropped(name, record === undefined ? "it is no record of this release" : "it is of an earlier boot");
+			dropped(name, isOurs ? "it is of an earlier boot" : "it is no record of this release");
 			this.remove(file);
 		}
 	}
@@ -93,8 +99,8 @@ export class Journal {
 		return ++this.#last;
 	}
 
-	write(file: number, record: Omit<LeaseRecord, "version" | "bootId">): void {
-		writeAtomic(this.#path(file), JSON.stringify({ version: VERSION, bootId: this.#bootId, ...record }), 0o600);
+	write(file: number, record: LeaseRecord): void {
+		writeAtomic(this.#path(file), JSON.stringify({ ...record, version: VERSION, bootId: this.#bootId }), 0o600);
 	}
 
 	remove(file: number): void {
@@ -104,12 +110,6 @@ export class Journal {
 	#path(file: number): string {
 		return `${this.#directory}/${file}.json`;
 	}
-}
-
-/** Written by us as a whole: its version is all there is to look at. */
-function parseRecord(text: string): LeaseRecord | undefined {
-	const record = parseObject(text);
-	return record?.version === VERSION ? (record as unknown as LeaseRecord) : undefined;
 }
 
 /** The attachments whose DEL no daemon heard; their files are removed once `use` has returned. */

@@ -1,77 +1,82 @@
 /**
- * What of a lease outlives the daemon: whom it is for, what its record says, and the interface that has the address.
+ * What of a lease outlives the daemon: its record, and the interface that has the address.
  */
 import type { CniResult } from "../../../lib/cni/types.ts";
-import type { Link, LinkIndex } from "../../../lib/netlink/link.ts";
+import { type Mac, parseMac } from "../../../lib/ip/mac.ts";
+import type { Loop } from "../../../lib/loop/loop.ts";
+import type { Link } from "../../../lib/netlink/link.ts";
 import type { Log } from "../../../lib/plugin/log.ts";
 import type { Sandbox } from "../../../lib/plugin/sandbox.ts";
-import * as sys from "../../../lib/sys/sys.ts";
-import type { Binding, Journal, LeaseRecord, Place } from "./journal.ts";
+import type { Binding, Journal, LeaseRecord } from "./journal.ts";
 import { findLink, findSandbox, replaceOnInterface } from "./place.ts";
-import type { LeaseSpec } from "./protocol.ts";
 
-/** An address, and whom it is of. */
-export type Given = NonNullable<LeaseRecord["wanted"]>;
-
-/** What it needs of the daemon. */
-export interface Keeping {
-	readonly settings: {
-		/** Before every path of a sandbox. */
-		readonly hostPrefix: string;
-	};
-	readonly journal: Journal;
-	readonly log: Log;
+/** Times in milliseconds. */
+interface Settings {
+	/** Before every path of a sandbox. */
+	readonly hostPrefix: string;
+	readonly broadcast: boolean;
+	/** For a carrier, and for the answer to a REQUEST. */
+	readonly timeoutMs: number;
+	/** Longest pause between repetitions. */
+	readonly resendMaxMs: number;
+	/** For all of an ADD. */
+	readonly resendTimeoutMs: number;
 }
 
-export abstract class KeptLease<Around extends Keeping = Keeping> {
-	readonly spec: LeaseSpec;
-	readonly place: Place;
-	readonly file: number;
-	binding: Binding | undefined;
-	protected answered: boolean;
-	protected wanted: LeaseRecord["wanted"];
-	protected replaces: string | undefined;
-	protected readonly around: Around;
+/** What a lease needs of the daemon. */
+export interface Surroundings {
+	readonly settings: Settings;
+	readonly loop: Loop;
+	readonly journal: Journal;
+	readonly log: Log;
+	/** Hears from now on when an interface leaves this sandbox. */
+	watch(sandbox: Sandbox): void;
+	malformed(): void;
+	/** The lease has come to its end. */
+	forget(lease: KeptLease): void;
+}
 
-	constructor(
-		around: Around,
-		file: number,
-		record: Pick<LeaseRecord, "spec" | "place" | "answered" | "binding" | "wanted" | "replaces">,
-	) {
+export abstract class KeptLease {
+	readonly record: LeaseRecord;
+	readonly #file: number;
+	protected readonly around: Surroundings;
+
+	constructor(around: Surroundings, file: number, record: LeaseRecord) {
 		this.around = around;
-		this.file = file;
-		this.spec = record.spec;
-		this.place = record.place;
-		this.binding = record.binding;
-		this.answered = record.answered;
-		this.wanted = record.wanted;
-		this.replaces = record.replaces;
+		this.#file = file;
+		this.record = record;
+	}
+
+	protected get mac(): Mac {
+		return parseMac(this.record.place.mac)!;
 	}
 
 	/** The result that the lease makes; undefined while there is no address. */
-	result(binding = this.binding): CniResult | undefined {
+	result(binding = this.record.binding): CniResult | undefined {
 		return binding && this.resultOf(binding);
 	}
 
 	protected abstract resultOf(binding: Binding): CniResult;
 
 	protected write(): void {
-		const { spec, place, binding } = this;
-		this.around.journal.write(this.file, {
-			spec,
-			place,
-			answered: this.answered,
-			...(binding && { binding }),
-			...(this.wanted && { wanted: this.wanted }),
-			...(this.replaces !== undefined && { replaces: this.replaces }),
-		});
+		this.around.journal.write(this.#file, this.record);
 	}
 
-	protected replace(sandbox: Sandbox, link: Link, before: CniResult | string, after: CniResult | undefined): void {
-		const refused = (reason: string): void =>
-			this.log(`the interface does not take what ${this.binding?.server} gives: ${reason}`);
-		replaceOnInterface(sandbox, link, before === "" ? undefined : before, after, refused);
-		this.replaces = undefined;
+	protected removeRecord(): void {
+		this.around.journal.remove(this.#file);
+	}
+
+	/** `before`: what is to be taken off the interface; its address with prefix where the routes are not known. */
+	protected replace(
+		sandbox: Sandbox,
+		link: Link,
+		before: CniResult | string | undefined,
+		after: CniResult | undefined,
+	): void {
+		replaceOnInterface(sandbox, link, before, after, (reason) =>
+			this.log(`the interface does not take what ${this.record.binding?.server} gives: ${reason}`),
+		);
+		this.record.replaces = undefined;
 		this.write();
 	}
 
@@ -80,22 +85,15 @@ export abstract class KeptLease<Around extends Keeping = Keeping> {
 		return this.inPlace(() => undefined);
 	}
 
-	/**
-	 * Runs `work` with the interface in its namespace; false where one of them is gone. A failure is `otherwise`, or
-	 * the caller's.
-	 */
-	protected inPlace(work: (sandbox: Sandbox, link: Link) => void, otherwise?: string): boolean {
-		let sandbox: Sandbox | undefined;
+	/** Runs `work` with the interface in its namespace; false where one of them is gone. */
+	protected inPlace(work: (sandbox: Sandbox, link: Link) => void): boolean {
+		const { spec, place } = this.record;
+		const sandbox = findSandbox(this.around.settings.hostPrefix + spec.netns, place);
 		try {
-			sandbox = findSandbox(this.around.settings.hostPrefix + this.spec.netns, this.place);
-			const link = sandbox && findLink(sandbox, this.place);
+			const link = sandbox && findLink(sandbox, place);
 			if (sandbox === undefined || link === undefined) return false;
 			work(sandbox, link);
 			return true;
-		} catch (error) {
-			if (otherwise === undefined || !sys.isSystemError(error)) throw error;
-			this.log(`${error.message}: ${otherwise}`);
-			return false;
 		} finally {
 			// Not `using`: what esbuild makes of it is a closure that names itself, and such circles would fill a
 			// daemon's memory.
@@ -103,12 +101,8 @@ export abstract class KeptLease<Around extends Keeping = Keeping> {
 		}
 	}
 
-	get linkIndex(): LinkIndex {
-		return this.place.linkIndex as LinkIndex;
-	}
-
 	log(what: string, fields: Record<string, string | undefined> = {}): void {
-		const { containerId, network, ifName } = this.spec;
+		const { containerId, network, ifName } = this.record.spec;
 		this.around.log.info(what, { containerID: containerId, network, ifName, ...fields });
 	}
 }

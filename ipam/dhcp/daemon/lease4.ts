@@ -2,7 +2,8 @@
  * A lease of an IPv4 address: the messages of RFC 2131.
  */
 import type { CniResult } from "../../../lib/cni/types.ts";
-import { formatMac, type Mac, parseMac } from "../../../lib/ip/mac.ts";
+import { formatMac, parseMac } from "../../../lib/ip/mac.ts";
+import { senderOf } from "../../../lib/linux/packet.ts";
 import type { Link } from "../../../lib/netlink/link.ts";
 import type { Sandbox } from "../../../lib/plugin/sandbox.ts";
 import * as sys from "../../../lib/sys/sys.ts";
@@ -23,15 +24,14 @@ import {
 	unpackOptions,
 } from "../wire/packet.ts";
 import { EVERYONE, Exchange, type Listener } from "./exchange.ts";
-import type { Binding } from "./journal.ts";
-import type { Given } from "./kept-lease.ts";
+import type { Binding, Given } from "./journal.ts";
 import { Lease } from "./lease.ts";
 
 const MAX_MESSAGE = 1500;
 
-export class Lease4 extends Lease<Exchange> implements Listener {
+export class Lease4 extends Lease<Exchange> implements Listener<Reply> {
 	protected override resultOf({ address, options }: Binding): CniResult {
-		return leaseResult(address, unpackOptions(fromHex(options)!), this.spec.priority);
+		return leaseResult(address, unpackOptions(fromHex(options)!), this.record.spec.priority);
 	}
 
 	protected override makeExchange(sandbox: Sandbox, link: Link): Exchange {
@@ -41,17 +41,15 @@ export class Lease4 extends Lease<Exchange> implements Listener {
 	// --- messages
 
 	protected override sendDiscover(exchange: Exchange): void {
-		const options = new Map<number, Uint8Array>();
-		if (this.wanted !== undefined) options.set(OPTION.requestedAddress, addressBytes(this.wanted.address));
-		exchange.broadcast(this.#message(DISCOVER, options));
+		exchange.broadcast(this.#message(DISCOVER, { address: this.record.wanted?.address }));
 	}
 
 	protected override sendRequest(exchange: Exchange, offer: Given): void {
-		exchange.broadcast(this.#message(REQUEST, about(offer)));
+		exchange.broadcast(this.#message(REQUEST, offer));
 	}
 
 	protected override sendDecline(exchange: Exchange, given: Given): void {
-		exchange.broadcast(this.#message(DECLINE, about(given)));
+		exchange.broadcast(this.#message(DECLINE, given));
 	}
 
 	/**
@@ -63,94 +61,79 @@ export class Lease4 extends Lease<Exchange> implements Listener {
 	protected override sendRenewal(exchange: Exchange, sandbox: Sandbox, link: Link, binding: Binding): void {
 		const { address, server, serverMac } = binding;
 		if (!exchange.bind(sandbox, link.name, address)) {
-			const options = new Map([[OPTION.requestedAddress, addressBytes(address)]]);
-			exchange.broadcast(this.#message(REQUEST, options));
+			exchange.broadcast(this.#message(REQUEST, { address }));
 			return;
 		}
-		const message = { ...this.#message(REQUEST, new Map()), ciaddr: address };
+		const message = this.#message(REQUEST, {}, address);
 		const [destination, mac] = this.state === "renewing" ? [server, parseMac(serverMac)] : [EVERYONE, undefined];
 		if (this.attempts % 2 === 1) exchange.sendBound(message, destination);
 		else exchange.sendStraight(message, address, destination, mac);
 	}
 
 	protected override sendRelease(exchange: Exchange, { address, server, serverMac }: Given): void {
-		const options = new Map([[OPTION.serverId, addressBytes(server)]]);
-		const message = { ...this.#message(RELEASE, options), ciaddr: address };
-		exchange.sendStraight(message, address, server, parseMac(serverMac));
+		exchange.sendStraight(this.#message(RELEASE, { server }, address), address, server, parseMac(serverMac));
 	}
 
-	#message(type: number, options: Map<number, Uint8Array>): ClientMessage {
-		const mac = parseMac(this.place.mac)!;
-		const all = new Map<number, Uint8Array>(options);
+	/** `about`: the address and the server that options name; `ciaddr`: the client's own address. */
+	#message(
+		type: number,
+		about: { readonly address?: string | undefined; readonly server?: string },
+		ciaddr?: string,
+	): ClientMessage {
+		const { spec } = this.record;
+		const { mac } = this;
+		const options = new Map<number, Uint8Array>();
+		if (about.address !== undefined) options.set(OPTION.requestedAddress, addressBytes(about.address));
+		if (about.server !== undefined) options.set(OPTION.serverId, addressBytes(about.server));
 		const isQuestion = type === DISCOVER || type === REQUEST;
 		if (isQuestion) {
-			all.set(OPTION.maxSize, Uint8Array.of(MAX_MESSAGE >> 8, MAX_MESSAGE & 0xff));
-			all.set(OPTION.parameterList, Uint8Array.from(this.spec.request));
+			options.set(OPTION.maxSize, Uint8Array.of(MAX_MESSAGE >> 8, MAX_MESSAGE & 0xff));
+			options.set(OPTION.parameterList, Uint8Array.from(spec.request));
 		}
-		all.set(OPTION.clientId, this.#clientId(mac));
-		if (isQuestion) for (const [code, value] of this.spec.provide) all.set(code, fromHex(value)!);
+		options.set(OPTION.clientId, this.#clientId());
+		if (isQuestion) for (const [code, value] of spec.provide) options.set(code, fromHex(value)!);
 		const secs = type === RELEASE || type === DECLINE ? 0 : Math.floor((sys.boottimeMs() - this.beganMs) / 1000);
-		const broadcast = isQuestion && (this.spec.broadcast || this.around.settings.broadcast);
-		return { type, xid: this.xid, secs, broadcast, mac, options: all };
+		const broadcast = isQuestion && (spec.broadcast || this.around.settings.broadcast);
+		return { type, xid: this.xid, secs, broadcast, ciaddr, mac, options };
 	}
 
-	#clientId(mac: Mac): Uint8Array {
-		const provided = this.spec.provide.find(([code]) => code === OPTION.clientId)?.[1];
+	#clientId(): Uint8Array {
+		const { provide, clientId } = this.record.spec;
+		const provided = provide.find(([code]) => code === OPTION.clientId)?.[1];
 		if (provided !== undefined) return fromHex(provided)!;
-		return this.spec.clientId === "mac" ? Uint8Array.of(1, ...mac) : fromHex(this.spec.clientId)!;
+		return clientId === "mac" ? Uint8Array.of(1, ...this.mac) : fromHex(clientId)!;
 	}
 
 	// --- answers
 
-	onReply(reply: Reply, from: Mac): void {
-		if (reply.xid !== this.xid) return;
-		const [server] = addresses(reply.options, OPTION.serverId);
-		const id = reply.options.get(OPTION.clientId);
-		// RFC 6842: a server repeats the identifier of the client that it means.
-		if (id !== undefined && !sameBytes(id, this.#clientId(reply.mac))) return;
-		if (server === undefined || !isOfOneHost(server)) this.around.malformed();
-		else if (reply.type === OFFER && this.state === "selecting") this.#onOffer(reply, server, from);
-		else if (reply.type === ACK) this.#onAck(reply, server, from);
-		else if (reply.type === NAK && (this.state !== "requesting" || server === this.wanted?.server))
-			this.refused(server);
-	}
-
-	#onOffer(reply: Reply, server: string, from: Mac): void {
-		const refusal = whatIsWrong(reply);
-		if (refusal !== undefined) {
-			this.around.malformed();
-			this.trouble = `${server} offers ${reply.yiaddr} ${refusal}`;
-			return;
-		}
-		this.offered({ address: reply.yiaddr, server, serverMac: formatMac(from) });
-	}
-
-	#onAck(reply: Reply, server: string, from: Mac): void {
+	onReply(reply: Reply, from: Uint8Array): void {
+		const { type, options, yiaddr } = reply;
 		const { state } = this;
-		if (state !== "requesting" && state !== "renewing" && state !== "rebinding") return;
-		if (state === "requesting" && server !== this.wanted?.server) return;
+		if (reply.xid !== this.xid || !sameBytes(reply.mac, this.mac)) return;
+		const id = options.get(OPTION.clientId);
+		// RFC 6842: a server repeats the identifier of the client that it means.
+		if (id !== undefined && !sameBytes(id, this.#clientId())) return;
+		const [server] = addresses(options, OPTION.serverId);
+		if (server === undefined || !isOfOneHost(server)) {
+			this.around.malformed();
+			return;
+		}
+		const isItsServer = state === "requesting" && server === this.record.wanted?.server;
+		if (type === NAK && (state !== "requesting" || isItsServer)) this.refused(server);
+		const isOffer = type === OFFER && state === "selecting";
+		const isAck = type === ACK && (isItsServer || state === "renewing" || state === "rebinding");
+		if (!isOffer && !isAck) return;
 		const refusal = whatIsWrong(reply);
 		if (refusal !== undefined) {
 			this.around.malformed();
-			this.trouble = `${server} gives ${reply.yiaddr} ${refusal}`;
+			this.trouble = `${server} ${isOffer ? "offers" : "gives"} ${yiaddr} ${refusal}`;
 			return;
 		}
-		this.given({
-			address: reply.yiaddr,
-			server,
-			serverMac: formatMac(from),
-			options: toHex(packOptions(reply.options)),
-			...leaseTimes(reply.options),
-		});
+		const given = { address: yiaddr, server, serverMac: formatMac(senderOf(from)) };
+		if (isOffer) this.offered(given);
+		else this.given({ ...given, options: toHex(packOptions(options)), ...leaseTimes(options) });
 	}
 }
-
-/** An address and its server as options. */
-const about = ({ address, server }: Given): Map<number, Uint8Array> =>
-	new Map([
-		[OPTION.requestedAddress, addressBytes(address)],
-		[OPTION.serverId, addressBytes(server)],
-	]);
 
 /** Why an address cannot be used: the end of a sentence. */
 function whatIsWrong({ yiaddr, options }: Reply): string | undefined {

@@ -2,22 +2,21 @@
  * A lease of an IPv6 address: the messages of RFC 8415 for one non-temporary address (IA_NA).
  */
 import type { CniResult } from "../../../lib/cni/types.ts";
-import { parseMac } from "../../../lib/ip/mac.ts";
 import type { Link } from "../../../lib/netlink/link.ts";
 import { hasLinkLocal, useIpv6 } from "../../../lib/plugin/ipv6.ts";
 import type { Sandbox } from "../../../lib/plugin/sandbox.ts";
 import * as sys from "../../../lib/sys/sys.ts";
 import { fromHex, sameBytes, toHex } from "../wire/bytes.ts";
 import { type ClientMessage6, clientDuid, dnsOf, MESSAGE6, type Reply6 } from "../wire/dhcpv6.ts";
-import { Exchange6, type Listener6 } from "./exchange6.ts";
-import type { Binding } from "./journal.ts";
-import type { Given } from "./kept-lease.ts";
+import type { Listener } from "./exchange.ts";
+import { Exchange6 } from "./exchange6.ts";
+import type { Binding, Given } from "./journal.ts";
 import { Lease } from "./lease.ts";
 
 /** No network comes with an address of DHCPv6: what is on the link, routers say. */
 const PREFIX = 128;
 
-export class Lease6 extends Lease<Exchange6> implements Listener6 {
+export class Lease6 extends Lease<Exchange6> implements Listener<Reply6> {
 	protected override resultOf({ address, options }: Binding): CniResult {
 		const dns = dnsOf(fromHex(options)!);
 		return { ips: [{ address: `${address}/${PREFIX}` }], ...(Object.keys(dns).length > 0 && { dns }) };
@@ -40,7 +39,7 @@ export class Lease6 extends Lease<Exchange6> implements Listener6 {
 	// --- messages
 
 	protected override sendDiscover(exchange: Exchange6): void {
-		exchange.send(this.#message(MESSAGE6.solicit, undefined, this.wanted?.address));
+		exchange.send(this.#message(MESSAGE6.solicit, undefined, this.record.wanted?.address));
 	}
 
 	protected override sendRequest(exchange: Exchange6, { server, address }: Given): void {
@@ -64,7 +63,7 @@ export class Lease6 extends Lease<Exchange6> implements Listener6 {
 		return {
 			type,
 			xid: this.xid & 0xffffff,
-			mac: parseMac(this.place.mac)!,
+			mac: this.mac,
 			serverId: server === undefined ? undefined : fromHex(server)!,
 			address,
 			elapsedMs: type === MESSAGE6.release || type === MESSAGE6.decline ? 0 : sys.boottimeMs() - this.beganMs,
@@ -75,14 +74,14 @@ export class Lease6 extends Lease<Exchange6> implements Listener6 {
 
 	onReply(reply: Reply6): void {
 		if (reply.xid !== (this.xid & 0xffffff)) return;
-		if (!sameBytes(reply.clientId, clientDuid(parseMac(this.place.mac)!))) return;
+		if (!sameBytes(reply.clientId, clientDuid(this.mac))) return;
 		const server = toHex(reply.serverId);
 		switch (this.state) {
 			case "selecting":
 				if (reply.type === MESSAGE6.advertise || reply.isRapid) this.#onOffer(reply, server);
 				return;
 			case "requesting":
-				if (reply.type === MESSAGE6.reply && server === this.wanted?.server) this.#onGiven(reply, server);
+				if (reply.type === MESSAGE6.reply && server === this.record.wanted?.server) this.#onGiven(reply, server);
 				return;
 			case "renewing":
 			case "rebinding":

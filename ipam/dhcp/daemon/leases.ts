@@ -13,8 +13,10 @@ import { NetlinkSocket } from "../../../lib/netlink/socket.ts";
 import type { Log } from "../../../lib/plugin/log.ts";
 import { Sandbox } from "../../../lib/plugin/sandbox.ts";
 import * as sys from "../../../lib/sys/sys.ts";
+import type { Waiter } from "./asking-lease.ts";
 import { type Journal, takeReleased } from "./journal.ts";
-import type { Lease, Settings, Surroundings, Waiter } from "./lease.ts";
+import type { KeptLease, Surroundings } from "./kept-lease.ts";
+import type { Lease } from "./lease.ts";
 import { Lease4 } from "./lease4.ts";
 import { Lease6 } from "./lease6.ts";
 import { inodeOf } from "./place.ts";
@@ -24,17 +26,15 @@ import { type Attachment, type LeaseSpec, type ListedLease, type Listing, leaseK
 const ETHERNET = 1;
 
 export class Leases implements Surroundings {
-	readonly settings: Settings;
+	readonly settings: Surroundings["settings"];
 	readonly loop: Loop;
 	readonly journal: Journal;
 	readonly log: Log;
 	readonly #leases = new Map<string, Lease>();
-	/** By the number of their interface: several namespaces have the same. */
-	readonly #byLink = new Map<number, Set<Lease>>();
 	readonly #host = NetlinkSocket.open(NETLINK_ROUTE);
 	#malformed = 0;
 
-	constructor(settings: Settings, loop: Loop, journal: Journal, log: Log) {
+	constructor(settings: Surroundings["settings"], loop: Loop, journal: Journal, log: Log) {
 		this.settings = settings;
 		this.loop = loop;
 		this.journal = journal;
@@ -50,7 +50,7 @@ export class Leases implements Surroundings {
 		takeReleased(released, (attachment) => this.del(attachment, "DEL while no daemon was there"));
 		for (const lease of [...this.#leases.values()]) {
 			try {
-				if (!lease.resume()) this.vanished(lease);
+				lease.resume();
 			} catch (error) {
 				lease.log(`cannot be resumed yet: ${sentence(error)}`);
 				this.loop.schedule(lease, sys.boottimeMs() + this.settings.timeoutMs);
@@ -95,23 +95,19 @@ export class Leases implements Surroundings {
 		};
 		const present = this.#leases.get(leaseKey(spec, spec.family));
 		if (present !== undefined) {
-			const isSame = JSON.stringify(present.place) === JSON.stringify(place);
+			const isSame = JSON.stringify(present.record.place) === JSON.stringify(place);
 			const result = isSame ? present.result() : undefined;
 			if (result !== undefined && present.state !== "probing") {
 				waiter.succeed(result);
 				return undefined;
 			}
-			present.giveUp("another ADD of the same attachment came");
-			this.#forget(present);
-			present.release("a new ADD");
+			present.release("a new ADD", "another ADD of the same attachment came");
 		}
-		const lease = newLease(this, this.journal.newFile(), { spec, place, answered: false });
-		this.#keep(lease);
+		const lease = this.#keep(newLease(this, this.journal.newFile(), { spec, place, answered: false }));
 		try {
 			this.watch(sandbox);
 			lease.begin(sandbox, link, waiter);
 		} catch (error) {
-			this.#forget(lease);
 			lease.end();
 			throw error;
 		}
@@ -121,20 +117,8 @@ export class Leases implements Surroundings {
 	/** Gives back the attachment's leases of both families; nothing where there is none. */
 	del(attachment: Attachment, reason = "DEL"): void {
 		for (const family of [4, 6] as const) {
-			const lease = this.#leases.get(leaseKey(attachment, family));
-			if (lease === undefined) continue;
-			this.#forget(lease);
-			lease.giveUp(`${reason} came`);
-			lease.release(reason);
+			this.#leases.get(leaseKey(attachment, family))?.release(reason, `${reason} came`);
 		}
-	}
-
-	/** The ADD that began this lease has nobody who waits for it any more. */
-	abandon(lease: Lease): void {
-		if (!lease.isAwaited) return;
-		lease.abandon();
-		this.#forget(lease);
-		lease.release("its ADD was cut off");
 	}
 
 	/** What the lease is now. Throws CniError 102 where there is none. */
@@ -149,7 +133,7 @@ export class Leases implements Surroundings {
 	/** Gives back the leases of `network` whose "containerID/ifname" is not in `valid`. */
 	gc(network: string, valid: readonly string[]): void {
 		const known = new Set(valid);
-		for (const { spec } of [...this.#leases.values()]) {
+		for (const { spec } of [...this.#leases.values()].map(({ record }) => record)) {
 			if (spec.network === network && !known.has(`${spec.containerId}/${spec.ifName}`)) this.del(spec, "GC");
 		}
 	}
@@ -160,14 +144,12 @@ export class Leases implements Surroundings {
 		return { leases, malformedPackets: this.#malformed };
 	}
 
-	/** The interface with this number has left some namespace: whose is it? */
-	onLinkGone(index: number): void {
-		for (const lease of [...(this.#byLink.get(index) ?? [])]) if (!lease.isInPlace()) this.vanished(lease);
-	}
-
-	/** Some namespace has ended, or events were lost. */
-	onAnyGone(): void {
-		for (const index of [...this.#byLink.keys()]) this.onLinkGone(index);
+	/** Interfaces with these numbers have left some namespace, or, without `links`, any may have: whose are they? */
+	onGone(links?: readonly number[]): void {
+		for (const lease of [...this.#leases.values()]) {
+			const { linkIndex } = lease.record.place;
+			if ((links === undefined || links.includes(linkIndex)) && !lease.isInPlace()) lease.vanish();
+		}
 	}
 
 	watch(sandbox: Sandbox): void {
@@ -178,34 +160,16 @@ export class Leases implements Surroundings {
 		this.#malformed++;
 	}
 
-	vanished(lease: Lease): void {
-		lease.log("ended: the interface is gone", { address: lease.address });
-		this.#forget(lease);
-		lease.giveUp("the interface is gone");
-		lease.end();
-	}
-
-	failed(lease: Lease, why: string): void {
-		lease.log(`no address: ${why}`);
-		this.#forget(lease);
-		// Go's sentence.
-		lease.giveUp(`no more tries: ${why} within ${this.settings.resendTimeoutMs / 1000} s`);
-		lease.release("no answer");
-	}
-
-	#keep(lease: Lease): void {
-		this.#leases.set(leaseKey(lease.spec, lease.spec.family), lease);
-		const others = this.#byLink.get(lease.linkIndex);
-		if (others === undefined) this.#byLink.set(lease.linkIndex, new Set([lease]));
-		else others.add(lease);
-	}
-
-	#forget(lease: Lease): void {
-		const key = leaseKey(lease.spec, lease.spec.family);
+	forget(lease: KeptLease): void {
+		const { spec } = lease.record;
+		const key = leaseKey(spec, spec.family);
 		if (this.#leases.get(key) === lease) this.#leases.delete(key);
-		const others = this.#byLink.get(lease.linkIndex);
-		others?.delete(lease);
-		if (others?.size === 0) this.#byLink.delete(lease.linkIndex);
+	}
+
+	#keep(lease: Lease): Lease {
+		const { spec } = lease.record;
+		this.#leases.set(leaseKey(spec, spec.family), lease);
+		return lease;
 	}
 }
 
@@ -213,15 +177,15 @@ const newLease = (...parts: ConstructorParameters<typeof Lease4>): Lease =>
 	parts[2].spec.family === 6 ? new Lease6(...parts) : new Lease4(...parts);
 
 function listed(lease: Lease, now: number): ListedLease {
-	const { containerId, network, ifName, netns } = lease.spec;
-	const { binding, state, place } = lease;
+	const { binding, place, spec } = lease.record;
+	const { containerId, network, ifName, netns } = spec;
 	const left = (ms: number | null): number | null => (ms === null ? null : Math.round((ms - now) / 1000));
 	return {
 		containerId,
 		network,
 		ifName,
 		netns,
-		state,
+		state: lease.state,
 		mac: place.mac,
 		...(binding && {
 			address: binding.address,

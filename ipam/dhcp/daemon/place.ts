@@ -4,7 +4,7 @@
 import type { CniResult } from "../../../lib/cni/types.ts";
 import { announce } from "../../../lib/linux/announce.ts";
 import { deleteAddress, newAddress } from "../../../lib/netlink/address.ts";
-import { getLink, type Link, type LinkIndex } from "../../../lib/netlink/link.ts";
+import { getLink, type Link } from "../../../lib/netlink/link.ts";
 import { deleteRoute, newRoute } from "../../../lib/netlink/route.ts";
 import type { Change } from "../../../lib/netlink/socket.ts";
 import { Sandbox } from "../../../lib/plugin/sandbox.ts";
@@ -44,7 +44,7 @@ export const inodeOf = (sandbox: Sandbox): number => sys.fstat(sandbox.netns.fd)
 
 /** The interface, whatever it is called now; undefined where it has left, or another has its number. */
 export function findLink(sandbox: Sandbox, place: Place): Link | undefined {
-	const link = getLink(sandbox.route, place.linkIndex as LinkIndex);
+	const link = getLink(sandbox.route, place.linkIndex);
 	return link?.mac === place.mac ? link : undefined;
 }
 

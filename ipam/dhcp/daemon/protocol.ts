@@ -4,6 +4,26 @@
  */
 import type { CniResult } from "../../../lib/cni/types.ts";
 import type { Family } from "../../../lib/ip/address.ts";
+import { concatenate } from "../../../lib/sys/bytes.ts";
+import * as sys from "../../../lib/sys/sys.ts";
+
+const NEWLINE = 10;
+
+/** A line that comes in pieces. */
+export class Line {
+	#parts: Uint8Array[] = [];
+	/** In bytes, so far. */
+	length = 0;
+
+	/** All of it, once the newline has come. */
+	add(data: Uint8Array): string | undefined {
+		this.#parts.push(data);
+		this.length += data.length;
+		if (!data.includes(NEWLINE)) return undefined;
+		const bytes = concatenate(this.#parts.splice(0));
+		return sys.decodeUtf8(bytes.subarray(0, bytes.indexOf(NEWLINE)));
+	}
+}
 
 /** Another number is another language: both sides must be of the same release, or of one that says otherwise. */
 export const PROTOCOL = 1;
@@ -23,6 +43,12 @@ export interface Attachment {
 	readonly network: string;
 	readonly ifName: string;
 }
+
+export const attachmentOf = ({ containerId, network, ifName }: Attachment): Attachment => ({
+	containerId,
+	network,
+	ifName,
+});
 
 export const leaseKey = ({ containerId, network, ifName }: Attachment, family: Family = 4): string =>
 	`${containerId}/${network}/${ifName}/${family}`;

@@ -100,8 +100,7 @@ function watchForEnds(loop: Loop, leases: Leases): void {
 	const socket = watchNamespaces();
 	const onReady = (): void => {
 		const { links, anything } = readGone(socket);
-		if (anything) leases.onAnyGone();
-		else for (const index of new Set(links)) leases.onLinkGone(index);
+		leases.onGone(anything ? undefined : links);
 	};
 	loop.watch({ fd: socket.fd, events: sys.POLLIN, onReady });
 }

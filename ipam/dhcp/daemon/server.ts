@@ -8,9 +8,10 @@ import type { CniResult } from "../../../lib/cni/types.ts";
 import type { Loop } from "../../../lib/loop/loop.ts";
 import * as sys from "../../../lib/sys/sys.ts";
 import { peerUser } from "../../../lib/sys/unix-socket.ts";
-import type { Lease, Waiter } from "./lease.ts";
+import type { Waiter } from "./asking-lease.ts";
+import type { Lease } from "./lease.ts";
 import type { Leases } from "./leases.ts";
-import { type Answer, PROTOCOL, type Question } from "./protocol.ts";
+import { type Answer, Line, PROTOCOL, type Question } from "./protocol.ts";
 
 /** More wait in the kernel's queue, and poll(2) need not look at them. */
 const MOST_CLIENTS = 256;
@@ -60,8 +61,7 @@ class Client implements Waiter {
 	readonly #loop: Loop;
 	readonly #leases: Leases;
 	readonly #closed: () => void;
-	#received: Uint8Array[] = [];
-	#length = 0;
+	readonly #line = new Line();
 	#unsent: Uint8Array | undefined;
 	/** The lease that its ADD waits for. */
 	#lease: Lease | undefined;
@@ -93,24 +93,17 @@ class Client implements Waiter {
 
 	#receive(): void {
 		const { data } = sys.receive(this.fd, CHUNK, sys.MSG_DONTWAIT);
-		if (data.length === 0 || this.#length > MAX_LINE) {
+		if (data.length === 0 || this.#line.length > MAX_LINE) {
 			// Whoever waits for an address that is to come has gone.
 			this.#close();
 			return;
 		}
 		if (this.#asked) return;
-		this.#received.push(data);
-		this.#length += data.length;
-		if (!data.includes(10)) return;
+		const line = this.#line.add(data);
+		if (line === undefined) return;
 		this.#asked = true;
-		const line = new Uint8Array(this.#length);
-		let at = 0;
-		for (const part of this.#received.splice(0)) {
-			line.set(part, at);
-			at += part.length;
-		}
 		this.#loop.schedule(this, Infinity);
-		this.#hear(sys.decodeUtf8(line.subarray(0, line.indexOf(10))));
+		this.#hear(line);
 	}
 
 	#hear(line: string): void {
@@ -200,7 +193,7 @@ class Client implements Waiter {
 		this.#closed();
 		const lease = this.#lease;
 		this.#lease = undefined;
-		if (lease !== undefined) this.#leases.abandon(lease);
+		lease?.abandon();
 	}
 }
 

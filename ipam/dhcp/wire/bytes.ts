@@ -19,8 +19,13 @@ export function fromHex(text: string): Uint8Array | undefined {
 	return bytes;
 }
 
-/** The address at `at`: "10.1.2.3". */
-export const addressAt = (bytes: Uint8Array, at: number): string => formatIp(ipFromBytes(bytes.subarray(at, at + 4)));
+/** The address of `size` bytes at `at`: "10.1.2.3". */
+export const addressAt = (bytes: Uint8Array, at: number, size: 4 | 16 = 4): string =>
+	formatIp(ipFromBytes(bytes.subarray(at, at + size)));
+
+/** The addresses of `size` bytes that stand in `bytes`; what is left over is not looked at. */
+export const addressesIn = (bytes: Uint8Array, size: 4 | 16): string[] =>
+	Array.from({ length: Math.floor(bytes.length / size) }, (_, index) => addressAt(bytes, index * size, size));
 
 /** The 4 bytes of an IPv4 address that was read before. */
 export function addressBytes(text: string): Uint8Array {

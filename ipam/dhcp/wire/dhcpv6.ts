@@ -3,12 +3,9 @@
  * RFC 3646.
  */
 import type { CniDns } from "../../../lib/cni/types.ts";
-import { formatIp, ipFromBytes, ipToBytes, parseIp } from "../../../lib/ip/address.ts";
-import { u16At, u32At } from "./bytes.ts";
-import { domainList } from "./options.ts";
-
-export const CLIENT_PORT = 546;
-export const SERVER_PORT = 547;
+import { ipToBytes, parseIp } from "../../../lib/ip/address.ts";
+import { addressAt, addressesIn, u16At, u32At } from "./bytes.ts";
+import { dnsSettings, domainList, FOR_EVER } from "./options.ts";
 
 export const MESSAGE6 = {
 	solicit: 1,
@@ -34,14 +31,8 @@ const OPTION6 = {
 	domainSearch: 24,
 } as const;
 
-const DUID_LL = 3;
-const ETHERNET = 1;
+/** Bytes of type and transaction. */
 const HEADER = 4;
-const ADDRESS_BYTES = 16;
-const FOR_EVER = 0xffffffff;
-/** RFC 8415, section 14.2: of the shortest preferred lifetime, where the server leaves T1 and T2 to the client. */
-const T1_SHARE = 0.5;
-const T2_SHARE = 0.8;
 
 export interface ClientMessage6 {
 	readonly type: number;
@@ -60,29 +51,33 @@ export interface ClientMessage6 {
 	readonly elapsedMs: number;
 }
 
-/** DUID-LL, RFC 8415, section 11.4. */
-export const clientDuid = (mac: Uint8Array): Uint8Array => Uint8Array.of(0, DUID_LL, 0, ETHERNET, ...mac);
+/** RFC 8415, section 11.4: type of DUID (3: DUID-LL), type of hardware (1: Ethernet), address. */
+export const clientDuid = (mac: Uint8Array): Uint8Array => Uint8Array.of(0, 3, 0, 1, ...mac);
 
 /** A SOLICIT asks for a rapid commit; a RELEASE and a DECLINE ask for nothing. */
-export function encodeMessage6(message: ClientMessage6): Uint8Array {
-	const { type, xid, mac, serverId, address, elapsedMs } = message;
-	const bytes: number[] = [type, ...bigEndian(xid, 3)];
-	const option = (code: number, ...value: readonly number[]): void => {
-		bytes.push(...bigEndian(code, 2), ...bigEndian(value.length, 2), ...value);
-	};
-	option(OPTION6.clientId, ...clientDuid(mac));
-	if (serverId !== undefined) option(OPTION6.serverId, ...serverId);
-	// Identity of the association, T1 and T2 (the server's to choose), and the address with two lifetimes (so, too).
-	const inner = address === undefined ? [] : [...ipToBytes(parseIp(address)!), ...bigEndian(0, 8)];
-	const nested = address === undefined ? [] : [...bigEndian(OPTION6.iaAddress, 2), ...bigEndian(inner.length, 2)];
-	option(OPTION6.iaNa, ...mac.slice(2), ...bigEndian(0, 8), ...nested, ...inner);
-	option(OPTION6.elapsedTime, ...bigEndian(Math.min(Math.floor(elapsedMs / 10), 0xffff), 2));
-	if (type === MESSAGE6.solicit) option(OPTION6.rapidCommit);
-	if (type !== MESSAGE6.release && type !== MESSAGE6.decline) {
-		option(OPTION6.optionRequest, ...bigEndian(OPTION6.dnsServers, 2), ...bigEndian(OPTION6.domainSearch, 2));
-	}
-	return Uint8Array.from(bytes);
+export function encodeMessage6({ type, xid, mac, serverId, address, elapsedMs }: ClientMessage6): Uint8Array {
+	// T1 and T2 of the association are the server's to choose, and so are the two lifetimes of the address.
+	const chosen = bigEndian(0, 8);
+	const wanted = address === undefined ? [] : option(OPTION6.iaAddress, ...ipToBytes(parseIp(address)!), ...chosen);
+	const isQuestion = type !== MESSAGE6.release && type !== MESSAGE6.decline;
+	const requested = [...bigEndian(OPTION6.dnsServers, 2), ...bigEndian(OPTION6.domainSearch, 2)];
+	return Uint8Array.of(
+		type,
+		...bigEndian(xid, 3),
+		...option(OPTION6.clientId, ...clientDuid(mac)),
+		...(serverId === undefined ? [] : option(OPTION6.serverId, ...serverId)),
+		...option(OPTION6.iaNa, ...mac.slice(2), ...chosen, ...wanted),
+		...option(OPTION6.elapsedTime, ...bigEndian(Math.min(Math.floor(elapsedMs / 10), 0xffff), 2)),
+		...(type === MESSAGE6.solicit ? option(OPTION6.rapidCommit) : []),
+		...(isQuestion ? option(OPTION6.optionRequest, ...requested) : []),
+	);
 }
+
+const option = (code: number, ...value: readonly number[]): number[] => [
+	...bigEndian(code, 2),
+	...bigEndian(value.length, 2),
+	...value,
+];
 
 function bigEndian(value: number, length: number): number[] {
 	return Array.from({ length }, (_, index) => Math.floor(value / 256 ** (length - 1 - index)) % 256);
@@ -119,58 +114,55 @@ export function decodeReply6(bytes: Uint8Array, mac: Uint8Array): Reply6 | undef
 	const type = bytes[0];
 	if (bytes.length < HEADER || (type !== MESSAGE6.advertise && type !== MESSAGE6.reply)) return undefined;
 	const options = readOptions6(bytes, HEADER);
-	const [serverId] = options?.get(OPTION6.serverId) ?? [];
-	const [clientId] = options?.get(OPTION6.clientId) ?? [];
+	const [serverId] = valuesOf(options, OPTION6.serverId);
+	const [clientId] = valuesOf(options, OPTION6.clientId);
 	if (options === undefined || !serverId?.length || clientId === undefined) return undefined;
 	const iaid = u32At(mac, 2);
-	const ia = options.get(OPTION6.iaNa)?.find((value) => value.length >= 12 && u32At(value) === iaid);
+	const ia = valuesOf(options, OPTION6.iaNa).find((value) => value.length >= 12 && u32At(value) === iaid);
 	const inner = ia && readOptions6(ia, 12);
 	if (ia !== undefined && inner === undefined) return undefined;
+	const dns = options.filter(({ code }) => code === OPTION6.dnsServers || code === OPTION6.domainSearch);
 	return {
 		type,
 		xid: u32At(bytes) & 0xffffff,
 		serverId,
 		clientId,
-		isRapid: options.has(OPTION6.rapidCommit),
-		association: ia && inner && associationOf(ia, inner.get(OPTION6.iaAddress) ?? []),
-		refusal: refusalIn(options) ?? (inner && refusalIn(inner)),
-		dns: packed(options, OPTION6.dnsServers, OPTION6.domainSearch),
+		isRapid: valuesOf(options, OPTION6.rapidCommit).length > 0,
+		association: ia && associationOf(ia, valuesOf(inner, OPTION6.iaAddress)),
+		refusal: refusalIn(options) ?? refusalIn(inner),
+		dns: Uint8Array.from(dns.flatMap(({ code, value }) => option(code, ...value))),
 	};
-}
-
-function packed(options: Options6, ...codes: readonly number[]): Uint8Array {
-	const bytes = codes.flatMap((code) =>
-		(options.get(code) ?? []).flatMap((value) => [...bigEndian(code, 2), ...bigEndian(value.length, 2), ...value]),
-	);
-	return Uint8Array.from(bytes);
 }
 
 /** What the `dns` of a reply says. */
 export function dnsOf(dns: Uint8Array): CniDns {
 	const options = readOptions6(dns, 0);
-	const nameservers = (options?.get(OPTION6.dnsServers) ?? []).flatMap(addresses6);
-	const search = (options?.get(OPTION6.domainSearch) ?? []).flatMap(domainList);
-	return { ...(nameservers.length > 0 && { nameservers }), ...(search.length > 0 && { search }) };
+	const nameservers = valuesOf(options, OPTION6.dnsServers).flatMap((value) => addressesIn(value, 16));
+	return dnsSettings(nameservers, valuesOf(options, OPTION6.domainSearch).flatMap(domainList));
 }
 
-type Options6 = ReadonlyMap<number, readonly Uint8Array[]>;
+type Options6 = readonly { readonly code: number; readonly value: Uint8Array }[];
 
 /** Undefined where an option is longer than what is left. */
 function readOptions6(bytes: Uint8Array, from: number): Options6 | undefined {
-	const options = new Map<number, Uint8Array[]>();
+	const options: { code: number; value: Uint8Array }[] = [];
 	for (let at = from; at < bytes.length; ) {
 		if (at + 4 > bytes.length) return undefined;
-		const code = u16At(bytes, at);
 		const end = at + 4 + u16At(bytes, at + 2);
 		if (end > bytes.length) return undefined;
-		const value = bytes.slice(at + 4, end);
-		const before = options.get(code);
-		if (before === undefined) options.set(code, [value]);
-		else before.push(value);
+		options.push({ code: u16At(bytes, at), value: bytes.slice(at + 4, end) });
 		at = end;
 	}
 	return options;
 }
+
+function valuesOf(options: Options6 = [], code: number): Uint8Array[] {
+	return options.filter((each) => each.code === code).map(({ value }) => value);
+}
+
+/** RFC 8415, section 14.2: of the shortest preferred lifetime, where the server leaves T1 and T2 to the client. */
+const T1_SHARE = 0.5;
+const T2_SHARE = 0.8;
 
 /** The first address that is of use, else the first. Lifetimes that make no sense make an address of no use. */
 function associationOf(ia: Uint8Array, addresses: readonly Uint8Array[]): Association | undefined {
@@ -182,7 +174,7 @@ function associationOf(ia: Uint8Array, addresses: readonly Uint8Array[]): Associ
 	if (t1 > t2 && t2 !== 0) [t1, t2] = [0, 0];
 	const ofPreferred = (share: number): number => milliseconds(preferred === 0 ? valid : preferred) * share;
 	return {
-		address: addressAt6(value, 0),
+		address: addressAt(value, 0, 16),
 		validMs: milliseconds(valid),
 		renewMs: t1 === 0 ? ofPreferred(T1_SHARE) : milliseconds(t1),
 		rebindMs: t2 === 0 ? ofPreferred(T2_SHARE) : milliseconds(t2),
@@ -191,20 +183,11 @@ function associationOf(ia: Uint8Array, addresses: readonly Uint8Array[]): Associ
 
 const milliseconds = (seconds: number): number => (seconds === FOR_EVER ? Infinity : seconds * 1000);
 
-function addressAt6(bytes: Uint8Array, at: number): string {
-	return formatIp(ipFromBytes(bytes.subarray(at, at + ADDRESS_BYTES)));
-}
-
-function addresses6(value: Uint8Array): string[] {
-	const count = Math.floor(value.length / ADDRESS_BYTES);
-	return Array.from({ length: count }, (_, index) => addressAt6(value, index * ADDRESS_BYTES));
-}
-
 /** RFC 8415, section 21.13. The text is anybody's: the names of the codes are ours. */
 const STATUS = ["", "UnspecFail", "NoAddrsAvail", "NoBinding", "NotOnLink", "UseMulticast"];
 
-function refusalIn(options: Options6): string | undefined {
-	const [value] = options.get(OPTION6.statusCode) ?? [];
+function refusalIn(options: Options6 | undefined): string | undefined {
+	const [value] = valuesOf(options, OPTION6.statusCode);
 	const code = value !== undefined && value.length >= 2 ? u16At(value) : 0;
 	return code === 0 ? undefined : (STATUS[code] ?? `status ${code}`);
 }

@@ -4,10 +4,10 @@
  * Source: RFC 2132, 3397 (domain search), 3442 (classless routes); names: those of the Go plugin and of
  * dhcp-options(5).
  */
-import type { CniResult, CniRoute } from "../../../lib/cni/types.ts";
+import type { CniDns, CniResult, CniRoute } from "../../../lib/cni/types.ts";
 import { readDnsName } from "../../../lib/ip/dns-name.ts";
 import { decodeUtf8 } from "../../../lib/sys/sys.ts";
-import { addressAt, u16At, u32At } from "./bytes.ts";
+import { addressAt, addressesIn, u16At, u32At } from "./bytes.ts";
 import { OPTION, type Options } from "./packet.ts";
 
 const NAMES: Readonly<Record<string, number>> = {
@@ -53,29 +53,30 @@ interface LeaseTimes {
 
 /** Go's: a server that says nothing gives an hour. */
 const DEFAULT_LEASE_S = 3600;
-const FOR_EVER = 0xffffffff;
+/** In seconds. */
+export const FOR_EVER = 0xffffffff;
 
 /** T1 and T2 that make no sense are those of RFC 2131, section 4.4.5: half and seven eighths. */
 export function leaseTimes(options: Options): LeaseTimes {
-	const lease = seconds(options, OPTION.leaseTime) ?? DEFAULT_LEASE_S;
+	const lease = number32(options, OPTION.leaseTime) ?? DEFAULT_LEASE_S;
 	if (lease === FOR_EVER) return { leaseMs: Infinity, renewMs: Infinity, rebindMs: Infinity };
-	let rebind = seconds(options, OPTION.rebindingTime) ?? lease * 0.875;
+	let rebind = number32(options, OPTION.rebindingTime) ?? lease * 0.875;
 	if (rebind > lease || rebind === 0) rebind = lease * 0.875;
-	let renew = seconds(options, OPTION.renewalTime) ?? lease / 2;
+	let renew = number32(options, OPTION.renewalTime) ?? lease / 2;
 	if (renew > rebind || renew === 0) renew = Math.min(lease / 2, rebind);
 	return { leaseMs: lease * 1000, renewMs: renew * 1000, rebindMs: rebind * 1000 };
 }
 
-function seconds(options: Options, code: number): number | undefined {
+function number32(options: Options, code: number): number | undefined {
 	const value = options.get(code);
 	return value?.length === 4 ? u32At(value) : undefined;
 }
 
 /** The bits of option 1; undefined where it is missing, or is no mask. */
 export function prefixLength(options: Options): number | undefined {
-	const mask = options.get(OPTION.subnetMask);
-	if (mask?.length !== 4) return undefined;
-	const inverse = ~u32At(mask) >>> 0;
+	const mask = number32(options, OPTION.subnetMask);
+	if (mask === undefined) return undefined;
+	const inverse = ~mask >>> 0;
 	return (inverse & (inverse + 1)) === 0 ? 32 - Math.log2(inverse + 1) : undefined;
 }
 
@@ -85,12 +86,9 @@ export function isOfOneHost(address: string): boolean {
 	return first !== 0 && first !== 127 && first < 224;
 }
 
-/** The addresses of an option; what is left over is not looked at. */
+/** The addresses of an option. */
 export function addresses(options: Options, code: number): string[] {
-	const value = options.get(code) ?? new Uint8Array(0);
-	const list: string[] = [];
-	for (let at = 0; at + 4 <= value.length; at += 4) list.push(addressAt(value, at));
-	return list;
+	return addressesIn(options.get(code) ?? new Uint8Array(0), 4);
 }
 
 /**
@@ -105,18 +103,21 @@ export function leaseResult(address: string, options: Options, priority: number)
 		...(priority !== 0 && { priority }),
 	};
 	const routes = leaseRoutes(options, router).map((route) => ({ ...route, ...more }));
-	const nameservers = addresses(options, OPTION.dnsServers);
-	const domain = text(options.get(OPTION.domainName));
 	const search = domainList(options.get(OPTION.domainSearch));
-	const dns = {
-		...(nameservers.length > 0 && { nameservers }),
-		...(domain !== "" && { domain }),
-		...(search.length > 0 && { search }),
-	};
+	const dns = dnsSettings(addresses(options, OPTION.dnsServers), search, text(options.get(OPTION.domainName)));
 	return {
 		ips: [{ address: `${address}/${prefixLength(options) ?? 32}`, ...(router !== undefined && { gateway: router }) }],
 		...(routes.length > 0 && { routes }),
 		...(Object.keys(dns).length > 0 && { dns }),
+	};
+}
+
+/** DNS settings of a result, as far as there are any. */
+export function dnsSettings(nameservers: string[], search: string[], domain = ""): CniDns {
+	return {
+		...(nameservers.length > 0 && { nameservers }),
+		...(domain !== "" && { domain }),
+		...(search.length > 0 && { search }),
 	};
 }
 

@@ -37,19 +37,6 @@ export const OPTION = {
 /** By number; several of one number are one (RFC 3396). */
 export type Options = ReadonlyMap<number, Uint8Array>;
 
-const BOOTREQUEST = 1;
-const BOOTREPLY = 2;
-const ETHERNET = 1;
-const BROADCAST_FLAG = 0x8000;
-const COOKIE = 0x63825363;
-const OPTIONS_AT = 240;
-const SNAME = { from: 44, to: 108 };
-const FILE = { from: 108, to: 236 };
-/** What BOOTP relays have always been able to take, RFC 1542, section 2.1. */
-const LEAST_BYTES = 300;
-const PAD = 0;
-const END = 255;
-
 export interface ClientMessage {
 	readonly type: number;
 	readonly xid: number;
@@ -62,6 +49,14 @@ export interface ClientMessage {
 	readonly mac: Uint8Array;
 	readonly options: Options;
 }
+
+const BOOTREQUEST = 1;
+const ETHERNET = 1;
+const BROADCAST_FLAG = 0x8000;
+const COOKIE = 0x63825363;
+const OPTIONS_AT = 240;
+/** What BOOTP relays have always been able to take, RFC 1542, section 2.1. */
+const LEAST_BYTES = 300;
 
 /** Options longer than 255 bytes are cut into several (RFC 3396). */
 export function encodeMessage(message: ClientMessage): Uint8Array {
@@ -100,6 +95,11 @@ export interface Reply {
 	readonly options: Options;
 }
 
+const BOOTREPLY = 2;
+/** Fields that may hold more options. */
+const SNAME = { from: 44, to: 108 };
+const FILE = { from: 108, to: 236 };
+
 /**
  * A server's message; undefined for what is none: too short, no reply, no cookie, no type, an option that is truncated.
  */
@@ -108,7 +108,7 @@ export function decodeReply(bytes: Uint8Array): Reply | undefined {
 	if (bytes[1] !== ETHERNET || bytes[2] !== 6) return undefined;
 	const options = new Map<number, Uint8Array>();
 	if (!readOptions(bytes, OPTIONS_AT, bytes.length, options)) return undefined;
-	// The fields of server and file name hold more options: 1 file, 2 server, 3 both.
+	// 1: file, 2: server name, 3: both.
 	const overload = options.get(OPTION.overload)?.[0] ?? 0;
 	if ((overload & 1) !== 0 && !readOptions(bytes, FILE.from, FILE.to, options)) return undefined;
 	if ((overload & 2) !== 0 && !readOptions(bytes, SNAME.from, SNAME.to, options)) return undefined;
@@ -116,6 +116,9 @@ export function decodeReply(bytes: Uint8Array): Reply | undefined {
 	if (type?.length !== 1) return undefined;
 	return { type: type[0]!, xid: u32At(bytes, 4), yiaddr: addressAt(bytes, 16), mac: bytes.slice(28, 34), options };
 }
+
+const PAD = 0;
+const END = 255;
 
 /** False where an option is longer than what is left. The end of the bytes ends the options, too. */
 function readOptions(bytes: Uint8Array, from: number, to: number, into: Map<number, Uint8Array>): boolean {
