@@ -5,7 +5,8 @@ import type { z } from "zod";
 import { CniError, Code } from "../lib/cni/error.ts";
 import type { routeConfig } from "../lib/cni/schema.ts";
 import type { CniRoute } from "../lib/cni/types.ts";
-import { canonicalIp, familyOf, type Ip, parseIp } from "../lib/ip/address.ts";
+import { isAtLeast } from "../lib/cni/version.ts";
+import { canonicalIp, type Family, familyOf, type Ip, parseIp } from "../lib/ip/address.ts";
 import { areCanonical, type Cidr, canonicalCidr, parseCidr } from "../lib/ip/cidr.ts";
 
 type RouteConfig = z.infer<typeof routeConfig>;
@@ -37,6 +38,16 @@ function nextHop({ dst: dstText, gw: gwText }: RouteConfig, index: number): CniR
 		throw new CniError(Code.invalidConfig, reason, `field ipam.routes[${index}].gw`);
 	}
 	return { dst, gw };
+}
+
+/** Throws code 7 where a result of this version cannot hold one address of each: before 0.3.0 it has one a family. */
+export function requireOnePerFamily(families: readonly Family[], cniVersion: string): void {
+	if (isAtLeast(cniVersion, "0.3.0") || new Set(families).size === families.length) return;
+	throw new CniError(
+		Code.invalidConfig,
+		`CNI version ${cniVersion} does not support more than 1 address per family`,
+		"cniVersion 0.3.0 and later do",
+	);
 }
 
 /** The address of field `path`; "" is "not set", as in Go. Throws code 7 with Go's sentence. */

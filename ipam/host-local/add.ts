@@ -7,7 +7,6 @@ import { contains, formatCidr } from "../../lib/ip/cidr.ts";
 import type { RangeSet } from "../../lib/ip/range.ts";
 import { UndoStack } from "../../lib/plugin/undo-stack.ts";
 import { allocate } from "../../lib/store/allocate.ts";
-import { cooldownOf } from "../../lib/store/cooldown.ts";
 import { Store } from "../../lib/store/store.ts";
 import { loadHostLocal } from "./config.ts";
 import { logOf } from "./log.ts";
@@ -19,10 +18,10 @@ export function add(request: Request): CniResult {
 	const settings = storeSettings(request);
 	const dns = config.resolvConf === "" ? undefined : readDns(config.resolvConf);
 	warnOfGateways(request, config.sets);
-	using store = Store.open(settings.directory, settings.reclaimAfterReboot);
+	using store = Store.open(settings.directory, settings);
 	if (settings.reclaimAfterReboot) reclaim(request, store);
 	using undo = new UndoStack((what, error) => logOf(request).error(`could not ${what} after a failed ADD: ${error}`));
-	const ips = allocate(store, cooldownOf(settings), config.sets, config.requested, request, undo);
+	const ips = allocate(store, config.sets, config.requested, request, undo);
 	undo.commit();
 	return { ips, routes: config.routes, ...(dns && { dns }) };
 }

@@ -13,8 +13,8 @@ import { storeSettings } from "./settings.ts";
 
 export function check(request: Request): void {
 	const { sets } = loadHostLocal(request);
-	const { directory, reclaimAfterReboot } = storeSettings(request);
-	using store = Store.openIfPresent(directory, reclaimAfterReboot);
+	const { directory, ...settings } = storeSettings(request);
+	using store = Store.openIfPresent(directory, settings);
 	const ours = ownAddresses(request, sets);
 	const missing = ours.filter((ip) => !isOwner(store, ip, request));
 	// Ranges may have changed since ADD: then, as in Go, any address will do.

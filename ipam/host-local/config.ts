@@ -7,12 +7,11 @@ import { loadConfig } from "../../lib/cni/config.ts";
 import { CniError, Code } from "../../lib/cni/error.ts";
 import { quote } from "../../lib/cni/quote.ts";
 import type { CniRoute, Request } from "../../lib/cni/types.ts";
-import { isAtLeast } from "../../lib/cni/version.ts";
 import { type Ip, parseIp, sameIp } from "../../lib/ip/address.ts";
 import { parseCidr } from "../../lib/ip/cidr.ts";
 import type { RangeSet } from "../../lib/ip/range.ts";
-import { optionalAddress, resultRoutes } from "../fields.ts";
-import { completeSet, type ReadRange, readRange, requireDisjoint, requireOnePerFamily } from "./ranges.ts";
+import { optionalAddress, requireOnePerFamily, resultRoutes } from "../fields.ts";
+import { completeSet, type ReadRange, readRange, requireDisjoint } from "./ranges.ts";
 import type { HostLocalConfig, RangeConfig } from "./schema.ts";
 import { ipamOf } from "./settings.ts";
 
@@ -41,7 +40,10 @@ export function loadHostLocal(request: Request): HostLocal {
 	// No range may still come by capability `ipRanges`, which a runtime does not pass with STATUS.
 	if (read.length === 0 && request.verb !== "STATUS") throw new CniError(Code.invalidConfig, "no IP ranges specified");
 	const sets = read.map(completeSet);
-	if (!isAtLeast(request.cniVersion, "0.3.0")) requireOnePerFamily(sets, request.cniVersion);
+	requireOnePerFamily(
+		sets.map(([range]) => range!.start.family),
+		request.cniVersion,
+	);
 	requireDisjoint(sets);
 	return { sets, requested, routes, resolvConf: ipam.resolvConf ?? "" };
 }

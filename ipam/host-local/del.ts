@@ -9,6 +9,6 @@ import { storeSettings } from "./settings.ts";
 /** Needs no valid ranges, and no store: what is not allocated is released. */
 export function del(request: Request): void {
 	const settings = storeSettings(request);
-	using store = Store.openIfPresent(settings.directory, settings.reclaimAfterReboot);
-	store?.releaseAll(request, (names) => recordRelease(request, settings, names));
+	using store = Store.openIfPresent(settings.directory, settings);
+	store?.releaseAll(request, (names) => recordRelease(request, store, names));
 }

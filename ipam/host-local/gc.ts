@@ -10,17 +10,11 @@ import { storeSettings } from "./settings.ts";
 /** A file that does not tell its interface is kept while its container has any. */
 export function gc(request: Request, valid: readonly ValidAttachment[] | undefined): void {
 	if (valid === undefined) return;
-	const interfaces = new Map<string, Set<string>>();
-	for (const { containerID, ifname } of valid) {
-		const names = interfaces.get(containerID);
-		if (names === undefined) interfaces.set(containerID, new Set([ifname]));
-		else names.add(ifname);
-	}
+	const containers = new Set(valid.map(({ containerID }) => containerID));
+	const attachments = new Set(valid.map(({ containerID, ifname }) => `${containerID}/${ifname}`));
 	const settings = storeSettings(request);
-	using store = Store.openIfPresent(settings.directory, settings.reclaimAfterReboot);
-	const isValid = ({ containerId, ifName }: Owner): boolean => {
-		const names = interfaces.get(containerId);
-		return names !== undefined && (ifName === undefined || names.has(ifName));
-	};
-	store?.releaseUnless(isValid, (names) => recordRelease(request, settings, names));
+	using store = Store.openIfPresent(settings.directory, settings);
+	const isValid = ({ containerId, ifName }: Owner): boolean =>
+		ifName === undefined ? containers.has(containerId) : attachments.has(`${containerId}/${ifName}`);
+	store?.releaseUnless(isValid, (names) => recordRelease(request, store, names));
 }

@@ -4,8 +4,9 @@
  * those of VFs go back with the VF.
  */
 import type { Orphan } from "../../lib/state/orphan.ts";
+import { glimpse } from "../../lib/store/glimpse.ts";
 import type { Attachment } from "../../lib/store/owner.ts";
-import { glimpse, Store } from "../../lib/store/store.ts";
+import { Store } from "../../lib/store/store.ts";
 import { listIfPresent } from "../../lib/sys/files.ts";
 import * as sys from "../../lib/sys/sys.ts";
 

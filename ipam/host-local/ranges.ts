@@ -4,15 +4,7 @@
 import { CniError, Code } from "../../lib/cni/error.ts";
 import { addressBits, formatIp, type Ip, nextIp, previousIp, sameIp } from "../../lib/ip/address.ts";
 import { type Cidr, contains, formatCidr, lastAddressOf, networkOf, parseCidr } from "../../lib/ip/cidr.ts";
-import {
-	type Block,
-	familyOf,
-	formatRange,
-	type Range,
-	type RangeSet,
-	rangesOverlap,
-	setsOverlap,
-} from "../../lib/ip/range.ts";
+import { type Block, formatRange, type Range, type RangeSet, rangesOverlap, setsOverlap } from "../../lib/ip/range.ts";
 import { optionalAddress, requireCidr } from "../fields.ts";
 import type { RangeConfig } from "./schema.ts";
 
@@ -121,17 +113,6 @@ function joinBlocks(blocks: readonly Block[], from: Ip, to: Ip): Block[] {
 			joined[joined.length - 1] = { first: before.first, last: block.last };
 	}
 	return joined;
-}
-
-/** Throws code 7 where versions before 0.3.0 could not hold the result: they have one address of each family. */
-export function requireOnePerFamily(sets: readonly RangeSet[], cniVersion: string): void {
-	const v4 = sets.filter((set) => familyOf(set) === 4).length;
-	if (v4 <= 1 && sets.length - v4 <= 1) return;
-	throw new CniError(
-		Code.invalidConfig,
-		`CNI version ${cniVersion} does not support more than 1 address per family`,
-		"cniVersion 0.3.0 and later do",
-	);
 }
 
 /** Throws code 7: `range set <i> overlaps with <j>`. */

@@ -2,14 +2,13 @@
  * The record of releases, for `reuseDelaySeconds`: DEL and GC write it.
  */
 import type { Request } from "../../lib/cni/types.ts";
-import { cooldownOf } from "../../lib/store/cooldown.ts";
-import type { StoreSettings } from "../../lib/store/store.ts";
+import type { Store } from "../../lib/store/store.ts";
 import * as sys from "../../lib/sys/sys.ts";
 import { logOf } from "./log.ts";
 
 /** A release must not fail because its time cannot be noted: the address would stay allocated. */
-export function recordRelease(request: Request, settings: StoreSettings, names: readonly string[]): void {
-	const error = sys.failureOf(() => cooldownOf(settings).note(names));
+export function recordRelease(request: Request, store: Store, names: readonly string[]): void {
+	const error = sys.failureOf(() => store.cooldown.note(names));
 	if (error === undefined) return;
 	logOf(request).warning(`reuseDelaySeconds will not hold for ${names.join(", ")}: ${error.message}`);
 }

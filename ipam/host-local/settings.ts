@@ -7,7 +7,13 @@ import { foldKeys } from "../../lib/cni/keys.ts";
 import { joinPath } from "../../lib/cni/path.ts";
 import { excerpt } from "../../lib/cni/quote.ts";
 import type { JsonObject, JsonValue, Request } from "../../lib/cni/types.ts";
-import type { StoreSettings } from "../../lib/store/store.ts";
+
+/** Where the network's store is, and how it is kept: see lib/store. */
+interface StoreSettings {
+	readonly directory: string;
+	readonly reuseDelayMs: number;
+	readonly reclaimAfterReboot: boolean;
+}
 
 const DEFAULT_DATA_DIR = "/var/lib/cni/networks";
 

@@ -8,10 +8,9 @@ import { CniError, Code } from "../../lib/cni/error.ts";
 import { foldKeys } from "../../lib/cni/keys.ts";
 import { trimSpace } from "../../lib/cni/space.ts";
 import type { CniDns, CniIp, CniRoute, JsonObject, Request } from "../../lib/cni/types.ts";
-import { isAtLeast } from "../../lib/cni/version.ts";
 import { canonicalIp, familyOf, formatIp, parseIp } from "../../lib/ip/address.ts";
 import { canonicalCidr, contains, parseCidr } from "../../lib/ip/cidr.ts";
-import { refuseAddress, resultRoutes } from "../fields.ts";
+import { refuseAddress, requireOnePerFamily, resultRoutes } from "../fields.ts";
 import type { StaticConfig } from "./schema.ts";
 
 interface Static {
@@ -38,10 +37,15 @@ export function loadStatic(request: Request): Static {
 	const fromRuntime = (config.runtimeConfig?.ips ?? []).map(readEntry);
 	let addresses = [fromRuntime, fromArgs].find((list) => list.length > 0);
 	addresses ??= [
-		...(ipam.addresses ?? []).map(({ address }, i) => staticAddress(readConfigured(address), gateways[i])),
+		...(ipam.addresses ?? []).map(({ address }, i) =>
+			staticAddress(readCidr(address, "the 'address' field is expected to be"), gateways[i]),
+		),
 		...fromEnvironment,
 	];
-	requireOnePerFamily(addresses, request.cniVersion);
+	requireOnePerFamily(
+		addresses.map(({ address }) => familyOf(address)),
+		request.cniVersion,
+	);
 	return { addresses, routes, dns: ipam.dns as CniDns | undefined };
 }
 
@@ -83,26 +87,10 @@ function splitList(text: string): string[] {
 const staticAddress = (address: string, gateway: string | undefined): CniIp =>
 	gateway === undefined ? { address } : { address, gateway };
 
-function readEntry(text: string): CniIp {
-	const address = canonicalCidr(text);
-	if (address !== undefined) return { address };
-	throw new CniError(Code.invalidConfig, `an entry in the 'ips' field is NOT in CIDR notation, got: '${text}'`);
-}
+const readEntry = (text: string): CniIp => ({ address: readCidr(text, "an entry in the 'ips' field is NOT") });
 
-function readConfigured(text: string): string {
+function readCidr(text: string, what: string): string {
 	const address = canonicalCidr(text);
 	if (address !== undefined) return address;
-	throw new CniError(Code.invalidConfig, `the 'address' field is expected to be in CIDR notation, got: '${text}'`);
-}
-
-/** Results before 0.3.0 have one address of each family. */
-function requireOnePerFamily(addresses: readonly CniIp[], cniVersion: string): void {
-	if (isAtLeast(cniVersion, "0.3.0")) return;
-	const v4 = addresses.filter(({ address }) => familyOf(address) === 4).length;
-	if (v4 <= 1 && addresses.length - v4 <= 1) return;
-	throw new CniError(
-		Code.invalidConfig,
-		`CNI version ${cniVersion} does not support more than 1 address per family`,
-		"cniVersion 0.3.0 and later do",
-	);
+	throw new CniError(Code.invalidConfig, `${what} in CIDR notation, got: '${text}'`);
 }

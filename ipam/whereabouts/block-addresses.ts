@@ -9,7 +9,6 @@ import { vfIndex } from "../../lib/linux/pci.ts";
 import { UndoStack } from "../../lib/plugin/undo-stack.ts";
 import { isAlive } from "../../lib/state/liveness.ts";
 import { chooseFree, shortage } from "../../lib/store/allocate.ts";
-import { cooldownOf, type Released } from "../../lib/store/cooldown.ts";
 import type { Attachment } from "../../lib/store/owner.ts";
 import { Store } from "../../lib/store/store.ts";
 import { statIfPresent } from "../../lib/sys/files.ts";
@@ -35,10 +34,9 @@ export function addFromBlock(request: Request, config: Whereabouts, slicing: Sli
 	const earlier = records.find(attachment);
 	// Of a block that the node had before: its record is about to name this one.
 	if (earlier !== undefined && earlier.record.store !== storeName(block)) releaseInStore(config, records, earlier);
-	using store = Store.open(storeOf(dataDir, block));
+	using store = Store.open(storeOf(dataDir, block), config);
 	const own = store.addressesOf(request).find((ip) => mayHandOut(range, ip));
 	if (own !== undefined) return own;
-	const cooldown = cooldownOf({ directory: store.directory, reuseDelayMs: config.reuseDelayMs });
 	using undo = new UndoStack((what, error) => logOf(request).error(`could not ${what} after a failed ADD: ${error}`));
 	if (earlier === undefined) undo.push("remove the record", () => records.forget(attachment));
 	// First: by this DEL and GC know of it.
@@ -62,7 +60,7 @@ export function addFromBlock(request: Request, config: Whereabouts, slicing: Sli
 		return isOfDevice && !isAlive({ netns: record.netns, netnsIdentity: "", bootId: record.boot });
 	};
 	// What it waits for is that others forget who had it: a VF's address is the same VF's again.
-	const waitMs = wanted === undefined || slicing.isByVfIndex ? 0 : cooldown.remaining(wanted);
+	const waitMs = wanted === undefined || slicing.isByVfIndex ? 0 : store.cooldown.remaining(wanted);
 	if (wanted !== undefined && waitMs > 0) {
 		const reason = `requested address ${formatIp(wanted)} was released a short time ago`;
 		throw new CniError(Code.tryAgain, reason, `it is free in ${Math.ceil(waitMs / 1000)} s`);
@@ -72,9 +70,9 @@ export function addFromBlock(request: Request, config: Whereabouts, slicing: Sli
 	const first = wanted === undefined && config.policy === "hashed" ? hashedOrder(range, seed).next().value : undefined;
 	const ip =
 		wanted === undefined
-			? reserveFree(store, cooldown, range, first, request)
+			? reserveFree(store, range, first, request)
 			: reserveWanted(store, wanted, request, isInherited);
-	if (ip === undefined) throw exhausted(Code.tryAgain, store, cooldown, range, block);
+	if (ip === undefined) throw exhausted(Code.tryAgain, store, range, block);
 	undo.commit();
 	return ip;
 }
@@ -129,19 +127,19 @@ function reserveWanted(store: Store, ip: Ip, request: Request, isInherited: (own
 }
 
 /** A free address, `first` if it is one; undefined where there is none. */
-function reserveFree(store: Store, cooldown: Released, range: PoolRange, first: Ip | undefined, owner: Attachment) {
+function reserveFree(store: Store, range: PoolRange, first: Ip | undefined, owner: Attachment) {
 	// Asked first: to the store a refusal is a sign that others write to it, and it reads everything anew.
-	const isFree = first !== undefined && store.ownerOf(first) === undefined && cooldown.remaining(first) === 0;
+	const isFree = first !== undefined && store.ownerOf(first) === undefined && store.cooldown.remaining(first) === 0;
 	if (isFree && store.reserve(first, owner, false)) return first;
 	for (;;) {
-		const choice = chooseFree(store, cooldown, rangeSetOf(range), first);
+		const choice = chooseFree(store, rangeSetOf(range), first);
 		if (choice === undefined || store.reserve(choice.ip, owner, choice.mayBeBlank)) return choice?.ip;
 	}
 }
 
-function exhausted(code: Code, store: Store, cooldown: Released, range: PoolRange, block: NodeBlock): CniError {
+function exhausted(code: Code, store: Store, range: PoolRange, block: NodeBlock): CniError {
 	const reason = `block ${block.block} of node ${block.node} has no address left`;
-	return new CniError(code, reason, shortage(store, cooldown, rangeSetOf(range)));
+	return new CniError(code, reason, shortage(store, rangeSetOf(range)));
 }
 
 /** STATUS: an ADD would know the block, and find an address in it. */
@@ -149,11 +147,10 @@ export function requireBlockAddress(config: Whereabouts, slicing: Slicing, limit
 	const { dataDir } = config;
 	const block = requireBlock(config, slicing, limitMs, Code.notAvailable);
 	const range = rangeOfBlock(config.ranges[0]!, parseCidr(block.block)!);
-	using store = Store.open(storeOf(dataDir, block));
+	using store = Store.open(storeOf(dataDir, block), config);
 	store.requireWritable();
-	const cooldown = cooldownOf({ directory: store.directory, reuseDelayMs: config.reuseDelayMs });
-	if (chooseFree(store, cooldown, rangeSetOf(range), undefined) !== undefined) return;
-	throw exhausted(Code.notAvailable, store, cooldown, range, block);
+	if (chooseFree(store, rangeSetOf(range), undefined) !== undefined) return;
+	throw exhausted(Code.notAvailable, store, range, block);
 }
 
 /** CHECK: whether a block that this node has or had holds `ip` for the attachment. */
@@ -174,12 +171,12 @@ export function releaseInStore(settings: ReleaseSettings, records: Records, { re
 }
 
 /** Whether there was something to give back. */
-function release(directory: string, { reuseDelayMs }: ReleaseSettings, attachment: Attachment): boolean {
-	using store = Store.openIfPresent(directory);
+function release(directory: string, settings: ReleaseSettings, attachment: Attachment): boolean {
+	using store = Store.openIfPresent(directory, settings);
 	let isHeld = false;
 	store?.releaseAll(attachment, (names) => {
 		isHeld = true;
-		cooldownOf({ directory, reuseDelayMs }).note(names);
+		store.cooldown.note(names);
 	});
 	return isHeld;
 }

@@ -1,7 +1,7 @@
 /**
  * Ranges of addresses in subnets, and sets of them: the pools of an IPAM plugin.
  */
-import { type Family, formatIp, type Ip } from "./address.ts";
+import { formatIp, type Ip } from "./address.ts";
 import type { Cidr } from "./cidr.ts";
 
 /** The addresses `start` to `end`, both included, of `subnet`; all of one family. */
@@ -44,10 +44,6 @@ export function exclusionOf(range: Range, ip: Ip): Block | undefined {
 export function rangeOf(set: RangeSet, ip: Ip): Range | undefined {
 	for (const range of set) if (rangeContains(range, ip)) return range;
 	return undefined;
-}
-
-export function familyOf(set: RangeSet): Family {
-	return set[0]!.start.family;
 }
 
 type Bounds = Pick<Range, "start" | "end">;

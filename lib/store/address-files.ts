@@ -4,7 +4,7 @@
  */
 import { CniError, Code } from "../cni/error.ts";
 import { parseIp } from "../ip/address.ts";
-import { isNoFile, readTextIfPresent, removeIfPresent } from "../sys/files.ts";
+import { isNoFile, readTextIfPresent, removeIfPresent, requireWritable } from "../sys/files.ts";
 import * as sys from "../sys/sys.ts";
 import { type Content, type FileContent, parseOwner } from "./owner.ts";
 
@@ -13,8 +13,6 @@ import { type Content, type FileContent, parseOwner } from "./owner.ts";
  * what a killed process left is removed. Go hands out no address for it, and removes it with those of its container.
  */
 const TEMPORARY = ".berth.tmp";
-/** What STATUS makes to see whether it can. */
-const TRIAL = ".berth.status";
 
 /** What the address files say. */
 export interface Contents {
@@ -88,7 +86,7 @@ function fillBlank(path: string, text: string): boolean {
 	try {
 		if (!sys.flock(fd, sys.LOCK_EX, 0) || !sys.isSameFile(fd, path)) return false;
 		if (parseOwner(readTextIfPresent(path) ?? "?") !== "blank") return false;
-		writeInPlace(path, text);
+		writing(path, sys.O_TRUNC, (file) => sys.write(file, text));
 		return true;
 	} finally {
 		sys.close(fd);
@@ -98,19 +96,12 @@ function fillBlank(path: string, text: string): boolean {
 /** Replaces what a file says. Where that is cut short the turn is lost, as in Go. Throws code 5. */
 export function writeStoreFile(directory: string, name: string, text: string): void {
 	const path = `${directory}/${name}`;
-	attempt(directory, path, () => writeInPlace(path, text));
+	attempt(directory, path, () => writing(path, sys.O_TRUNC, (fd) => sys.write(fd, text)));
 }
 
 /** Throws code 5 when no file can be written. */
 export function tryToWrite(directory: string): void {
-	const path = `${directory}/${TRIAL}`;
-	attempt(directory, path, () => {
-		try {
-			writeInPlace(path, "\n");
-		} finally {
-			removeIfPresent(path);
-		}
-	});
+	attempt(directory, `${directory}/.status`, () => requireWritable(directory));
 }
 
 /** Removes what a killed process may have left. Throws SystemError. */
@@ -124,12 +115,8 @@ function attempt<T>(directory: string, path: string, work: () => T): T {
 		return work();
 	} catch (error) {
 		const reason = sentenceOf(error);
-		try {
-			removeTemporary(directory);
-		} catch (second) {
-			// The first error is the one to tell; what stays is removed by the next write.
-			sentenceOf(second);
-		}
+		// The first error is the one to tell; what stays is removed by the next write.
+		sys.failureOf(() => removeTemporary(directory));
 		throw new CniError(Code.io, `cannot write ${path}: ${reason}`);
 	}
 }
@@ -148,11 +135,11 @@ function createAnew(path: string): number {
 	}
 }
 
-function writeInPlace(path: string, text: string): void {
-	const flags = sys.O_WRONLY | sys.O_CREAT | sys.O_TRUNC | sys.O_NONBLOCK;
-	const fd = sys.openat(sys.AT_FDCWD, path, flags, 0o600);
+/** Opens a file, which is made where it is missing, for `write`. `how`: O_TRUNC or O_APPEND. */
+export function writing<T>(path: string, how: number, write: (fd: number) => T): T {
+	const fd = sys.openat(sys.AT_FDCWD, path, sys.O_WRONLY | sys.O_CREAT | sys.O_NONBLOCK | how, 0o600);
 	try {
-		sys.write(fd, text);
+		return write(fd);
 	} finally {
 		sys.close(fd);
 	}

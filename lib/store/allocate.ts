@@ -15,7 +15,6 @@ import {
 	rangeOf,
 } from "../ip/range.ts";
 import type { UndoStack } from "../plugin/undo-stack.ts";
-import type { Released } from "./cooldown.ts";
 import { type Attachment, isAllocated } from "./owner.ts";
 import type { Store } from "./store.ts";
 
@@ -26,7 +25,6 @@ import type { Store } from "./store.ts";
  */
 export function allocate(
 	store: Store,
-	cooldown: Released,
 	sets: readonly RangeSet[],
 	requested: readonly Ip[],
 	attachment: Attachment,
@@ -39,9 +37,7 @@ export function allocate(
 		const [request] = wanted < 0 ? [] : unmet.splice(wanted, 1);
 		let choice: Choice | CniError;
 		do {
-			choice = request
-				? chooseRequested(store, cooldown, set, request)
-				: chooseNext(store, cooldown, set, index, attachment);
+			choice = request ? chooseRequested(store, set, request) : chooseNext(store, set, index, attachment);
 			if (choice instanceof CniError) {
 				throw new CniError(choice.code, `failed to allocate for range ${index}: ${choice.message}`, choice.details);
 			}
@@ -67,17 +63,14 @@ export function allocate(
 	return ips;
 }
 
-interface Place {
+interface Choice {
 	readonly ip: Ip;
 	readonly range: Range;
-}
-
-interface Choice extends Place {
 	/** There may be a file of it that says nothing. */
 	readonly mayBeBlank: boolean;
 }
 
-function chooseRequested(store: Store, cooldown: Released, set: RangeSet, ip: Ip): Choice | CniError {
+function chooseRequested(store: Store, set: RangeSet, ip: Ip): Choice | CniError {
 	const range = rangeOf(set, ip)!;
 	const text = formatIp(ip);
 	if (range.gateway && sameIp(ip, range.gateway)) {
@@ -90,7 +83,7 @@ function chooseRequested(store: Store, cooldown: Released, set: RangeSet, ip: Ip
 		const whom = typeof owner === "object" ? `for container ${owner.containerId}` : "by a file that names no container";
 		return new CniError(Code.allocation, refusal, `held ${whom}, in ${store.directory}/${text}`);
 	}
-	const remaining = cooldown.remaining(ip);
+	const remaining = store.cooldown.remaining(ip);
 	if (remaining === 0) return { ip, range, mayBeBlank: true };
 	return new CniError(
 		Code.tryAgain,
@@ -103,13 +96,7 @@ function seconds(ms: number): number {
 	return Math.ceil(ms / 1000);
 }
 
-function chooseNext(
-	store: Store,
-	cooldown: Released,
-	set: RangeSet,
-	index: number,
-	attachment: Attachment,
-): Choice | CniError {
+function chooseNext(store: Store, set: RangeSet, index: number, attachment: Attachment): Choice | CniError {
 	const already = store.addressesOf(attachment).find((ip) => rangeOf(set, ip) !== undefined);
 	if (already !== undefined) {
 		return new CniError(
@@ -118,38 +105,25 @@ function chooseNext(
 			`interface ${attachment.ifName}, in ${store.directory}`,
 		);
 	}
-	const choice = chooseFree(store, cooldown, set, store.lastReserved(index));
-	return choice ?? new CniError(Code.tryAgain, exhaustion(set), shortage(store, cooldown, set));
+	const choice = chooseFree(store, set, store.lastReserved(index));
+	return choice ?? new CniError(Code.tryAgain, exhaustion(set), shortage(store, set));
 }
 
 /**
  * The next in turn that is free. When the index knows of none, the files have the last word. At the very end those with
  * a blank file.
  */
-export function chooseFree(store: Store, cooldown: Released, set: RangeSet, last: Ip | undefined): Choice | undefined {
-	const next = (mayBeBlank: boolean): Choice | undefined => {
-		const found = nextInTurn(
-			set,
-			last,
-			(from, to) => store.nextFree(from, to, mayBeBlank),
-			(ip) => cooldown.remaining(ip) === 0,
-		);
-		return found && { ...found, mayBeBlank };
-	};
+export function chooseFree(store: Store, set: RangeSet, last: Ip | undefined): Choice | undefined {
+	const next = (mayBeBlank: boolean) => nextInTurn(store, set, last, mayBeBlank);
 	return next(false) ?? (store.readAgain() ? next(false) : undefined) ?? next(true);
 }
 
 /**
  * The first free address after `last`, through all ranges of the set and round again; `last` itself comes at the very
  * end. Where `last` is unknown or in no range, the first free address from the start. A range's own gateway and what it
- * excludes are left out, and what `accepts` refuses. `nextFree` is the first free one of those from `from` to `to`.
+ * excludes are left out, and what was released a short time ago.
  */
-function nextInTurn(
-	set: RangeSet,
-	last: Ip | undefined,
-	nextFree: (from: Ip, to: Ip) => Ip | undefined,
-	accepts: (ip: Ip) => boolean = () => true,
-): Place | undefined {
+function nextInTurn(store: Store, set: RangeSet, last: Ip | undefined, mayBeBlank: boolean): Choice | undefined {
 	const current = last === undefined ? -1 : set.findIndex((range) => rangeContains(range, last));
 	const first = Math.max(current, 0);
 	// The range of `last` comes twice: first what is after it, at the end the others.
@@ -157,31 +131,20 @@ function nextInTurn(
 		const range = set[(first + turn) % set.length]!;
 		const from = turn === 0 && current >= 0 ? nextIp(last!) : range.start;
 		const to = turn === set.length ? last! : range.end;
-		const ip = from && nextInRange(range, from, to, nextFree, accepts);
-		if (ip !== undefined) return { ip, range };
+		const ip = nextInRange(store, range, from, to, mayBeBlank);
+		if (ip !== undefined) return { ip, range, mayBeBlank };
 	}
 	return undefined;
 }
 
-function nextInRange(
-	range: Range,
-	start: Ip,
-	to: Ip,
-	nextFree: (from: Ip, to: Ip) => Ip | undefined,
-	accepts: (ip: Ip) => boolean,
-): Ip | undefined {
-	let from: Ip | undefined = start;
-	while (from !== undefined && from.value <= to.value) {
-		const ip = nextFree(from, to);
+function nextInRange(store: Store, range: Range, start: Ip | undefined, to: Ip, mayBeBlank: boolean): Ip | undefined {
+	for (let from = start; from !== undefined && from.value <= to.value; ) {
+		const ip = store.nextFree(from, to, mayBeBlank);
 		if (ip === undefined) return undefined;
 		const excluded = exclusionOf(range, ip);
-		if (excluded !== undefined) {
-			from = nextIp(excluded.last);
-			continue;
-		}
 		const isGateway = range.gateway !== undefined && sameIp(ip, range.gateway);
-		if (!isGateway && accepts(ip)) return ip;
-		from = nextIp(ip);
+		if (excluded === undefined && !isGateway && store.cooldown.remaining(ip) === 0) return ip;
+		from = nextIp(excluded?.last ?? ip);
 	}
 	return undefined;
 }
@@ -194,13 +157,13 @@ export function exhaustion(set: RangeSet): string {
  * Why the set has no address to give: how many are allocated and for how many containers, and when the first of those
  * that wait is free.
  */
-export function shortage(store: Store, cooldown: Released, set: RangeSet): string {
+export function shortage(store: Store, set: RangeSet): string {
 	const { addresses, containers, nameless } = store.countAllocated((ip) => isUsable(set, ip));
 	const capacity = capacityOf(set);
 	if (capacity === 0n) return "it has none to give: each is a gateway or excluded";
 	const by = nameless === 0 ? "" : ` and ${nameless} by files that name none`;
 	const full = `${addresses} of ${capacity} addresses are held, for ${containers} containers${by}, in ${store.directory}`;
-	const next = cooldown.first((name) => {
+	const next = store.cooldown.first((name) => {
 		const ip = parseIp(name);
 		return ip !== undefined && isUsable(set, ip) && !isAllocated(store.ownerOf(ip));
 	});

@@ -3,10 +3,11 @@
  * each time, and else from the files themselves, once.
  */
 import { formatIp, type Ip, nextIp } from "../ip/address.ts";
+import { statIfPresent } from "../sys/files.ts";
 import { type Contents, readContents, readOwner, sentenceOf } from "./address-files.ts";
 import { type Allocation, Index, StaleError } from "./index.ts";
-import { type Content, isAllocated, type Owner } from "./owner.ts";
-import { hasPrivateDirectory } from "./private-directory.ts";
+import { type Content, isAllocated, isSameOwner } from "./owner.ts";
+import { privateDirectory } from "./private-directory.ts";
 
 /** To read so many files costs no more than an index does. */
 const MANY = 16;
@@ -182,7 +183,9 @@ export class Allocations {
 
 	#openIndex(): Index | null {
 		if (this.#index === undefined) {
-			this.#mayHaveIndex = ignoreFailure(() => hasPrivateDirectory(this.#directory)) ?? true;
+			// Most stores are small, and have none.
+			const directory = privateDirectory(this.#directory);
+			this.#mayHaveIndex = ignoreFailure(() => statIfPresent(directory) !== undefined) ?? true;
 			const index = this.#mayHaveIndex ? ignoreFailure(() => Index.openIfValid(this.#directory)) : undefined;
 			this.#index = index ?? null;
 		}
@@ -231,10 +234,6 @@ export class Allocations {
 		}
 		return [...earlier.values()];
 	}
-}
-
-function isSameOwner(owner: Content, { containerId, ifName }: Owner): boolean {
-	return typeof owner === "object" && owner.containerId === containerId && owner.ifName === ifName;
 }
 
 /** What `work` returns; undefined where a system call of it failed, or the index is not what it was. */

@@ -8,8 +8,8 @@ import { formatIp, type Ip } from "../ip/address.ts";
 import { bootId } from "../sys/boot.ts";
 import { makeDirectories, readTextIfPresent, writeAtomic } from "../sys/files.ts";
 import * as sys from "../sys/sys.ts";
+import { writing } from "./address-files.ts";
 import { privateDirectory } from "./private-directory.ts";
-import type { StoreSettings } from "./store.ts";
 
 /** The file is written anew when this many of its lines are of no more use. */
 const MANY = 100;
@@ -19,14 +19,12 @@ export type Released = Pick<Cooldown, "remaining" | "first" | "note">;
 
 const NOTHING: Released = { remaining: () => 0, first: () => undefined, note: () => {} };
 
-/**
- * The cooldown of a network; without `reuseDelaySeconds` there is none. The store's lock must be held while it is used.
- */
-export function cooldownOf({ directory, reuseDelayMs }: Pick<StoreSettings, "directory" | "reuseDelayMs">): Released {
+/** The cooldown of the store in `directory`; without `reuseDelaySeconds` there is none. */
+export function cooldownOf(directory: string, reuseDelayMs: number): Released {
 	return reuseDelayMs === 0 ? NOTHING : new Cooldown(directory, reuseDelayMs);
 }
 
-/** Addresses that were released less than the delay ago. The store's lock must be held while this is used. */
+/** Addresses that were released less than the delay ago. The store is locked while this is used. */
 class Cooldown {
 	readonly #directory: string;
 	readonly #delayMs: number;
@@ -63,13 +61,8 @@ class Cooldown {
 	 */
 	note(names: readonly string[]): void {
 		makeDirectories(this.#directory, 0o700);
-		const flags = sys.O_WRONLY | sys.O_CREAT | sys.O_APPEND | sys.O_NONBLOCK;
-		const fd = sys.openat(sys.AT_FDCWD, this.#path(), flags, 0o600);
-		try {
-			sys.write(fd, names.map((name) => this.#line(this.#now, name)).join(""));
-		} finally {
-			sys.close(fd);
-		}
+		const lines = names.map((name) => this.#line(this.#now, name));
+		writing(this.#path(), sys.O_APPEND, (fd) => sys.write(fd, lines.join("")));
 	}
 
 	#path(): string {

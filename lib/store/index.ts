@@ -29,6 +29,7 @@ import {
 	writeAtomic,
 } from "../sys/files.ts";
 import * as sys from "../sys/sys.ts";
+import { writing } from "./address-files.ts";
 import { Occupancy } from "./occupancy.ts";
 import type { Owner } from "./owner.ts";
 import { privateDirectory } from "./private-directory.ts";
@@ -211,7 +212,7 @@ export class Index {
 		const time = Index.invalidate(this.#store);
 		// After the time is set: who comes in from here on changes it, be it before we read it back.
 		if (!isLocked()) throw new StaleError(this.#store);
-		const { mtimeMs, ctimeMs } = sys.statat(sys.AT_FDCWD, this.#store, true) ?? { mtimeMs: 0, ctimeMs: 0 };
+		const { mtimeMs, ctimeMs } = statIfPresent(this.#store) ?? { mtimeMs: 0, ctimeMs: 0 };
 		// By seconds: not every file system keeps parts of one.
 		if (Math.floor(mtimeMs / 1000) !== Math.floor(time / 1000)) throw new StaleError(this.#store);
 		const token = new Uint8Array(TIMES_BYTES + MARKS_BYTES);
@@ -285,24 +286,15 @@ function allocationOf(line: string): Allocation | undefined {
 	return { name, containerId, ifName: ifName === "" ? undefined : ifName };
 }
 
-function readBytesIfPresent(path: string): Uint8Array | undefined {
-	try {
-		return sys.readFile(path, 1 << 16);
-	} catch (error) {
-		if (sys.isSystemError(error, "ENOENT")) return undefined;
-		throw error;
-	}
-}
+/** Of a page and of the token, which have less. */
+const readBytesIfPresent = (path: string): Uint8Array | undefined => sys.readFileIfPresent(path, 1 << 16);
 
 /** Returns what the file is like then. */
 function writeFile(path: string, data: string | Uint8Array, how = sys.O_TRUNC): sys.FileStatus {
-	const fd = sys.openat(sys.AT_FDCWD, path, sys.O_WRONLY | sys.O_CREAT | sys.O_NONBLOCK | how, 0o600);
-	try {
+	return writing(path, how, (fd) => {
 		sys.write(fd, data);
 		return sys.fstat(fd);
-	} finally {
-		sys.close(fd);
-	}
+	});
 }
 
 function removeDirectory(directory: string): void {

@@ -35,11 +35,11 @@ export class Occupancy {
 	}
 
 	take(ip: Ip): void {
-		this.#set(ip.family, 0, ip.value);
+		this.#mark(ip.family, 0, ip.value, true);
 	}
 
 	free(ip: Ip): void {
-		this.#clear(ip.family, 0, ip.value);
+		this.#mark(ip.family, 0, ip.value, false);
 	}
 
 	/** Writes the pages that have changed. */
@@ -66,27 +66,22 @@ export class Occupancy {
 		return found <= to ? found : undefined;
 	}
 
-	#set(family: Family, level: number, value: bigint): void {
-		const { name, page, byte, mask } = this.#locate(family, level, value);
-		page[byte]! |= mask;
-		this.#pages.set(name, page);
-		this.#changed.add(name);
-		if (page[byte] === 0xff && firstClearBit(page, 0) === BITS) this.#set(family, level + 1, value >> PAGE_BITS);
-	}
-
-	#clear(family: Family, level: number, value: bigint): void {
-		const { name, page, byte, mask } = this.#locate(family, level, value);
-		const wasFull = page[byte] === 0xff && firstClearBit(page, 0) === BITS;
-		page[byte]! &= ~mask;
-		this.#pages.set(name, page);
-		this.#changed.add(name);
-		if (wasFull) this.#clear(family, level + 1, value >> PAGE_BITS);
-	}
-
-	#locate(family: Family, level: number, value: bigint) {
+	/**
+	 * Sets or clears the bit of an address, or of a page of the level below; and that of its own page, where it is full
+	 * by that or is no more.
+	 */
+	#mark(family: Family, level: number, value: bigint, isTaken: boolean): void {
 		const name = nameOf(family, level, value >> PAGE_BITS);
+		const page = this.#page(name) ?? new Uint8Array(BYTES);
 		const bit = Number(value & (BigInt(BITS) - 1n));
-		return { name, page: this.#page(name) ?? new Uint8Array(BYTES), byte: bit >> 3, mask: 1 << (bit & 7) };
+		const byte = bit >> 3;
+		const isFull = (): boolean => page[byte] === 0xff && firstClearBit(page, 0) === BITS;
+		const wasFull = isFull();
+		if (isTaken) page[byte]! |= 1 << (bit & 7);
+		else page[byte]! &= ~(1 << (bit & 7));
+		this.#pages.set(name, page);
+		this.#changed.add(name);
+		if (isFull() !== wasFull) this.#mark(family, level + 1, value >> PAGE_BITS, isTaken);
 	}
 
 	#page(name: string): Uint8Array | undefined {

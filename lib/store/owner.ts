@@ -39,6 +39,9 @@ export function parseOwner(text: string): FileContent {
 	return BLANK.test(text) ? "blank" : "foreign";
 }
 
+export const isSameOwner = (content: Content, { containerId, ifName }: Owner): boolean =>
+	typeof content === "object" && content.containerId === containerId && content.ifName === ifName;
+
 /** Whether an address is allocated by what its file says. */
 export const isAllocated = (content: Content): boolean => content !== undefined && content !== "blank";
 

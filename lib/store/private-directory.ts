@@ -1,18 +1,8 @@
 /**
  * The private state directory of a store: what the Go plugin knows nothing of, outside of the store, which it walks.
  */
-import { statIfPresent } from "../sys/files.ts";
-
 /** Private state directory of a store. A network's name begins with a letter or a digit: this is none. */
 export function privateDirectory(store: string): string {
 	const name = store.lastIndexOf("/") + 1;
 	return `${store.slice(0, name)}.berth/${store.slice(name)}`;
-}
-
-/**
- * Whether the store has a private state directory: most are small, and have none. One system call, which may throw
- * SystemError.
- */
-export function hasPrivateDirectory(store: string): boolean {
-	return statIfPresent(privateDirectory(store)) !== undefined;
 }

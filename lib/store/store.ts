@@ -17,26 +17,18 @@ import { takeLock } from "../plugin/verb-lock.ts";
 import { makeDirectories, readTextIfPresent, removeIfPresent } from "../sys/files.ts";
 import type { Lock } from "../sys/lock.ts";
 import * as sys from "../sys/sys.ts";
-import {
-	makeAddressFile,
-	readContents,
-	readOwner,
-	removeTemporary,
-	sentenceOf,
-	tryToWrite,
-	writeStoreFile,
-} from "./address-files.ts";
+import { makeAddressFile, readOwner, removeTemporary, tryToWrite, writeStoreFile } from "./address-files.ts";
 import { Allocations } from "./allocations.ts";
+import { cooldownOf, type Released } from "./cooldown.ts";
 import { type Allocation, Index } from "./index.ts";
 import { type Attachment, type Content, formatOwner, isAllocated, type Owner } from "./owner.ts";
 
-/** Where the store of a network is, and how it is kept. */
-export interface StoreSettings {
-	/** Directory of the network's store. */
-	readonly directory: string;
+/** How a store is kept. */
+interface StoreSettings {
 	/** Milliseconds before a released address is handed out again. */
-	readonly reuseDelayMs: number;
-	readonly reclaimAfterReboot: boolean;
+	readonly reuseDelayMs?: number;
+	/** There is an index however few addresses are allocated, since it tells in which boot they were. */
+	readonly reclaimAfterReboot?: boolean;
 }
 
 /**
@@ -47,36 +39,37 @@ export class Store {
 	readonly directory: string;
 	readonly #lock: Lock;
 	readonly #allocations: Allocations;
+	readonly #reuseDelayMs: number;
+	#cooldown: Released | undefined;
 
-	private constructor(directory: string, lock: Lock, keepIndex: boolean) {
+	private constructor(directory: string, { reuseDelayMs = 0, reclaimAfterReboot = false }: StoreSettings) {
+		const lock = lockStore(directory);
 		this.directory = directory;
 		this.#lock = lock;
-		this.#allocations = new Allocations(directory, keepIndex, () => isLocked(lock));
+		this.#allocations = new Allocations(directory, reclaimAfterReboot, () => isLocked(lock));
+		this.#reuseDelayMs = reuseDelayMs;
 	}
 
-	/**
-	 * Locks the store in `directory`, which is made if missing. With `keepIndex` there is an index however few
-	 * addresses are allocated, since it tells in which boot they were. Throws code 5, or 11 when the lock is not to be
-	 * had.
-	 */
-	static open(directory: string, keepIndex = false): Store {
+	/** Locks the store in `directory`, which is made if missing. Throws code 5, or 11: the lock is not to be had. */
+	static open(directory: string, settings: StoreSettings = {}): Store {
 		try {
-			return new Store(directory, lockStore(directory), keepIndex);
+			return new Store(directory, settings);
 		} catch (error) {
 			if (!sys.isSystemError(error, "ENOENT")) throw error;
 			makeDirectories(directory, 0o755);
-			return new Store(directory, lockStore(directory), keepIndex);
+			return new Store(directory, settings);
 		}
 	}
 
 	/** As `open`, but makes no directory: undefined where there is none, and so nothing allocated. */
-	static openIfPresent(directory: string, keepIndex = false): Store | undefined {
-		try {
-			return new Store(directory, lockStore(directory), keepIndex);
-		} catch (error) {
-			if (sys.isSystemError(error, "ENOENT", "ENOTDIR")) return undefined;
-			throw error;
-		}
+	static openIfPresent(directory: string, settings: StoreSettings = {}): Store | undefined {
+		return sys.unlessFailed(() => new Store(directory, settings), "ENOENT", "ENOTDIR");
+	}
+
+	/** Which addresses are still to wait after their release. */
+	get cooldown(): Released {
+		this.#cooldown ??= cooldownOf(this.directory, this.#reuseDelayMs);
+		return this.#cooldown;
 	}
 
 	[Symbol.dispose](): void {
@@ -107,9 +100,8 @@ export class Store {
 	 * order of their files, in which Go looks at them and names the first.
 	 */
 	addressesOf(attachment: Attachment): Ip[] {
-		const { exact, legacy } = this.#allocationsOf(attachment);
-		const names = [...exact, ...legacy].map(({ name }) => name).sort();
-		return names.map(parseIp).filter((ip) => ip !== undefined);
+		const names = this.#allocationsOf(attachment).map(({ name }) => name);
+		return names.sort().flatMap((name) => parseIp(name) ?? []);
 	}
 
 	/**
@@ -174,8 +166,9 @@ export class Store {
 	 * removed, since it may still hold an address.
 	 */
 	releaseAll(attachment: Attachment, before: (names: readonly string[]) => void = () => {}): void {
-		const { exact, legacy } = this.#allocationsOf(attachment);
-		this.#removeAll(exact.length > 0 ? exact : legacy, before);
+		const all = this.#allocationsOf(attachment);
+		const exact = all.filter(({ ifName }) => ifName !== undefined);
+		this.#removeAll(exact.length > 0 ? exact : all, before);
 	}
 
 	/** Releases every address that `keep` refuses, and removes the files that hold nothing. As `releaseAll`. */
@@ -191,10 +184,7 @@ export class Store {
 
 	/** The addresses that have been allocated since an earlier boot, as far as there is a record of that. */
 	allocatedEarlier(): Ip[] {
-		return this.#allocations
-			.sinceEarlierBoot()
-			.map(({ name }) => parseIp(name))
-			.filter((ip) => ip !== undefined);
+		return this.#allocations.sinceEarlierBoot().flatMap(({ name }) => parseIp(name) ?? []);
 	}
 
 	/** Releases what has been allocated since an earlier boot, and tells what. As `releaseAll`. */
@@ -208,13 +198,8 @@ export class Store {
 
 	/** The address that range set `index` handed out last; undefined where none or nonsense is on record, as in Go. */
 	lastReserved(index: number): Ip | undefined {
-		try {
-			return parseIp(readTextIfPresent(this.#path(`last_reserved_ip.${index}`)) ?? "");
-		} catch (error) {
-			// Only the turn is lost: the next address is the first free one.
-			if (sys.isSystemError(error)) return undefined;
-			throw error;
-		}
+		// Where it cannot be read only the turn is lost: the next address is the first free one.
+		return sys.unlessFailed(() => parseIp(readTextIfPresent(this.#path(`last_reserved_ip.${index}`)) ?? ""));
 	}
 
 	/** Throws code 5. */
@@ -231,8 +216,10 @@ export class Store {
 		return `${this.directory}/${name}`;
 	}
 
-	#allocationsOf(attachment: Attachment): { exact: Allocation[]; legacy: Allocation[] } {
-		return split(this.#allocations.allocationsOf(attachment.containerId), attachment);
+	/** Those of its interface, and those for its container and no interface in particular. */
+	#allocationsOf({ containerId, ifName }: Attachment): Allocation[] {
+		const all = this.#allocations.allocationsOf(containerId);
+		return all.filter((each) => each.ifName === ifName || each.ifName === undefined);
 	}
 
 	#remove(allocation: Allocation): void {
@@ -252,11 +239,8 @@ export class Store {
 	): void {
 		const failures = this.#allocations.unreadable();
 		const attempt = (remove: () => void): void => {
-			try {
-				remove();
-			} catch (error) {
-				failures.push(sentenceOf(error));
-			}
+			const error = sys.failureOf(remove);
+			if (error !== undefined) failures.push(error.message);
 		};
 		if (allocations.length > 0) before(allocations.map(({ name }) => name));
 		for (const allocation of allocations) attempt(() => this.#remove(allocation));
@@ -267,51 +251,12 @@ export class Store {
 	}
 }
 
-/** What the files of a store say, read without its lock: as they were at some moment. */
-interface Glimpse {
-	/** Allocated since an earlier boot, as far as there is a record of that. */
-	readonly earlier: readonly Allocation[];
-	/** Allocated otherwise. */
-	readonly others: readonly Allocation[];
-}
-
-/** For who only looks: nothing is written, and nobody waits. Throws SystemError. */
-export function glimpse(directory: string): Glimpse {
-	const recorded = new Map(Index.earlierAllocations(directory).map((each) => [each.name, each]));
-	const earlier: Allocation[] = [];
-	const others: Allocation[] = [];
-	for (const [name, owner] of readContents(directory).owners) {
-		if (typeof owner !== "object") continue;
-		const then = recorded.get(name);
-		const isSame = then?.containerId === owner.containerId && then.ifName === owner.ifName;
-		(isSame ? earlier : others).push({ name, ...owner });
-	}
-	return { earlier, others };
-}
-
 function attachmentOf({ containerId, ifName }: Attachment): Attachment {
 	return { containerId, ifName };
 }
 
-function split(
-	allocations: readonly Allocation[],
-	{ ifName }: Attachment,
-): { exact: Allocation[]; legacy: Allocation[] } {
-	return {
-		exact: allocations.filter((allocation) => allocation.ifName === ifName),
-		legacy: allocations.filter((allocation) => allocation.ifName === undefined),
-	};
-}
-
 /** Whether the lock still keeps others out; what cannot be found out is no reason to fail when all is done. */
-function isLocked(lock: Lock): boolean {
-	try {
-		return lock.isAtPath();
-	} catch (error) {
-		sentenceOf(error);
-		return false;
-	}
-}
+const isLocked = (lock: Lock): boolean => sys.unlessFailed(() => lock.isAtPath()) ?? false;
 
 /**
  * For who has changed a store without its lock, which somebody had removed: whoever took the new one may have made an
@@ -323,7 +268,7 @@ function invalidateIndex(directory: string): void {
 		using _lock = lockStore(directory);
 		Index.invalidate(directory);
 	} catch (error) {
-		if (!(error instanceof CniError)) sentenceOf(error);
+		if (!(error instanceof CniError) && !sys.isSystemError(error)) throw error;
 	}
 }
 
