@@ -42,7 +42,7 @@ function nextHop({ dst: dstText, gw: gwText }: RouteConfig, index: number): CniR
 
 /** Throws code 7 where a result of this version cannot hold one address of each: before 0.3.0 it has one a family. */
 export function requireOnePerFamily(families: readonly Family[], cniVersion: string): void {
-	if (isAtLeast(cniVersion, "0.3.0") || new Set(families).size === families.length) return;
+	if (new Set(families).size === families.length || isAtLeast(cniVersion, "0.3.0")) return;
 	throw new CniError(
 		Code.invalidConfig,
 		`CNI version ${cniVersion} does not support more than 1 address per family`,
