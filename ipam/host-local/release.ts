@@ -8,7 +8,10 @@ import { logOf } from "./log.ts";
 
 /** A release must not fail because its time cannot be noted: the address would stay allocated. */
 export function recordRelease(request: Request, store: Store, names: readonly string[]): void {
-	const error = sys.failureOf(() => store.cooldown.note(names));
-	if (error === undefined) return;
-	logOf(request).warning(`reuseDelaySeconds will not hold for ${names.join(", ")}: ${error.message}`);
+	try {
+		store.cooldown.note(names);
+	} catch (error) {
+		if (!sys.isSystemError(error)) throw error;
+		logOf(request).warning(`reuseDelaySeconds will not hold for ${names.join(", ")}: ${error.message}`);
+	}
 }

@@ -17,7 +17,14 @@ import { takeLock } from "../plugin/verb-lock.ts";
 import { makeDirectories, readTextIfPresent, removeIfPresent } from "../sys/files.ts";
 import type { Lock } from "../sys/lock.ts";
 import * as sys from "../sys/sys.ts";
-import { makeAddressFile, readOwner, removeTemporary, tryToWrite, writeStoreFile } from "./address-files.ts";
+import {
+	makeAddressFile,
+	readOwner,
+	removeTemporary,
+	sentenceOf,
+	tryToWrite,
+	writeStoreFile,
+} from "./address-files.ts";
 import { Allocations } from "./allocations.ts";
 import { cooldownOf, type Released } from "./cooldown.ts";
 import { type Allocation, Index } from "./index.ts";
@@ -63,7 +70,12 @@ export class Store {
 
 	/** As `open`, but makes no directory: undefined where there is none, and so nothing allocated. */
 	static openIfPresent(directory: string, settings: StoreSettings = {}): Store | undefined {
-		return sys.unlessFailed(() => new Store(directory, settings), "ENOENT", "ENOTDIR");
+		try {
+			return new Store(directory, settings);
+		} catch (error) {
+			if (sys.isSystemError(error, "ENOENT", "ENOTDIR")) return undefined;
+			throw error;
+		}
 	}
 
 	/** Which addresses are still to wait after their release. */
@@ -256,7 +268,14 @@ function attachmentOf({ containerId, ifName }: Attachment): Attachment {
 }
 
 /** Whether the lock still keeps others out; what cannot be found out is no reason to fail when all is done. */
-const isLocked = (lock: Lock): boolean => sys.unlessFailed(() => lock.isAtPath()) ?? false;
+function isLocked(lock: Lock): boolean {
+	try {
+		return lock.isAtPath();
+	} catch (error) {
+		sentenceOf(error);
+		return false;
+	}
+}
 
 /**
  * For who has changed a store without its lock, which somebody had removed: whoever took the new one may have made an
