@@ -133,18 +133,10 @@ function settleAddresses(socket: NetlinkSocket, link: Pick<Link, "index" | "name
  * time.
  */
 export function waitForCarrier(socket: NetlinkSocket, index: LinkIndex, deadlineMs: number): boolean {
-	return waitForLinks(deadlineMs, () => {
+	return waitFor(RTMGRP_LINK, deadlineMs, () => {
 		const link = getLink(socket, index);
 		return link?.up === true && link.running;
 	});
-}
-
-/**
- * Waits up to `deadlineMs` until `done`, which is asked again whenever an interface of the current namespace comes,
- * goes or changes. False: not within that time.
- */
-export function waitForLinks(deadlineMs: number, done: () => boolean): boolean {
-	return waitFor(RTMGRP_LINK, deadlineMs, done);
 }
 
 /**

@@ -19,5 +19,5 @@ export function unixAddress(path: string): Uint8Array | undefined {
 /** User id of the process at the other end: SO_PEERCRED, `struct ucred` (process, user, group). */
 export function peerUser(fd: number): number {
 	const bytes = sys.getSocketOption(fd, sys.SOL_SOCKET, sys.SO_PEERCRED, 12);
-	return new DataView(bytes.buffer).getUint32(4, new Uint8Array(Uint16Array.of(1).buffer)[0] === 1);
+	return new Uint32Array(bytes.buffer)[1]!;
 }

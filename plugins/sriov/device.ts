@@ -3,10 +3,11 @@
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
 import * as pci from "../../lib/linux/pci.ts";
+import { RTMGRP_LINK } from "../../lib/netlink/constants.ts";
 import { getLink, type Link } from "../../lib/netlink/link.ts";
 import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import { getPfByName, type Pf, type VfIndex } from "../../lib/netlink/vf.ts";
-import { waitForLinks } from "../../lib/plugin/interface.ts";
+import { waitFor } from "../../lib/plugin/interface.ts";
 import type { Attachment } from "./config.ts";
 import type { VfPort } from "./settings.ts";
 import { FIELDS, nameOf, SETTINGS } from "./vf-settings.ts";
@@ -128,7 +129,7 @@ export function makesNetdev(address: string): boolean {
 export function awaitNetdevOnHost(host: NetlinkSocket, address: string): Link | undefined {
 	if (!makesNetdev(address)) return undefined;
 	let netdev: Link | undefined;
-	waitForLinks(RETURN_DEADLINE_MS, () => {
+	waitFor(RTMGRP_LINK, RETURN_DEADLINE_MS, () => {
 		netdev = netdevOnHost(host, address);
 		return netdev !== undefined;
 	});

@@ -163,16 +163,12 @@ export abstract class ExchangeSockets<Reply> {
 /** A UDP socket of the interface with `options` on, bound to `address`. */
 export function openClientSocket(family: number, name: string, address: Uint8Array, ...options: number[]): number {
 	const fd = sys.socket(family, sys.SOCK_DGRAM, 0);
-	try {
+	return sys.prepared(fd, () => {
 		// A client in the pod may have the port.
 		for (const option of [sys.SO_REUSEADDR, ...options]) sys.setSocketOption(fd, sys.SOL_SOCKET, option, 1);
 		sys.setSocketOption(fd, sys.SOL_SOCKET, sys.SO_BINDTODEVICE, sys.encodeUtf8(name));
 		sys.bind(fd, address);
-		return fd;
-	} catch (error) {
-		sys.discard(fd);
-		throw error;
-	}
+	});
 }
 
 export class Exchange extends ExchangeSockets<Reply> {
