@@ -3,7 +3,7 @@
  * and exports `main`, which the host calls.
  */
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import * as esbuild from "esbuild";
 import { validatorPlugin } from "./validators.ts";
 
@@ -23,6 +23,22 @@ const unusedYaml: esbuild.Plugin = {
 };
 
 /**
+ * What the host's module exports, which esbuild does not know: a name of `export *` it would look up by calling a
+ * function, at each use.
+ */
+const nativeNames: esbuild.Plugin = {
+	name: "native-names",
+	setup(build) {
+		build.onLoad({ filter: /\/lib\/sys\/sys\.ts$/ }, ({ path }) => {
+			const declared = readFileSync(join(dirname(path), "native.d.ts"), "utf8");
+			const names = Array.from(declared.matchAll(/^\texport function (\w+)/gm), ([, name]) => name);
+			const source = readFileSync(path, "utf8");
+			return { contents: source.replace("export * from", `export { ${names.join(", ")} } from`), loader: "ts" };
+		});
+	},
+};
+
+/**
  * Bundles the file `entry`, which exports `main`, and all that it imports into the directory `out`. Returns the files
  * that something of is in the bundle, from the root.
  */
@@ -35,6 +51,7 @@ export async function bundle(root: string, entry: string, out: string): Promise<
 		bundle: true,
 		format: "esm",
 		target: "es2023",
+		supported: { using: true },
 		platform: "neutral",
 		charset: "utf8",
 		legalComments: "none",
@@ -42,7 +59,7 @@ export async function bundle(root: string, entry: string, out: string): Promise<
 		minifyWhitespace: true,
 		logLevel: "warning",
 		external: ["native:sys"],
-		plugins: [validatorPlugin(), unusedYaml],
+		plugins: [validatorPlugin(), nativeNames, unusedYaml],
 	});
 	const file = join(out, "berth.js");
 	const contents = result.outputFiles![0]!.contents;

@@ -135,6 +135,19 @@ describe("the executable", () => {
 	});
 });
 
+test("the engine's own `using` gives back in reverse order, whichever way is left, and loses no error", () => {
+	expect(JSON.parse(run(["using"]).stdout)).toEqual({
+		end: [null, "ab", "-b", "-a"],
+		return: ["a", "-a"],
+		loop: ["f", "-a", "-b", "-e", "-f"],
+		throw: ["Error", "body", "-b", "-a"],
+		dispose: ["Error", "dispose b", "-b", "-a"],
+		both: ["SuppressedError", "dispose a", "body", "-a"],
+		caught: ["after", "-a", "caught body", "-b"],
+		no: ["TypeError", "value is not disposable", "-a"],
+	});
+});
+
 describe("errors", () => {
 	test("that come by netlink have the same names", () => {
 		expect(probe(["describeErrno", 2], ["describeErrno", 250], ["describeErrno", "2"])).toMatchObject([
