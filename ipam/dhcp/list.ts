@@ -11,15 +11,13 @@ export const list: Command = {
 	about: "the leases of the daemon",
 	synopsis: "[--json] [-socketpath PATH]",
 	help: "Prints a table, or with --json JSON, of the leases that the daemon at PATH keeps.\n",
-	run: printLeases,
+	run: (args) => {
+		const { json, socketpath } = parseFlags(args, { json: false, socketpath: DEFAULT_SOCKET });
+		const listing = ask(socketpath, { method: "list" }, QUICK_MS) as Listing;
+		printAnswer(json, listing, table(listing.leases));
+		return 0;
+	},
 };
-
-function printLeases(args: readonly string[]): number {
-	const { json, socketpath } = parseFlags(args, { json: false, socketpath: DEFAULT_SOCKET });
-	const listing = ask(socketpath, { method: "list" }, QUICK_MS) as Listing;
-	printAnswer(json, listing, table(listing.leases));
-	return 0;
-}
 
 function table(leases: readonly ListedLease[]): string {
 	const rows = leases.map(({ containerId, network, ifName, state, result, server, renewSeconds, expireSeconds }) => ({

@@ -5,9 +5,5 @@ import type { Request } from "../../lib/cni/types.ts";
 import { Log } from "../../lib/plugin/log.ts";
 
 export function logOf({ network, containerId }: Request): Log {
-	return new Log({
-		level: undefined,
-		file: undefined,
-		fields: { cniName: "host-local", network, containerID: containerId },
-	});
+	return new Log({ fields: { cniName: "host-local", network, containerID: containerId } });
 }

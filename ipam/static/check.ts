@@ -15,9 +15,10 @@ export function check(request: Request): void {
 	const { addresses, routes } = loadStatic(request);
 	const previous = previousAddresses(request);
 	if (previous === undefined) throw new CniError(Code.invalidConfig, "Required prevResult missing");
-	const missing = addresses.every((each, index) => isSame(previous[index], each))
-		? undefined
-		: firstMissing(addresses, previous);
+	// As ADD put them there: in the same places, most often.
+	const missing = addresses.find(
+		(each, index) => !isSame(previous[index], each) && !previous.some((ip) => isSame(ip, each)),
+	);
 	if (missing !== undefined) {
 		const [ip] = missing.address.split("/");
 		throw new CniError(
@@ -29,18 +30,8 @@ export function check(request: Request): void {
 	checkInterface(request, addresses, routes);
 }
 
-/** As ADD put it there: in the same place, most often. */
 function isSame(ip: CniIp | undefined, { address, gateway }: CniIp): boolean {
 	return ip?.address === address && (gateway === undefined || ip.gateway === gateway);
-}
-
-function firstMissing(addresses: readonly CniIp[], previous: readonly CniIp[]): CniIp | undefined {
-	const had = new Set<string>();
-	for (const { address, gateway } of previous) {
-		had.add(address);
-		if (gateway !== undefined) had.add(describe({ address, gateway }));
-	}
-	return addresses.find((each) => !had.has(describe(each)));
 }
 
 function describe({ address, gateway }: CniIp): string {

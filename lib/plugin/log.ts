@@ -25,8 +25,8 @@ export class Log {
 	readonly #fields: LogFields;
 	#fd: number | undefined;
 
-	/** An unknown `level` means info, as in the Go plugin. `fields` stand in every line. */
-	constructor(options: { level: string | undefined; file: string | undefined; fields: LogFields }) {
+	/** No `level`, or an unknown one, means info, as in the Go plugin. `fields` stand in every line. */
+	constructor(options: { level?: string | undefined; file?: string | undefined; fields: LogFields }) {
 		const level = LEVELS.indexOf((options.level || "info") as LogLevel);
 		this.#threshold = level < 0 ? LEVELS.indexOf("info") : level;
 		this.#file = options.file || undefined;

@@ -66,20 +66,16 @@ export class Index {
 	readonly #directory: string;
 	readonly #occupancy: Occupancy;
 	readonly #buckets = new Map<number, Bucket>();
-	/** New: what is on disk is not to be read. */
-	readonly #fresh: boolean;
-
 	/** By number of the bucket: the mark of its file, 0 where there is none; behind them that of `earlier`. */
 	readonly #marks: Uint32Array;
 
 	private constructor(store: string, directory: string, marks?: Uint32Array) {
-		const fresh = marks === undefined;
 		this.#store = store;
 		this.#directory = directory;
-		this.#fresh = fresh;
 		this.#marks = marks ?? new Uint32Array(BUCKETS + 1);
 		this.#occupancy = new Occupancy({
-			read: (name) => (fresh ? undefined : readBytesIfPresent(`${directory}/${name}`)),
+			// Of a new index nothing is on disk.
+			read: (name) => (marks === undefined ? undefined : readBytesIfPresent(`${directory}/${name}`)),
 			write: (name, page) => writeFile(`${directory}/${name}`, page),
 		});
 	}
@@ -100,8 +96,7 @@ export class Index {
 	 * boots.
 	 */
 	static build(store: string, allocations: Iterable<Allocation>, earlier: readonly Allocation[]): Index {
-		const parent = privateDirectory(store);
-		const directory = `${parent}/${bootId()}`;
+		const directory = `${privateDirectory(store)}/${bootId()}`;
 		removeIfPresent(`${directory}/token`);
 		makeDirectories(directory, 0o700);
 		const index = new Index(store, directory);
@@ -133,17 +128,13 @@ export class Index {
 	 * more.
 	 */
 	static earlierAllocations(store: string): Allocation[] {
-		const allocations: Allocation[] = [];
 		const directories = bootDirectories(store);
 		const boot = directories.length === 0 ? "" : bootId();
-		for (const directory of directories) {
-			const isOfNow = directory.endsWith(`/${boot}`);
-			for (const name of listIfPresent(directory) ?? []) {
-				if (name !== "earlier" && (isOfNow || !isBucketName(name))) continue;
-				allocations.push(...allocationsIn(readTextIfPresent(`${directory}/${name}`)));
-			}
-		}
-		return allocations;
+		return directories.flatMap((directory) => {
+			const pattern = directory.endsWith(`/${boot}`) ? /^earlier$/ : /^(earlier|c[0-9]+)$/;
+			const names = (listIfPresent(directory) ?? []).filter((name) => pattern.test(name));
+			return names.flatMap((name) => allocationsIn(readTextIfPresent(`${directory}/${name}`)));
+		});
 	}
 
 	/** What is allocated since an earlier boot. */
@@ -233,8 +224,7 @@ export class Index {
 		const number = hash(containerId) % BUCKETS;
 		let bucket = this.#buckets.get(number);
 		if (bucket === undefined) {
-			const lines = (this.#fresh ? undefined : this.#readMarked(`c${number}`, number)) ?? "";
-			bucket = { lines, added: "" };
+			bucket = { lines: this.#readMarked(`c${number}`, number) ?? "", added: "" };
 			this.#buckets.set(number, bucket);
 		}
 		return bucket;
@@ -248,7 +238,6 @@ function bootDirectories(store: string): string[] {
 }
 
 const isBootId = (name: string): boolean => /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(name);
-const isBucketName = (name: string): boolean => /^c[0-9]+$/.test(name);
 
 /**
  * A time that the kernel does not give: between ten minutes and twelve days ago. Whole milliseconds, which every file

@@ -29,9 +29,9 @@ export type FileContent = Owner | "foreign" | "blank";
 export type Content = FileContent | undefined;
 
 /**
- * "blank" for what a crash leaves of a file, nothing or NULs: nobody has the address, though to Go such a file is
- * held for ever. Any other text that names no container is somebody's reservation. White space around is ignored, as in
- * Go; a bare LF is accepted too.
+ * "blank" for what a crash leaves of a file, nothing or NULs: nobody has the address, though to Go it is allocated for
+ * ever. Any other text that names no container is somebody's reservation. White space around is ignored, as in Go; a
+ * bare LF is accepted too.
  */
 export function parseOwner(text: string): FileContent {
 	const match = OWNER.exec(text);

@@ -56,7 +56,7 @@ function runDaemon(args: readonly string[]): number {
 	if (flags.pidfile !== "" && !flags.pidfile.startsWith("/")) {
 		throw new Error(`Error writing pidfile "${flags.pidfile}": path not absolute`);
 	}
-	const log = new Log({ level: undefined, file: undefined, fields: { cniName: "dhcp" } });
+	const log = new Log({ fields: { cniName: "dhcp" } });
 	const socketPath = flags.hostprefix + flags.socketpath;
 	makeDirectories(socketPath.slice(0, socketPath.lastIndexOf("/")) || "/", 0o700);
 	makeDirectories(stateDirectory(socketPath), 0o700);
