@@ -68,7 +68,7 @@ test("the tarball has one executable under all names, of root, readable by all, 
 	const top = join(unpacked, TITLE);
 	expect(readFileSync(join(top, "LICENSE"), "utf8")).toContain("Apache License");
 	const notices = readFileSync(join(top, "THIRD-PARTY-LICENSES"), "utf8");
-	for (const whose of ["Fabrice Bellard", "Eemeli Aro", "Squirrel Chat", "Rich Felker", "rustls"]) {
+	for (const whose of ["Fabrice Bellard", "Vitaly Puzrin", "Squirrel Chat", "Rich Felker", "rustls"]) {
 		expect(notices).toContain(whose);
 	}
 	const bin = join(top, "bin");
