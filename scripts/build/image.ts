@@ -4,7 +4,7 @@
  *
  * Two runs. The first ones trace: which blocks of the engine are alive, and which of them a few typical calls read or
  * write. The last one makes the image with its blocks in the order of that: what is written lies together at the front,
- * then what is read, then the rest, so that a call touches few pages.
+ * then what is read, then the rest, and of each what the same calls touch, so that a call touches few pages.
  */
 import { spawnSync } from "node:child_process";
 import { chmodSync, mkdirSync, mkdtempDisposableSync, readFileSync, writeFileSync } from "node:fs";
@@ -18,8 +18,6 @@ export interface Sample {
 	readonly environment: Readonly<Record<string, string>>;
 	readonly stdin: string;
 	readonly status: number;
-	/** Blocks of a lower rank come first. */
-	readonly rank: number;
 	/** Files below the working directory that it needs. */
 	readonly files?: () => Readonly<Record<string, string>>;
 }
@@ -59,26 +57,27 @@ const verb = (plugin: string, command: string, ipam: object, more: object = {}):
 	environment: { CNI_COMMAND: command, ...ATTACHMENT, ...POD },
 	stdin: JSON.stringify({ ...NETWORK, type: "bridge", ipam, ...more }),
 	status: 0,
-	rank: 1,
 });
 
 const PREVIOUS = { cniVersion: "1.1.0", ips: [{ address: "10.56.217.2/24", gateway: "10.56.217.1" }] };
 
-/** VERSION is what runtimes ask most. ADD, CHECK and DEL of IPAM stand for all verbs: configuration, result, files. */
+/**
+ * VERSION is what runtimes ask most, and the first. ADD, CHECK and DEL of IPAM stand for all verbs: configuration,
+ * result, files.
+ */
 export const SAMPLES: readonly Sample[] = [
 	{
 		args: ["sriov"],
 		environment: { CNI_COMMAND: "VERSION" },
 		stdin: JSON.stringify({ cniVersion: "1.1.0" }),
 		status: 0,
-		rank: 0,
 	},
 	verb("host-local", "ADD", HOST_LOCAL),
 	verb("host-local", "CHECK", HOST_LOCAL, { prevResult: PREVIOUS }),
 	verb("host-local", "DEL", HOST_LOCAL),
 	verb("static", "ADD", STATIC),
-	{ ...verb("whereabouts", "ADD", WHEREABOUTS), files: blockFile, rank: 2 },
-	{ ...verb("whereabouts", "DEL", WHEREABOUTS), rank: 2 },
+	{ ...verb("whereabouts", "ADD", WHEREABOUTS), files: blockFile },
+	verb("whereabouts", "DEL", WHEREABOUTS),
 ];
 
 /**
@@ -96,13 +95,10 @@ const DEAD = 0xffffffff;
 interface Block {
 	readonly size: number;
 	readonly isAlive: boolean;
-	/** Lower is earlier in the image. */
-	order: number;
+	/** Which calls touch it, a bit for each: the samples' in their order, then the profile's. A writer reads, too. */
+	readers: number;
+	writers: number;
 }
-
-/** The order of a block that no sample touches; those of the profile come before, apart from what all calls touch. */
-const COLD = 1000;
-const PROFILED = 500;
 
 /** Behind the head: BYTECODE of runtime/src/memory.rs. */
 const BYTECODE_OFFSET = 4096;
@@ -132,7 +128,7 @@ export function addImage(
 	using made = mkdtempDisposableSync(join(tmpdir(), "berth-image-"));
 	const directory = made.path;
 	const [program = executable, ...first] = [...emulator, executable];
-	const run = (args: readonly string[], { environment, stdin, status }: Omit<Sample, "args" | "rank">) => {
+	const run = (args: readonly string[], { environment, stdin, status }: Omit<Sample, "args">) => {
 		const ended = spawnSync(program, [...first, ...args], {
 			cwd: directory,
 			env: environment,
@@ -147,16 +143,16 @@ export function addImage(
 	};
 	const trace = join(directory, "trace");
 	const blocks: Block[] = [];
-	const nothing: Sample = { args: [], environment: {}, stdin: "", status: 0, rank: COLD };
-	for (const sample of [nothing, ...samples]) {
+	const nothing: Sample = { args: [], environment: {}, stdin: "", status: 0 };
+	for (const [number, sample] of [nothing, ...samples].entries()) {
 		for (const [name, text] of Object.entries(sample.files?.() ?? {})) {
 			mkdirSync(dirname(join(directory, name)), { recursive: true });
 			writeFileSync(join(directory, name), text);
 		}
 		run(["--image-trace", trace, ...sample.args], sample);
-		readTrace(readFileSync(trace), sample.rank, blocks);
+		readTrace(readFileSync(trace), number - 1, blocks);
 	}
-	if (samples.length > 0) applyProfile(parseTrace(gunzipSync(readFileSync(PROFILE))), blocks);
+	if (samples.length > 0) applyProfile(parseTrace(gunzipSync(readFileSync(PROFILE))), samples.length, blocks);
 	const plan = join(directory, "plan");
 	writeFileSync(plan, makePlan(blocks));
 	const image = join(directory, "image");
@@ -181,31 +177,35 @@ function parseTrace(trace: Buffer): Traced[] {
 	return blocks;
 }
 
-function readTrace(trace: Buffer, rank: number, blocks: Block[]): void {
+/** Notes what the sample of this number touches; -1: there is none, and nothing is touched. */
+function readTrace(trace: Buffer, sample: number, blocks: Block[]): void {
 	const traced = parseTrace(trace);
 	if (blocks.length > 0 && traced.length !== blocks.length)
 		throw new Error(`the engine was made of ${blocks.length} blocks, then of ${traced.length}`);
 	for (const [number, { size, flags }] of traced.entries()) {
 		const isAlive = (flags & ALIVE) !== 0;
-		blocks[number] ??= { size, isAlive, order: COLD };
+		blocks[number] ??= { size, isAlive, readers: 0, writers: 0 };
 		const block = blocks[number]!;
 		if (block.size !== size || block.isAlive !== isAlive)
 			throw new Error(`block ${number} of the engine is not always the same`);
-		const order = (flags & WRITTEN) !== 0 ? rank : (flags & READ) !== 0 ? 100 + rank : COLD;
-		block.order = Math.min(block.order, order);
+		if ((flags & READ) !== 0) block.readers |= 1 << sample;
+		if ((flags & WRITTEN) !== 0) block.writers |= 1 << sample;
 	}
 }
 
+/** In a profile, the flags of a block are 16 bits for the calls that read it, and 16 for those that write to it. */
+const PROFILE_WRITERS = 16;
+
 /** The profile of an executable: traces of it in one. */
 export function joinTraces(traces: readonly Buffer[]): Buffer {
-	const [first, ...others] = traces.map(parseTrace);
-	const joined = Buffer.alloc(first!.length * 8);
-	for (const [number, { size, flags }] of first!.entries()) {
+	const calls = traces.map(parseTrace);
+	const joined = Buffer.alloc(calls[0]!.length * 8);
+	for (const [number, { size }] of calls[0]!.entries()) {
+		const bits = (flag: number) =>
+			calls.reduce((all, blocks, call) => all | ((blocks[number]!.flags & flag) === 0 ? 0 : 1 << call), 0);
 		joined.writeUInt32LE(size, number * 8);
-		joined.writeUInt32LE(
-			others.reduce((all, other) => all | other[number]!.flags, flags),
-			number * 8 + 4,
-		);
+		joined.writeUInt16LE(bits(READ), number * 8 + 4);
+		joined.writeUInt16LE(bits(WRITTEN), number * 8 + 6);
 	}
 	return gzipSync(joined, { level: 9 });
 }
@@ -216,7 +216,7 @@ const ALIKE = 12;
 const MOST_CHANGED = 2000;
 
 /** Blocks have no names; they are recognized by their sizes in the order in which they are made. */
-function applyProfile(profile: readonly Traced[], blocks: readonly Block[]): void {
+function applyProfile(profile: readonly Traced[], firstCall: number, blocks: readonly Block[]): void {
 	const isAlike = (then: number, now: number, length: number) => {
 		for (let i = 0; i < length; i++) if (profile[then + i]?.size !== blocks[now + i]?.size) return false;
 		return true;
@@ -238,16 +238,27 @@ function applyProfile(profile: readonly Traced[], blocks: readonly Block[]): voi
 		}
 		const { flags } = profile[then]!;
 		const block = blocks[now]!;
-		const order = (flags & WRITTEN) !== 0 ? PROFILED : (flags & READ) !== 0 ? PROFILED + 1 : COLD;
-		block.order = Math.min(block.order, order);
+		block.readers |= (flags & ((1 << PROFILE_WRITERS) - 1)) << firstCall;
+		block.writers |= (flags >>> PROFILE_WRITERS) << firstCall;
 	}
 }
+
+/** Whether `a` comes before `b`: negative, or not: positive. 0: both are the same to all calls. */
+function compare(a: Block, b: Block): number {
+	const kind = ({ readers, writers }: Block) => (writers !== 0 ? 0 : readers !== 0 ? 1 : 2);
+	if (kind(a) !== kind(b)) return kind(a) - kind(b);
+	const [of, other] = kind(a) === 0 ? [a.writers, b.writers] : [a.readers, b.readers];
+	// The first sample's, then what is most calls'.
+	return (other & 1) - (of & 1) || bitCount(other) - bitCount(of) || of - other;
+}
+
+const bitCount = (bits: number): number => bits.toString(2).replaceAll("0", "").length;
 
 /** Where each block goes: an offset and its size, 32 bits each; at the end, the image's length. */
 function makePlan(blocks: readonly Block[]): Buffer {
 	const plan = Buffer.alloc((blocks.length + 1) * 8);
 	let offset = 0;
-	const numbers = blocks.map((_, number) => number).sort((a, b) => blocks[a]!.order - blocks[b]!.order || a - b);
+	const numbers = blocks.map((_, number) => number).sort((a, b) => compare(blocks[a]!, blocks[b]!) || a - b);
 	for (const number of numbers) {
 		const { size, isAlive } = blocks[number]!;
 		plan.writeUInt32LE(isAlive ? offset : DEAD, number * 8);
