@@ -88,17 +88,11 @@ export abstract class KeptLease {
 	/** Runs `work` with the interface in its namespace; false where one of them is gone. */
 	protected inPlace(work: (sandbox: Sandbox, link: Link) => void): boolean {
 		const { spec, place } = this.record;
-		const sandbox = findSandbox(this.around.settings.hostPrefix + spec.netns, place);
-		try {
-			const link = sandbox && findLink(sandbox, place);
-			if (sandbox === undefined || link === undefined) return false;
-			work(sandbox, link);
-			return true;
-		} finally {
-			// Not `using`: what esbuild makes of it is a closure that names itself, and such circles would fill a
-			// daemon's memory.
-			sandbox?.[Symbol.dispose]();
-		}
+		using sandbox = findSandbox(this.around.settings.hostPrefix + spec.netns, place);
+		const link = sandbox && findLink(sandbox, place);
+		if (sandbox === undefined || link === undefined) return false;
+		work(sandbox, link);
+		return true;
 	}
 
 	log(what: string, fields: Record<string, string | undefined> = {}): void {

@@ -64,16 +64,7 @@ export class Leases implements Surroundings {
 	 * interface that cannot have one.
 	 */
 	add(spec: LeaseSpec, waiter: Waiter): Lease | undefined {
-		const sandbox = Sandbox.open(this.settings.hostPrefix + spec.netns);
-		try {
-			return this.#addIn(sandbox, spec, waiter);
-		} finally {
-			// Not `using`: see KeptLease.inPlace.
-			sandbox[Symbol.dispose]();
-		}
-	}
-
-	#addIn(sandbox: Sandbox, spec: LeaseSpec, waiter: Waiter): Lease | undefined {
+		using sandbox = Sandbox.open(this.settings.hostPrefix + spec.netns);
 		const link = getLink(sandbox.route, spec.ifName);
 		if (link === undefined) {
 			throw new CniError(
