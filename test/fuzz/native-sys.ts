@@ -31,7 +31,7 @@ function attempt<T>(call: string, path: string | undefined, work: () => T): T {
 }
 
 /** Of this process; what a call is given goes another way. */
-export const environment = (): Record<string, string> => ({});
+export const variable = (_name: string): string | undefined => undefined;
 export const openat = (_: number, path: string, flags: number, mode: number): number =>
 	attempt("openat", path, () => fs.openSync(within(path), flags, mode));
 export const close = (fd: number): void => attempt("close", undefined, () => fs.closeSync(fd));
