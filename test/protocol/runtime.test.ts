@@ -83,7 +83,7 @@ describe("the executable", () => {
 			const ended = run(args);
 			expect(ended.status).toBe(2);
 			expect(ended.stdout).toBe("");
-			expect(ended.stderr).toContain("plugins: end probe stdin\n");
+			expect(ended.stderr).toContain("plugins: end probe stdin using\n");
 		}
 	});
 
