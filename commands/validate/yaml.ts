@@ -158,7 +158,7 @@ function isEnd(reader: Reader): boolean {
 }
 
 function scalarOf(event: ScalarEvent, { source, offset, document, written }: Reader, near: number): Tree {
-	const [value] = constructFromEvents([document, event, { type: EVENT_ID.POP }], { source });
+	const value = scalarValue(event, document, source);
 	const isPlain =
 		typeof value === "string" || typeof value === "number" || typeof value === "boolean" || value === null;
 	const { valueStart: start, valueEnd: end, style } = event;
@@ -166,6 +166,18 @@ function scalarOf(event: ScalarEvent, { source, offset, document, written }: Rea
 	const tree: Tree = { kind: "scalar", at, value: isPlain ? value : String(value) };
 	written.set(tree, { start: offset + start, end: offset + end, style });
 	return tree;
+}
+
+/** With a tag that nobody here knows (`!Ref`), its text. */
+function scalarValue(event: ScalarEvent, document: DocumentEvent, source: string): unknown {
+	const construct = (scalar: ScalarEvent) =>
+		constructFromEvents([document, scalar, { type: EVENT_ID.POP }], { source })[0];
+	try {
+		return construct(event);
+	} catch (error) {
+		if (!(error instanceof YAMLException) || !error.reason.startsWith("unknown scalar tag")) throw error;
+		return String(construct({ ...event, tagStart: -1, tagEnd: -1 }) ?? "");
+	}
 }
 
 /** Where a person sees a text begin whose first character is at `start`: at its quote, or at the sign of a block. */

@@ -9,7 +9,7 @@ type Row<Column extends string> = Readonly<Record<Column, string | number>>;
 /** Columns as wide as what is in them, two spaces between. */
 export function formatTable<Column extends string>(columns: readonly Column[], rows: readonly Row<Column>[]): string {
 	const all = [headOf(columns), ...rows.map((row) => cellsOf(columns, row))];
-	const widths = columns.map((_, column) => Math.max(...all.map((row) => row[column]!.length)));
+	const widths = columns.map((_, column) => all.reduce((widest, row) => Math.max(widest, row[column]!.length), 0));
 	const line = (row: readonly string[]): string => row.map((cell, column) => cell.padEnd(widths[column]!)).join("  ");
 	return all.map((row) => `${line(row).trimEnd()}\n`).join("");
 }

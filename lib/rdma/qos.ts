@@ -73,8 +73,8 @@ export function writeTos(name: string, tos: number): void {
 
 /** Runs `body` with the device's directory in configfs, which is removed again if it was not there. */
 function withDirectory<T>(name: string, body: (directory: string) => T): T | undefined {
-	// Where there is no configfs, or no rdma_cm: an errno that is thrown costs more than this look.
-	if (statIfPresent(RDMA_CM) === undefined) return undefined;
+	// Where there is no configfs, no rdma_cm, or no right to look: an errno that is thrown costs more than this look.
+	if (sys.unlessFailed(() => statIfPresent(RDMA_CM), "EPERM", "EACCES") === undefined) return undefined;
 	const directory = `${RDMA_CM}/${name}`;
 	let made = true;
 	try {

@@ -2,9 +2,9 @@
 
 use super::call::{Answer, Call};
 use super::errors::Refused;
-use super::files::{open_to_read, read_some};
+use super::files::open_to_read;
 use super::scratch;
-use rustix::io::retry_on_intr;
+use rustix::io::Errno;
 use std::fmt::Write;
 
 /// A read asks for so many bytes.
@@ -16,11 +16,12 @@ pub fn sha256<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     let digest = scratch::with(PIECE, |buffer| {
         let mut context = ring::digest::Context::new(&ring::digest::SHA256);
         loop {
-            buffer.clear();
-            if retry_on_intr(|| read_some(&fd, buffer))? == 0 {
-                return Ok(context.finish());
+            match rustix::io::read(&fd, buffer.spare_capacity_mut()) {
+                Ok((piece, _)) if piece.is_empty() => return Ok(context.finish()),
+                Ok((piece, _)) => context.update(piece),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno),
             }
-            context.update(buffer);
         }
     })
     .at(&path)?;

@@ -44,6 +44,7 @@ describe("documents", () => {
 		["lists", "- a\n- - b\n  - c: d\n    e: f\n-\n- g\n"],
 		["anchors", "a: &x {b: 1}\nc: *x\nd: &y e\nf: [*y, *x]\n"],
 		["tags", "a: !!str 1\nb: !!int '2'\nc: ! 3\n"],
+		["tags that nobody here knows", "a: !Ref z\nb: !!set c\nc: !Ref ''\nd: !Ref 12\ne: !Ref 'f'\n"],
 		["lines that end in CR LF", "a: 1\r\nb:\r\n  - c\r\n---\r\nd: 'e\r\n  f'\r\n"],
 		["a byte order mark", "\uFEFFa: 1\n---\nb: 2\n"],
 		["many documents", "# first\na: 1\n---\n---\n# nothing\n---\nb: |\n  --- no marker\n  c\n...\nd: 2\n--- e\n"],
