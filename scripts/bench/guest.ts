@@ -8,7 +8,8 @@
  * --rounds      rounds of timing, 20 by default
  * --executable  another build, measured in turns with dist/bin/berth, which is built first
  *
- * --update      measures nothing: notes for the next builds which blocks of the engine these calls touch
+ * --update      measures nothing: notes for the next builds which functions of the host these calls run, and which
+ *               blocks of the engine they touch
  *
  * Needs gcc. Exit status 0 also when the goal is not met: the guest is emulated, and times are noise, in part.
  */
@@ -20,9 +21,10 @@ import { createPod } from "../../test/lab/pods.ts";
 import { previousResult } from "../../test/lab/rdma.ts";
 import { createRdmaDevices, createVfs, type Vf } from "../../test/lab/sriov.ts";
 import { alignColumns } from "../../test/lab/table.ts";
-import { run } from "../build/host.ts";
+import { cargoDirectory, hostTarget, run } from "../build/host.ts";
 import { joinTraces, PROFILE } from "../build/image.ts";
 import { executableOf, positive, print, say } from "./command.ts";
+import { functionsRun, linkerScript, ORDER, symbolsOf } from "./functions.ts";
 import { type Call, callOf } from "./laboratory.ts";
 import { compile, planOf, type Run, readRuns, samplesOf, spread } from "./timing.ts";
 
@@ -207,13 +209,31 @@ async function measure(rounds: number, other: string | undefined): Promise<strin
 	return `medians of ${rounds} rounds in the test guest\n\n${table(rows)}\n\n${verdicts}`;
 }
 
+/** Runs the calls under callgrind, VERSION first. */
+async function updateOrder(guest: Guest, card: Card, directory: string): Promise<string> {
+	run(process.execPath, ["scripts/build.ts", "--fast"], {
+		cwd: ROOT,
+		environment: { CARGO_PROFILE_RELEASE_STRIP: "none" },
+	});
+	const symbols = symbolsOf(join(cargoDirectory(), hostTarget(ROOT), "release/berth"));
+	const programs = install(join(ROOT, "dist/bin/berth"), join(directory, "counted"));
+	const names: string[] = [];
+	for (const { program, environment = {}, stdin = "" } of ours("counted", programs, card)
+		.toReversed()
+		.flatMap(({ calls }) => calls)) {
+		const output = "/tmp/bench.callgrind";
+		const options = ["--tool=callgrind", "--dump-instr=yes", `--callgrind-out-file=${output}`];
+		await guest.run(["valgrind", ...options, program], { env: environment, stdin, timeoutMs: 0 });
+		names.push(...functionsRun(await guest.readFile(output), symbols));
+	}
+	writeFileSync(ORDER, linkerScript(names));
+	return `${new Set(names).size} functions of the host listed in ${ORDER}`;
+}
+
 /** Traces the calls with the executable that has no image. */
-async function updateProfile(): Promise<string> {
+async function updateProfile(guest: Guest, card: Card, made: string): Promise<string> {
 	run(process.execPath, ["scripts/build.ts", "--fast", "--bytecode"], { cwd: ROOT });
-	using made = mkdtempDisposableSync(join(ROOT, "build/bench-guest-"));
-	const directory = install(join(ROOT, "dist/bytecode/berth"), join(made.path, "traced"));
-	await using guest = await Guest.boot({ pfs: 1, log: say });
-	const card = await furnish(guest);
+	const directory = install(join(ROOT, "dist/bytecode/berth"), join(made, "traced"));
 	const traces: Buffer[] = [];
 	for (const { program, environment = {}, stdin = "" } of ours("traced", directory, card).flatMap(
 		({ calls }) => calls,
@@ -227,6 +247,14 @@ async function updateProfile(): Promise<string> {
 	return `${traces.length} calls traced into ${PROFILE}`;
 }
 
+async function update(): Promise<string> {
+	mkdirSync(join(ROOT, "build"), { recursive: true });
+	using made = mkdtempDisposableSync(join(ROOT, "build/bench-guest-"));
+	await using guest = await Guest.boot({ pfs: 1, log: say });
+	const card = await furnish(guest);
+	return [await updateOrder(guest, card, made.path), await updateProfile(guest, card, made.path)].join("\n");
+}
+
 await print(async () => {
 	const { values } = parseArgs({
 		options: {
@@ -235,6 +263,6 @@ await print(async () => {
 			update: { type: "boolean", default: false },
 		},
 	});
-	if (values.update) return updateProfile();
+	if (values.update) return update();
 	return measure(positive("rounds", values.rounds), values.executable);
 });

@@ -88,7 +88,7 @@ export function compileHost(
 	// copied. It goes by the times of files, so a checkout whose files are older than another's build would get that
 	// one's executable.
 	const script = `module=$1 bytecode=$2 built=$3 path=$4 stamp=$5 sources=$6; shift 6
-[ "$(cat "$stamp" 2>/dev/null)" = "$sources" ] || { rm -f "$stamp" && touch src/*.rs */src/*.rs || exit; }
+[ "$(cat "$stamp" 2>/dev/null)" = "$sources" ] || { rm -f "$stamp" && touch build.rs src/*.rs */src/*.rs || exit; }
 cargo build --quiet --locked --package compiler && "$CARGO_TARGET_DIR/debug/compiler" "$module" "$bytecode" &&
 	cargo "$@" && cp "$built" "$path" && echo "$sources" >"$stamp"`;
 	const built = join(directory, target, "release/berth");

@@ -1,0 +1,34 @@
+import { expect, test } from "vitest";
+import { functionsRun, linkerScript } from "../../../scripts/bench/functions.ts";
+
+test("what ran is told by the addresses of callgrind's output, each function once", () => {
+	const symbols = [
+		{ address: 0x1000, name: "main" },
+		{ address: 0x1080, name: "one" },
+		{ address: 0x10c0, name: "never" },
+		{ address: 0x2000, name: "last" },
+	];
+	const output = [
+		"positions: instr line",
+		"events: Ir",
+		"fn=(1) 0x1084",
+		"0x1084 0 3",
+		"+4 0 1",
+		"calls=2 0x2000 0",
+		"* 0 90",
+		"-136 0 7",
+		"0x2010 0 45",
+		"totals: 146",
+	];
+	expect(functionsRun(output.join("\n"), symbols)).toEqual(["one", "main", "last"]);
+});
+
+test("the linker is told of sections, whatever hash the compiler gives a name", () => {
+	const script = linkerScript(["JS_Call", "_ZN5berth3end8exit_now17h0123456789abcdefE", "JS_Call", "f.part.0"]);
+	expect(script.match(/\*\(.*\)/g)).toEqual([
+		"*(.text.JS_Call)",
+		"*(.text._ZN5berth3end8exit_now17h*)",
+		"*(.text.f.part.0)",
+	]);
+	expect(script).toMatch(/\nINSERT BEFORE \.text;\n$/);
+});
