@@ -5,9 +5,9 @@ import validator from "validator:static";
 import { parseCniArgs } from "../../lib/cni/args.ts";
 import { loadConfig } from "../../lib/cni/config.ts";
 import { CniError, Code } from "../../lib/cni/error.ts";
-import { foldKeys } from "../../lib/cni/keys.ts";
+import { memberOf } from "../../lib/cni/keys.ts";
 import { trimSpace } from "../../lib/cni/space.ts";
-import type { CniDns, CniIp, CniRoute, JsonObject, Request } from "../../lib/cni/types.ts";
+import type { CniDns, CniIp, CniRoute, Request } from "../../lib/cni/types.ts";
 import { canonicalIp, familyOf, formatIp, parseIp } from "../../lib/ip/address.ts";
 import { canonicalCidr, contains, parseCidr } from "../../lib/ip/cidr.ts";
 import { refuseAddress, requireOnePerFamily, resultRoutes } from "../fields.ts";
@@ -22,7 +22,7 @@ interface Static {
 
 /** The configuration of `request`, every check made. Throws code 4 (CNI_ARGS), 6 (wrong type) or 7. */
 export function loadStatic(request: Request): Static {
-	if ((foldKeys(request.config, { members: { ipam: {} } }) as JsonObject).ipam === undefined) {
+	if (memberOf(request.config, "ipam") === undefined) {
 		throw new CniError(Code.invalidConfig, "IPAM config missing 'ipam' key");
 	}
 	const config = loadConfig<StaticConfig>(request.config, validator);

@@ -8,7 +8,7 @@ import { sentence } from "./failures.ts";
 import { type PluginIo, writeAnswer } from "./io.ts";
 import { isObject, JsonError, parseJson } from "./json.ts";
 import { parseMerging } from "./json-merge.ts";
-import { foldKeys } from "./keys.ts";
+import { memberOf } from "./keys.ts";
 import { excerpt, quote } from "./quote.ts";
 import { SUPPORTED_VERSIONS } from "./supported.ts";
 import type { JsonObject, JsonValue, Plugin, Plugins, Request, Verb } from "./types.ts";
@@ -62,8 +62,6 @@ interface NetworkConfig {
 	readonly unclear: string | undefined;
 }
 
-const BASE_KEYS = { members: { name: {}, cniVersion: {} } };
-
 /** stdin as a configuration with a name. Throws code 5, 6 or 7. */
 function readNetworkConfig(io: PluginIo): NetworkConfig {
 	let stdin: Uint8Array;
@@ -89,24 +87,22 @@ function readNetworkConfig(io: PluginIo): NetworkConfig {
 			`error unmarshall network config: the configuration must be an object, not ${excerpt(config)}`,
 		);
 	}
-	const { name = "", cniVersion } = foldKeys(config, BASE_KEYS) as JsonObject;
+	const name = memberOf(config, "name") ?? "";
 	if (typeof name !== "string") {
 		throw new CniError(Code.decoding, `error unmarshall network config: name must be a string, not ${excerpt(name)}`);
 	}
 	if (name === "") throw new CniError(Code.invalidConfig, "missing network name");
 	if (!isValidName(name)) throw new CniError(Code.invalidConfig, "invalid characters found in network name", name);
-	return { stdin, config, network: name, versionField: cniVersion, unclear };
+	return { stdin, config, network: name, versionField: memberOf(config, "cniVersion"), unclear };
 }
-
-const IPAM_TYPE = { members: { ipam: { members: { type: {} } } } };
 
 /**
  * Throws code 7 where the file that we are called by is to be the IPAM plugin, too: we would call it, and it would call
  * itself.
  */
 function requireOtherIpam(config: JsonObject, calledAs: string): void {
-	const { ipam } = foldKeys(config, IPAM_TYPE) as JsonObject;
-	if (isObject(ipam) && ipam.type === calledAs) throw mainAsIpam(calledAs);
+	const ipam = memberOf(config, "ipam");
+	if (isObject(ipam) && memberOf(ipam, "type") === calledAs) throw mainAsIpam(calledAs);
 }
 
 /** The version from which on the specification has a verb. */

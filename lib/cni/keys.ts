@@ -71,6 +71,15 @@ function foldItems(list: JsonValue[], tree: KeyTree): JsonValue[] {
 	return list;
 }
 
+/** The member `name` of an object, by whichever spelling `foldKeys` takes for it; undefined where it is not set. */
+export function memberOf(object: JsonObject, name: string): JsonValue | undefined {
+	let found: JsonValue | undefined;
+	for (const key in object) {
+		if (key === name || (key.length === name.length && fold(key) === fold(name))) found = object[key] ?? found;
+	}
+	return found;
+}
+
 /** A plain assignment to "__proto__" would set the prototype; JSON.parse makes it a member, and so do we. */
 export function define(object: JsonObject, key: string, value: JsonValue): void {
 	if (key !== "__proto__") object[key] = value;

@@ -11,7 +11,7 @@ import { areCanonical, canonicalCidr } from "../ip/cidr.ts";
 import { loadConfig } from "./config.ts";
 import { CniError, Code } from "./error.ts";
 import { isObject } from "./json.ts";
-import { foldKeys } from "./keys.ts";
+import { foldKeys, memberOf } from "./keys.ts";
 import { excerpt, quote } from "./quote.ts";
 import type { RawResult } from "./result-schema.ts";
 import type { CniDns, CniInterface, CniIp, CniResult, CniRoute, JsonObject, JsonValue, Request } from "./types.ts";
@@ -61,7 +61,7 @@ export function previousAddresses(request: Request): readonly CniIp[] | undefine
 const ROUTES = { members: Object.assign(Object.create(null), { routes: {} }) };
 
 function parsePrevious(request: Request, part: (prevResult: JsonValue) => JsonValue): CniResult | undefined {
-	const { prevResult } = foldKeys(request.config, { members: { prevResult: {} } }) as JsonObject;
+	const prevResult = memberOf(request.config, "prevResult");
 	if (prevResult === undefined) return undefined;
 	try {
 		const raw = readRaw(part(prevResult));

@@ -2,7 +2,7 @@
  * The locks by which verbs wait for each other.
  */
 import { CniError, Code } from "../cni/error.ts";
-import { fold } from "../cni/keys.ts";
+import { memberOf } from "../cni/keys.ts";
 import type { JsonObject } from "../cni/types.ts";
 import { makeDirectories } from "../sys/files.ts";
 import { Lock } from "../sys/lock.ts";
@@ -11,7 +11,6 @@ import { isSystemError } from "../sys/sys.ts";
 
 /** How long verbs wait for each other, unless the configuration says otherwise: as in the Go plugins. */
 const DEADLINE_MS = 60_000;
-const KEY = "lockTimeoutMilliseconds";
 /** Its bound in the schema. */
 const LONGEST_MS = 600_000;
 /** The same of this process, which works for one configuration. */
@@ -22,9 +21,7 @@ let deadlineMs = DEADLINE_MS;
  * of the configuration.
  */
 export function useLockTimeout(config: JsonObject): void {
-	const keys = Object.keys(config);
-	const key = keys.findLast((each) => each.length === KEY.length && fold(each) === fold(KEY));
-	const told = key === undefined ? undefined : config[key];
+	const told = memberOf(config, "lockTimeoutMilliseconds");
 	deadlineMs = typeof told === "number" && told >= 1 && told <= LONGEST_MS ? told : DEADLINE_MS;
 }
 
