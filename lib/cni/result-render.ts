@@ -7,7 +7,7 @@
 
 import { type Family, familyOf } from "../ip/address.ts";
 import { CniError, Code } from "./error.ts";
-import type { CniDns, CniIp, CniResult, CniRoute, JsonObject, JsonValue } from "./types.ts";
+import type { CniDns, CniInterface, CniIp, CniResult, CniRoute, JsonObject, JsonValue } from "./types.ts";
 import { requireSupported } from "./version.ts";
 
 /**
@@ -90,27 +90,48 @@ function dns040(dns: CniDns | undefined): JsonObject {
 
 /** Keys sorted on every level: Go sends this one through a map. */
 function as100(result: CniResult, cniVersion: string): JsonObject {
-	const { nameservers, domain, search, options } = result.dns ?? {};
-	const dns = compact({
+	const { dns, interfaces, ips, routes } = result;
+	const rendered: JsonObject = { cniVersion };
+	if (dns !== undefined) {
+		const own = dnsAs100(dns);
+		if (Object.keys(own).length > 0) rendered.dns = own;
+	}
+	if (interfaces?.length) rendered.interfaces = interfaces.map(interfaceAs100);
+	if (ips?.length) rendered.ips = ips.map(ipAs100);
+	if (routes?.length) rendered.routes = routes.map(routeAs100);
+	return rendered;
+}
+
+function dnsAs100({ domain, nameservers, options, search }: CniDns): JsonObject {
+	return compact({
 		domain,
 		...strings("nameservers", nameservers),
 		...strings("options", options),
 		...strings("search", search),
 	});
-	return {
-		cniVersion,
-		...(Object.keys(dns).length > 0 ? { dns } : {}),
-		...list("interfaces", result.interfaces, ({ mac, mtu, name, pciID, sandbox, socketPath }) => ({
-			...compact({ mac, mtu: mtu || undefined }),
-			name,
-			...compact({ pciID, sandbox, socketPath }),
-		})),
-		...list("ips", result.ips, (ip) => compact({ address: ip.address, gateway: ip.gateway, interface: ip.interface })),
-		...list("routes", result.routes, routeAs100),
-	};
 }
 
-/** There may be thousands: no object but the one. */
+// Every ADD renders these, and of routes there may be thousands: no object but the one.
+
+function interfaceAs100({ mac, mtu, name, pciID, sandbox, socketPath }: CniInterface): JsonObject {
+	const rendered: JsonObject = {};
+	if (mac) rendered.mac = mac;
+	if (mtu) rendered.mtu = mtu;
+	rendered.name = name;
+	if (pciID) rendered.pciID = pciID;
+	if (sandbox) rendered.sandbox = sandbox;
+	if (socketPath) rendered.socketPath = socketPath;
+	return rendered;
+}
+
+function ipAs100({ address, gateway, interface: index }: CniIp): JsonObject {
+	const ip: JsonObject = {};
+	if (address) ip.address = address;
+	if (gateway) ip.gateway = gateway;
+	if (index !== undefined) ip.interface = index;
+	return ip;
+}
+
 function routeAs100({ advmss, dst, gw, mtu, priority, scope, table }: CniRoute): JsonObject {
 	const route: JsonObject = {};
 	if (advmss) route.advmss = advmss;
