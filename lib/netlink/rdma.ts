@@ -75,7 +75,8 @@ function parseDevice(answer: Message): RdmaDevice | undefined {
 	let index = -1;
 	let name = "";
 	const attribute = answer.attributes(0);
-	while (attribute.next()) {
+	// The two come first, of a dozen.
+	while ((index < 0 || name === "") && attribute.next()) {
 		if (attribute.type === nl.RDMA_NLDEV_ATTR_DEV_INDEX) index = attribute.u32();
 		else if (attribute.type === nl.RDMA_NLDEV_ATTR_DEV_NAME) name = attribute.text();
 	}

@@ -36,10 +36,10 @@ export class NetlinkSocket {
 	readonly fd: number;
 	/** Names of links by index as last seen through this socket: errors name the link. */
 	readonly linkNames = new Map<number, string>();
-	#sequence = 0;
-	#answers: Message | undefined;
-	#prepared = false;
-	#strict = false;
+	private sequence = 0;
+	private answers: Message | undefined;
+	private prepared = false;
+	private strict = false;
 
 	private constructor(fd: number) {
 		this.fd = fd;
@@ -71,17 +71,17 @@ export class NetlinkSocket {
 	}
 
 	/** Before the first request: some sockets only show which namespace they are in. */
-	#prepare(): void {
-		if (this.#prepared) return;
-		this.#setOption(nl.NETLINK_EXT_ACK);
-		this.#prepared = true;
+	private prepare(): void {
+		if (this.prepared) return;
+		this.setOption(nl.NETLINK_EXT_ACK);
+		this.prepared = true;
 	}
 
 	/**
 	 * Kernels before 4.12 and 4.20 do not know these options; all that we lose is words in errors, and filters that we
 	 * repeat.
 	 */
-	#setOption(option: number): void {
+	private setOption(option: number): void {
 		try {
 			sys.setSocketOption(this.fd, nl.SOL_NETLINK, option, 1);
 		} catch (error) {
@@ -104,15 +104,15 @@ export class NetlinkSocket {
 	changeAll(changes: readonly Change[]): { readonly index: number; readonly error: NetlinkError } | undefined {
 		const last = changes.at(-1);
 		if (last === undefined) return undefined;
-		const first = this.#send(last.message, changes.slice(0, -1));
+		const first = this.send(last.message, changes.slice(0, -1));
 		let refused: { readonly index: number; readonly error: NetlinkError } | undefined;
 		for (;;) {
-			const answer = this.#next(last.name, first);
+			const answer = this.next(last.name, first);
 			if (answer.type !== nl.NLMSG_ERROR) continue;
 			const index = answer.sequence - first;
 			const error = refusalOf(answer, changes[index]!.name);
 			if (error !== undefined) refused ??= { index, error };
-			if (answer.sequence === this.#sequence) return refused;
+			if (answer.sequence === this.sequence) return refused;
 		}
 	}
 
@@ -121,17 +121,17 @@ export class NetlinkSocket {
 	 * in the same datagram. Throws NetlinkError.
 	 */
 	get(message: MessageWriter, name: RequestName, before?: Change): Message {
-		const first = this.#send(message, before && [before]);
+		const first = this.send(message, before && [before]);
 		let refused: NetlinkError | undefined;
 		for (;;) {
-			const answer = this.#next(name, first);
-			const isLast = answer.sequence === this.#sequence;
+			const answer = this.next(name, first);
+			const isLast = answer.sequence === this.sequence;
 			if (answer.type === nl.NLMSG_ERROR) refused ??= refusalOf(answer, isLast ? name : before!.name);
 			if (!isLast) continue;
 			if (refused !== undefined) throw refused;
 			if (answer.type === nl.NLMSG_ERROR) continue;
 			// It is the caller's now, who may read it after other requests.
-			this.#answers = undefined;
+			this.answers = undefined;
 			return answer;
 		}
 	}
@@ -142,26 +142,26 @@ export class NetlinkSocket {
 	 * times in all; then EAGAIN. `again` is called before: what `parse` has kept for itself is to be forgotten.
 	 */
 	dump<T>(message: MessageWriter, name: RequestName, parse: Parse<T>, again?: () => void): T[] {
-		this.#prepare();
-		if (!this.#strict) {
+		this.prepare();
+		if (!this.strict) {
 			// The kernel then filters by what the request's header says, instead of sending all and ignoring it.
-			this.#setOption(nl.NETLINK_GET_STRICT_CHK);
-			this.#strict = true;
+			this.setOption(nl.NETLINK_GET_STRICT_CHK);
+			this.strict = true;
 		}
 		for (let attempt = 0; attempt < DUMP_TRIES; attempt++) {
 			const found: T[] = [];
 			if (attempt > 0) again?.();
-			if (this.#dumpOnce(message, name, parse, found)) return found;
+			if (this.dumpOnce(message, name, parse, found)) return found;
 		}
 		throw new NetlinkError(name, sys.EAGAIN, "", `the list kept changing while it was read, ${DUMP_TRIES} times`);
 	}
 
 	/** False: interrupted. Reads to the end in any case, so that the next request starts with an empty queue. */
-	#dumpOnce<T>(message: MessageWriter, name: RequestName, parse: Parse<T>, found: T[]): boolean {
-		const first = this.#send(message);
+	private dumpOnce<T>(message: MessageWriter, name: RequestName, parse: Parse<T>, found: T[]): boolean {
+		const first = this.send(message);
 		let whole = true;
 		for (;;) {
-			const answer = this.#next(name, first);
+			const answer = this.next(name, first);
 			if ((answer.flags & nl.NLM_F_DUMP_INTR) !== 0) whole = false;
 			if (answer.type === nl.NLMSG_DONE || answer.type === nl.NLMSG_ERROR) {
 				// The error of a dump that failed in its middle is in the final message.
@@ -195,26 +195,26 @@ export class NetlinkSocket {
 	}
 
 	/** The changes before it have the sequence numbers below that of `message`. Returns the first. */
-	#send(message: MessageWriter, before: readonly Change[] = []): number {
-		this.#prepare();
-		const parts = before.map((change) => change.message.finish(++this.#sequence, true));
-		const end = message.finish(++this.#sequence);
+	private send(message: MessageWriter, before: readonly Change[] = []): number {
+		this.prepare();
+		const parts = before.map((change) => change.message.finish(++this.sequence, true));
+		const end = message.finish(++this.sequence);
 		// The length of each is a multiple of 4 (NLMSG_ALIGN), since all of its parts are.
 		sys.send(this.fd, parts.length === 0 ? end : concatenate([...parts, end]), 0);
-		return this.#sequence - parts.length;
+		return this.sequence - parts.length;
 	}
 
 	/** The next message that answers what was sent last, from `first` on: others answer what was given up. */
-	#next(name: RequestName, first: number): Message {
+	private next(name: RequestName, first: number): Message {
 		for (;;) {
-			while (!this.#answers?.next()) this.#answers = this.#receive(name);
-			const { sequence, type } = this.#answers;
-			if (sequence >= first && sequence <= this.#sequence && type !== nl.NLMSG_NOOP) return this.#answers;
+			while (!this.answers?.next()) this.answers = this.receive(name);
+			const { sequence, type } = this.answers;
+			if (sequence >= first && sequence <= this.sequence && type !== nl.NLMSG_NOOP) return this.answers;
 		}
 	}
 
-	#receive(name: RequestName): Message {
-		const { data, length } = this.#receiveDatagram(name);
+	private receive(name: RequestName): Message {
+		const { data, length } = this.receiveDatagram(name);
 		if (length > data.length) {
 			throw new NetlinkError(name, sys.EMSGSIZE, "", `the answer has ${length} bytes, our buffer ${data.length}`);
 		}
@@ -222,7 +222,7 @@ export class NetlinkSocket {
 	}
 
 	/** The kernel answers within send(2), so that the answer is nearly always there and no poll(2) is needed. */
-	#receiveDatagram(name: RequestName): { data: Uint8Array; length: number } {
+	private receiveDatagram(name: RequestName): { data: Uint8Array; length: number } {
 		let deadline = 0;
 		for (;;) {
 			try {
