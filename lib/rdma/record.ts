@@ -7,7 +7,7 @@
  */
 import type { JsonObject } from "../cni/types.ts";
 import { requireLock } from "../plugin/verb-lock.ts";
-import { partsOf, RecordDirectory, type RecordFile } from "../state/directory.ts";
+import { partsOf, RecordDirectory } from "../state/directory.ts";
 import { namePart, object, type Told, text } from "../state/json.ts";
 import { sandboxIn } from "../state/liveness.ts";
 import * as files from "../sys/files.ts";
@@ -77,7 +77,7 @@ export function writeRecord(record: RdmaRecord): boolean {
 
 /** Removes a record, and what a process left that was killed while it wrote one. The caller holds the lock. */
 export function removeRecord(record: RdmaRecord): void {
-	const name = record.file ?? find(record)?.name;
+	const name = record.file ?? readRecord(record)?.file;
 	if (name !== undefined) records.remove(name);
 	removeTemporary();
 }
@@ -90,13 +90,14 @@ export function removeTemporary(): void {
 /** What a process has begun to write, or left when it was killed; "" for nothing. */
 export const temporaryIfAny = (): string => (files.statIfPresent(TEMPORARY) === undefined ? "" : TEMPORARY);
 
-const find = (key: RecordKey): RecordFile | undefined =>
-	records.find(partsFor(key), (told) => (isRecordOf(parseRecord(told, key), key) ? "own" : "other"));
-
 /** The record of an attachment, with what is left of it; undefined where there is none. */
-export function readRecord(key: RecordKey): RdmaRecord | undefined {
-	const file = find(key);
-	return file && { ...parseRecord(file.told, key), file: file.name };
+export function readRecord(key: RecordKey): (RdmaRecord & { readonly file: string }) | undefined {
+	let record: RdmaRecord | undefined;
+	const found = records.find(partsFor(key), (told) => {
+		record = parseRecord(told, key);
+		return isRecordOf(record, key) ? "own" : "other";
+	});
+	return found && record && Object.assign(record, { file: found.name });
 }
 
 /** An attachment without a record, as far as the call tells of it. */

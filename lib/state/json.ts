@@ -54,7 +54,10 @@ export function parseTruncated(json: string): JsonObject {
 
 export const text = (value: JsonValue | undefined): string => (typeof value === "string" ? value : "");
 /** A part of a record's file name; "" for what would lead to another directory. */
-export const namePart = (value: JsonValue | undefined): string => (/[/\0]/.test(text(value)) ? "" : text(value));
+export function namePart(value: JsonValue | undefined): string {
+	const part = text(value);
+	return part.includes("/") || part.includes("\0") ? "" : part;
+}
 /** A whole number from 0 to `most`; undefined for anything else. */
 export const integer = (value: JsonValue | undefined, most: number): number | undefined =>
 	Number.isInteger(value) && (value as number) >= 0 && (value as number) <= most ? (value as number) : undefined;

@@ -18,7 +18,7 @@ export function del(request: Request): void {
 	const key = attachmentOf(request);
 	const record = readRecord(key) ?? emptyRecord(key);
 	const given = deviceIdIfAny(config) ?? "";
-	release({ ...record, deviceId: record.deviceId || given }, request.netns, log);
+	release(record.deviceId === "" ? { ...record, deviceId: given } : record, request.netns, log);
 	const isOfAnother = record.deviceId !== "" && given !== "" && given !== record.deviceId;
 	if (isOfAnother) releaseLost(key, given, request.netns, log);
 }
