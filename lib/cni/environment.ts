@@ -79,7 +79,8 @@ function checkContainerId(id: string): void {
 /** Throws code 4 where `name` cannot be the name of a network interface. */
 function checkInterfaceName(name: string): void {
 	if (name === "") throw new CniError(Code.invalidEnvironment, "interface name is empty");
-	if (utf8Length(name) > MAX_INTERFACE_NAME) {
+	// No character of one UTF-16 unit has more than 3 bytes, and none of two has more than 4.
+	if (name.length * 3 > MAX_INTERFACE_NAME && utf8Length(name) > MAX_INTERFACE_NAME) {
 		throw new CniError(
 			Code.invalidEnvironment,
 			"interface name is too long",

@@ -70,8 +70,10 @@ export class Sandbox {
 	get identity(): string {
 		const { fd } = this.#rdma ?? this.route;
 		const ask = (): Uint8Array => sys.getSocketOption(fd, sys.SOL_SOCKET, sys.SO_NETNS_COOKIE, 8);
-		const cookie = sys.unlessFailed(ask, "ENOPROTOOPT") ?? [];
-		return Array.from(cookie, (byte) => byte.toString(16).padStart(2, "0")).join("");
+		const cookie = sys.unlessFailed(ask, "ENOPROTOOPT");
+		if (cookie === undefined) return "";
+		// Byte by byte, as it stands in memory.
+		return new DataView(cookie.buffer, cookie.byteOffset).getBigUint64(0).toString(16).padStart(16, "0");
 	}
 
 	[Symbol.dispose](): void {
