@@ -13,7 +13,7 @@ import { excerpt, quote } from "./quote.ts";
 import { SUPPORTED_VERSIONS } from "./supported.ts";
 import type { JsonObject, JsonValue, Plugin, Plugins, Request, Verb } from "./types.ts";
 import { orUndo, runVerb } from "./verb.ts";
-import { DEFAULT_VERSION, isAtLeast, requireSupported } from "./version.ts";
+import { DEFAULT_VERSION, isAtLeast, isSupported, requireSupported } from "./version.ts";
 
 /**
  * Runs the verb of `plugin`, which is called `name`, that the variables name, and answers on stdout. Throws what the
@@ -126,7 +126,8 @@ function checkVersion(verb: Verb, field: JsonValue | undefined): string {
 	if (since !== undefined && !isAtLeast(version, since)) {
 		throw new CniError(Code.incompatibleVersion, `config version does not allow ${verb}`);
 	}
-	if (since !== undefined && !SUPPORTED_VERSIONS.some((ours) => isAtLeast(ours, version))) {
+	const isOlderThan = (ours: string) => !isAtLeast(ours, version);
+	if (since !== undefined && !isSupported(version) && SUPPORTED_VERSIONS.every(isOlderThan)) {
 		throw new CniError(Code.incompatibleVersion, `plugin version does not allow ${verb}`);
 	}
 	requireSupported(version);
