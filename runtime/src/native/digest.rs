@@ -17,7 +17,7 @@ pub fn sha256<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
         let mut context = ring::digest::Context::new(&ring::digest::SHA256);
         loop {
             match rustix::io::read(&fd, buffer.spare_capacity_mut()) {
-                Ok((piece, _)) if piece.is_empty() => return Ok(context.finish()),
+                Ok(([], _)) => return Ok(context.finish()),
                 Ok((piece, _)) => context.update(piece),
                 Err(Errno::INTR) => {}
                 Err(errno) => return Err(errno),
