@@ -62,13 +62,14 @@ function refusalOf(error: unknown, { offset }: Piece): ReadError {
 }
 
 /**
- * The text cut before each line "---", which begins a document wherever it stands: what is wrong with one document says
- * nothing of the next. Directives and comments before that line belong to it.
+ * The text cut before each line "---", which begins a document wherever it stands, and behind each line "...", which
+ * ends one: what is wrong with one document says nothing of the next. Directives and comments before a document belong
+ * to it.
  */
 function piecesOf(text: string): Piece[] {
 	const pieces: Piece[] = [];
 	let [source, offset] = ["", 0];
-	for (const piece of text.split(/(?<![^\n])(?=---(?:\s|$))/)) {
+	for (const piece of text.split(/(?<![^\n])(?=---(?:\s|$))|(?<=(?<![^\n])\.{3}(?:[ \t][^\n]*)?\r?\n)/)) {
 		source += piece;
 		if (/^(?:[ \t\r]*(?:[%#][^\n]*)?\n)*$/.test(piece)) continue;
 		pieces.push({ source, offset });

@@ -66,6 +66,13 @@ describe("documents", () => {
 		expect(c).toMatchObject({ message: 'there is no anchor "d"', at: text.indexOf("*d") });
 	});
 
+	it.each([
+		["a directive", "a: 1\n...\n%YAML 1.2\n---\nb: b: c\n"],
+		["no marker", "a: 1\n... # end\nb: b: c\n"],
+	])("that end with ... are read whatever follows: %s", (_, text) => {
+		expect(valuesOf(text)).toEqual([{ a: 1 }, expect.stringMatching(/^not YAML: /)]);
+	});
+
 	it("have an alias only of what is before it, and not of what it is in", () => {
 		expect(valuesOf("a: &x 1\nb: *x\nc: &x 2\nd: *x\n")).toEqual([{ a: 1, b: 1, c: 2, d: 2 }]);
 		expect(valuesOf("a: &x [*x]\n")).toEqual(['there is no anchor "x"']);
