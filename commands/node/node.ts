@@ -30,7 +30,7 @@ something is marked.
 function show(args: readonly string[]): number {
 	const flags = parseFlags(args, { json: false, checkpoint: CHECKPOINT });
 	const view = viewTwice(flags.checkpoint);
-	printAnswer(flags.json, view, describe(view));
+	printAnswer(flags.json, view, () => describe(view));
 	return isMarked(view) ? 1 : 0;
 }
 

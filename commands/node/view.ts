@@ -60,12 +60,14 @@ const marksOf = ({ pci: device, marks }: VfView): string[] => marks.map((mark) =
 export const isMarked = ({ marks, pfs }: NodeView): boolean =>
 	marks.length > 0 || pfs.some(({ vfs }) => vfs.some((vf) => vf.marks.length > 0));
 
-/** What `question` answers; where it fails, `otherwise`, and in `notes` what is not known. */
-function ask<T>(notes: string[], what: string, otherwise: T, question: () => T): T {
+const isError = (error: unknown): error is Error => error instanceof Error;
+
+/** What `question` answers; where it fails as is to be expected, `otherwise`, and in `notes` what is not known. */
+function ask<T>(notes: string[], what: string, otherwise: T, question: () => T, isExpected = isError): T {
 	try {
 		return question();
 	} catch (error) {
-		if (!(error instanceof Error)) throw error;
+		if (!isExpected(error)) throw error;
 		notes.push(`${what}: ${sentence(error)}`);
 		return otherwise;
 	}
@@ -147,11 +149,12 @@ function viewPf(device: string, known: Known): NodeView["pfs"][number] {
 }
 
 function settingsOf(netdev: string, { links, notes }: Known): (VfSettings | undefined)[] {
-	return ask(notes, `settings of the VFs of ${netdev}`, [], () => {
+	const look = () => {
 		using host = NetlinkSocket.open(NETLINK_ROUTE);
 		const link = links.get(netdev) ?? getLink(host, netdev);
 		return link === undefined ? [] : getVfs(host, link.index);
-	});
+	};
+	return ask(notes, `settings of the VFs of ${netdev}`, [], look, isSystemError);
 }
 
 function viewVf(device: string, index: number, settings: VfSettings | undefined, known: Known): VfView {
@@ -214,18 +217,19 @@ function holderOf(record: RecordedHolder, notes: string[]): Holder {
 	const netns = sandboxOf(record);
 	return {
 		...{ container: containerId, interface: ifName, network, pod, netns, madeBy: isGo ? "go" : "berth" },
-		alive: ask(notes, "which sandboxes live", null, () => isAlive(record, netns)),
+		alive: ask(notes, "which sandboxes live", null, () => isAlive(record, netns), isSystemError),
 	};
 }
 
 /** What the sandbox has of the VF; undefined where it has nothing, or ends while it is looked at. */
 function lookInPod(device: string, record: RecordedHolder, { notes }: Known) {
-	return ask(notes, `the sandbox of container ${record.containerId}`, undefined, () => {
+	const look = () => {
 		using sandbox = openSandboxOf(record, sandboxOf(record));
 		const link = sandbox && netdevIn(sandbox, device, record);
 		if (sandbox === undefined || link === undefined) return undefined;
 		return { link, addresses: listCidrs(sandbox.route, link.index), rdma: rdmaIn(sandbox, device) };
-	});
+	};
+	return ask(notes, `the sandbox of container ${record.containerId}`, undefined, look, isSystemError);
 }
 
 function netdevIn(sandbox: Sandbox, device: string, { ifName, parentDevice }: RecordedHolder): Link | undefined {
