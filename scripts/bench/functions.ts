@@ -32,8 +32,8 @@ export function functionsRun(output: string, symbols: readonly Symbol[]): string
 	let address = 0;
 	for (const [, absolute, relative] of output.matchAll(/^(?:(0x[0-9a-f]+)|([+-]\d+)|\*) \S+ \d+$/gm)) {
 		address = absolute === undefined ? address + Number(relative ?? 0) : Number(absolute);
-		const next = symbols.findIndex((symbol) => symbol.address > address);
-		const symbol = symbols.at(next < 0 ? -1 : next - 1);
+		const at = address;
+		const symbol = symbols.findLast((each) => each.address <= at);
 		if (symbol !== undefined) found.add(symbol.name);
 	}
 	return [...found];
