@@ -100,8 +100,7 @@ cargo build --quiet --locked --package compiler && "$CARGO_TARGET_DIR/debug/comp
 	run("flock", [join(directory, ".berth.lock"), "sh", "-c", script, "sh", ...words], {
 		// cargo reads .cargo/config.toml of the directory that it is started in.
 		cwd: join(root, "runtime"),
-		// The caller may have chosen compilers.
-		environment: { ...compilers(target), ...process.env, CARGO_TARGET_DIR: directory },
+		environment: { ...compilers(target), CARGO_TARGET_DIR: directory },
 		what: "cargo build",
 	});
 	addBytecode(linked, readFileSync(code), plain);
@@ -145,13 +144,19 @@ export function hostFingerprint(root: string): string {
 	return hash.digest("hex");
 }
 
-/** For musl: its compiler under its Debian name. For another machine: the cross linker, likewise. */
+/**
+ * For musl: its compiler under its Debian name. For another machine: the cross linker, likewise. Unless the caller
+ * chose one.
+ */
 function compilers(target: string): NodeJS.ProcessEnv {
 	const [machine] = target.split("-");
 	const name = target.replaceAll("-", "_");
-	if (machine !== ownMachine()) return { [`CARGO_TARGET_${name.toUpperCase()}_LINKER`]: `${machine}-linux-gnu-gcc` };
+	const unlessChosen = (variable: string, program: string) => (process.env[variable] ? {} : { [variable]: program });
+	if (machine !== ownMachine()) {
+		return unlessChosen(`CARGO_TARGET_${name.toUpperCase()}_LINKER`, `${machine}-linux-gnu-gcc`);
+	}
 	// On x86-64 the build finds it by itself.
-	return target.endsWith("-musl") && machine !== "x86_64" ? { [`CC_${name}`]: "musl-gcc" } : {};
+	return target.endsWith("-musl") && machine !== "x86_64" ? unlessChosen(`CC_${name}`, "musl-gcc") : {};
 }
 
 /**
