@@ -64,7 +64,7 @@ function healAll(args: readonly string[]): number {
 		outcome: error === undefined ? row.outcome : `${row.outcome}: ${error}`,
 	}));
 	const columns = ["kind", "name", "container", "interface", "network", "why", "outcome"] as const;
-	printAnswer(flags.json, outcomes, rows.length === 0 ? "nothing to heal\n" : formatTable(columns, rows));
+	printAnswer(flags.json, outcomes, () => (rows.length === 0 ? "nothing to heal\n" : formatTable(columns, rows)));
 	for (const failure of failures) writeStderr(`berth heal: ${sentence(failure)}\n`);
 	const isDone = outcomes.every(({ outcome }) => outcome === "freed" || outcome === "left alone");
 	return failures.length === 0 && isDone ? 0 : 1;

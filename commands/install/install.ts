@@ -49,7 +49,7 @@ const say = (what: string): void => writeStderr(`berth install: ${what}\n`);
 
 function show(outcomes: readonly Outcome[], { isJson }: InstallChoice): void {
 	const rows = outcomes.map(({ target: { applet, path }, outcome, was }) => ({ plugin: applet, path, outcome, was }));
-	printAnswer(isJson, rows, formatTable(["plugin", "path", "outcome", "was"], rows));
+	printAnswer(isJson, rows, () => formatTable(["plugin", "path", "outcome", "was"], rows));
 }
 
 /** Until SIGTERM or SIGINT. What fails is said once and tried again. */

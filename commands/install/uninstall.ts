@@ -37,7 +37,7 @@ function runUninstall(args: readonly string[], plugins: readonly string[]): numb
 	}
 	throwTogether(failures);
 	const rows = removals.map(({ target: { applet, path }, outcome, is }) => ({ plugin: applet, path, outcome, is }));
-	printAnswer(choice.isJson, rows, formatTable(["plugin", "path", "outcome", "is"], rows));
+	printAnswer(choice.isJson, rows, () => formatTable(["plugin", "path", "outcome", "is"], rows));
 	if (choice.stay) sys.poll([{ fd, events: sys.POLLIN }], -1);
 	return 0;
 }

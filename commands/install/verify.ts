@@ -36,7 +36,7 @@ function runVerify(args: readonly string[], plugins: readonly string[]): number 
 	if (choice.conf !== "") findings.push(lookAtConf(choice));
 	const rows = findings.map(({ plugin, path, state, sha256 }) => ({ plugin, path, state, sha256 }));
 	const short = rows.map((row) => ({ ...row, "sha-256": row.sha256.slice(0, 12) }));
-	printAnswer(choice.isJson, rows, formatTable(["plugin", "path", "sha-256", "state"], short));
+	printAnswer(choice.isJson, rows, () => formatTable(["plugin", "path", "sha-256", "state"], short));
 	return findings.some(({ isWrong }) => isWrong) ? 1 : 0;
 }
 

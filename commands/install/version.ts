@@ -23,7 +23,7 @@ export const version = (plugins: readonly string[]): Command => ({
 			plugins,
 		};
 		const lines = Object.entries(told).map(([key, value]) => `${key.padEnd(7)}  ${[value].flat().join(" ")}\n`);
-		printAnswer(json, told, lines.join(""));
+		printAnswer(json, told, () => lines.join(""));
 		return 0;
 	},
 });

@@ -41,8 +41,9 @@ function validateFiles(args: readonly string[]): number {
 	const problems = inOrder(findings.problems);
 	const errors = problems.filter(({ severity }) => severity === "error").length;
 	const unchecked = [...findings.unchecked].sort();
-	const text = textOf(problems, files.length, networks, unchecked);
-	printAnswer(flags.json, { problems, files: files.length, networks, unchecked }, text);
+	printAnswer(flags.json, { problems, files: files.length, networks, unchecked }, () =>
+		textOf(problems, files.length, networks, unchecked),
+	);
 	return errors > 0 || (flags.strict && problems.length > 0) ? 1 : 0;
 }
 

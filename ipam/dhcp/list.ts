@@ -14,7 +14,7 @@ export const list: Command = {
 	run: (args) => {
 		const { json, socketpath } = parseFlags(args, { json: false, socketpath: DEFAULT_SOCKET });
 		const listing = ask(socketpath, { method: "list" }, QUICK_MS) as Listing;
-		printAnswer(json, listing, table(listing.leases));
+		printAnswer(json, listing, () => table(listing.leases));
 		return 0;
 	},
 };

@@ -28,10 +28,11 @@ function printPools(args: readonly string[]): number {
 	const holders = all.flatMap(({ pool, holders }) =>
 		holders.map((holder) => ({ ...holder, pool, container: holder.container.slice(0, 13) })),
 	);
-	const table = flags.holders
-		? formatTable(["pool", "address", "pod", "interface", "container"], holders)
-		: formatTable(["pool", "range", "used", "size"], all);
-	printAnswer(flags.json, all, table);
+	printAnswer(flags.json, all, () =>
+		flags.holders
+			? formatTable(["pool", "address", "pod", "interface", "container"], holders)
+			: formatTable(["pool", "range", "used", "size"], all),
+	);
 	return 0;
 }
 

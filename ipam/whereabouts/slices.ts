@@ -39,7 +39,7 @@ function assign(args: readonly string[]): number {
 	const rows = assigned.flatMap(({ name, slices }) =>
 		slices.filter(({ node }) => node !== "").map(({ node, range }) => ({ pool: name, block: range, node })),
 	);
-	printAnswer(flags.json, assigned.map(listed), formatTable(["pool", "block", "node"], rows));
+	printAnswer(flags.json, assigned.map(listed), () => formatTable(["pool", "block", "node"], rows));
 	const without = assigned.flatMap(({ name, slices }) =>
 		nodes.filter((node) => !slices.some((slice) => slice.node === node)).map((node) => `${node} of ${name}`),
 	);

@@ -68,8 +68,8 @@ export function listCommands(commands: Readonly<Record<string, Command>>): strin
 }
 
 /** Prints an answer as JSON, or what says it to people. */
-export function printAnswer(isJson: boolean, answer: unknown, forPeople: string): void {
-	print(isJson ? `${JSON.stringify(answer, null, 4)}\n` : forPeople);
+export function printAnswer(isJson: boolean, answer: unknown, forPeople: () => string): void {
+	print(isJson ? `${JSON.stringify(answer, null, 4)}\n` : forPeople());
 }
 
 /**
