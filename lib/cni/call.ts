@@ -2,7 +2,7 @@
  * A call that does something: environment, configuration and version checked, then the plugin's verb.
  */
 import { mainAsIpam } from "./delegation.ts";
-import { type Environment, isValidName, readEnvironment } from "./environment.ts";
+import { isSameNetnsAllowed, isValidName, readEnvironment } from "./environment.ts";
 import { CniError, Code } from "./error.ts";
 import { sentence } from "./failures.ts";
 import { type PluginIo, writeAnswer } from "./io.ts";
@@ -12,7 +12,7 @@ import { memberOf } from "./keys.ts";
 import { excerpt, quote } from "./quote.ts";
 import { SUPPORTED_VERSIONS } from "./supported.ts";
 import type { JsonObject, JsonValue, Plugin, Plugins, Request, Verb } from "./types.ts";
-import { orUndo, runVerb } from "./verb.ts";
+import { runVerb, undoAdd } from "./verb.ts";
 import { DEFAULT_VERSION, isAtLeast, isSupported, requireSupported } from "./version.ts";
 
 /**
@@ -21,9 +21,11 @@ import { DEFAULT_VERSION, isAtLeast, isSupported, requireSupported } from "./ver
  */
 export function performCall(io: PluginIo, name: string, plugin: Plugin, plugins: Plugins): void {
 	const environment = readEnvironment(io.variable);
-	const { stdin, config, network, versionField, unclear } = readNetworkConfig(io);
+	const stdin = readStdin(io);
+	const { config, unclear } = readConfig(io, stdin);
+	const network = networkName(config);
 	const verb = knownVerb(environment.command);
-	const cniVersion = checkVersion(verb, versionField);
+	const cniVersion = checkVersion(verb, memberOf(config, "cniVersion"));
 	// DEL and GC work with what there is.
 	if (verb !== "DEL" && verb !== "GC") {
 		if (unclear !== undefined)
@@ -31,7 +33,7 @@ export function performCall(io: PluginIo, name: string, plugin: Plugin, plugins:
 		if (plugin.isMain) requireOtherIpam(config, io.calledAs());
 	}
 	const { containerId, ifName, args, path } = environment;
-	const netns = sandboxOf(io, verb, environment);
+	const netns = sandboxOf(io, verb, environment.netns);
 	const request: Request = {
 		verb,
 		containerId,
@@ -49,27 +51,30 @@ export function performCall(io: PluginIo, name: string, plugin: Plugin, plugins:
 	const report = (what: string): void => io.writeStderr(`${name}: ${what}\n`);
 	const answer = runVerb(plugin, request, report);
 	if (answer === undefined) return;
-	orUndo(plugin, request, report, () => writeAnswer(io, JSON.stringify(answer, null, 4)));
+	try {
+		writeAnswer(io, JSON.stringify(answer, null, 4));
+	} catch (error) {
+		undoAdd(plugin, request, report);
+		throw error;
+	}
+}
+
+function readStdin(io: PluginIo): Uint8Array {
+	try {
+		return io.readStdin();
+	} catch (error) {
+		throw new CniError(Code.io, `error reading from stdin: ${sentence(error)}`);
+	}
 }
 
 interface NetworkConfig {
-	readonly stdin: Uint8Array;
 	readonly config: JsonObject;
-	readonly network: string;
-	/** `cniVersion` as it came, undefined where there is none: its checks belong to the verbs. */
-	readonly versionField: JsonValue | undefined;
 	/** A key that stands twice, so that nobody knows what is meant. */
 	readonly unclear: string | undefined;
 }
 
-/** stdin as a configuration with a name. Throws code 5, 6 or 7. */
-function readNetworkConfig(io: PluginIo): NetworkConfig {
-	let stdin: Uint8Array;
-	try {
-		stdin = io.readStdin();
-	} catch (error) {
-		throw new CniError(Code.io, `error reading from stdin: ${sentence(error)}`);
-	}
+/** Throws code 6 for what is no JSON object. */
+function readConfig(io: PluginIo, stdin: Uint8Array): NetworkConfig {
 	let parsed: JsonValue;
 	let unclear: string | undefined;
 	try {
@@ -87,13 +92,18 @@ function readNetworkConfig(io: PluginIo): NetworkConfig {
 			`error unmarshall network config: the configuration must be an object, not ${excerpt(config)}`,
 		);
 	}
+	return { config, unclear };
+}
+
+/** Throws code 6 or 7 for none, and for one that is no name. */
+function networkName(config: JsonObject): string {
 	const name = memberOf(config, "name") ?? "";
 	if (typeof name !== "string") {
 		throw new CniError(Code.decoding, `error unmarshall network config: name must be a string, not ${excerpt(name)}`);
 	}
 	if (name === "") throw new CniError(Code.invalidConfig, "missing network name");
 	if (!isValidName(name)) throw new CniError(Code.invalidConfig, "invalid characters found in network name", name);
-	return { stdin, config, network: name, versionField: memberOf(config, "cniVersion"), unclear };
+	return name;
 }
 
 /**
@@ -139,8 +149,9 @@ function checkVersion(verb: Verb, field: JsonValue | undefined): string {
  * its path now leads to us (/proc/PID/ns/net, its PID used again): there is nothing in it, and DEL must not fail for
  * ever (Go: code 8, after the work).
  */
-function sandboxOf(io: PluginIo, verb: Verb, { netns, sameNetnsAllowed }: Environment): string {
-	if ((verb !== "ADD" && verb !== "DEL") || netns === "" || sameNetnsAllowed || !io.isOwnNetns(netns)) return netns;
+function sandboxOf(io: PluginIo, verb: Verb, netns: string): string {
+	if ((verb !== "ADD" && verb !== "DEL") || netns === "" || !io.isOwnNetns(netns)) return netns;
+	if (isSameNetnsAllowed(io.variable)) return netns;
 	if (verb === "DEL") return "";
 	throw new CniError(Code.invalidNetns, "plugin's netns and netns from CNI_NETNS should not be the same");
 }

@@ -8,15 +8,13 @@ import { hasSpace } from "./space.ts";
 import type { Verb } from "./types.ts";
 
 export interface Environment {
-	/** CNI_COMMAND. "" where it is missing: then nothing else is read. */
+	/** CNI_COMMAND. */
 	readonly command: string;
 	readonly containerId: string;
 	readonly netns: string;
 	readonly ifName: string;
 	readonly args: string;
 	readonly path: string;
-	/** CNI_NETNS_OVERRIDE: the sandbox may be the plugin's own namespace. */
-	readonly sameNetnsAllowed: boolean;
 }
 
 /** What a verb is about: an attachment in its sandbox, one that may have lost it, or none. */
@@ -37,36 +35,31 @@ const MAX_INTERFACE_NAME = 15;
  */
 export function readEnvironment(variable: (name: string) => string | undefined): Environment {
 	const command = variable("CNI_COMMAND") ?? "";
+	const containerId = variable("CNI_CONTAINERID") ?? "";
+	const netns = variable("CNI_NETNS") ?? "";
+	const ifName = variable("CNI_IFNAME") ?? "";
+	const path = variable("CNI_PATH") ?? "";
+	const about = Object.hasOwn(ABOUT, command) ? ABOUT[command as Verb] : undefined;
+	const isOfAttachment = about === "sandbox" || about === "attachment";
+	if (isOfAttachment && containerId !== "") checkContainerId(containerId);
+	if (isOfAttachment && ifName !== "") checkInterfaceName(ifName);
+
 	const missing: string[] = [];
 	if (command === "") missing.push("CNI_COMMAND");
-
-	const about = Object.hasOwn(ABOUT, command) ? ABOUT[command as Verb] : undefined;
-	const read = (name: string, isNeeded: boolean, check?: (value: string) => void): string => {
-		const value = variable(name) ?? "";
-		if (!isNeeded) return value;
-		if (value === "") missing.push(name);
-		else check?.(value);
-		return value;
-	};
-	const isOfAttachment = about === "sandbox" || about === "attachment";
-	const containerId = read("CNI_CONTAINERID", isOfAttachment, checkContainerId);
-	const netns = read("CNI_NETNS", about === "sandbox");
-	const ifName = read("CNI_IFNAME", isOfAttachment, checkInterfaceName);
-	const path = read("CNI_PATH", about !== undefined);
-
+	if (isOfAttachment && containerId === "") missing.push("CNI_CONTAINERID");
+	if (about === "sandbox" && netns === "") missing.push("CNI_NETNS");
+	if (isOfAttachment && ifName === "") missing.push("CNI_IFNAME");
+	if (about !== undefined && path === "") missing.push("CNI_PATH");
 	if (missing.length > 0) {
 		throw new CniError(Code.invalidEnvironment, `required env variables [${missing.join(",")}] missing`);
 	}
+	return { command, containerId, netns, ifName, args: variable("CNI_ARGS") ?? "", path };
+}
+
+/** CNI_NETNS_OVERRIDE: the sandbox may be the plugin's own namespace. */
+export function isSameNetnsAllowed(variable: (name: string) => string | undefined): boolean {
 	const override = variable("CNI_NETNS_OVERRIDE") ?? "";
-	return {
-		command,
-		containerId,
-		netns,
-		ifName,
-		args: variable("CNI_ARGS") ?? "",
-		path,
-		sameNetnsAllowed: override === "1" || override.toUpperCase() === "TRUE",
-	};
+	return override === "1" || override.toUpperCase() === "TRUE";
 }
 
 /** Letters, digits, "_", "." and "-", the first a letter or a digit: container ids and network names. */
@@ -78,7 +71,6 @@ function checkContainerId(id: string): void {
 
 /** Throws code 4 where `name` cannot be the name of a network interface. */
 function checkInterfaceName(name: string): void {
-	if (name === "") throw new CniError(Code.invalidEnvironment, "interface name is empty");
 	// No character of one UTF-16 unit has more than 3 bytes, and none of two has more than 4.
 	if (name.length * 3 > MAX_INTERFACE_NAME && utf8Length(name) > MAX_INTERFACE_NAME) {
 		throw new CniError(

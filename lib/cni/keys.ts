@@ -20,8 +20,8 @@ export function fold(key: string): string {
 	return key.toUpperCase().toLowerCase();
 }
 
-/** The schema's spelling of `key`, which is not spelled so; undefined where it is not one of its keys. */
-function spelling(key: string, members: { readonly [key: string]: KeyTree } = {}): string | undefined {
+/** How `members` spell `key`, which none of them is to the letter; undefined where it is none of them at all. */
+function spelling(key: string, members: object = {}): string | undefined {
 	let folded: string | undefined;
 	for (const name in members) {
 		if (name.length !== key.length) continue;
@@ -71,13 +71,13 @@ function foldItems(list: JsonValue[], tree: KeyTree): JsonValue[] {
 	return list;
 }
 
-/** The member `name` of an object, by whichever spelling `foldKeys` takes for it; undefined where it is not set. */
+/**
+ * The member `name`, however it is spelled, of an object in which no key stands twice; undefined where it is not set.
+ * `name` is none that every object has.
+ */
 export function memberOf(object: JsonObject, name: string): JsonValue | undefined {
-	let found: JsonValue | undefined;
-	for (const key in object) {
-		if (key === name || (key.length === name.length && fold(key) === fold(name))) found = object[key] ?? found;
-	}
-	return found;
+	const key = object[name] === undefined ? spelling(name, object) : name;
+	return key === undefined ? undefined : (object[key] ?? undefined);
 }
 
 /** A plain assignment to "__proto__" would set the prototype; JSON.parse makes it a member, and so do we. */

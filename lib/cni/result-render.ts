@@ -7,6 +7,7 @@
 
 import { type Family, familyOf } from "../ip/address.ts";
 import { CniError, Code } from "./error.ts";
+import { mapped } from "./mapped.ts";
 import type { CniDns, CniInterface, CniIp, CniResult, CniRoute, JsonObject, JsonValue } from "./types.ts";
 import { requireSupported } from "./version.ts";
 
@@ -96,9 +97,9 @@ function as100(result: CniResult, cniVersion: string): JsonObject {
 		const own = dnsAs100(dns);
 		if (Object.keys(own).length > 0) rendered.dns = own;
 	}
-	if (interfaces?.length) rendered.interfaces = interfaces.map(interfaceAs100);
-	if (ips?.length) rendered.ips = ips.map(ipAs100);
-	if (routes?.length) rendered.routes = routes.map(routeAs100);
+	if (interfaces?.length) rendered.interfaces = mapped(interfaces, interfaceAs100);
+	if (ips?.length) rendered.ips = mapped(ips, ipAs100);
+	if (routes?.length) rendered.routes = mapped(routes, routeAs100);
 	return rendered;
 }
 

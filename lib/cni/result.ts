@@ -12,17 +12,18 @@ import { loadConfig } from "./config.ts";
 import { CniError, Code } from "./error.ts";
 import { isObject } from "./json.ts";
 import { foldKeys, memberOf } from "./keys.ts";
+import { mapped } from "./mapped.ts";
 import { excerpt, quote } from "./quote.ts";
 import type { RawResult } from "./result-schema.ts";
 import type { CniDns, CniInterface, CniIp, CniResult, CniRoute, JsonObject, JsonValue, Request } from "./types.ts";
 import { isSupported } from "./version.ts";
 
 /** The types of Go's library: versions of one family have one shape. The first of 0.1.0's is Go's "no version". */
-const FAMILIES = [
+const FAMILIES: readonly (readonly string[])[] = [
 	["", "0.1.0", "0.2.0"],
 	["0.3.0", "0.3.1", "0.4.0"],
 	["1.0.0", "1.1.0"],
-] as const;
+];
 
 /**
  * A result of any version. Without a `cniVersion` of its own it is taken for one of `configVersion`; null is an empty
@@ -45,40 +46,43 @@ function fromRaw(raw: RawResult, configVersion: string): CniResult {
  * own version, or of one with the same shape. Throws code 6 or 7.
  */
 export function parsePrevResult(request: Request): CniResult | undefined {
-	return parsePrevious(request, (prevResult) => prevResult);
+	return parsePrevious(request, memberOf(request.config, "prevResult"));
 }
 
 /** The addresses of `parsePrevResult`. Of its routes, of which there may be thousands, nothing is read. */
 export function previousAddresses(request: Request): readonly CniIp[] | undefined {
-	const previous = parsePrevious(request, (prevResult) => {
-		if (!isObject(prevResult)) return prevResult;
-		const { routes: _, ...others } = foldKeys(prevResult, ROUTES) as JsonObject;
-		return others as JsonObject;
-	});
+	const prevResult = memberOf(request.config, "prevResult");
+	const previous = parsePrevious(request, isObject(prevResult) ? withoutRoutes(prevResult) : prevResult);
 	return previous && (previous.ips ?? []);
 }
 
 const ROUTES = { members: Object.assign(Object.create(null), { routes: {} }) };
 
-function parsePrevious(request: Request, part: (prevResult: JsonValue) => JsonValue): CniResult | undefined {
-	const prevResult = memberOf(request.config, "prevResult");
+function withoutRoutes(prevResult: JsonObject): JsonObject {
+	const { routes: _, ...others } = foldKeys(prevResult, ROUTES) as JsonObject;
+	return others as JsonObject;
+}
+
+function parsePrevious(request: Request, prevResult: JsonValue | undefined): CniResult | undefined {
 	if (prevResult === undefined) return undefined;
 	try {
-		const raw = readRaw(part(prevResult));
+		const raw = readRaw(prevResult);
 		const version = raw.cniVersion ?? request.cniVersion;
-		const family = FAMILIES.find((versions) => (versions as readonly string[]).includes(request.cniVersion))!;
-		if (!(family as readonly string[]).includes(version)) {
-			const supported = family.join(" ");
-			throw new CniError(
-				Code.decoding,
-				`result type supports [${supported}] but unmarshalled CNIVersion is ${quote(version)}`,
-			);
-		}
+		if (version !== request.cniVersion) requireOneFamily(version, request.cniVersion);
 		return fromRaw(raw, request.cniVersion);
 	} catch (error) {
 		if (!(error instanceof CniError)) throw error;
 		throw new CniError(error.code, `could not parse prevResult: ${error.message}`, error.details);
 	}
+}
+
+function requireOneFamily(version: string, configVersion: string): void {
+	const family: readonly string[] = FAMILIES.find((versions) => versions.includes(configVersion))!;
+	if (family.includes(version)) return;
+	throw new CniError(
+		Code.decoding,
+		`result type supports [${family.join(" ")}] but unmarshalled CNIVersion is ${quote(version)}`,
+	);
 }
 
 function readRaw(json: JsonValue): RawResult {
@@ -96,22 +100,14 @@ function from020({ ip4, ip6, dns }: RawResult): CniResult {
 		["ip6", ip6],
 	] as const) {
 		if (side === undefined) continue;
-		ips.push(
-			readIp({ address: side.ip, gateway: side.gateway }, (field) => `${key}.${field === "address" ? "ip" : field}`),
-		);
-		for (const [index, route] of (side.routes ?? []).entries())
-			routes.push(readRoute(route, (field) => `${key}.routes[${index}].${field}`));
+		ips.push(readIp({ address: side.ip, gateway: side.gateway }, key));
+		for (const [index, route] of (side.routes ?? []).entries()) routes.push(readRoute(route, index, `${key}.routes`));
 	}
 	return assemble([], ips, routes, dns);
 }
 
 function from030({ interfaces, ips, routes, dns }: RawResult): CniResult {
-	return assemble(
-		(interfaces ?? []).map(readInterface),
-		(ips ?? []).map((ip, index) => readIp(ip, (field) => `ips[${index}].${field}`)),
-		(routes ?? []).map((route, index) => readRoute(route, (field) => `routes[${index}].${field}`)),
-		dns,
-	);
+	return assemble(mapped(interfaces, readInterface), mapped(ips, readIp), mapped(routes, readRoute), dns);
 }
 
 function assemble(interfaces: CniInterface[], ips: CniIp[], routes: CniRoute[], dns: RawResult["dns"]): CniResult {
@@ -119,8 +115,10 @@ function assemble(interfaces: CniInterface[], ips: CniIp[], routes: CniRoute[], 
 	if (interfaces.length > 0) result.interfaces = interfaces;
 	if (ips.length > 0) result.ips = ips;
 	if (routes.length > 0) result.routes = routes;
-	const read = readDns(dns);
-	if (Object.keys(read).length > 0) result.dns = read;
+	if (dns !== undefined) {
+		const read = readDns(dns);
+		if (Object.keys(read).length > 0) result.dns = read;
+	}
 	return result;
 }
 
@@ -134,23 +132,24 @@ function readInterface(raw: NonNullable<RawResult["interfaces"]>[number]): CniIn
 	return read;
 }
 
-/** Where a field stands, for an error. */
-type Place<Field> = (field: Field) => string;
-
 type RawIp = NonNullable<RawResult["ips"]>[number];
 
-function readIp({ address, gateway, interface: index }: RawIp, place: Place<"address" | "gateway">): CniIp {
+/** `at`: its number in `ips`, or what it is called in 0.2.0. */
+function readIp({ address, gateway, interface: index }: RawIp, at: number | "ip4" | "ip6"): CniIp {
 	// "" is "not set", as in Go.
 	const isPlain = gateway ? areCanonical(address, gateway) : false;
-	const ip: CniIp = { address: isPlain ? address : (canonicalCidr(address) ?? refuseCidr(address, place("address"))) };
+	const ip: CniIp = { address: (isPlain ? address : canonicalCidr(address)) ?? refuseCidr(address, addressPlace(at)) };
 	if (index !== undefined) ip.interface = index;
-	if (gateway) ip.gateway = isPlain ? gateway : (canonicalIp(gateway) ?? refuseAddress(gateway, place("gateway")));
+	if (gateway) ip.gateway = (isPlain ? gateway : canonicalIp(gateway)) ?? refuseAddress(gateway, gatewayPlace(at));
 	return ip;
 }
 
-function readRoute(raw: NonNullable<RawResult["routes"]>[number], place: Place<"dst" | "gw">): CniRoute {
-	const route: CniRoute = { dst: canonicalCidr(raw.dst) ?? refuseCidr(raw.dst, place("dst")) };
-	if (raw.gw) route.gw = canonicalIp(raw.gw) ?? refuseAddress(raw.gw, place("gw"));
+const addressPlace = (at: number | string): string => (typeof at === "number" ? `ips[${at}].address` : `${at}.ip`);
+const gatewayPlace = (at: number | string): string => `${typeof at === "number" ? `ips[${at}]` : at}.gateway`;
+
+function readRoute(raw: NonNullable<RawResult["routes"]>[number], index: number, list = "routes"): CniRoute {
+	const route: CniRoute = { dst: canonicalCidr(raw.dst) ?? refuseCidr(raw.dst, `${list}[${index}].dst`) };
+	if (raw.gw) route.gw = canonicalIp(raw.gw) ?? refuseAddress(raw.gw, `${list}[${index}].gw`);
 	if (raw.mtu) route.mtu = raw.mtu;
 	if (raw.advmss) route.advmss = raw.advmss;
 	if (raw.priority) route.priority = raw.priority;
@@ -159,12 +158,12 @@ function readRoute(raw: NonNullable<RawResult["routes"]>[number], place: Place<"
 	return route;
 }
 
-function readDns(raw: RawResult["dns"]): CniDns {
+function readDns(raw: NonNullable<RawResult["dns"]>): CniDns {
 	const dns: CniDns = {};
-	if (raw?.nameservers?.length) dns.nameservers = raw.nameservers;
-	if (raw?.domain) dns.domain = raw.domain;
-	if (raw?.search?.length) dns.search = raw.search;
-	if (raw?.options?.length) dns.options = raw.options;
+	if (raw.nameservers?.length) dns.nameservers = raw.nameservers;
+	if (raw.domain) dns.domain = raw.domain;
+	if (raw.search?.length) dns.search = raw.search;
+	if (raw.options?.length) dns.options = raw.options;
 	return dns;
 }
 

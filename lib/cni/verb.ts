@@ -43,22 +43,19 @@ function unknownVerb(verb: never): never {
  */
 function addAsVersion(plugin: Plugin, request: Request, report: (sentence: string) => void): JsonObject {
 	const result = plugin.add(request);
-	return orUndo(plugin, request, report, () => resultAsVersion(result, request.cniVersion));
+	try {
+		return resultAsVersion(result, request.cniVersion);
+	} catch (error) {
+		undoAdd(plugin, request, report);
+		throw error;
+	}
 }
 
-/**
- * Takes `step` with the result of ADD. Where it fails, the work of the ADD is undone: by DEL, whose own failure is
- * reported.
- */
-export function orUndo<T>(plugin: Plugin, request: Request, report: (sentence: string) => void, step: () => T): T {
+/** Undoes the work of an ADD whose result reaches nobody: by DEL, whose own failure is reported. */
+export function undoAdd(plugin: Plugin, request: Request, report: (sentence: string) => void): void {
 	try {
-		return step();
-	} catch (error) {
-		try {
-			plugin.del({ ...request, verb: "DEL" });
-		} catch (failure) {
-			report(`undoing the failed ADD: ${failure instanceof Error ? failure.message : String(failure)}`);
-		}
-		throw error;
+		plugin.del({ ...request, verb: "DEL" });
+	} catch (failure) {
+		report(`undoing the failed ADD: ${failure instanceof Error ? failure.message : String(failure)}`);
 	}
 }
