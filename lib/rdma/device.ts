@@ -29,7 +29,8 @@ export function toDeviceId(given: string): string | undefined {
 }
 
 function directory(deviceId: string): string {
-	const bus = isPciAddress(deviceId) ? "pci" : "auxiliary";
+	// No auxiliary device has a colon in its name.
+	const bus = deviceId.includes(":") ? "pci" : "auxiliary";
 	return `/sys/bus/${bus}/devices/${deviceId}`;
 }
 
@@ -43,7 +44,7 @@ export function namesOnHost(deviceId: string): string[] {
 }
 
 /** An RDMA device in whichever namespace it is, by its node /dev/infiniband/uverbsN. */
-interface VerbsNode {
+export interface VerbsNode {
 	readonly uverbs: number;
 	/** Name of the RDMA device. */
 	readonly name: string;
@@ -51,12 +52,13 @@ interface VerbsNode {
 
 /** Those of the device; empty where the kernel has no verbs for programs (ib_uverbs). */
 export function nodesAnywhere(deviceId: string): VerbsNode[] {
-	const nodes: VerbsNode[] = [];
-	for (const node of nodesOf(deviceId)) {
-		const name = readName(`${directory(deviceId)}/infiniband_verbs/${node}/ibdev`);
-		if (name) nodes.push({ uverbs: nodeNumber(node), name });
-	}
-	return nodes;
+	return nodesOf(deviceId).flatMap((uverbs) => nodeAnywhere(deviceId, uverbs) ?? []);
+}
+
+/** That with this number, if it is the device's. */
+export function nodeAnywhere(deviceId: string, uverbs: number): VerbsNode | undefined {
+	const name = readName(`${directory(deviceId)}/infiniband_verbs/uverbs${uverbs}/ibdev`);
+	return name === "" ? undefined : { uverbs, name };
 }
 
 /** The names of `nodesAnywhere`. */
@@ -65,13 +67,12 @@ export const namesAnywhere = (deviceId: string): string[] => nodesAnywhere(devic
 /**
  * Number of the device's node /dev/infiniband/uverbsN, in whichever namespace its RDMA device is; undefined for none.
  */
-export function uverbsOf(deviceId: string): number | undefined {
-	const [node] = nodesOf(deviceId);
-	return node === undefined ? undefined : nodeNumber(node);
-}
+export const uverbsOf = (deviceId: string): number | undefined => nodesOf(deviceId)[0];
 
-const nodesOf = (deviceId: string): string[] => listIfPresent(`${directory(deviceId)}/infiniband_verbs`) ?? [];
-const nodeNumber = (node: string): number => Number(node.slice("uverbs".length));
+function nodesOf(deviceId: string): number[] {
+	const nodes = listIfPresent(`${directory(deviceId)}/infiniband_verbs`) ?? [];
+	return nodes.map((node) => Number(node.slice("uverbs".length)));
+}
 
 /** "" while the kernel moves the device: its node is made again, and may be gone between two system calls. */
 function readName(path: string): string {
@@ -125,6 +126,8 @@ export function deviceOnHost(host: NetlinkSocket, name: string, likely: number |
 /** The device on its bus that has the node /dev/infiniband/uverbsN; undefined for none, and for a software device. */
 export function deviceOfNode(uverbs: number): string | undefined {
 	// ../../devices/pci0000:00/.../0000:01:10.0/infiniband_verbs/uverbs0
-	const deviceId = readLinkIfPresent(`${VERBS_CLASS}/uverbs${uverbs}`)?.split("/").at(-3);
+	const node = readLinkIfPresent(`${VERBS_CLASS}/uverbs${uverbs}`);
+	const device = node?.slice(0, node.lastIndexOf("/infiniband_verbs/"));
+	const deviceId = device?.slice(device.lastIndexOf("/") + 1);
 	return deviceId === "virtual" ? undefined : deviceId;
 }

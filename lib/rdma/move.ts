@@ -22,12 +22,14 @@ export function move(
 	log: Log,
 ): void {
 	moveRdmaDevice(from, device, to.fd);
+	if (uverbs === undefined) return;
+	const owner = deviceOfNode(uverbs);
+	if (owner === deviceId) return;
 	const now = uverbsOf(deviceId);
-	if (uverbs === undefined || now === undefined || now === uverbs) return;
+	if (now === undefined || now === uverbs) return;
 	log.warning(
 		`the device node of ${deviceId} was uverbs${uverbs} and is uverbs${now} now: a pod that was given uverbs${uverbs} for it cannot use it`,
 	);
-	const other = deviceOfNode(uverbs);
-	if (other === undefined) return;
-	log.warning(`uverbs${uverbs} is the device node of ${other} now: a pod that was given another for it cannot use it`);
+	if (owner === undefined) return;
+	log.warning(`uverbs${uverbs} is the device node of ${owner} now: a pod that was given another for it cannot use it`);
 }

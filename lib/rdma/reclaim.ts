@@ -11,7 +11,7 @@ import type { Sandbox } from "../plugin/sandbox.ts";
 import { isOfEarlierBoot, openSandboxOf } from "../state/liveness.ts";
 import { poll } from "../sys/poll.ts";
 import * as sys from "../sys/sys.ts";
-import { deviceOnHost, namesAnywhere, namesOnHost, nodesAnywhere } from "./device.ts";
+import { deviceOnHost, namesAnywhere, namesOnHost, nodeAnywhere, nodesAnywhere, type VerbsNode } from "./device.ts";
 import type { GivenDevice } from "./given.ts";
 import { move } from "./move.ts";
 import { removeDirectory, restoreQos } from "./qos.ts";
@@ -72,15 +72,24 @@ function returnToHost(sandbox: Sandbox, given: GivenDevice, log: Log): string | 
 	return device.name;
 }
 
+interface DeviceInPod {
+	readonly device: RdmaDevice;
+	/** The number of its node. */
+	readonly uverbs: number | undefined;
+}
+
 /**
- * The device in the pod, whatever its name is by now, and the number of its node. By the recorded name only where the
- * kernel does not tell the present one.
+ * The device in the pod, whatever its name is by now. By the recorded name only where the kernel does not tell the
+ * present one.
  */
-export function deviceInPod(
-	sandbox: Sandbox,
-	given: GivenDevice,
-): { readonly device: RdmaDevice; readonly uverbs: number | undefined } | undefined {
-	const nodes = nodesAnywhere(given.deviceId);
+export function deviceInPod(sandbox: Sandbox, given: GivenDevice): DeviceInPod | undefined {
+	const { deviceId, uverbs } = given;
+	// Its node is nearly always the one that it had.
+	const likely = uverbs === undefined ? undefined : nodeAnywhere(deviceId, uverbs);
+	return (likely && findInPod(sandbox, given, [likely])) ?? findInPod(sandbox, given, nodesAnywhere(deviceId));
+}
+
+function findInPod(sandbox: Sandbox, given: GivenDevice, nodes: readonly VerbsNode[]): DeviceInPod | undefined {
 	const names = nodes.length > 0 ? nodes.map(({ name }) => name) : [given.podName];
 	try {
 		const device = findRdmaDevice(sandbox.rdma, names, given.index ?? nodes[0]?.uverbs);

@@ -29,7 +29,7 @@ export function add(request: Request): CniResult {
 		);
 	}
 	const log = openLog(request, attachment.config);
-	using host = openExclusive(attachment);
+	using host = openExclusive(attachment.wanted);
 	if (host === undefined) return previous;
 	using sandbox = Sandbox.open(request.netns);
 	const deviceId = attachment.deviceId ?? deviceOfInterface(sandbox, previous);
@@ -37,10 +37,10 @@ export function add(request: Request): CniResult {
 	const hostName = requireFree(attachmentOf(request), deviceId, () => refuseMoved(sandbox, deviceId, previous), log);
 	// Last, so that it unwinds first: its steps need the sockets and the lock.
 	using undo = new UndoStack((what, error) => log.error(`could not ${what} after a failed ADD: ${sentence(error)}`));
-	const claimed = claim(request, attachment, deviceId, hostName, sandbox, host);
+	const claimed = claim(request, attachment.wanted, deviceId, hostName, sandbox, host);
 	let { record } = claimed;
 	undo.push(`return RDMA device ${record.hostName} to the host`, () => release(record, request.netns, log));
-	const complete = withQos(record, attachment, log);
+	const complete = withQos(record, attachment.wanted, log);
 	if (complete !== undefined) {
 		record = complete;
 		writeRecord(record);

@@ -16,7 +16,7 @@ export function check(request: Request): void {
 	if (parsePrevResult(request) === undefined) {
 		throw new CniError(Code.invalidConfig, "required prevResult missing");
 	}
-	using host = openExclusive(attachment);
+	using host = openExclusive(attachment.wanted);
 	if (host === undefined) return;
 	const record = readRecord(attachmentOf(request));
 	if (record === undefined || record.deviceId === "" || record.podName === "") {

@@ -8,19 +8,19 @@ import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import type { Sandbox } from "../../lib/plugin/sandbox.ts";
 import { describe, lookAt } from "../../lib/rdma/claim.ts";
 import { attachmentOf, type RdmaRecord, readRecord, writeRecord } from "../../lib/rdma/record.ts";
+import type { WantedDevice } from "../../lib/rdma/wanted.ts";
 import { bootId } from "../../lib/sys/boot.ts";
-import type { Attachment } from "./config.ts";
 
 /** Writes down what the device is now and who gets it. From here on DEL can put everything back. */
 export function claim(
 	request: Request,
-	attachment: Attachment,
+	wanted: WantedDevice,
 	deviceId: string,
 	hostName: string,
 	sandbox: Sandbox,
 	host: NetlinkSocket,
 ): { record: RdmaRecord; device: RdmaDevice } {
-	const { device, state } = lookAt(host, deviceId, hostName, attachment, request.ifName);
+	const { device, state } = lookAt(host, deviceId, hostName, wanted, request.ifName);
 	const record: RdmaRecord = {
 		...attachmentOf(request),
 		own: true,

@@ -11,8 +11,9 @@ import { type WantedDevice, wantedDevice } from "../../lib/rdma/wanted.ts";
 import type { RdmaConfig } from "./schema.ts";
 
 /** An attachment as the user wants it. */
-export interface Attachment extends WantedDevice {
+export interface Attachment {
 	readonly config: RdmaConfig;
+	readonly wanted: WantedDevice;
 	/** The device that has the RDMA device; undefined: to be found by the interface of prevResult. */
 	readonly deviceId: string | undefined;
 }
@@ -20,15 +21,17 @@ export interface Attachment extends WantedDevice {
 /** Reads the configuration of ADD and CHECK. Throws CniError 4, 6 and 7 with a sentence that names the value. */
 export function loadAttachment(request: Request): Attachment {
 	parseCniArgs(request.args, []);
-	const config = strictConfig(request);
+	const config = loadConfig<RdmaConfig>(request.config, validator);
+	const wanted = wantedIn(config);
 	const given = givenDeviceId(config);
-	if (given && deviceIdIfAny(config) === undefined) {
+	const deviceId = toDeviceId(given);
+	if (given && deviceId === undefined) {
 		throw new CniError(
 			Code.invalidConfig,
 			`deviceID "${given}" is neither a PCI address such as 0000:3b:02.1 nor the name of an auxiliary device such as mlx5_core.sf.4`,
 		);
 	}
-	return { ...wantedIn(config), config, deviceId: deviceIdIfAny(config) };
+	return { config, wanted, deviceId };
 }
 
 const wantedIn = (config: RdmaConfig): WantedDevice =>
