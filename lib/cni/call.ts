@@ -16,15 +16,15 @@ import { runVerb, undoAdd } from "./verb.ts";
 import { DEFAULT_VERSION, isAtLeast, isSupported, requireSupported } from "./version.ts";
 
 /**
- * Runs the verb of `plugin`, which is called `name`, that the variables name, and answers on stdout. Throws what the
- * protocol has to say against it, what the verb throws, and AnswerLostError.
+ * Runs the verb `command` of `plugin`, which is called `name`, and answers on stdout. Throws what the protocol has to
+ * say against it, what the verb throws, and AnswerLostError.
  */
-export function performCall(io: PluginIo, name: string, plugin: Plugin, plugins: Plugins): void {
-	const environment = readEnvironment(io.variable);
+export function performCall(io: PluginIo, command: string, name: string, plugin: Plugin, plugins: Plugins): void {
+	const environment = readEnvironment(command, io.variable);
 	const stdin = readStdin(io);
 	const { config, unclear } = readConfig(io, stdin);
 	const network = networkName(config);
-	const verb = knownVerb(environment.command);
+	const verb = knownVerb(command);
 	const cniVersion = checkVersion(verb, memberOf(config, "cniVersion"));
 	// DEL and GC work with what there is.
 	if (verb !== "DEL" && verb !== "GC") {
@@ -136,8 +136,7 @@ function checkVersion(verb: Verb, field: JsonValue | undefined): string {
 	if (since !== undefined && !isAtLeast(version, since)) {
 		throw new CniError(Code.incompatibleVersion, `config version does not allow ${verb}`);
 	}
-	const isOlderThan = (ours: string) => !isAtLeast(ours, version);
-	if (since !== undefined && !isSupported(version) && SUPPORTED_VERSIONS.every(isOlderThan)) {
+	if (since !== undefined && !isSupported(version) && SUPPORTED_VERSIONS.every((ours) => !isAtLeast(ours, version))) {
 		throw new CniError(Code.incompatibleVersion, `plugin version does not allow ${verb}`);
 	}
 	requireSupported(version);

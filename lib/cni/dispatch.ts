@@ -64,9 +64,9 @@ function processLimit(error: object): string {
 
 /** Does the work and answers on stdout. */
 function perform(io: PluginIo, name: string, plugin: Plugin, plugins: Plugins): void {
-	const command = io.variable("CNI_COMMAND");
+	const command = io.variable("CNI_COMMAND") ?? "";
 	// What runtimes ask most, and with the least ado.
 	if (command === "VERSION") writeAnswer(io, VERSION_ANSWER);
-	else if (command || plugin.about === "") performCall(io, name, plugin, plugins);
+	else if (command !== "" || plugin.about === "") performCall(io, command, name, plugin, plugins);
 	else io.writeStderr(`${plugin.about}\nCNI protocol versions supported: ${SUPPORTED_VERSIONS.join(", ")}\n`);
 }

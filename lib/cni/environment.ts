@@ -4,12 +4,10 @@
  * Source: containernetworking/cni v1.3.0, pkg/skel getCmdArgsFromEnv and pkg/utils.
  */
 import { CniError, Code } from "./error.ts";
-import { hasSpace } from "./space.ts";
+import { SPACE } from "./space.ts";
 import type { Verb } from "./types.ts";
 
 export interface Environment {
-	/** CNI_COMMAND. */
-	readonly command: string;
 	readonly containerId: string;
 	readonly netns: string;
 	readonly ifName: string;
@@ -29,12 +27,14 @@ const ABOUT: Readonly<Record<Verb, "sandbox" | "attachment" | "none">> = {
 /** Longest name of a network interface in bytes: IFNAMSIZ of linux/if.h less the closing NUL. */
 const MAX_INTERFACE_NAME = 15;
 
+const NOT_IN_INTERFACE = new RegExp(`[/:${SPACE}]`);
+
 /**
- * Reads and checks the variables. Throws code 4: a value with bad characters at once, missing ones together.
+ * Reads and checks the variables, of which CNI_COMMAND is `command`. Throws code 4: a value with bad characters at
+ * once, missing ones together.
  * Values are checked only for the verbs that need them.
  */
-export function readEnvironment(variable: (name: string) => string | undefined): Environment {
-	const command = variable("CNI_COMMAND") ?? "";
+export function readEnvironment(command: string, variable: (name: string) => string | undefined): Environment {
 	const containerId = variable("CNI_CONTAINERID") ?? "";
 	const netns = variable("CNI_NETNS") ?? "";
 	const ifName = variable("CNI_IFNAME") ?? "";
@@ -53,7 +53,7 @@ export function readEnvironment(variable: (name: string) => string | undefined):
 	if (missing.length > 0) {
 		throw new CniError(Code.invalidEnvironment, `required env variables [${missing.join(",")}] missing`);
 	}
-	return { command, containerId, netns, ifName, args: variable("CNI_ARGS") ?? "", path };
+	return { containerId, netns, ifName, args: variable("CNI_ARGS") ?? "", path };
 }
 
 /** CNI_NETNS_OVERRIDE: the sandbox may be the plugin's own namespace. */
@@ -63,7 +63,8 @@ export function isSameNetnsAllowed(variable: (name: string) => string | undefine
 }
 
 /** Letters, digits, "_", "." and "-", the first a letter or a digit: container ids and network names. */
-export const isValidName = (text: string): boolean => /^[A-Za-z0-9][A-Za-z0-9_.-]*$/.test(text);
+export const isValidName = (text: string): boolean => NAME.test(text);
+const NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]*$/;
 
 function checkContainerId(id: string): void {
 	if (!isValidName(id)) throw new CniError(Code.invalidEnvironment, "invalid characters in containerID", id);
@@ -80,7 +81,7 @@ function checkInterfaceName(name: string): void {
 		);
 	}
 	if (name === "." || name === "..") throw new CniError(Code.invalidEnvironment, "interface name is . or ..");
-	if (name.includes("/") || name.includes(":") || hasSpace(name)) {
+	if (NOT_IN_INTERFACE.test(name)) {
 		throw new CniError(Code.invalidEnvironment, "interface name contains / or : or whitespace characters");
 	}
 }

@@ -30,6 +30,8 @@ export function requireSupported(version: string): asserts version is SpecVersio
  * Whether `version` is `other` or later. Either may have less than three parts. Throws code 6 for what is no version.
  */
 export function isAtLeast(version: string, other: string): boolean {
+	// Each of their parts has one digit.
+	if (isSupported(version) && isSupported(other)) return version >= other;
 	const left = parseVersion(version);
 	const right = parseVersion(other);
 	for (let i = 0; i < 3; i++) {
