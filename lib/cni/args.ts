@@ -14,10 +14,10 @@ export function parseCniArgs(text: string, knownKeys: readonly string[]): Record
 	const unknown: string[] = [];
 	let ignoreUnknown = false;
 	for (const pair of text.split(";")) {
-		const [key, value, ...rest] = pair.split("=");
-		if (key === undefined || value === undefined || rest.length > 0) {
-			throw new CniError(Code.invalidEnvironment, `ARGS: invalid pair ${quote(pair)}`);
-		}
+		const sides = pair.split("=");
+		if (sides.length !== 2) throw new CniError(Code.invalidEnvironment, `ARGS: invalid pair ${quote(pair)}`);
+		const key = sides[0]!;
+		const value = sides[1]!;
 		if (key === "IgnoreUnknown") ignoreUnknown = parseBoolean(value, pair);
 		else if (knownKeys.includes(key)) values[key] = value;
 		else unknown.push(pair);
@@ -40,7 +40,13 @@ function parseBoolean(text: string, pair: string): boolean {
 
 /** The pod that Kubernetes' runtimes name in CNI_ARGS: "namespace/name" and UID, "" where they do not. */
 export function podOf(args: string): { pod: string; podUid: string } {
-	const value = (key: string): string => new RegExp(`(?:^|;)${key}=([^;=]*)`).exec(args)?.[1] ?? "";
-	const [namespace, name] = [value("K8S_POD_NAMESPACE"), value("K8S_POD_NAME")];
-	return { pod: namespace && name && `${namespace}/${name}`, podUid: value("K8S_POD_UID") };
+	const namespace = argOf("K8S_POD_NAMESPACE", args);
+	const name = argOf("K8S_POD_NAME", args);
+	return { pod: namespace && name && `${namespace}/${name}`, podUid: argOf("K8S_POD_UID", args) };
+}
+
+/** Of the first pair with that key; "" where there is none. */
+function argOf(key: string, args: string): string {
+	const at = `;${args}`.indexOf(`;${key}=`);
+	return at < 0 ? "" : /^[^;=]*/.exec(args.slice(at + key.length + 1))![0];
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { parseCniArgs } from "../../../lib/cni/args.ts";
+import { parseCniArgs, podOf } from "../../../lib/cni/args.ts";
 import { CniError } from "../../../lib/cni/error.ts";
 
 function failure(text: string): CniError {
@@ -38,5 +38,17 @@ describe("CNI_ARGS", () => {
 		['A="\u0007', 'ARGS: unknown args ["A=\\"\\a"]'],
 	])("%j is refused as in Go, with code 4", (text, message) => {
 		expect(failure(text)).toMatchObject({ code: 4, message });
+	});
+});
+
+describe("the pod in CNI_ARGS", () => {
+	it.each([
+		["IgnoreUnknown=1;K8S_POD_NAMESPACE=ns;K8S_POD_NAME=web-0;K8S_POD_UID=7f9c", { pod: "ns/web-0", podUid: "7f9c" }],
+		["K8S_POD_NAME=web-0;K8S_POD_NAMESPACE=ns", { pod: "ns/web-0", podUid: "" }],
+		["K8S_POD_NAME=web-0;XK8S_POD_NAMESPACE=ns", { pod: "", podUid: "" }],
+		["K8S_POD_UID=a=b;K8S_POD_UID=c", { pod: "", podUid: "a" }],
+		["", { pod: "", podUid: "" }],
+	])("%j", (args, pod) => {
+		expect(podOf(args)).toEqual(pod);
 	});
 });
