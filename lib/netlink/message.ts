@@ -12,26 +12,29 @@ const LITTLE_ENDIAN = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
 
 /** `value`, which must be a whole number of that range: one that does not fit is a bug, and never cut. */
 function fitting(value: number, least: number, most: number): number {
-	if (value >= least && value <= most && Math.trunc(value) === value) return value;
+	if (value >= least && value <= most && value % 1 === 0) return value;
 	throw new RangeError(`${value} does not fit a field of a netlink message (${least} to ${most})`);
 }
 
 const align = (length: number): number => (length + 3) & ~3;
 
 /**
- * Builds one message: header, a fixed struct written field by field, then attributes. Its fields are private by
- * TypeScript's word: the engine takes several times as long for those that are private by JavaScript's (`#name`).
+ * Builds one message: header, a fixed struct written field by field, then attributes. Numbers are at multiples of their
+ * size, as they are in all structs of the kernel's: as elements of typed arrays they take the engine a fifth of what a
+ * DataView does. Its fields are private by TypeScript's word: the engine takes several times as long for those that are
+ * private by JavaScript's (`#name`).
  */
 export class MessageWriter {
 	readonly type: number;
 	private buffer = new Uint8Array(256);
-	private view = new DataView(this.buffer.buffer);
+	private halves = new Uint16Array(this.buffer.buffer);
+	private words = new Uint32Array(this.buffer.buffer);
 	private length = nl.NLMSG_HDRLEN;
 
 	constructor(type: number, flags: number) {
 		this.type = type;
-		this.view.setUint16(4, type, LITTLE_ENDIAN);
-		this.view.setUint16(6, flags | nl.NLM_F_REQUEST, LITTLE_ENDIAN);
+		this.halves[2] = type;
+		this.halves[3] = flags | nl.NLM_F_REQUEST;
 	}
 
 	/** Makes room for `size` bytes and gives the offset of the first. */
@@ -39,37 +42,37 @@ export class MessageWriter {
 		const at = this.length;
 		this.length += size;
 		if (this.length > this.buffer.length) {
-			const larger = new Uint8Array(Math.max(this.length, this.buffer.length * 2));
+			const larger = new Uint8Array(Math.max(align(this.length), this.buffer.length * 2));
 			larger.set(this.buffer);
 			this.buffer = larger;
-			this.view = new DataView(larger.buffer);
+			this.halves = new Uint16Array(larger.buffer);
+			this.words = new Uint32Array(larger.buffer);
 		}
 		return at;
 	}
 
 	u8(value: number): this {
 		const at = this.grow(1);
-		this.view.setUint8(at, fitting(value, 0, 0xff));
+		this.buffer[at] = fitting(value, 0, 0xff);
 		return this;
 	}
 
 	u16(value: number): this {
 		const at = this.grow(2);
-		this.view.setUint16(at, fitting(value, 0, 0xffff), LITTLE_ENDIAN);
+		this.halves[at >> 1] = fitting(value, 0, 0xffff);
 		return this;
 	}
 
 	/** Network byte order, whatever the host's is. */
 	u16be(value: number): this {
-		const at = this.grow(2);
-		this.view.setUint16(at, fitting(value, 0, 0xffff), false);
-		return this;
+		fitting(value, 0, 0xffff);
+		return this.u8(value >> 8).u8(value & 0xff);
 	}
 
 	/** Also for signed fields: -1 becomes 0xffffffff. */
 	u32(value: number): this {
 		const at = this.grow(4);
-		this.view.setUint32(at, fitting(value, -0x8000_0000, 0xffff_ffff), LITTLE_ENDIAN);
+		this.words[at >> 2] = fitting(value, -0x8000_0000, 0xffff_ffff);
 		return this;
 	}
 
@@ -87,7 +90,7 @@ export class MessageWriter {
 	/** Opens an attribute; what is written until `end` is its payload. */
 	begin(type: number): number {
 		const at = this.grow(nl.NLA_HDRLEN);
-		this.view.setUint16(at + 2, type, LITTLE_ENDIAN);
+		this.halves[(at >> 1) + 1] = type;
 		return at;
 	}
 
@@ -95,16 +98,16 @@ export class MessageWriter {
 	end(at: number): this {
 		const length = this.length - at;
 		if (length > 0xffff) throw new RangeError(`netlink attribute of ${length} bytes, the most is 65535`);
-		this.view.setUint16(at, length, LITTLE_ENDIAN);
+		this.halves[at >> 1] = length;
 		this.grow(align(length) - length);
 		return this;
 	}
 
 	attributeU32(type: number, value: number): this {
 		const at = this.grow(nl.NLA_HDRLEN + 4);
-		this.view.setUint16(at, nl.NLA_HDRLEN + 4, LITTLE_ENDIAN);
-		this.view.setUint16(at + 2, type, LITTLE_ENDIAN);
-		this.view.setUint32(at + 4, fitting(value, -0x8000_0000, 0xffff_ffff), LITTLE_ENDIAN);
+		this.halves[at >> 1] = nl.NLA_HDRLEN + 4;
+		this.halves[(at >> 1) + 1] = type;
+		this.words[(at >> 2) + 1] = fitting(value, -0x8000_0000, 0xffff_ffff);
 		return this;
 	}
 
@@ -124,9 +127,9 @@ export class MessageWriter {
 	 * where it is refused, whatever its flags were.
 	 */
 	finish(sequence: number, unacknowledged = false): Uint8Array {
-		if (unacknowledged) this.view.setUint16(6, this.view.getUint16(6, LITTLE_ENDIAN) & ~nl.NLM_F_ACK, LITTLE_ENDIAN);
-		this.view.setUint32(0, this.length, LITTLE_ENDIAN);
-		this.view.setUint32(8, sequence, LITTLE_ENDIAN);
+		if (unacknowledged) this.halves[3]! &= ~nl.NLM_F_ACK;
+		this.words[0] = this.length;
+		this.words[2] = sequence;
 		return this.buffer.subarray(0, this.length);
 	}
 }
@@ -166,6 +169,13 @@ class Reader {
 	u32(offset = 0): number {
 		const at = this.start + offset;
 		return (at % 4 === 0 ? this.words[at >> 2] : undefined) ?? this.view().getUint32(at, LITTLE_ENDIAN);
+	}
+
+	/** A string from `offset` up to its NUL, or to the end where there is none. */
+	text(offset = 0): string {
+		const { datagram, start, length } = this;
+		const nul = datagram.indexOf(0, start + offset);
+		return decodeUtf8(datagram.subarray(start + offset, nul < 0 || nul > start + length ? start + length : nul));
 	}
 
 	/** For what is not aligned. */
@@ -229,6 +239,22 @@ export class Message extends Reader {
 		return rows;
 	}
 
+	/**
+	 * Where the payload of the first attribute of `type` begins, as the readers count, in a message without a fixed
+	 * struct: for those of which little is wanted. Undefined where there is none.
+	 */
+	place(type: number): number | undefined {
+		const { halves, start, length } = this;
+		for (let at = 0; at + nl.NLA_HDRLEN <= length; ) {
+			const half = (start + at) >> 1;
+			const size = halves[half]!;
+			if (size < nl.NLA_HDRLEN || at + size > length) return undefined;
+			if ((halves[half + 1]! & nl.NLA_TYPE_MASK) === type) return at + nl.NLA_HDRLEN;
+			at += align(size);
+		}
+		return undefined;
+	}
+
 	/** The attributes after a fixed struct of `skip` bytes. */
 	attributes(skip: number): Attributes {
 		return new Attributes(this, this.start + align(skip), this.start + this.length);
@@ -285,13 +311,6 @@ export class Attributes extends Reader {
 	/** An IP address in canonical text: 4 bytes, or 16, from `from` on. SystemError EINVAL for any other length. */
 	address(from = 0): string {
 		return formatAddress(this.datagram, this.start + from, Math.max(0, this.length - from));
-	}
-
-	/** A string up to its NUL, or to the end where there is none. */
-	text(): string {
-		const bytes = this.bytes();
-		const end = bytes.indexOf(0);
-		return decodeUtf8(end < 0 ? bytes : bytes.subarray(0, end));
 	}
 
 	u16be(offset: number): number {

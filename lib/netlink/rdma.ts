@@ -25,11 +25,10 @@ export interface RdmaDevice {
  */
 export function getRdmaNetnsMode(socket: NetlinkSocket): "exclusive" | "shared" | undefined {
 	const message = new MessageWriter(nl.RDMA_NLDEV_CMD_SYS_GET, 0);
-	const attribute = socket.get(message, { request: "RDMA_NLDEV_CMD_SYS_GET", subject: "" }).attributes(0);
-	while (attribute.next()) {
-		if (attribute.type === nl.RDMA_NLDEV_SYS_ATTR_NETNS_MODE) return attribute.u8() === 0 ? "exclusive" : "shared";
-	}
-	return undefined;
+	const answer = socket.get(message, { request: "RDMA_NLDEV_CMD_SYS_GET", subject: "" });
+	const mode = answer.place(nl.RDMA_NLDEV_SYS_ATTR_NETNS_MODE);
+	if (mode === undefined) return undefined;
+	return answer.u8(mode) === 0 ? "exclusive" : "shared";
 }
 
 /**
@@ -72,22 +71,17 @@ export function findRdmaDevice(
 }
 
 function parseDevice(answer: Message): RdmaDevice | undefined {
-	let index = -1;
-	let name = "";
-	const attribute = answer.attributes(0);
-	// The two come first, of a dozen.
-	while ((index < 0 || name === "") && attribute.next()) {
-		if (attribute.type === nl.RDMA_NLDEV_ATTR_DEV_INDEX) index = attribute.u32();
-		else if (attribute.type === nl.RDMA_NLDEV_ATTR_DEV_NAME) name = attribute.text();
-	}
-	return index < 0 || name === "" ? undefined : { index: index as RdmaIndex, name };
+	const index = answer.place(nl.RDMA_NLDEV_ATTR_DEV_INDEX);
+	const name = answer.place(nl.RDMA_NLDEV_ATTR_DEV_NAME);
+	if (index === undefined || name === undefined) return undefined;
+	return { index: answer.u32(index) as RdmaIndex, name: answer.text(name) };
 }
 
 /**
  * Equivalent: `rdma dev set DEV name NAME`. Throws NetlinkError (EEXIST: the name is taken, in whichever namespace).
  */
 export function renameRdmaDevice(socket: NetlinkSocket, device: RdmaDevice, name: string): void {
-	change(socket, device, (message) => message.attributeText(nl.RDMA_NLDEV_ATTR_DEV_NAME, name));
+	change(socket, device, changeOf(device).attributeText(nl.RDMA_NLDEV_ATTR_DEV_NAME, name));
 }
 
 /**
@@ -97,12 +91,12 @@ export function renameRdmaDevice(socket: NetlinkSocket, device: RdmaDevice, name
  * shared mode, or a driver that cannot; ENODEV: it, or this thread, is not in the namespace).
  */
 export function moveRdmaDevice(socket: NetlinkSocket, device: RdmaDevice, netnsFd: number): void {
-	change(socket, device, (message) => message.attributeU32(nl.RDMA_NLDEV_NET_NS_FD, netnsFd));
+	change(socket, device, changeOf(device).attributeU32(nl.RDMA_NLDEV_NET_NS_FD, netnsFd));
 }
 
-function change(socket: NetlinkSocket, device: RdmaDevice, describe: (message: MessageWriter) => void): void {
-	const message = new MessageWriter(nl.RDMA_NLDEV_CMD_SET, nl.NLM_F_ACK);
-	message.attributeU32(nl.RDMA_NLDEV_ATTR_DEV_INDEX, device.index);
-	describe(message);
-	socket.change(message, { request: "RDMA_NLDEV_CMD_SET", subject: `"${device.name}"` });
+const changeOf = ({ index }: RdmaDevice): MessageWriter =>
+	new MessageWriter(nl.RDMA_NLDEV_CMD_SET, nl.NLM_F_ACK).attributeU32(nl.RDMA_NLDEV_ATTR_DEV_INDEX, index);
+
+function change(socket: NetlinkSocket, { name }: RdmaDevice, message: MessageWriter): void {
+	socket.change(message, { request: "RDMA_NLDEV_CMD_SET", subject: `"${name}"` });
 }

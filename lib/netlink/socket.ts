@@ -93,8 +93,11 @@ export class NetlinkSocket {
 
 	/** Sends a change (with NLM_F_ACK in its flags) and waits for the acknowledgement. Throws NetlinkError. */
 	change(message: MessageWriter, name: RequestName): void {
-		const refused = this.changeAll([{ message, name }]);
-		if (refused !== undefined) throw refused.error;
+		const sent = this.send(message);
+		let answer = this.next(name, sent);
+		while (answer.type !== nl.NLMSG_ERROR) answer = this.next(name, sent);
+		const refused = refusalOf(answer, name);
+		if (refused !== undefined) throw refused;
 	}
 
 	/**
@@ -104,7 +107,7 @@ export class NetlinkSocket {
 	changeAll(changes: readonly Change[]): { readonly index: number; readonly error: NetlinkError } | undefined {
 		const last = changes.at(-1);
 		if (last === undefined) return undefined;
-		const first = this.send(last.message, changes.slice(0, -1));
+		const first = this.send(last.message, changes.length === 1 ? undefined : changes.slice(0, -1));
 		let refused: { readonly index: number; readonly error: NetlinkError } | undefined;
 		for (;;) {
 			const answer = this.next(last.name, first);
@@ -195,13 +198,14 @@ export class NetlinkSocket {
 	}
 
 	/** The changes before it have the sequence numbers below that of `message`. Returns the first. */
-	private send(message: MessageWriter, before: readonly Change[] = []): number {
+	private send(message: MessageWriter, before?: readonly Change[]): number {
 		this.prepare();
-		const parts = before.map((change) => change.message.finish(++this.sequence, true));
+		const first = this.sequence + 1;
+		const parts = before?.map((change) => change.message.finish(++this.sequence, true));
 		const end = message.finish(++this.sequence);
 		// The length of each is a multiple of 4 (NLMSG_ALIGN), since all of its parts are.
-		sys.send(this.fd, parts.length === 0 ? end : concatenate([...parts, end]), 0);
-		return this.sequence - parts.length;
+		sys.send(this.fd, parts === undefined ? end : concatenate([...parts, end]), 0);
+		return first;
 	}
 
 	/** The next message that answers what was sent last, from `first` on: others answer what was given up. */
