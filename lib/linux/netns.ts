@@ -62,7 +62,12 @@ export class Netns {
 			throw new NotNetnsError(sys.ENOENT, "openat", path, `network namespace "${path}" does not exist`);
 		}
 		const netns = new Netns(fd, path);
-		sys.prepared(fd, () => netns.run(inside));
+		try {
+			netns.run(inside);
+		} catch (error) {
+			netns.close();
+			throw error;
+		}
 		return netns;
 	}
 
@@ -100,8 +105,12 @@ export class Netns {
 	}
 
 	#enter(): void {
-		if (sys.failureOf(() => sys.setns(this.fd, CLONE_NEWNET), "EINVAL") === undefined) return;
-		throw new NotNetnsError(sys.EINVAL, "setns", this.path, `"${this.path}" is ${this.#whatElse()}`);
+		try {
+			sys.setns(this.fd, CLONE_NEWNET);
+		} catch (error) {
+			if (!sys.isSystemError(error, "EINVAL")) throw error;
+			throw new NotNetnsError(sys.EINVAL, "setns", this.path, `"${this.path}" is ${this.#whatElse()}`);
+		}
 	}
 
 	/** Files of mount, PID and other namespaces look the same. */

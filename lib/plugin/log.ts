@@ -8,6 +8,14 @@ const LEVELS = ["panic", "error", "warning", "info", "debug"] as const;
 type LogLevel = (typeof LEVELS)[number];
 type LogFields = Record<string, string | number | undefined>;
 
+interface LogOptions {
+	/** None, or an unknown one, means info, as in the Go plugin. */
+	readonly level?: string | undefined;
+	readonly file?: string | undefined;
+	/** These stand in every line. */
+	readonly fields: LogFields;
+}
+
 /**
  * The trace that a caller's TRACEPARENT names ("00-TRACE-PARENT-FLAGS", W3C Trace Context, section 3.2); undefined
  * where it names none, or is not valid. A later version may have more behind the flags.
@@ -20,17 +28,11 @@ function traceIdOf(traceparent: string | undefined): string | undefined {
 }
 
 export class Log {
-	readonly #threshold: number;
-	readonly #file: string | undefined;
-	readonly #fields: LogFields;
+	readonly #options: LogOptions;
 	#fd: number | undefined;
 
-	/** No `level`, or an unknown one, means info, as in the Go plugin. `fields` stand in every line. */
-	constructor(options: { level?: string | undefined; file?: string | undefined; fields: LogFields }) {
-		const level = LEVELS.indexOf((options.level || "info") as LogLevel);
-		this.#threshold = level < 0 ? LEVELS.indexOf("info") : level;
-		this.#file = options.file || undefined;
-		this.#fields = options.fields;
+	constructor(options: LogOptions) {
+		this.#options = options;
 	}
 
 	error(message: string, fields?: LogFields): void {
@@ -47,10 +49,11 @@ export class Log {
 	}
 
 	#write(level: LogLevel, message: string, fields: LogFields = {}): void {
-		if (LEVELS.indexOf(level) > this.#threshold) return;
+		const threshold = LEVELS.indexOf((this.#options.level || "info") as LogLevel);
+		if (LEVELS.indexOf(level) > (threshold < 0 ? LEVELS.indexOf("info") : threshold)) return;
 		let line = `time="${new Date(sys.realtimeMs()).toISOString()}" level="${level}" msg=${JSON.stringify(message)}`;
 		const traceId = traceIdOf(sys.variable("TRACEPARENT"));
-		for (const [key, value] of Object.entries({ ...this.#fields, ...fields, traceId })) {
+		for (const [key, value] of Object.entries({ ...this.#options.fields, ...fields, traceId })) {
 			if (value !== undefined) line += ` ${key}=${JSON.stringify(String(value))}`;
 		}
 		this.#put(`${line}\n`);
@@ -73,11 +76,12 @@ export class Log {
 
 	/** Regular files only: a pipe that nobody reads would hold up the verb, and stdout is for the answer. */
 	#open(): number {
-		if (this.#file === undefined) return 2;
+		const { file } = this.#options;
+		if (!file) return 2;
 		const flags = sys.O_WRONLY | sys.O_CREAT | sys.O_APPEND | sys.O_NONBLOCK;
-		const fd = sys.openat(sys.AT_FDCWD, this.#file, flags, 0o600);
+		const fd = sys.openat(sys.AT_FDCWD, file, flags, 0o600);
 		if (sys.isRegular(sys.fstat(fd).mode)) return fd;
 		sys.close(fd);
-		throw new Error(`${this.#file} is not a regular file`);
+		throw new Error(`${file} is not a regular file`);
 	}
 }

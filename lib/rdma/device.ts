@@ -89,12 +89,12 @@ function readName(path: string): string {
  * `owner` is who may have it.
  */
 export function requireOne(names: readonly string[], deviceId: string, owner: string | undefined): string {
-	const [name, ...others] = names;
+	const name = names[0];
 	if (name === undefined) throw noneOnHost(deviceId, owner);
-	if (others.length === 0) return name;
+	if (names.length === 1) return name;
 	throw new CniError(
 		Code.device,
-		`failed to get RDMA device for device ID ${deviceId}: discovered more than one RDMA device [${[name, ...others].join(" ")}]. Unsupported state`,
+		`failed to get RDMA device for device ID ${deviceId}: discovered more than one RDMA device [${names.join(" ")}]. Unsupported state`,
 	);
 }
 

@@ -23,14 +23,15 @@ export function enterPod(
 ): void {
 	const { hostName, podName, podQos } = given;
 	if (podQos.trafficClass !== undefined) writeTrafficClass(hostName, podQos.trafficClass);
-	if (podName !== hostName) rename(host, device, podName);
-	move(host, { ...device, name: podName }, given.deviceId, given.uverbs, sandbox.netns, log);
+	const named = podName === hostName ? device : rename(host, device, podName);
+	move(host, named, given.deviceId, given.uverbs, sandbox.netns, log);
 	if (podQos.tos) writeTos(podName, podQos.tos);
 }
 
-function rename(host: NetlinkSocket, device: RdmaDevice, name: string): void {
+function rename(host: NetlinkSocket, device: RdmaDevice, name: string): RdmaDevice {
 	try {
 		renameRdmaDevice(host, device, name);
+		return { ...device, name };
 	} catch (error) {
 		if (!isSystemError(error, "EEXIST")) throw error;
 		throw new CniError(

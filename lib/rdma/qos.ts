@@ -30,13 +30,7 @@ export function hasDirectory(name: string): boolean {
  * now. Throws CniError for a type of service that cannot be set.
  */
 export function withQos<D extends DeviceState>(device: D, wanted: WantedDevice, log: Log): D | undefined {
-	const { host, pod } = planQos(device.hostName, wanted, log);
-	if (!host.tos && wanted.tos === undefined && host.trafficClass === undefined) return undefined;
-	return { ...device, qos: host, podQos: pod };
-}
-
-/** The host's settings of device `name`, and what the pod shall have. */
-function planQos(name: string, wanted: WantedDevice, log: Log): { host: QosSettings; pod: QosSettings } {
+	const name = device.hostName;
 	const tos = readTos(name);
 	if (wanted.tos !== undefined && tos === undefined) {
 		throw new CniError(
@@ -51,9 +45,11 @@ function planQos(name: string, wanted: WantedDevice, log: Log): { host: QosSetti
 			`rdmaQoS.tc ${wanted.trafficClass} is not set: the driver of RDMA device ${name} offers no ${trafficClassPath(name)}`,
 		);
 	}
+	if (!tos && wanted.tos === undefined && trafficClass === undefined) return undefined;
 	return {
-		host: { tos, trafficClass },
-		pod: { tos: wanted.tos ?? tos, trafficClass: trafficClass === undefined ? undefined : wanted.trafficClass },
+		...device,
+		qos: { tos, trafficClass },
+		podQos: { tos: wanted.tos ?? tos, trafficClass: trafficClass === undefined ? undefined : wanted.trafficClass },
 	};
 }
 
@@ -118,11 +114,10 @@ export function removeDirectory(name: string): void {
 }
 
 /**
- * Puts the host's settings back on a device that is on the host under the name `name`. Returns what could not be put
- * back.
+ * Puts the host's settings back on a device that is on the host under the name `name`. Adds to `failures` what could
+ * not be put back.
  */
-export function restoreQos(name: string, host: QosSettings): string[] {
-	const failures: string[] = [];
+export function restoreQos(name: string, host: QosSettings, failures: string[]): void {
 	const restore = (what: string, put: () => void): void => {
 		try {
 			put();
@@ -137,5 +132,4 @@ export function restoreQos(name: string, host: QosSettings): string[] {
 	if (trafficClass !== undefined && readTrafficClass(name) !== trafficClass) {
 		restore("traffic class", () => writeTrafficClass(name, trafficClass));
 	}
-	return failures;
 }

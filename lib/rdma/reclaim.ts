@@ -50,7 +50,8 @@ export function reclaim(given: GivenDevice, netns: string, log: Log): boolean {
 /** The name under which the device is on the host. Of several, one that we know: others have come since. */
 export function nameOnHost({ deviceId, hostName, podName }: GivenDevice): string | undefined {
 	const names = namesOnHost(deviceId);
-	return names.find((name) => name === podName) ?? names.find((name) => name === hostName) ?? names[0];
+	if (names.includes(podName)) return podName;
+	return names.includes(hostName) ? hostName : names[0];
 }
 
 /** The pod's namespace with its RDMA socket, if the kernel's RDMA modules have not been unloaded. */
@@ -125,8 +126,11 @@ function putRight(given: GivenDevice, name: string): string[] {
 	const failures: string[] = [];
 	const renamed = hostName === "" || hostName === name || rename(name, given, failures);
 	const now = renamed && hostName !== "" ? hostName : name;
-	failures.push(...restoreQos(now, qos));
-	if (!given.qosDirectory) for (const each of new Set([now, podName])) removeDirectory(each);
+	restoreQos(now, qos, failures);
+	if (!given.qosDirectory) {
+		removeDirectory(now);
+		if (podName !== now) removeDirectory(podName);
+	}
 	return failures;
 }
 

@@ -5,7 +5,6 @@
  * what another added: <network>-<container>-<ifname>, JSON. Ours have one key more, `berth`. A record is written
  * before the first change and removed after the last, with the lock held.
  */
-import type { JsonObject } from "../cni/types.ts";
 import { requireLock } from "../plugin/verb-lock.ts";
 import { partsOf, RecordDirectory } from "../state/directory.ts";
 import { namePart, object, type Told, text } from "../state/json.ts";
@@ -117,15 +116,15 @@ export function listRecords(except?: RdmaRecord): RdmaRecord[] {
 	});
 }
 
-function toJson(record: RdmaRecord): JsonObject {
-	const { qos } = record;
-	const told = qos.tos !== undefined || qos.trafficClass !== undefined;
+function toJson(record: RdmaRecord): object {
+	const { tos, trafficClass } = record.qos;
+	const isTold = tos !== undefined || trafficClass !== undefined;
 	return {
 		version: "1.0",
 		deviceID: record.deviceId,
 		sandboxRdmaDevName: record.hostName,
 		containerRdmaDevName: record.podName,
-		...(told && { rdmaQoS: { tos: qos.tos ?? 0, tc: qos.trafficClass ?? 0 } }),
+		rdmaQoS: isTold ? { tos: tos ?? 0, tc: trafficClass ?? 0 } : undefined,
 		berth: {
 			network: record.network,
 			containerID: record.containerId,
@@ -144,6 +143,7 @@ function toJson(record: RdmaRecord): JsonObject {
  */
 function parseRecord({ json: told, isWhole }: Told, key: RecordKey): RdmaRecord {
 	const own = isWhole ? object(told.berth) : undefined;
+	const state = stateFromJson(own, told.sandboxRdmaDevName, told.containerRdmaDevName);
 	return {
 		network: namePart(own?.network) || key.network,
 		containerId: namePart(own?.containerID) || key.containerId,
@@ -151,7 +151,7 @@ function parseRecord({ json: told, isWhole }: Told, key: RecordKey): RdmaRecord 
 		own: own !== undefined,
 		deviceId: toDeviceId(text(told.deviceID)) ?? "",
 		...sandboxIn(own),
-		...stateFromJson(own, told.sandboxRdmaDevName, told.containerRdmaDevName),
-		...(own === undefined && { qos: qosFromJson(isWhole && told.rdmaQoS) }),
+		...state,
+		qos: own === undefined ? qosFromJson(isWhole && told.rdmaQoS) : state.qos,
 	};
 }

@@ -51,7 +51,8 @@ export class RecordDirectory {
 
 	/** The record of an attachment, or undefined where there is none. `ownerOf` judges a file by what it says. */
 	find(parts: RecordParts, ownerOf: (told: Told) => RecordOwner): RecordFile | undefined {
-		for (const name of namesFor(parts)) {
+		for (const separator of SEPARATORS) {
+			const name = parts.join(separator);
 			// What is no file is no record.
 			const text = files.readTextIfFile(this.#path(name));
 			const told = text === undefined ? undefined : readTold(text);
@@ -66,14 +67,15 @@ export class RecordDirectory {
 	 * SystemError.
 	 */
 	write(parts: RecordParts, text: string, temporary: string, ownerOf: (told: Told) => RecordOwner): boolean {
-		for (const name of namesFor(parts)) {
-			if (files.writeNew(this.#path(name), text, 0o600, temporary)) return true;
+		for (const separator of SEPARATORS) {
+			const path = this.#path(parts.join(separator));
+			if (files.writeNew(path, text, 0o600, temporary)) return true;
 			// What is no file has the name, too: then this says so.
-			const there = files.readTextIfPresent(this.#path(name));
+			const there = files.readTextIfPresent(path);
 			const owner = there === undefined ? "taken" : ownerOf(readTold(there));
 			if (owner === "taken") return false;
 			if (owner === "other") continue;
-			files.writeAtomic(this.#path(name), text, 0o600, temporary);
+			files.writeAtomic(path, text, 0o600, temporary);
 			return true;
 		}
 		return false;
@@ -91,7 +93,7 @@ export class RecordDirectory {
 	/** Names that records have: hidden files and names without a dash or "@" are none. */
 	names(): string[] {
 		const entries = files.listIfPresent(this.path) ?? [];
-		return entries.filter((name) => /^[^.].*[-@]/s.test(name));
+		return entries.filter((name) => !name.startsWith(".") && (name.includes("-", 1) || name.includes("@", 1)));
 	}
 
 	/**
@@ -124,7 +126,8 @@ export class RecordDirectory {
 	}
 }
 
-const namesFor = (parts: RecordParts): readonly string[] => [parts.join("-"), parts.join("@")];
+/** Between the parts of a name: the one for whoever comes first. */
+const SEPARATORS = ["-", "@"];
 
 /**
  * The parts of a file's name, `count` of them; of Go's, whose name does not tell them, the likeliest: dashes only

@@ -60,11 +60,11 @@ export function namePart(value: JsonValue | undefined): string {
 }
 /** A whole number from 0 to `most`; undefined for anything else. */
 export const integer = (value: JsonValue | undefined, most: number): number | undefined =>
-	Number.isInteger(value) && (value as number) >= 0 && (value as number) <= most ? (value as number) : undefined;
+	typeof value === "number" && value >= 0 && value <= most && value % 1 === 0 ? value : undefined;
 /**
  * What can be the name of a network interface, alternative or not, or of an RDMA device (dev_valid_name() in
  * net/core/dev.c, whose white space is that of ASCII); "" for anything else.
  */
 export const deviceName = (value: JsonValue | undefined): string =>
-	/^(?!\.{1,2}$)[^/:\t-\r \0]{1,127}$/.test(text(value)) ? text(value) : "";
+	typeof value === "string" && /^(?!\.{1,2}$)[^/:\t-\r \0]{1,127}$/.test(value) ? value : "";
 export const object = (value: JsonValue | undefined): JsonObject | undefined => (isObject(value) ? value : undefined);

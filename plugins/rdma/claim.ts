@@ -7,7 +7,7 @@ import type { RdmaDevice } from "../../lib/netlink/rdma.ts";
 import type { NetlinkSocket } from "../../lib/netlink/socket.ts";
 import type { Sandbox } from "../../lib/plugin/sandbox.ts";
 import { describe, lookAt } from "../../lib/rdma/claim.ts";
-import { attachmentOf, type RdmaRecord, readRecord, writeRecord } from "../../lib/rdma/record.ts";
+import { type RdmaRecord, readRecord, writeRecord } from "../../lib/rdma/record.ts";
 import type { WantedDevice } from "../../lib/rdma/wanted.ts";
 import { bootId } from "../../lib/sys/boot.ts";
 
@@ -20,12 +20,15 @@ export function claim(
 	sandbox: Sandbox,
 	host: NetlinkSocket,
 ): { record: RdmaRecord; device: RdmaDevice } {
-	const { device, state } = lookAt(host, deviceId, hostName, wanted, request.ifName);
+	const { network, containerId, ifName, netns } = request;
+	const { device, state } = lookAt(host, deviceId, hostName, wanted, ifName);
 	const record: RdmaRecord = {
-		...attachmentOf(request),
+		network,
+		containerId,
+		ifName,
 		own: true,
 		deviceId,
-		netns: request.netns,
+		netns,
 		netnsIdentity: sandbox.identity,
 		bootId: bootId(),
 		...state,
