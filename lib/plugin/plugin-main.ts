@@ -4,6 +4,7 @@
 import { runPlugin } from "../cni/dispatch.ts";
 import type { PluginIo } from "../cni/io.ts";
 import type { Plugins } from "../cni/types.ts";
+import { Netns } from "../linux/netns.ts";
 import { writeStderr } from "../sys/stderr.ts";
 import * as sys from "../sys/sys.ts";
 import { answer, calledAs } from "./applets.ts";
@@ -45,7 +46,7 @@ function readStdin(): Uint8Array {
 
 function isOwnNetns(path: string): boolean {
 	try {
-		return sys.isSameFile(path, "/proc/self/ns/net");
+		return sys.isSameFile(path, Netns.host().fd);
 	} catch (error) {
 		if (sys.isSystemError(error)) return false;
 		throw error;
