@@ -26,8 +26,8 @@ const call = (verb: string) =>
 
 /** Where the fourth of seven devices moves. Includes what a start costs. Times: `npm run bench:guest`. */
 test.each([
-	["ADD", 90],
-	["DEL", 85],
+	["ADD", 70],
+	["DEL", 60],
 ])("%s is one process with at most %d system calls", async (verb, most) => {
 	const script = `export ${call(verb).replace(/ \S+$/, "")}; strace -f -qq -o /tmp/rdma.strace ${binaries}/rdma </tmp/rdma-cost.json`;
 	await guest().run(["sh", "-c", script]);
