@@ -87,6 +87,20 @@ fn make_room(context: *mut qjs::JSContext) {
     }
 }
 
+/// More shapes of objects than there are in the image.
+const MANY_SHAPES: usize = 8192;
+
+/// Makes the engine's table of shapes double, and so the engine write to each shape that there is.
+pub fn touch_shapes() {
+    // SAFETY: the engine has been made. An object with a prototype of its own has a shape of its own; none is freed.
+    unsafe {
+        let context = memory::head().roots.context;
+        for _ in 0..MANY_SHAPES {
+            qjs::JS_NewObjectProto(context, qjs::JS_NewObject(context));
+        }
+    }
+}
+
 fn make_runtime(functions: &'static qjs::JSMallocFunctions) -> Option<Roots> {
     // SAFETY: the functions live as long as the executable. Each intrinsic is added to a context of this runtime.
     unsafe {

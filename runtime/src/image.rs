@@ -3,8 +3,8 @@
 //! `scripts/build/image.ts` runs the linked executable twice in ways that an executable with an image does not know:
 //!
 //!     berth --image-trace TRACE [APPLET ...]
-//!         make the engine with every block on pages of its own, run the applet (if there is one), and note which
-//!         blocks are alive, read and written
+//!         make the engine with every block on pages of its own, run the applet (without one: touch all shapes of
+//!         objects), and note which blocks are alive, read and written
 //!     berth --image PLAN IMAGE
 //!         make the engine with its blocks where PLAN says, and write head and blocks
 //!

@@ -64,6 +64,7 @@ fn start_without_image() {
         (Some(b"--image-trace"), Some(trace), applet) => {
             image::trace(trace);
             if applet.is_none() {
+                engine::touch_shapes();
                 end::exit_now(0);
             }
             arguments::skip(3);

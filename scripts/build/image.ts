@@ -95,9 +95,11 @@ const DEAD = 0xffffffff;
 interface Block {
 	readonly size: number;
 	readonly isAlive: boolean;
-	/** Which calls touch it, a bit for each: the samples' in their order, then the profile's. A writer reads, too. */
+	/** Which calls touch it, a bit for each: see `bitOf`. A writer reads, too. */
 	readers: number;
 	writers: number;
+	/** A shape of objects. The engine finds them by addresses, so which ones a call looks at is the layout's doing. */
+	isShape: boolean;
 }
 
 /** Behind the head: BYTECODE of runtime/src/memory.rs. */
@@ -152,7 +154,7 @@ export function addImage(
 		run(["--image-trace", trace, ...sample.args], sample);
 		readTrace(readFileSync(trace), number - 1, blocks);
 	}
-	if (samples.length > 0) applyProfile(parseTrace(gunzipSync(readFileSync(PROFILE))), samples.length, blocks);
+	if (samples.length > 0) applyProfile(parseTrace(gunzipSync(readFileSync(PROFILE))), blocks);
 	const plan = join(directory, "plan");
 	writeFileSync(plan, makePlan(blocks));
 	const image = join(directory, "image");
@@ -177,24 +179,29 @@ function parseTrace(trace: Buffer): Traced[] {
 	return blocks;
 }
 
-/** Notes what the sample of this number touches; -1: there is none, and nothing is touched. */
+/** Notes what the sample of this number touches; -1: there is none, and only shapes are written to. */
 function readTrace(trace: Buffer, sample: number, blocks: Block[]): void {
 	const traced = parseTrace(trace);
 	if (blocks.length > 0 && traced.length !== blocks.length)
 		throw new Error(`the engine was made of ${blocks.length} blocks, then of ${traced.length}`);
 	for (const [number, { size, flags }] of traced.entries()) {
 		const isAlive = (flags & ALIVE) !== 0;
-		blocks[number] ??= { size, isAlive, readers: 0, writers: 0 };
+		blocks[number] ??= { size, isAlive, readers: 0, writers: 0, isShape: (flags & WRITTEN) !== 0 };
 		const block = blocks[number]!;
 		if (block.size !== size || block.isAlive !== isAlive)
 			throw new Error(`block ${number} of the engine is not always the same`);
-		if ((flags & READ) !== 0) block.readers |= 1 << sample;
-		if ((flags & WRITTEN) !== 0) block.writers |= 1 << sample;
+		if (sample < 0) continue;
+		if ((flags & READ) !== 0) block.readers |= bitOf(sample);
+		if ((flags & WRITTEN) !== 0) block.writers |= bitOf(sample);
 	}
 }
 
 /** In a profile, the flags of a block are 16 bits for the calls that read it, and 16 for those that write to it. */
 const PROFILE_WRITERS = 16;
+
+/** The first sample, then the calls of the profile, then the other samples: lower bits matter more in the layout. */
+const bitOf = (sample: number): number => 1 << (sample === 0 ? 0 : PROFILE_WRITERS + sample);
+const FIRST_OF_PROFILE = 1;
 
 /** The profile of an executable: traces of it in one. */
 export function joinTraces(traces: readonly Buffer[]): Buffer {
@@ -216,7 +223,7 @@ const ALIKE = 12;
 const MOST_CHANGED = 2000;
 
 /** Blocks have no names; they are recognized by their sizes in the order in which they are made. */
-function applyProfile(profile: readonly Traced[], firstCall: number, blocks: readonly Block[]): void {
+function applyProfile(profile: readonly Traced[], blocks: readonly Block[]): void {
 	const isAlike = (then: number, now: number, length: number) => {
 		for (let i = 0; i < length; i++) if (profile[then + i]?.size !== blocks[now + i]?.size) return false;
 		return true;
@@ -238,21 +245,24 @@ function applyProfile(profile: readonly Traced[], firstCall: number, blocks: rea
 		}
 		const { flags } = profile[then]!;
 		const block = blocks[now]!;
-		block.readers |= (flags & ((1 << PROFILE_WRITERS) - 1)) << firstCall;
-		block.writers |= (flags >>> PROFILE_WRITERS) << firstCall;
+		block.readers |= (flags & ((1 << PROFILE_WRITERS) - 1)) << FIRST_OF_PROFILE;
+		block.writers |= (flags >>> PROFILE_WRITERS) << FIRST_OF_PROFILE;
 	}
 }
 
-/** Whether `a` comes before `b`: negative, or not: positive. 0: both are the same to all calls. */
+/**
+ * Whether `a` comes before `b`: negative, or not: positive. 0: both are the same to all calls. What is written comes
+ * first, then shapes, then what is read; of each all that the first call touches, then what is left of the second's,
+ * and so on: the earlier a call, the fewer the pieces that it finds its blocks in.
+ */
 function compare(a: Block, b: Block): number {
-	const kind = ({ readers, writers }: Block) => (writers !== 0 ? 0 : readers !== 0 ? 1 : 2);
+	const kind = ({ readers, writers, isShape }: Block) => (writers !== 0 ? 0 : isShape ? 1 : readers !== 0 ? 2 : 3);
 	if (kind(a) !== kind(b)) return kind(a) - kind(b);
 	const [of, other] = kind(a) === 0 ? [a.writers, b.writers] : [a.readers, b.readers];
-	// The first sample's, then what is most calls'.
-	return (other & 1) - (of & 1) || bitCount(other) - bitCount(of) || of - other;
+	const different = of ^ other;
+	const first = different & -different;
+	return (other & first) - (of & first);
 }
-
-const bitCount = (bits: number): number => bits.toString(2).replaceAll("0", "").length;
 
 /** Where each block goes: an offset and its size, 32 bits each; at the end, the image's length. */
 function makePlan(blocks: readonly Block[]): Buffer {
