@@ -38,6 +38,31 @@ const nativeNames: esbuild.Plugin = {
 	},
 };
 
+/** Objects with builtin functions: classes, whose `prototype` has some, too, and what has no name. */
+const CLASSES = ["Object", "Function", "Array", "String", "Number", "BigInt", "Symbol", "RegExp", "Date", "Error"];
+const COLLECTIONS = ["Map", "Set", "WeakMap", "ArrayBuffer", "DataView", "Object.getPrototypeOf(Uint8Array)"];
+const ITERATED = ["[]", '""', "new Map", "new Set"];
+const OWNERS = [
+	...["JSON", "Math", "Reflect"],
+	...[...CLASSES, ...COLLECTIONS].flatMap((name) => [name, `${name}.prototype`]),
+	...ITERATED.map((each) => `Object.getPrototypeOf((${each})[Symbol.iterator]())`),
+];
+
+/**
+ * A statement that touches the builtin functions which `module` has a word for. The engine makes most of them at their
+ * first use: in each process anew, unless they are in the image.
+ */
+function touchBuiltins(module: string): string {
+	const words = new Set<string | symbol>(module.match(/(?<=\.)\w+/g));
+	const lists = OWNERS.map((owner) => {
+		const keys = Reflect.ownKeys(new Function(`return ${owner}`)()).filter(
+			(key) => typeof key === "symbol" || words.has(key),
+		);
+		return `[${[owner, ...keys.map((key) => (typeof key === "symbol" ? key.description : JSON.stringify(key)))]}]`;
+	});
+	return `for(const[o,...keys]of[${lists}])for(const key of keys)Object.getOwnPropertyDescriptor(o,key);\n`;
+}
+
 /**
  * Bundles the file `entry`, which exports `main`, and all that it imports into the directory `out`. Returns the files
  * that something of is in the bundle, from the root.
@@ -62,7 +87,8 @@ export async function bundle(root: string, entry: string, out: string): Promise<
 		plugins: [validatorPlugin(), nativeNames, unusedYaml],
 	});
 	const file = join(out, "berth.js");
-	const contents = result.outputFiles![0]!.contents;
+	const module = result.outputFiles![0]!.text;
+	const contents = Buffer.from(module + touchBuiltins(module));
 	// Left alone when it stays the same, so that cargo sees what changed.
 	if (!existsSync(file) || !readFileSync(file).equals(contents)) {
 		rmSync(out, { recursive: true, force: true });
