@@ -32,6 +32,7 @@ use std::ffi::{CStr, c_int};
 use std::ptr::{NonNull, null_mut};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+#[derive(Clone, Copy)]
 struct Native {
     name: &'static CStr,
     /// The answer depends on nothing but the arguments: it may be called while modules are evaluated.
@@ -49,7 +50,7 @@ macro_rules! natives {
     (@ pure) => { true };
 }
 
-static NATIVES: &[Native] = natives![
+const LIST: &[Native] = natives![
     c"args" 0 environment::args,
     c"variable" 1 environment::variable,
     c"exit" 1 environment::exit,
@@ -121,6 +122,9 @@ static NATIVES: &[Native] = natives![
     c"detach" 1 processes::detach,
 ];
 
+/// The list as one object with a name, by which the linker knows it: calls read it (runtime/first.ld).
+static NATIVES: [Native; LIST.len()] = *LIST.first_chunk().expect("as long as it is");
+
 /// While modules are evaluated, whose outcome becomes the image, nothing may be asked that another process would be
 /// told otherwise.
 static PURE_ONLY: AtomicBool = AtomicBool::new(false);
@@ -138,7 +142,7 @@ pub fn declare(ctx: &Ctx<'_>) -> *mut qjs::JSModuleDef {
         if module.is_null() {
             return null_mut();
         }
-        for native in NATIVES {
+        for native in &NATIVES {
             if qjs::JS_AddModuleExport(raw, module, native.name.as_ptr()) < 0 {
                 return null_mut();
             }
