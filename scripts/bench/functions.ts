@@ -40,8 +40,11 @@ export function functionsRun(output: string, symbols: readonly Symbol[]): string
 	return [...found];
 }
 
-/** What calls run that has no name in callgrind's output: the C library's assembly, in files of one function. */
-const ASSEMBLY = ["crt1.o", "libc.a:__set_thread_area.lo", "libc.a:memcpy.lo", "libc.a:memmove.lo", "libc.a:memset.lo"];
+/**
+ * What calls run that callgrind does not tell: the C library's assembly, in files of one function, and its last one,
+ * which does not return.
+ */
+const UNTOLD = ["crt1", "__set_thread_area", "memcpy", "memmove", "memset", "_Exit"];
 /** What calls read that belongs to no function: the engine's constants but its lists of builtins, and ours. */
 const CONSTANTS = [
 	"*quickjs.o(.rodata.cst* .rodata.str* .rodata.*.str* .rodata.dispatch_table* .rodata.typed_array* .rodata.digits*)",
@@ -55,7 +58,7 @@ const CONSTANTS = [
  */
 export function linkerScript(names: readonly string[]): string {
 	const known = new Set(names.map((name) => name.replace(/(17h)[0-9a-f]{16}E.*$/, "$1*")));
-	const code = Array.from(known, (name) => `*(.text.${name} .text.unlikely.${name})`);
+	const code = Array.from(known, (name) => `*(.text.${name}) *(.text.unlikely.${name})`);
 	const constants = Array.from(known, (name) => `*(.rodata.${name})`);
 	const lines = (patterns: readonly string[]) =>
 		patterns
@@ -67,7 +70,7 @@ export function linkerScript(names: readonly string[]): string {
 SECTIONS
 {
 	.text.first : {
-		${lines([...ASSEMBLY.map((file) => `*${file}(.text)`), ...code])}
+		${lines([...UNTOLD.map((file) => `*${file}.*o(.text .text.*)`), ...code])}
 	}
 }
 INSERT BEFORE .text;
