@@ -16,6 +16,11 @@ function fitting(value: number, least: number, most: number): number {
 	throw new RangeError(`${value} does not fit a field of a netlink message (${least} to ${most})`);
 }
 
+/** Integers lie at multiples of their size, as all of the kernel's do: one that does not is a bug, and never moved. */
+function requireAligned(at: number, size: number): void {
+	if (at % size !== 0) throw new RangeError(`a field of ${size} bytes at ${at} of a netlink message`);
+}
+
 const align = (length: number): number => (length + 3) & ~3;
 
 /**
@@ -59,6 +64,7 @@ export class MessageWriter {
 
 	u16(value: number): this {
 		const at = this.grow(2);
+		requireAligned(at, 2);
 		this.halves[at >> 1] = fitting(value, 0, 0xffff);
 		return this;
 	}
@@ -72,6 +78,7 @@ export class MessageWriter {
 	/** Also for signed fields: -1 becomes 0xffffffff. */
 	u32(value: number): this {
 		const at = this.grow(4);
+		requireAligned(at, 4);
 		this.words[at >> 2] = fitting(value, -0x8000_0000, 0xffff_ffff);
 		return this;
 	}
@@ -90,6 +97,7 @@ export class MessageWriter {
 	/** Opens an attribute; what is written until `end` is its payload. */
 	begin(type: number): number {
 		const at = this.grow(nl.NLA_HDRLEN);
+		requireAligned(at, 4);
 		this.halves[(at >> 1) + 1] = type;
 		return at;
 	}
@@ -105,6 +113,7 @@ export class MessageWriter {
 
 	attributeU32(type: number, value: number): this {
 		const at = this.grow(nl.NLA_HDRLEN + 4);
+		requireAligned(at, 4);
 		this.halves[at >> 1] = nl.NLA_HDRLEN + 4;
 		this.halves[(at >> 1) + 1] = type;
 		this.words[(at >> 2) + 1] = fitting(value, -0x8000_0000, 0xffff_ffff);
@@ -171,11 +180,11 @@ class Reader {
 		return (at % 4 === 0 ? this.words[at >> 2] : undefined) ?? this.view().getUint32(at, LITTLE_ENDIAN);
 	}
 
-	/** A string from `offset` up to its NUL, or to the end where there is none. */
-	text(offset = 0): string {
-		const { datagram, start, length } = this;
-		const nul = datagram.indexOf(0, start + offset);
-		return decodeUtf8(datagram.subarray(start + offset, nul < 0 || nul > start + length ? start + length : nul));
+	/** A string from `offset` up to its NUL, or the `length` bytes where there is none. */
+	text(offset = 0, length = this.length - offset): string {
+		const start = this.start + offset;
+		const nul = this.datagram.indexOf(0, start);
+		return decodeUtf8(this.datagram.subarray(start, nul < 0 || nul > start + length ? start + length : nul));
 	}
 
 	/** For what is not aligned. */

@@ -74,7 +74,8 @@ function parseDevice(answer: Message): RdmaDevice | undefined {
 	const index = answer.place(nl.RDMA_NLDEV_ATTR_DEV_INDEX);
 	const name = answer.place(nl.RDMA_NLDEV_ATTR_DEV_NAME);
 	if (index === undefined || name === undefined) return undefined;
-	return { index: answer.u32(index) as RdmaIndex, name: answer.text(name) };
+	const length = answer.u16(name - nl.NLA_HDRLEN) - nl.NLA_HDRLEN;
+	return { index: answer.u32(index) as RdmaIndex, name: answer.text(name, length) };
 }
 
 /**

@@ -44,9 +44,10 @@ function readStdin(): Uint8Array {
 	}
 }
 
+/** Our own is asked of the descriptor that main plugins open anyway, or by name where there can be none. */
 function isOwnNetns(path: string): boolean {
 	try {
-		return sys.isSameFile(path, Netns.host().fd);
+		return sys.isSameFile(path, sys.unlessFailed(() => Netns.host().fd) ?? "/proc/self/ns/net");
 	} catch (error) {
 		if (sys.isSystemError(error)) return false;
 		throw error;

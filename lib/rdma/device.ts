@@ -127,7 +127,8 @@ export function deviceOnHost(host: NetlinkSocket, name: string, likely: number |
 export function deviceOfNode(uverbs: number): string | undefined {
 	// ../../devices/pci0000:00/.../0000:01:10.0/infiniband_verbs/uverbs0
 	const node = readLinkIfPresent(`${VERBS_CLASS}/uverbs${uverbs}`);
-	const device = node?.slice(0, node.lastIndexOf("/infiniband_verbs/"));
-	const deviceId = device?.slice(device.lastIndexOf("/") + 1);
+	const end = node?.lastIndexOf("/infiniband_verbs/") ?? -1;
+	if (node === undefined || end < 0) return undefined;
+	const deviceId = node.slice(node.lastIndexOf("/", end - 1) + 1, end);
 	return deviceId === "virtual" ? undefined : deviceId;
 }

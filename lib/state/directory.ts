@@ -126,7 +126,7 @@ export class RecordDirectory {
 	}
 }
 
-/** Between the parts of a name: the one for whoever comes first. */
+/** Between the parts of a name: of whoever comes first, then of another whose name would be the same. */
 const SEPARATORS = ["-", "@"];
 
 /**

@@ -48,17 +48,20 @@ const OWNERS = [
 	...ITERATED.map((each) => `Object.getPrototypeOf((${each})[Symbol.iterator]())`),
 ];
 
+/** The engine's own operators look them up. */
+const SYMBOLS = Object.getOwnPropertyNames(Symbol).filter((name) => typeof Reflect.get(Symbol, name) === "symbol");
+
 /**
- * A statement that touches the builtin functions which `module` has a word for. The engine makes most of them at their
- * first use: in each process anew, unless they are in the image.
+ * A statement that touches the builtin functions which `module` or the engine has a word for. The engine makes most of
+ * them at their first use: in each process anew, unless they are in the image.
  */
 function touchBuiltins(module: string): string {
-	const words = new Set<string | symbol>(module.match(/(?<=\.)\w+/g));
+	const words = new Set(module.match(/(?<=\.)\w+/g));
 	const lists = OWNERS.map((owner) => {
-		const keys = Reflect.ownKeys(new Function(`return ${owner}`)()).filter(
-			(key) => typeof key === "symbol" || words.has(key),
-		);
-		return `[${[owner, ...keys.map((key) => (typeof key === "symbol" ? key.description : JSON.stringify(key)))]}]`;
+		const object: object = new Function(`return ${owner}`)();
+		const names = Object.getOwnPropertyNames(object).filter((name) => words.has(name));
+		const symbols = SYMBOLS.filter((name) => Object.hasOwn(object, Reflect.get(Symbol, name)));
+		return `[${[owner, ...names.map((name) => JSON.stringify(name)), ...symbols.map((name) => `Symbol.${name}`)]}]`;
 	});
 	return `for(const[o,...keys]of[${lists}])for(const key of keys)Object.getOwnPropertyDescriptor(o,key);\n`;
 }

@@ -4,7 +4,8 @@
  *
  * Two runs. The first ones trace: which blocks of the engine are alive, and which of them a few typical calls read or
  * write. The last one makes the image with its blocks in the order of that: what is written lies together at the front,
- * then what is read, then the rest, and of each what the same calls touch, so that a call touches few pages.
+ * then shapes of objects and what is read, then the rest, and of each what the same calls touch, so that a call touches
+ * few pages.
  */
 import { spawnSync } from "node:child_process";
 import { chmodSync, mkdirSync, mkdtempDisposableSync, readFileSync, writeFileSync } from "node:fs";
@@ -98,7 +99,10 @@ interface Block {
 	/** Which calls touch it, a bit for each: see `bitOf`. A writer reads, too. */
 	readers: number;
 	writers: number;
-	/** A shape of objects. The engine finds them by addresses, so which ones a call looks at is the layout's doing. */
+	/**
+	 * A shape of objects, or written to when their table grows. The engine finds shapes by addresses, so which ones a
+	 * call looks at is the layout's doing.
+	 */
 	isShape: boolean;
 }
 
@@ -117,8 +121,8 @@ export function addBytecode(linked: string, bytecode: Buffer, path: string): voi
 
 /**
  * Makes the image of `executable`, which evaluates bytecode, and puts it into the linked host instead of that: an
- * executable with image, written to `path`. `emulator` runs it where this machine cannot. Without samples the blocks
- * stay in the order in which they were made.
+ * executable with image, written to `path`. `emulator` runs it where this machine cannot. Without samples only shapes
+ * are moved.
  */
 export function addImage(
 	linked: string,
@@ -260,8 +264,8 @@ function compare(a: Block, b: Block): number {
 	if (kind(a) !== kind(b)) return kind(a) - kind(b);
 	const [of, other] = kind(a) === 0 ? [a.writers, b.writers] : [a.readers, b.readers];
 	const different = of ^ other;
-	const first = different & -different;
-	return (other & first) - (of & first);
+	if (different === 0) return 0;
+	return (of & different & -different) !== 0 ? -1 : 1;
 }
 
 /** Where each block goes: an offset and its size, 32 bits each; at the end, the image's length. */

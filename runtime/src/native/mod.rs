@@ -122,8 +122,9 @@ const LIST: &[Native] = natives![
     c"detach" 1 processes::detach,
 ];
 
-/// The list as one object with a name, by which the linker knows it: calls read it (runtime/first.ld).
-static NATIVES: [Native; LIST.len()] = *LIST.first_chunk().expect("as long as it is");
+/// The list under a name that the linker knows, of which a slice's content has none: each call reads it
+/// (runtime/first.ld).
+static NATIVES: [Native; LIST.len()] = *LIST.first_chunk().expect("it has that length");
 
 /// While modules are evaluated, whose outcome becomes the image, nothing may be asked that another process would be
 /// told otherwise.

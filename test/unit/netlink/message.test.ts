@@ -46,6 +46,34 @@ test("text ends at its NUL, or with the attribute", () => {
 	expect(attribute.text()).toBe("cd");
 });
 
+test("the place of an attribute, of the first where there are two, and its text up to its own end", () => {
+	const message = only(datagram([8, 0, 3, 0, 97, 98, 99, 100, 8, 0, 3, 0, 101, 0, 0, 0, 9, 0, 5, 0]));
+	expect(message.place(3)).toBe(4);
+	expect(message.text(4, 4)).toBe("abcd");
+	expect(message.place(4)).toBeUndefined();
+	expect(message.place(5)).toBeUndefined();
+});
+
+test("what does not lie at a multiple of its size is an error, not written elsewhere", () => {
+	const odd = () => new MessageWriter(1, 0).u8(1);
+	for (const write of [
+		() => odd().u16(2),
+		() => odd().u8(1).u32(2),
+		() => odd().begin(3),
+		() => odd().attributeU32(3, 4),
+	]) {
+		expect(write).toThrow(RangeError);
+	}
+});
+
+test("a message that grows keeps what was written", () => {
+	const message = new MessageWriter(1, 0).zeros(238).u16(0x0102);
+	const at = message.begin(7);
+	const bytes = message.u32(0x03040506).end(at).u16(0x0708).finish(9);
+	expect(bytes.length).toBe(266);
+	expect(Array.from(bytes.subarray(254))).toEqual([2, 1, 8, 0, 7, 0, 6, 5, 4, 3, 8, 7]);
+});
+
 test("a message that says to be longer than the datagram is an error", () => {
 	const bytes = datagram([1, 2, 3, 4]);
 	new DataView(bytes.buffer).setUint32(0, 21, true);
