@@ -24,6 +24,9 @@ beforeAll(async () => {
 const call = (verb: string) =>
 	`CNI_COMMAND=${verb} CNI_CONTAINERID=c1 CNI_IFNAME=net1 CNI_NETNS=/run/netns/pod1 CNI_PATH=/ ${binaries}/rdma`;
 
+/** A device's index is asked for; the kernel shows one device a read where it is not the number of the device's node. */
+const ofDump = (line: string) => line.includes("NLM_F_MULTI");
+
 /** Where the fourth of seven devices moves. Includes what a start costs. Times: `npm run bench:guest`. */
 test.each([
 	["ADD", 70],
@@ -32,8 +35,9 @@ test.each([
 	const script = `export ${call(verb).replace(/ \S+$/, "")}; strace -f -qq -o /tmp/rdma.strace ${binaries}/rdma </tmp/rdma-cost.json`;
 	await guest().run(["sh", "-c", script]);
 	const lines = (await guest().readFile("/tmp/rdma.strace")).split("\n").filter(Boolean);
-	const calls = lines.filter((line) => /^\d+ +\w+\(/.test(line)).length;
-	console.log(`rdma: ${verb}: ${calls} system calls`);
+	const calls = lines.filter((line) => /^\d+ +\w+\(/.test(line) && !ofDump(line)).length;
+	const reads = lines.filter(ofDump).length;
+	console.log(`rdma: ${verb}: ${calls} system calls and ${reads} for a list of devices`);
 	expect(new Set(lines.map((line) => line.split(" ")[0])).size).toBe(1);
 	expect(calls).toBeGreaterThan(30);
 	expect(calls).toBeLessThanOrEqual(most);
