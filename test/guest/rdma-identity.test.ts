@@ -106,6 +106,23 @@ test("a record of another device is there again: DEL brings back the present one
 	await asBefore();
 });
 
+test("the node's number of a record is a sibling's by now: DEL brings back the attachment's device, and only that", async () => {
+	const other = { ...one, container: "two", pod: "pb", vf: 1 };
+	succeeded(await call("ADD", one));
+	succeeded(await call("ADD", other));
+	const record = JSON.parse(await guest().readFile(`${STATE}/net-one-net1`));
+	const { uverbs } = JSON.parse(await guest().readFile(`${STATE}/net-two-net1`)).berth;
+	expect(record.berth.uverbs).toEqual(expect.any(Number));
+	expect(uverbs).not.toBe(record.berth.uverbs);
+	record.berth.uverbs = uverbs;
+	await guest().writeFile(`${STATE}/net-one-net1`, JSON.stringify(record));
+	succeeded(await call("DEL", one));
+	expect(await rdmaDevices(guest(), "pa")).toEqual([]);
+	expect(await rdmaDevices(guest(), "pb")).toEqual(["mlx5_1"]);
+	succeeded(await call("DEL", other));
+	await asBefore();
+});
+
 test("what somebody put into the state directory stops no verb", async () => {
 	await sh(`mkdir -p ${STATE}/old-records-2026; mkfifo ${STATE}/a-b-fifo; ln -s l-o-op ${STATE}/l-o-op`);
 	try {

@@ -45,17 +45,23 @@ interface Options {
 	stdio?: SpawnOptions["stdio"];
 	/** Shell redirections: `<&-` closes stdin. */
 	redirect?: string;
+	/** A command that starts it with less: `prlimit --nofile=3`. */
+	limit?: string;
 }
 
-function call(plugin: string, { env = {}, input = "", stdio, redirect = "" }: Options): Answer {
+function call(plugin: string, { env = {}, input = "", stdio, redirect = "", limit = "" }: Options): Answer {
 	const variables = { ...ENV, ...env };
 	// dash's exec leaves a closed descriptor closed.
-	const { status, stdout, stderr } = spawnSync("/bin/sh", ["-c", `exec "$0" ${redirect}`, join(binaries, plugin)], {
-		env: variables,
-		input,
-		...(stdio && { stdio }),
-		timeout: 30_000,
-	});
+	const { status, stdout, stderr } = spawnSync(
+		"/bin/sh",
+		["-c", `exec ${limit} "$0" ${redirect}`, join(binaries, plugin)],
+		{
+			env: variables,
+			input,
+			...(stdio && { stdio }),
+			timeout: 30_000,
+		},
+	);
 	return { status, stdout: stdout?.toString() ?? "", stderr: stderr?.toString() ?? "" };
 }
 
@@ -219,6 +225,12 @@ describe("the plugin's own network namespace", () => {
 			input: staticConfig(),
 		});
 		expect(JSON.parse(inside.stdout.toString()).code).toBe(8);
+	});
+
+	it("is found out where no descriptor is left to open it", () => {
+		const env = { CNI_NETNS: "/proc/self/ns/net" };
+		const answer = call("static", { env, input: staticConfig(), limit: "prlimit --nofile=3" });
+		expect(errorOf(answer)).toMatchObject({ code: 8 });
 	});
 
 	it("is allowed by CNI_NETNS_OVERRIDE", () => {
