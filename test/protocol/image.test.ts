@@ -74,6 +74,28 @@ describe("an image", () => {
 		300_000,
 	);
 
+	test("can be made where the engine keeps addresses of what it has freed, which it does not follow", async () => {
+		// A shape of one object alone keeps the link to the next one in the table of shapes that it was taken out of.
+		const entry = join(directory, "shapes.js");
+		writeFileSync(
+			entry,
+			`const objects = Array.from({ length: 500 }, (_, index) => {
+	const object = { [\`a\${index}\`]: 1, [\`b\${index}\`]: 2 };
+	delete object[\`a\${index}\`];
+	return object;
+});
+export function main() {
+	if (objects.some((object, index) => Object.keys({ ...object, more: 1 }).join() !== \`b\${index},more\`)) throw Error();
+}
+`,
+		);
+		const modules = join(directory, "modules-shapes");
+		await bundle("/", entry, modules);
+		const made = join(directory, "shapes");
+		compileHost(ROOT, hostTarget(ROOT), modules, made);
+		expect(spawnSync(made)).toMatchObject({ status: 0 });
+	}, 300_000);
+
 	test("has no Math.random: its numbers would be the same in every process", () => {
 		expect(readFileSync(join(ROOT, "build/modules/berth.js"), "utf8")).not.toContain("Math.random");
 	});
