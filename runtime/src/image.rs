@@ -26,6 +26,7 @@ use std::{fs, slice};
 /// which blocks a call looks at depends on them. A place that does not look like two small numbers side by side.
 const REGION_START: usize = 0x5A5A_0000_0000;
 const REGION: usize = 1 << 30;
+const REGION_END: usize = REGION_START + REGION;
 const PAGE: usize = memory::PAGE;
 /// Blocks are aligned to this, as those of the arena are.
 const ALIGNED: usize = 8;
@@ -55,7 +56,6 @@ struct Planned {
 
 /// Gives the engine its blocks while it is made. None is used twice, so that all are zero.
 struct Maker {
-    region: usize,
     /// End of what is used of the region.
     top: usize,
     count: usize,
@@ -65,18 +65,25 @@ struct Maker {
 }
 
 enum Kind {
-    /// Every block on pages of its own. `owners`: the block of each page.
-    Trace { blocks: &'static mut [Traced], owners: Vec<u32> },
+    /// Every block on pages of its own.
+    Trace { blocks: &'static mut [Traced], pages: Vec<Page> },
     /// Blocks that die go to the region, the others into the image.
     Plan(Vec<Planned>),
 }
 
-struct Shared<T>(UnsafeCell<T>);
+#[derive(Clone, Copy)]
+struct Page {
+    /// Number of its block.
+    owner: u32,
+    is_readable: bool,
+}
+
+struct Shared(UnsafeCell<Option<Maker>>);
 
 // SAFETY: the process has one thread.
-unsafe impl<T> Sync for Shared<T> {}
+unsafe impl Sync for Shared {}
 
-static MAKER: Shared<Option<Maker>> = Shared(UnsafeCell::new(None));
+static MAKER: Shared = Shared(UnsafeCell::new(None));
 
 /// Whoever makes the engine.
 fn maker() -> &'static mut Maker {
@@ -84,7 +91,15 @@ fn maker() -> &'static mut Maker {
     unsafe { (*MAKER.0.get()).as_mut() }.unwrap_or_else(|| fail("the engine is not being made"))
 }
 
-/// What the engine calls while it is made for an image.
+/// Makes the engine of the module in `bytecode`, and leaves it as other processes find it.
+fn make_engine(kind: Kind, bytecode: &[u8]) {
+    // SAFETY: no reference to another maker is in use.
+    unsafe { *MAKER.0.get() = Some(Maker::new(kind)) };
+    engine::make_or_end(bytecode, &MAKING);
+    engine::leave_maker(maker().size_of(engine::runtime().cast()));
+}
+
+/// What the engine calls while it is made for an image; never for null.
 static MAKING: qjs::JSMallocFunctions = qjs::JSMallocFunctions {
     js_calloc: Some(make_calloc),
     js_malloc: Some(make_malloc),
@@ -103,32 +118,21 @@ unsafe extern "C" fn make_calloc(_: *mut c_void, count: u64, size: u64) -> *mut 
 }
 
 unsafe extern "C" fn make_free(_: *mut c_void, content: *mut c_void) {
-    if !content.is_null() {
-        maker().free(content.cast());
-    }
+    maker().free(content.cast());
 }
 
 unsafe extern "C" fn make_realloc(_: *mut c_void, content: *mut c_void, size: u64) -> *mut c_void {
-    if content.is_null() {
-        return maker().alloc(size as usize).cast();
-    }
     maker().realloc(content.cast(), size as usize).cast()
 }
 
 unsafe extern "C" fn size_of_made(content: *const c_void) -> u64 {
-    if content.is_null() { 0 } else { maker().size_of(content.cast()) as u64 }
-}
-
-fn set_maker(maker: Option<Maker>) -> Option<Maker> {
-    // SAFETY: as above.
-    unsafe { std::mem::replace(&mut *MAKER.0.get(), maker) }
+    maker().size_of(content.cast()) as u64
 }
 
 impl Maker {
     fn new(kind: Kind) -> Self {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED_NOREPLACE;
-        let region = map(REGION_START, REGION, flags, -1);
-        Maker { region, top: region, count: 0, sizes: BTreeMap::new(), kind }
+        Maker { top: map(REGION_START, REGION, flags, -1), count: 0, sizes: BTreeMap::new(), kind }
     }
 
     /// What `alloc` gave: how much it holds.
@@ -141,12 +145,12 @@ impl Maker {
         let number = self.count;
         self.count += 1;
         let start = match &mut self.kind {
-            Kind::Trace { blocks, owners } => {
+            Kind::Trace { blocks, pages } => {
                 let Some(block) = blocks.get_mut(number) else { fail("the engine makes too many blocks") };
                 *block = Traced { size: size as u32, flags: ALIVE };
                 let start = self.top;
                 self.top += size.next_multiple_of(PAGE);
-                owners.resize((self.top - self.region) / PAGE, number as u32);
+                pages.resize((self.top - REGION_START) / PAGE, Page { owner: number as u32, is_readable: false });
                 start
             }
             Kind::Plan(blocks) => match blocks.get(number) {
@@ -158,7 +162,7 @@ impl Maker {
                 _ => fail("the engine is not made as it was in the trace: something depends on more than the sources"),
             },
         };
-        if self.top > self.region + REGION {
+        if self.top > REGION_END {
             fail("the engine takes too much memory");
         }
         self.sizes.insert(start, size);
@@ -167,8 +171,8 @@ impl Maker {
 
     fn free(&mut self, content: *mut u8) {
         self.sizes.remove(&(content as usize));
-        if let Kind::Trace { blocks, owners } = &mut self.kind {
-            blocks[owners[(content as usize - self.region) / PAGE] as usize].flags = 0;
+        if let Kind::Trace { blocks, pages } = &mut self.kind {
+            blocks[pages[(content as usize - REGION_START) / PAGE].owner as usize].flags = 0;
         }
     }
 
@@ -178,11 +182,9 @@ impl Maker {
             return content;
         }
         let new = self.alloc(size);
-        if !new.is_null() {
-            // SAFETY: two blocks, both large enough.
-            unsafe { new.copy_from_nonoverlapping(content, had) };
-            self.free(content);
-        }
+        // SAFETY: two blocks, both large enough.
+        unsafe { new.copy_from_nonoverlapping(content, had) };
+        self.free(content);
         new
     }
 }
@@ -197,13 +199,11 @@ pub fn trace(file: &[u8]) {
     let shared = map(0, length, libc::MAP_SHARED, std::os::fd::AsRawFd::as_raw_fd(&file));
     // SAFETY: a mapping of that length, which stays.
     let blocks = unsafe { slice::from_raw_parts_mut(shared as *mut Traced, MOST_BLOCKS) };
-    set_maker(Some(Maker::new(Kind::Trace { blocks, owners: Vec::new() })));
-    engine::make_or_end(memory::bytecode(), &MAKING);
-    engine::leave_maker(maker().size_of(engine::runtime().cast()));
-    let Some(Maker { region, top, kind: Kind::Trace { blocks, owners }, .. }) = set_maker(None) else { return };
+    make_engine(Kind::Trace { blocks, pages: Vec::new() }, memory::bytecode());
+    let top = maker().top;
     // SAFETY: the rest of the region. It is the same in each process, whatever has been before.
-    unsafe { memory::go_on_at(top..region + REGION) };
-    watch(Watched { region, states: vec![UNTOUCHED; owners.len()], owners, blocks });
+    unsafe { memory::go_on_at(top..REGION_END) };
+    watch(top);
 }
 
 /// `berth --image PLAN IMAGE`: writes head and blocks of the image.
@@ -218,18 +218,17 @@ pub fn write(plan: &[u8], image: &[u8]) -> ! {
     // The last one is none: where the image ends.
     let end = blocks.pop().map_or(0, |last| last.offset as usize);
     let count = blocks.len();
-    set_maker(Some(Maker::new(Kind::Plan(blocks))));
-    engine::make_or_end(&bytecode, &MAKING);
-    engine::leave_maker(maker().size_of(engine::runtime().cast()));
-    let maker = set_maker(None).filter(|maker| maker.count == count);
-    let Some(maker) = maker else { fail("the engine is not made as it was in the trace: it has fewer blocks") };
-    if maker.sizes.range(maker.region..).next().is_some() {
+    make_engine(Kind::Plan(blocks), &bytecode);
+    if maker().count != count {
+        fail("the engine is not made as it was in the trace: it has fewer blocks");
+    }
+    if maker().sizes.range(REGION_START..).next().is_some() {
         fail("the engine is not made as it was in the trace: a block is alive that was not");
     }
     // The engine may keep addresses of what it has freed, such as in shapes that are in its table no more, but does not
     // follow them.
     // SAFETY: no block in the region is alive.
-    unsafe { libc::mprotect(maker.region as *mut _, REGION, libc::PROT_NONE) };
+    unsafe { libc::mprotect(REGION_START as *mut _, REGION, libc::PROT_NONE) };
     let (space, limit) = memory::space();
     if end > limit - space {
         fail("the image is larger than its place: see SIZE in memory.rs");
@@ -271,56 +270,30 @@ fn foreign_mappings() -> Vec<Range<usize>> {
     maps.lines().filter(is_used).filter_map(range).filter(|range| range.start >= own_end).collect()
 }
 
-const UNTOUCHED: u8 = 0;
-const READABLE: u8 = 1;
-const WRITABLE: u8 = 2;
-
-struct Watched {
-    region: usize,
-    states: Vec<u8>,
-    owners: Vec<u32>,
-    blocks: &'static mut [Traced],
-}
-
-static WATCHED: Shared<Option<Watched>> = Shared(UnsafeCell::new(None));
-
-/// From here on every first read and first write of a block is noted.
-fn watch(watched: Watched) {
-    let (start, length) = (watched.region, watched.states.len() * PAGE);
+/// From here on every first read and first write of a block is noted; `top`: where the last one ends.
+fn watch(top: usize) {
     // SAFETY: one thread; the handler touches nothing that it watches. The region is ours.
     unsafe {
-        *WATCHED.0.get() = Some(watched);
         let mut action: libc::sigaction = zeroed();
         action.sa_sigaction = note_access as *const () as usize;
         action.sa_flags = libc::SA_SIGINFO;
         libc::sigaction(libc::SIGSEGV, &action, null_mut());
-        libc::mprotect(start as *mut _, length, libc::PROT_NONE);
+        libc::mprotect(REGION_START as *mut _, top - REGION_START, libc::PROT_NONE);
     }
 }
 
 unsafe extern "C" fn note_access(_signal: libc::c_int, info: *mut libc::siginfo_t, _context: *mut libc::c_void) {
     // SAFETY: the kernel passes it; the engine is interrupted, and uses nothing of ours.
-    let (address, watched) = unsafe { ((*info).si_addr() as usize, (*WATCHED.0.get()).as_mut()) };
-    let page = address.wrapping_sub(watched.as_ref().map_or(0, |watched| watched.region)) / PAGE;
-    let Some(watched) = watched.filter(|watched| page < watched.states.len()) else {
-        // A crash like any other.
-        exit_now(BUG)
-    };
-    let block = &mut watched.blocks[watched.owners[page] as usize];
-    let access = match watched.states[page] {
-        UNTOUCHED => {
-            watched.states[page] = READABLE;
-            block.flags |= READ;
-            libc::PROT_READ
-        }
-        _ => {
-            watched.states[page] = WRITABLE;
-            block.flags |= WRITTEN;
-            libc::PROT_READ | libc::PROT_WRITE
-        }
-    };
+    let number = unsafe { (*info).si_addr() as usize }.wrapping_sub(REGION_START) / PAGE;
+    let Kind::Trace { blocks, pages } = &mut maker().kind else { exit_now(BUG) };
+    // Elsewhere it is a crash like any other.
+    let Some(page) = pages.get_mut(number) else { exit_now(BUG) };
+    let (flag, access) =
+        if page.is_readable { (WRITTEN, libc::PROT_READ | libc::PROT_WRITE) } else { (READ, libc::PROT_READ) };
+    blocks[page.owner as usize].flags |= flag;
+    page.is_readable = true;
     // SAFETY: a page of the region.
-    unsafe { libc::mprotect((watched.region + page * PAGE) as *mut _, PAGE, access) };
+    unsafe { libc::mprotect((REGION_START + number * PAGE) as *mut _, PAGE, access) };
 }
 
 fn map(wanted: usize, length: usize, kind: libc::c_int, file: libc::c_int) -> usize {

@@ -201,7 +201,7 @@ unsafe impl GlobalAlloc for Memory {
     }
 }
 
-/// What the engine calls.
+/// What the engine calls; never for null.
 pub const ENGINE: qjs::JSMallocFunctions = qjs::JSMallocFunctions {
     js_calloc: Some(engine_calloc),
     js_malloc: Some(engine_malloc),
@@ -222,21 +222,16 @@ unsafe extern "C" fn engine_calloc(_: *mut c_void, count: u64, size: u64) -> *mu
 }
 
 unsafe extern "C" fn engine_free(_: *mut c_void, content: *mut c_void) {
-    // SAFETY: the engine frees what it got, once. Null is below all blocks.
+    // SAFETY: the engine frees what it got, once.
     unsafe { head().arena.free(content.cast()) }
 }
 
-unsafe extern "C" fn engine_realloc(opaque: *mut c_void, content: *mut c_void, size: u64) -> *mut c_void {
+unsafe extern "C" fn engine_realloc(_: *mut c_void, content: *mut c_void, size: u64) -> *mut c_void {
     // SAFETY: as above.
-    unsafe {
-        if content.is_null() {
-            return engine_malloc(opaque, size);
-        }
-        head().arena.realloc(content.cast(), size as usize).cast()
-    }
+    unsafe { head().arena.realloc(content.cast(), size as usize).cast() }
 }
 
 unsafe extern "C" fn engine_usable_size(content: *const c_void) -> u64 {
-    // SAFETY: a block of the engine's, or null, which is below all blocks.
+    // SAFETY: a block of the engine's.
     unsafe { head().arena.usable_size(content.cast()) as u64 }
 }
