@@ -37,12 +37,9 @@ pub fn run() -> ! {
 /// Makes the engine, which calls `functions` for its memory, and evaluates the module in `bytecode`. Ends the process
 /// where that fails.
 pub fn make_or_end(bytecode: &[u8], functions: &'static qjs::JSMallocFunctions) {
-    let roots = match make_runtime(functions) {
-        Some(roots) => roots,
-        None => {
-            say(format_args!("the JavaScript engine does not start: out of memory"));
-            exit_now(BUG)
-        }
+    let Some(roots) = make_runtime(functions) else {
+        say(format_args!("the JavaScript engine does not start: out of memory"));
+        exit_now(BUG)
     };
     // SAFETY: the engine has just been made.
     let ctx = unsafe { context(roots) };
@@ -178,7 +175,6 @@ fn evaluate<'js>(ctx: &Ctx<'js>, bytecode: &[u8]) -> Result<Value<'js>> {
         }
         let definition = qjs::JS_VALUE_GET_PTR(module).cast::<qjs::JSModuleDef>();
         let promise = native::take(ctx, qjs::JS_EvalFunction(raw, module))?;
-        run_jobs(raw);
         match qjs::JS_PromiseState(raw, promise.as_raw()) {
             qjs::JSPromiseStateEnum_JS_PROMISE_FULFILLED => {}
             qjs::JSPromiseStateEnum_JS_PROMISE_REJECTED => {
@@ -212,16 +208,6 @@ unsafe fn forget_function(ctx: &Ctx<'_>, module: *mut qjs::JSModuleDef) -> Resul
         qjs::JS_FreeValue(raw, function.replace(qjs::JS_UNDEFINED));
     }
     Ok(())
-}
-
-/// # Safety
-/// `raw` must be the engine's context.
-unsafe fn run_jobs(raw: *mut qjs::JSContext) {
-    // SAFETY: the caller's. A job that throws is nobody's: modules leave none behind.
-    unsafe {
-        let mut current = raw;
-        while qjs::JS_ExecutePendingJob(qjs::JS_GetRuntime(raw), &mut current) > 0 {}
-    }
 }
 
 /// The only module that is imported is the native one.
@@ -289,23 +275,15 @@ unsafe fn context<'js>(roots: Roots) -> Ctx<'js> {
 /// The process' exit status; says on stderr what nobody caught.
 fn status<T>(ctx: &Ctx<'_>, result: Result<T>) -> i32 {
     match result.catch(ctx) {
-        Ok(_) => 0,
-        Err(error) => {
-            report(&error);
-            BUG
-        }
-    }
-}
-
-fn report(error: &CaughtError<'_>) {
-    match error {
-        CaughtError::Exception(exception) => {
+        Ok(_) => return 0,
+        Err(CaughtError::Exception(exception)) => {
             // Of places the engine knows nothing: the bundle has no lines.
             let stack = exception.stack().unwrap_or_default().replace(" (<null>:0:1)", "");
             say(format_args!("uncaught: {}\n{}", exception.message().unwrap_or_default(), stack.trim_end()));
         }
         // What the engine throws where it has no memory left for an error object.
-        CaughtError::Value(value) if value.is_null() => say(format_args!("uncaught: out of memory")),
-        other => say(format_args!("uncaught: {other}")),
+        Err(CaughtError::Value(value)) if value.is_null() => say(format_args!("uncaught: out of memory")),
+        Err(other) => say(format_args!("uncaught: {other}")),
     }
+    BUG
 }
