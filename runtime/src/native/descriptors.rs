@@ -2,9 +2,11 @@
 
 use super::call::{Answer, Call};
 use super::errors::Failure;
+use super::time;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use rustix::io::{Errno, fcntl_dupfd_cloexec, retry_on_intr};
+use std::time::Instant;
 
 impl Call<'_, '_> {
     pub fn fd(&self, index: usize) -> Result<BorrowedFd<'static>, Failure> {
@@ -52,6 +54,11 @@ pub fn borrow(number: i32) -> Result<BorrowedFd<'static>, Failure> {
     Ok(unsafe { BorrowedFd::borrow_raw(number) })
 }
 
+/// How many of them are ready; 0: `end` came first. None is never.
+pub fn poll_until(entries: &mut [PollFd<'_>], end: Option<Instant>) -> Result<usize, Errno> {
+    retry_on_intr(|| poll(entries, end.map(time::until).as_ref()))
+}
+
 /// Reads or writes. stdin or stdout may be non-blocking, or a socket with a time limit: whoever made it wants it so for
 /// an end of its own, and here it is waited for. stderr is not: what nobody reads must not hold up an answer. From a
 /// descriptor that we have opened, EAGAIN is an answer, such as a driver's.
@@ -64,7 +71,7 @@ pub fn transfer<T>(
         match operation() {
             Err(Errno::INTR) => {}
             Err(Errno::AGAIN) if fd.as_raw_fd() <= 1 => {
-                retry_on_intr(|| poll(&mut [PollFd::new(&fd, ready)], None))?;
+                poll_until(&mut [PollFd::new(&fd, ready)], None)?;
             }
             ended => return ended,
         }

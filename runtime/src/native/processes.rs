@@ -2,10 +2,11 @@
 
 use super::call::{Answer, Call, bytes_of, integer};
 use super::deadline::Deadline;
+use super::descriptors::poll_until;
 use super::errors::{Failure, errno_of};
 use super::{environment, text, time};
 use rquickjs::{Object, Value};
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::{Errno, ioctl_fionbio, retry_on_intr};
 use rustix::process::{
@@ -203,10 +204,8 @@ impl Child {
             if entries.is_empty() {
                 return Ok(true);
             }
-            match poll(&mut entries, Some(&time::until(end))) {
-                Ok(0) => return Ok(false),
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(errno) => return Err(errno),
+            if poll_until(&mut entries, Some(end))? == 0 {
+                return Ok(false);
             }
             let ready: Vec<bool> = entries.iter().map(|entry| !entry.revents().is_empty()).collect();
             let (readable, writable) = match self.stdout {

@@ -158,13 +158,7 @@ pub fn poll<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     let wait = call.number(1)?;
     let end = (wait >= 0.0).then(|| Instant::now() + time::duration(wait));
     let mut entries = poll_entries(call)?;
-    loop {
-        match rustix::event::poll(&mut entries, end.map(time::until).as_ref()) {
-            Ok(_) => break,
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno.into()),
-        }
-    }
+    descriptors::poll_until(&mut entries, end)?;
     let answer = Array::new(call.ctx.clone())?;
     for (index, entry) in entries.iter().enumerate() {
         answer.set(index, entry.revents().bits())?;

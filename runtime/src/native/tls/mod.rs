@@ -7,6 +7,7 @@ mod sentences;
 mod settings;
 
 use super::call::{Answer, Call};
+use super::descriptors::poll_until;
 use super::errors::Failure;
 use super::{scratch, time};
 use rustix::event::{PollFd, PollFlags};
@@ -206,13 +207,9 @@ struct Socket(BorrowedFd<'static>);
 
 impl Socket {
     fn wait(&self, ready: PollFlags, end: Instant) -> Result<(), Errno> {
-        loop {
-            match rustix::event::poll(&mut [PollFd::new(&self.0, ready)], Some(&time::until(end))) {
-                Ok(0) => return Err(Errno::TIMEDOUT),
-                Ok(_) => return Ok(()),
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(errno),
-            }
+        match poll_until(&mut [PollFd::new(&self.0, ready)], Some(end))? {
+            0 => Err(Errno::TIMEDOUT),
+            _ => Ok(()),
         }
     }
 }

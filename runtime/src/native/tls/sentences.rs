@@ -1,7 +1,7 @@
 //! What is wrong, for the person who reads it, in a sentence that goes on after the server's name.
 
 use rustix::io::Errno;
-use rustls::pki_types::{ServerName, UnixTime};
+use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError, Error, ExtendedKeyPurpose, InvalidMessage};
 
 /// EKEYREJECTED: the server's certificate was refused. EPROTO: anything else.
@@ -27,11 +27,11 @@ fn of_certificate(reason: &CertificateError) -> String {
             format!("its certificate is not valid before {}, and now is {}", date(*not_before), date(*time))
         }
         CertificateError::NotValidForNameContext { expected, presented } if presented.is_empty() => {
-            format!("its certificate is not for {}: it has no names (subjectAltName)", server(expected))
+            format!("its certificate is not for {}: it has no names (subjectAltName)", expected.to_str())
         }
         CertificateError::NotValidForNameContext { expected, presented } => {
             let names: Vec<&str> = presented.iter().map(|name| plain(name)).collect();
-            format!("its certificate is not for {}, but for {}", server(expected), names.join(", "))
+            format!("its certificate is not for {}, but for {}", expected.to_str(), names.join(", "))
         }
         CertificateError::InvalidPurposeContext { presented, .. } => {
             let purposes: Vec<String> = presented.iter().map(purpose).collect();
@@ -56,10 +56,6 @@ fn of_alert(alert: AlertDescription) -> String {
         | AlertDescription::UnsupportedCertificate => format!("it refuses our client certificate ({alert:?})"),
         other => format!("it ends the TLS session ({other:?})"),
     }
-}
-
-fn server(name: &ServerName<'_>) -> String {
-    name.to_str().into_owned()
 }
 
 /// rustls writes names as in Rust: DnsName("host"), IpAddress(10.0.0.1).
