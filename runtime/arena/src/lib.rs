@@ -231,9 +231,7 @@ impl Arena {
         }
         new
     }
-}
 
-impl Arena {
     /// A new mapping: the kernel has them above the executable. None: there is no memory, or it would count as frozen.
     fn map(&self, length: usize) -> Option<usize> {
         map(length).filter(|start| *start >= self.start)

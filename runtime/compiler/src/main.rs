@@ -6,7 +6,7 @@ mod names;
 
 use rquickjs::loader::{ImportAttributes, Loader, Resolver};
 use rquickjs::module::{Declared, ModuleDef};
-use rquickjs::{CaughtError, Context, Ctx, Error, Module, Runtime, qjs};
+use rquickjs::{CaughtError, Context, Ctx, Error, Module, Result, Runtime, qjs};
 use std::ffi::{CStr, CString};
 use std::{env, fs, slice};
 
@@ -17,13 +17,7 @@ struct Anything;
 impl ModuleDef for Anything {}
 
 impl Resolver for Anything {
-    fn resolve<'js>(
-        &mut self,
-        _: &Ctx<'js>,
-        _: &str,
-        name: &str,
-        _: Option<ImportAttributes<'js>>,
-    ) -> rquickjs::Result<String> {
+    fn resolve<'js>(&mut self, _: &Ctx<'js>, _: &str, name: &str, _: Option<ImportAttributes<'js>>) -> Result<String> {
         Ok(name.to_owned())
     }
 }
@@ -34,7 +28,7 @@ impl Loader for Anything {
         ctx: &Ctx<'js>,
         name: &str,
         _: Option<ImportAttributes<'js>>,
-    ) -> rquickjs::Result<Module<'js, Declared>> {
+    ) -> Result<Module<'js, Declared>> {
         Module::declare_def::<Anything, _>(ctx.clone(), name)
     }
 }
