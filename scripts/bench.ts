@@ -19,13 +19,12 @@ import { parseArgs } from "node:util";
 import { withBlock } from "../test/lab/markdown.ts";
 import { pluginsVersion } from "../test/lab/peers.ts";
 import { type Baseline, readBaseline, writeBaseline } from "./bench/baseline.ts";
-import { executableOf, positive, print, say } from "./bench/command.ts";
+import { executableOf, positive, print, ROOT, say } from "./bench/command.ts";
 import { countAll, missingTools } from "./bench/counts.ts";
 import { Laboratory } from "./bench/laboratory.ts";
 import { callList, countTable, goalLines, goalsOf, type Results, readmeTable, timeTable } from "./bench/report.ts";
 import { timeAll } from "./bench/timing.ts";
 
-const ROOT = join(import.meta.dirname, "..");
 const BASELINE = join(ROOT, "docs/bench/baseline.json");
 const PAGE = join(ROOT, "docs/bench.md");
 const README = join(ROOT, "README.md");
@@ -39,7 +38,7 @@ async function measure(executable: string | undefined, rounds: number, counts: b
 		);
 	}
 	const file = executableOf(executable);
-	using laboratory = await Laboratory.open(file, join(ROOT, "build"));
+	using laboratory = await Laboratory.open(file);
 	const stop = () => {
 		laboratory[Symbol.dispose]();
 		process.exit(130);

@@ -4,7 +4,7 @@
 import { join, resolve } from "node:path";
 import { execaSync } from "execa";
 
-const ROOT = join(import.meta.dirname, "../..");
+export const ROOT = join(import.meta.dirname, "../..");
 
 /** What is going on, for people: stdout is for the answer. */
 export const say = (line: string) => process.stderr.write(`bench: ${line}\n`);

@@ -26,16 +26,11 @@ export interface Count {
 	readonly trace: Trace;
 }
 
-/** A call to be counted. */
-interface Step {
-	readonly verb: string;
-	/**
-	 * Exit status that the call has when it is the one that we mean; undefined where that depends on the machine's
-	 * cards.
-	 */
-	readonly status: number | undefined;
-	call(previous: string): Call;
-}
+/**
+ * A call to be counted, and the exit status that it has when it is the one that we mean; undefined where that depends
+ * on the machine's cards.
+ */
+type Step = readonly [verb: string, status: number | undefined, call: (previous: string) => Call];
 
 export function missingTools(): string[] {
 	return ["valgrind", "strace"].filter((tool) => spawnSync(tool, ["--version"]).error !== undefined);
@@ -57,26 +52,23 @@ function countMaker(laboratory: Laboratory, maker: Maker, progress: (verb: strin
 }
 
 function steps(laboratory: Laboratory, maker: Maker): Step[] {
+	const checked = (previous: string) => ({ prevResult: JSON.parse(previous) });
 	const common: Step[] = [
-		{ verb: "host-local VERSION", status: 0, call: () => laboratory.version(maker, "host-local") },
-		{ verb: "host-local ADD", status: 0, call: () => laboratory.call("ADD", maker, "host-local") },
-		{
-			verb: "host-local CHECK",
-			status: 0,
-			call: (previous) => laboratory.call("CHECK", maker, "host-local", { prevResult: JSON.parse(previous) }),
-		},
-		{ verb: "host-local DEL", status: 0, call: () => laboratory.call("DEL", maker, "host-local") },
-		{ verb: "static ADD", status: 0, call: () => laboratory.call("ADD", maker, "static") },
+		["host-local VERSION", 0, () => laboratory.version(maker, "host-local")],
+		["host-local ADD", 0, () => laboratory.call("ADD", maker, "host-local")],
+		["host-local CHECK", 0, (previous) => laboratory.call("CHECK", maker, "host-local", checked(previous))],
+		["host-local DEL", 0, () => laboratory.call("DEL", maker, "host-local")],
+		["static ADD", 0, () => laboratory.call("ADD", maker, "static")],
 	];
 	if (maker === "Go") return common;
 	return [
 		...common,
-		{ verb: "sriov VERSION", status: 0, call: () => laboratory.version(maker, "sriov") },
-		{ verb: "sriov ADD, no such device", status: 1, call: () => laboratory.call("ADD", maker, "sriov") },
-		{ verb: "sriov DEL, nothing there", status: 0, call: () => laboratory.call("DEL", maker, "sriov", { ipam: {} }) },
-		{ verb: "sriov STATUS", status: undefined, call: () => laboratory.call("STATUS", maker, "sriov", NO_DEVICE) },
-		{ verb: "rdma DEL, nothing there", status: 0, call: () => laboratory.call("DEL", maker, "rdma", NO_DEVICE) },
-		{ verb: "rdma STATUS", status: undefined, call: () => laboratory.call("STATUS", maker, "rdma", NO_DEVICE) },
+		["sriov VERSION", 0, () => laboratory.version(maker, "sriov")],
+		["sriov ADD, no such device", 1, () => laboratory.call("ADD", maker, "sriov")],
+		["sriov DEL, nothing there", 0, () => laboratory.call("DEL", maker, "sriov", { ipam: {} })],
+		["sriov STATUS", undefined, () => laboratory.call("STATUS", maker, "sriov", NO_DEVICE)],
+		["rdma DEL, nothing there", 0, () => laboratory.call("DEL", maker, "rdma", NO_DEVICE)],
+		["rdma STATUS", undefined, () => laboratory.call("STATUS", maker, "rdma", NO_DEVICE)],
 	];
 }
 
@@ -90,7 +82,7 @@ function sequence<T>(laboratory: Laboratory, maker: Maker, measure: Measure<T>):
 	laboratory.clear(maker);
 	for (const verb of ["ADD", "DEL"] as const) start(laboratory, laboratory.call(verb, maker, "host-local"), 0, []);
 	let previous = "";
-	return steps(laboratory, maker).map(({ verb, status, call }) => {
+	return steps(laboratory, maker).map(([verb, status, call]) => {
 		const { value, stdout } = measure(laboratory, call(previous), status);
 		previous = stdout;
 		return { verb, value };

@@ -23,12 +23,12 @@ import { createRdmaDevices, createVfs, type Vf } from "../../test/lab/sriov.ts";
 import { alignColumns } from "../../test/lab/table.ts";
 import { cargoDirectory, hostTarget, run } from "../build/host.ts";
 import { joinTraces, PROFILE } from "../build/image.ts";
-import { executableOf, positive, print, say } from "./command.ts";
+import { executableOf, positive, print, ROOT, say } from "./command.ts";
+import { parseTrace } from "./counts.ts";
 import { functionsRun, linkerScript, ORDER, symbolsOf } from "./functions.ts";
 import { type Call, callOf } from "./laboratory.ts";
 import { compile, planOf, type Run, readRuns, samplesOf, spread } from "./timing.ts";
 
-const ROOT = join(import.meta.dirname, "../..");
 const POD = "pod1";
 const NETNS = `/run/netns/${POD}`;
 const VLAN = 100;
@@ -57,6 +57,12 @@ interface Card {
 	readonly rdmaIndex: number;
 }
 
+/** A directory that is gone at the end. */
+function workplace() {
+	mkdirSync(join(ROOT, "build"), { recursive: true });
+	return mkdtempDisposableSync(join(ROOT, "build/bench-guest-"));
+}
+
 /** A directory with links of all names to a copy of the executable, so that a build meanwhile changes nothing. */
 function install(executable: string, directory: string): string {
 	mkdirSync(directory);
@@ -82,6 +88,8 @@ async function furnish(guest: Guest): Promise<Card> {
 		rdmaIndex: of(devices, `mlx5_${vf.index}`).ifindex,
 	};
 }
+
+const callsOf = (all: readonly Contestant[]): Call[] => all.flatMap(({ calls }) => calls);
 
 /** The start first, then what has the least time to lose: so the image is laid out. */
 function ours(maker: string, directory: string, { vf }: Card): Contestant[] {
@@ -125,8 +133,7 @@ function floor(program: string, card: Card): Contestant[] {
 
 /** The samples of each contestant, all in turn in each round, after a round that is not counted. */
 async function timeAll(guest: Guest, timer: string, all: readonly Contestant[], rounds: number): Promise<Run[][]> {
-	const calls = all.flatMap((contestant) => contestant.calls);
-	const stdin = calls.map(planOf).join("");
+	const stdin = callsOf(all).map(planOf).join("");
 	const { stdout } = await guest.run([timer, String(rounds + 1)], { stdin, timeoutMs: 0 });
 	return samplesOf(all, readRuns(stdout));
 }
@@ -138,7 +145,7 @@ async function count(
 ): Promise<number> {
 	const trace = "/tmp/bench.strace";
 	await guest.run(["strace", "-f", "-qq", "-o", trace, program, ...texts], { env: environment, stdin });
-	return (await guest.readFile(trace)).split("\n").filter((line) => /^\d+ +\w+\(/.test(line)).length;
+	return parseTrace(await guest.readFile(trace)).total;
 }
 
 async function countAll(guest: Guest, all: readonly Contestant[]): Promise<number[][]> {
@@ -188,19 +195,16 @@ function verdict(rows: readonly Row[], workload: Workload): string {
 }
 
 async function measure(rounds: number, other: string | undefined): Promise<string> {
-	mkdirSync(join(ROOT, "build"), { recursive: true });
-	using made = mkdtempDisposableSync(join(ROOT, "build/bench-guest-"));
+	using made = workplace();
 	const directory = made.path;
-	const builds = [{ maker: "ours", executable: executableOf(undefined) }];
-	if (other !== undefined) builds.push({ maker: "other", executable: executableOf(other) });
-	const directories = builds.map(({ maker, executable }) => ({
-		maker,
-		at: install(executable, join(directory, maker)),
-	}));
+	const directories: [maker: string, at: string][] = [
+		["ours", install(executableOf(undefined), join(directory, "ours"))],
+	];
+	if (other !== undefined) directories.push(["other", install(executableOf(other), join(directory, "other"))]);
 	const [timer, floorProgram] = [compile("timer.c", directory), compile("floor.c", directory)];
 	await using guest = await Guest.boot({ pfs: 1, log: say });
 	const card = await furnish(guest);
-	const all = [...directories.flatMap(({ maker, at }) => ours(maker, at, card)), ...floor(floorProgram, card)];
+	const all = [...directories.flatMap(([maker, at]) => ours(maker, at, card)), ...floor(floorProgram, card)];
 	say("counting");
 	const counts = await countAll(guest, all);
 	say(`timing ${rounds} rounds`);
@@ -219,9 +223,7 @@ async function updateOrder(guest: Guest, card: Card, directory: string): Promise
 	const symbols = symbolsOf(join(cargoDirectory(), hostTarget(ROOT), "release/berth"));
 	const programs = install(join(ROOT, "dist/bin/berth"), join(directory, "counted"));
 	const names: string[] = [];
-	for (const { program, environment = {}, stdin = "" } of ours("counted", programs, card).flatMap(
-		({ calls }) => calls,
-	)) {
+	for (const { program, environment = {}, stdin = "" } of callsOf(ours("counted", programs, card))) {
 		const output = "/tmp/bench.callgrind";
 		const options = ["--tool=callgrind", "--dump-instr=yes", `--callgrind-out-file=${output}`];
 		await guest.run(["valgrind", ...options, program], { env: environment, stdin, timeoutMs: 0 });
@@ -236,9 +238,7 @@ async function updateProfile(guest: Guest, card: Card, made: string): Promise<st
 	run(process.execPath, ["scripts/build.ts", "--fast", "--bytecode"], { cwd: ROOT });
 	const directory = install(join(ROOT, "dist/bytecode/berth"), join(made, "traced"));
 	const traces: Buffer[] = [];
-	for (const { program, environment = {}, stdin = "" } of ours("traced", directory, card).flatMap(
-		({ calls }) => calls,
-	)) {
+	for (const { program, environment = {}, stdin = "" } of callsOf(ours("traced", directory, card))) {
 		const trace = ["/tmp/bench.trace", basename(program)];
 		await guest.run([join(directory, "berth"), "--image-trace", ...trace], { env: environment, stdin });
 		const { stdout } = await guest.run(["base64", "/tmp/bench.trace"]);
@@ -249,8 +249,7 @@ async function updateProfile(guest: Guest, card: Card, made: string): Promise<st
 }
 
 async function update(): Promise<string> {
-	mkdirSync(join(ROOT, "build"), { recursive: true });
-	using made = mkdtempDisposableSync(join(ROOT, "build/bench-guest-"));
+	using made = workplace();
 	await using guest = await Guest.boot({ pfs: 1, log: say });
 	const card = await furnish(guest);
 	return [await updateOrder(guest, card, made.path), await updateProfile(guest, card, made.path)].join("\n");

@@ -10,11 +10,10 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { withBlock } from "../../test/lab/markdown.ts";
-import { executableOf, print, say } from "./command.ts";
-import { Laboratory, MAKERS, type Maker } from "./laboratory.ts";
+import { executableOf, print, ROOT, say } from "./command.ts";
+import { Laboratory, MAKERS } from "./laboratory.ts";
 import { runTimer, spread } from "./timing.ts";
 
-const ROOT = join(import.meta.dirname, "../..");
 const HELD = [0, 100, 1000, 10_000, 50_000];
 const ROUNDS: Record<number, number> = { 0: 80, 100: 80, 1000: 40, 10000: 15, 50000: 5 };
 /** Goals of the project: ours against itself with nothing held, and against Go with 10,000 held. */
@@ -22,11 +21,15 @@ const MOST_GROWTH = 2;
 const MOST_OF_GO = { held: 10_000, ratio: 0.03 };
 
 /** Medians of a process, milliseconds of CPU. */
-interface Row {
-	readonly held: number;
-	readonly maker: Maker;
+interface Times {
 	readonly add: number;
 	readonly del: number;
+}
+
+interface Row {
+	readonly held: number;
+	readonly ours: Times;
+	readonly go: Times;
 }
 
 function fill(store: string, count: number): void {
@@ -38,7 +41,7 @@ function fill(store: string, count: number): void {
 	if (count > 0) writeFileSync(join(store, "last_reserved_ip.0"), nameOf(count + 1), { mode: 0o600 });
 }
 
-async function measure(laboratory: Laboratory, held: number): Promise<Row[]> {
+async function measure(laboratory: Laboratory, held: number): Promise<Row> {
 	const calls = MAKERS.flatMap((maker) => {
 		const dataDir = join(laboratory.state, `${maker}-${held}`);
 		fill(join(dataDir, "bench"), held);
@@ -48,25 +51,25 @@ async function measure(laboratory: Laboratory, held: number): Promise<Row[]> {
 	// The first round finds no index: that is not what is measured here.
 	const runs = await runTimer(laboratory.programs, calls, ROUNDS[held]!);
 	const median = (call: number) => spread(runs[call]!, "cpuMs").median;
-	return MAKERS.map((maker, index) => ({ held, maker, add: median(2 * index), del: median(2 * index + 1) }));
+	return { held, ours: { add: median(0), del: median(1) }, go: { add: median(2), del: median(3) } };
 }
 
+const ratioOf = ({ ours, go }: Row): number => (ours.add + ours.del) / (go.add + go.del);
+
 function table(rows: readonly Row[]): string {
-	const of = (maker: Maker, held: number) => rows.find((row) => row.maker === maker && row.held === held)!;
 	const lines = ["| Held | ADD, ours | ADD, Go | DEL, ours | DEL, Go | ours / Go |", "|---:|---:|---:|---:|---:|---:|"];
-	for (const held of HELD) {
-		const [a, b] = [of("ours", held), of("Go", held)];
-		const cells = [a.add, b.add, a.del, b.del].map((value) => `${value.toFixed(2)} ms`);
-		lines.push(`| ${held} | ${cells.join(" | ")} | ${((a.add + a.del) / (b.add + b.del)).toFixed(3)} |`);
+	for (const row of rows) {
+		const { held, ours, go } = row;
+		const cells = [ours.add, go.add, ours.del, go.del].map((value) => `${value.toFixed(2)} ms`);
+		lines.push(`| ${held} | ${cells.join(" | ")} | ${ratioOf(row).toFixed(3)} |`);
 	}
 	return lines.join("\n");
 }
 
 function verdicts(rows: readonly Row[]): string[] {
-	const ours = rows.filter(({ maker }) => maker === "ours");
+	const ours = rows.map((row) => row.ours);
 	const growth = (["add", "del"] as const).map((verb) => Math.max(...ours.map((row) => row[verb])) / ours[0]![verb]);
-	const at = (maker: Maker) => rows.find((row) => row.maker === maker && row.held === MOST_OF_GO.held)!;
-	const ratio = (at("ours").add + at("ours").del) / (at("Go").add + at("Go").del);
+	const ratio = ratioOf(rows.find(({ held }) => held === MOST_OF_GO.held)!);
 	const says = (met: boolean) => (met ? "met" : "NOT MET");
 	return [
 		`ADD at most ${growth[0]!.toFixed(2)} and DEL ${growth[1]!.toFixed(2)} times of their own time with none held, goal ${MOST_GROWTH}: ${says(Math.max(...growth) <= MOST_GROWTH)}`,
@@ -76,11 +79,11 @@ function verdicts(rows: readonly Row[]): string[] {
 
 await print(async () => {
 	const { values } = parseArgs({ options: { executable: { type: "string" } } });
-	using laboratory = await Laboratory.open(executableOf(values.executable), join(ROOT, "build"));
+	using laboratory = await Laboratory.open(executableOf(values.executable));
 	const rows: Row[] = [];
 	for (const held of HELD) {
 		say(`${held} held`);
-		rows.push(...(await measure(laboratory, held)));
+		rows.push(await measure(laboratory, held));
 	}
 	const results = `${table(rows)}\n\n${verdicts(rows).join("; ")}.`;
 	const page = join(ROOT, "docs/host-local.md");

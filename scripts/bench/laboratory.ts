@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execa } from "execa";
 import { type Peer, peer } from "../../test/lab/peers.ts";
+import { ROOT } from "./command.ts";
 
 /** One run of a program. */
 export interface Call {
@@ -48,21 +49,15 @@ export class Laboratory implements Disposable {
 	readonly state: string;
 	#holder: ReturnType<typeof holdNetns> | undefined;
 
-	private constructor(programs: string, state: string) {
-		this.programs = programs;
-		this.state = state;
+	private constructor() {
+		mkdirSync(join(ROOT, "build"), { recursive: true });
+		this.programs = mkdtempSync(join(ROOT, "build/bench-"));
+		this.state = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "berth-bench-"));
 	}
 
-	/**
-	 * Copies of `executable` and of the peers, so that a build meanwhile changes nothing. `build`: the directory for
-	 * it.
-	 */
-	static async open(executable: string, build: string): Promise<Laboratory> {
-		mkdirSync(build, { recursive: true });
-		const laboratory = new Laboratory(
-			mkdtempSync(join(build, "bench-")),
-			mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "berth-bench-")),
-		);
+	/** Copies of `executable` and of the peers, so that a build meanwhile changes nothing. */
+	static async open(executable: string): Promise<Laboratory> {
+		const laboratory = new Laboratory();
 		try {
 			await laboratory.#furnish(executable);
 		} catch (error) {

@@ -12,7 +12,6 @@ import { countInstructions, trace } from "./counts.ts";
 import { type Call, Laboratory, MAKERS, type Maker } from "./laboratory.ts";
 import { type Run, runTimer, spread } from "./timing.ts";
 
-const ROOT = join(import.meta.dirname, "../..");
 const VERBS = ["ADD", "CHECK"] as const;
 /** The most of Go's CPU time. */
 const GOAL = 0.6;
@@ -57,7 +56,7 @@ await print(async () => {
 	const { values } = parseArgs({
 		options: { executable: { type: "string" }, rounds: { type: "string", default: "60" } },
 	});
-	using laboratory = await Laboratory.open(executableOf(values.executable), join(ROOT, "build"));
+	using laboratory = await Laboratory.open(executableOf(values.executable));
 	furnish(laboratory);
 	const all = VERBS.flatMap((verb) => MAKERS.map((maker) => ({ verb, maker, call: callOf(laboratory, maker, verb) })));
 	const calls = all.map(({ call }) => call);
