@@ -13,12 +13,11 @@ import { hostname, tmpdir, userInfo } from "node:os";
 import { dirname, join } from "node:path";
 import { gunzipSync, gzipSync } from "node:zlib";
 
-/** A call whose blocks are wanted together. What it does must be the same on every machine. */
+/** A call whose blocks are wanted together. It must not fail, and do the same on every machine. */
 export interface Sample {
 	readonly args: readonly string[];
 	readonly environment: Readonly<Record<string, string>>;
 	readonly stdin: string;
-	readonly status: number;
 	/** Files below the working directory that it needs. */
 	readonly files?: () => Readonly<Record<string, string>>;
 }
@@ -57,7 +56,6 @@ const verb = (plugin: string, command: string, ipam: object, more: object = {}):
 	args: [plugin],
 	environment: { CNI_COMMAND: command, ...ATTACHMENT, ...POD },
 	stdin: JSON.stringify({ ...NETWORK, type: "bridge", ipam, ...more }),
-	status: 0,
 });
 
 const PREVIOUS = { cniVersion: "1.1.0", ips: [{ address: "10.56.217.2/24", gateway: "10.56.217.1" }] };
@@ -67,12 +65,7 @@ const PREVIOUS = { cniVersion: "1.1.0", ips: [{ address: "10.56.217.2/24", gatew
  * result, files.
  */
 export const SAMPLES: readonly Sample[] = [
-	{
-		args: ["sriov"],
-		environment: { CNI_COMMAND: "VERSION" },
-		stdin: JSON.stringify({ cniVersion: "1.1.0" }),
-		status: 0,
-	},
+	{ args: ["sriov"], environment: { CNI_COMMAND: "VERSION" }, stdin: JSON.stringify({ cniVersion: "1.1.0" }) },
 	verb("host-local", "ADD", HOST_LOCAL),
 	verb("host-local", "CHECK", HOST_LOCAL, { prevResult: PREVIOUS }),
 	verb("host-local", "DEL", HOST_LOCAL),
@@ -115,8 +108,7 @@ const BYTECODE_OFFSET = 4096;
 export function addBytecode(linked: string, bytecode: Buffer, path: string): void {
 	const head = Buffer.alloc(BYTECODE_OFFSET);
 	head.writeBigUInt64LE(BigInt(bytecode.length), 8);
-	writeFileSync(path, embed(readFileSync(linked), Buffer.concat([head, bytecode])));
-	chmodSync(path, 0o755);
+	embed(linked, Buffer.concat([head, bytecode]), path);
 }
 
 /**
@@ -134,22 +126,16 @@ export function addImage(
 	using made = mkdtempDisposableSync(join(tmpdir(), "berth-image-"));
 	const directory = made.path;
 	const [program = executable, ...first] = [...emulator, executable];
-	const run = (args: readonly string[], { environment, stdin, status }: Omit<Sample, "args">) => {
-		const ended = spawnSync(program, [...first, ...args], {
-			cwd: directory,
-			env: environment,
-			input: stdin,
-			encoding: "utf8",
-		});
-		if (ended.error) throw ended.error;
-		if (ended.status === status) return;
-		throw new Error(
-			`${executable} ${args[0]}: ${ended.signal ?? `exit status ${ended.status}`}: ${ended.stdout}${ended.stderr}`,
-		);
+	const run = (args: readonly string[], { environment, stdin }: Sample) => {
+		const options = { cwd: directory, env: environment, input: stdin, encoding: "utf8" } as const;
+		const { error, status, signal, stdout, stderr } = spawnSync(program, [...first, ...args], options);
+		if (error) throw error;
+		if (status === 0) return;
+		throw new Error(`${executable} ${args[0]}: ${signal ?? `exit status ${status}`}: ${stdout}${stderr}`);
 	};
 	const trace = join(directory, "trace");
 	const blocks: Block[] = [];
-	const nothing: Sample = { args: [], environment: {}, stdin: "", status: 0 };
+	const nothing: Sample = { args: [], environment: {}, stdin: "" };
 	for (const [number, sample] of [nothing, ...samples].entries()) {
 		for (const [name, text] of Object.entries(sample.files?.() ?? {})) {
 			mkdirSync(dirname(join(directory, name)), { recursive: true });
@@ -162,12 +148,10 @@ export function addImage(
 	const plan = join(directory, "plan");
 	writeFileSync(plan, makePlan(blocks));
 	const image = join(directory, "image");
-	run(["--image", plan, image], { environment: {}, stdin: "", status: 0 });
+	run(["--image", plan, image], nothing);
 	const content = readFileSync(image);
-	const host = readFileSync(linked);
 	requireAnonymous(content, readFileSync(executable));
-	writeFileSync(path, embed(host, content));
-	chmodSync(path, 0o755);
+	embed(linked, content, path);
 }
 
 interface Traced {
@@ -302,11 +286,11 @@ const SHDR = { name: 0, addr: 16, offset: 24 };
 const PT_LOAD = 1;
 
 /**
- * The executable with `content` where its section `.sbss.arena` starts. The kernel makes zeros of what its segment has
- * beyond the file.
+ * Writes to `path` the linked host with `content` where its section `.sbss.arena` starts. The kernel makes zeros of
+ * what its segment has beyond the file.
  */
-function embed(executable: Buffer, content: Buffer): Buffer {
-	const file = Buffer.from(executable);
+function embed(linked: string, content: Buffer, path: string): void {
+	const file = readFileSync(linked);
 	const number = (at: number) => Number(file.readBigUInt64LE(at));
 	const start = addressOf(file, ".sbss.arena");
 	for (let index = 0; index < file.readUInt16LE(EHDR.phnum); index++) {
@@ -321,7 +305,9 @@ function embed(executable: Buffer, content: Buffer): Buffer {
 		file.writeBigUInt64LE(0n, EHDR.shoff);
 		file.writeUInt16LE(0, EHDR.shnum);
 		file.writeUInt16LE(0, EHDR.shstrndx);
-		return Buffer.concat([file.subarray(0, offset + end), Buffer.alloc(start - address - end), content]);
+		writeFileSync(path, Buffer.concat([file.subarray(0, offset + end), Buffer.alloc(start - address - end), content]));
+		chmodSync(path, 0o755);
+		return;
 	}
 	throw new Error("no segment of the executable has the section .sbss.arena");
 }
