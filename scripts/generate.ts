@@ -155,12 +155,9 @@ async function generated(): Promise<Map<string, string>> {
 	files.set("commands/plugins.ts", pluginTable());
 	files.set("lib/cni/validator.d.ts", validatorDeclarations());
 	const tables = new Map<string, string>();
-	for (const source of pluginSchemas()) {
+	for (const source of [...pluginSchemas(), ...COMMAND_SCHEMAS]) {
 		files.set(`schemas/${source.name}.schema.json`, await publishedSchema(source));
 		tables.set(source.name, fieldTable(await jsonSchema(source)));
-	}
-	for (const source of COMMAND_SCHEMAS) {
-		files.set(`schemas/${source.name}.schema.json`, await publishedSchema(source));
 	}
 	files.set("schemas/network.schema.json", await networkSchema());
 	for (const [path, text] of renderedManifests(ROOT, packageJson.version)) files.set(path, text);
@@ -187,18 +184,18 @@ async function main(args: string[]): Promise<number> {
 		return !existsSync(file) || readFileSync(file, "utf8") !== text;
 	});
 	const orphans = globSync(GENERATED, { cwd: ROOT }).filter((path) => !files.has(path));
-	if (args.includes("--check")) {
-		for (const [path] of stale) console.error(`${path} is not as it would be generated: run npm run generate`);
-		for (const path of orphans) console.error(`${path} has no source: remove it`);
-		return stale.length + orphans.length > 0 ? 1 : 0;
-	}
+	const isCheck = args.includes("--check");
 	for (const [path, text] of stale) {
+		if (isCheck) {
+			console.error(`${path} is not as it would be generated: run npm run generate`);
+			continue;
+		}
 		mkdirSync(dirname(join(ROOT, path)), { recursive: true });
 		writeFileSync(join(ROOT, path), text);
 		console.log(`wrote ${path}`);
 	}
 	for (const path of orphans) console.error(`${path} has no source: remove it`);
-	return 0;
+	return isCheck && stale.length + orphans.length > 0 ? 1 : 0;
 }
 
 if (import.meta.main) process.exitCode = await main(process.argv.slice(2));
