@@ -8,9 +8,9 @@ import { Guest, prepareGuest } from "../test/lab/guest.ts";
 import type { Machine } from "../test/lab/machine.ts";
 import { peer } from "../test/lab/peers.ts";
 import { until } from "../test/lab/sriov.ts";
-import { describeCard, examineHostCard, prepareGuestCard, prepareHostCard, Refusal } from "./demonstration/card.ts";
+import { describeCard, examineHostCard, prepareGuestCard, prepareHostCard } from "./demonstration/card.ts";
 import * as pods from "./demonstration/pods.ts";
-import { atEnd, Interrupted, Progress, putBack } from "./demonstration/progress.ts";
+import { atEnd, Progress, putBack } from "./demonstration/progress.ts";
 import { differences, isRdmaExclusive, type Snapshot, takeSnapshot, type VfState } from "./demonstration/state.ts";
 import { vfTable } from "./demonstration/table.ts";
 
@@ -45,7 +45,7 @@ function readOptions() {
 	});
 	const vlan = Number(values.vlan);
 	if (!Number.isInteger(vlan) || vlan < 1 || vlan > 4094) {
-		throw new Refusal(`--vlan must be a number from 1 to 4094, not ${JSON.stringify(values.vlan)}`);
+		throw new Error(`--vlan must be a number from 1 to 4094, not ${JSON.stringify(values.vlan)}`);
 	}
 	return { pf: values.pf, vlan, json: values.json, build: !values["no-build"] };
 }
@@ -71,23 +71,19 @@ async function provide(
 ): Promise<{ machine: Machine; pf: string }> {
 	// Before the long work: it may be all in vain.
 	const card = options.pf === undefined ? undefined : await examineHostCard(options.pf);
+	const note = (line: string) => progress.note(line);
 	progress.step("building what is not there yet");
 	await Promise.all([
 		options.build && timed(progress, "dist/bin: types, bundles, bytecode, executable", build()),
 		timed(progress, "cnitool, the runtime's side, from its Go module", peer("cnitool")),
-		card === undefined &&
-			timed(
-				progress,
-				"the virtual machine's kernel and QEMU",
-				prepareGuest((line) => progress.note(line)),
-			),
+		card === undefined && timed(progress, "the virtual machine's kernel and QEMU", prepareGuest(note)),
 	]);
 	if (card !== undefined && options.pf !== undefined) {
 		await prepareHostCard(card.machine, options.pf, card.vfs, progress, cleanup);
 		return { machine: card.machine, pf: options.pf };
 	}
 	progress.step("booting a virtual machine with an SR-IOV card (QEMU, igb)");
-	const guest = await Guest.boot({ pfs: 1, log: (line) => progress.note(line), signal: progress.signal });
+	const guest = await Guest.boot({ pfs: 1, log: note, signal: progress.signal });
 	atEnd(cleanup, "end the virtual machine", () => guest.shutdown());
 	return { machine: guest, pf: await prepareGuestCard(guest, progress) };
 }
@@ -117,7 +113,7 @@ async function attachPods(
 		// Nothing in it outlives it.
 		cleanup = new AsyncDisposableStack();
 	}
-	atEnd(cleanup, "remove /run/berth-demo", () => pods.removeDirectory(machine));
+	atEnd(cleanup, `remove ${pods.directory}`, () => machine.run(["rm", "-rf", pods.directory]));
 	for (const pod of both) {
 		progress.step(`pod ${pod.name}: network namespace, then ADD through cnitool with VF ${pod.vf.pci}`);
 		await pods.createPod(machine, pod);
@@ -161,7 +157,7 @@ function describePings(pings: readonly pods.Ping[]): string {
 	return pings
 		.map(({ from, to, address, received, averageMs }) => {
 			const time = averageMs === undefined ? "" : `, ${averageMs} ms on average`;
-			return `  ${from} -> ${to} (${address}): ${received} of 3 answers${time}`;
+			return `  ${from} -> ${to} (${address}): ${received} of ${pods.pings} answers${time}`;
 		})
 		.join("\n");
 }
@@ -206,11 +202,8 @@ async function demonstrate(
 	progress.step("pings between the pods, over the VFs");
 	report.pings = await pingPods(machine, pf, both, attachments);
 	progress.text(`${describePings(report.pings)}\n`);
-	requireNone(
-		report.pings
-			.filter((one) => !pods.allReceived(one))
-			.map((one) => `${one.to} did not answer ${one.from} over the VFs`),
-	);
+	const unanswered = report.pings.filter(({ received }) => received !== pods.pings);
+	requireNone(unanswered.map(({ from, to }) => `${to} did not answer ${from} over the VFs`));
 
 	progress.step("DEL of both pods through cnitool");
 	for (const pod of both) await pods.cnitool(machine, "del", pod);
@@ -250,7 +243,7 @@ async function main(): Promise<number> {
 		await demonstrate(readOptions(), progress, cleanup, report);
 	} catch (error) {
 		// Ctrl-C also goes to what we have started, whose end is then no news.
-		failure = progress.interrupted ? new Interrupted().message : (error as Error).message;
+		failure = progress.interrupted ? "interrupted" : (error as Error).message;
 		status = progress.interrupted ? 130 : 1;
 	}
 	const leftBehind = await putBack(cleanup);

@@ -9,9 +9,6 @@ import { LocalMachine, type Machine } from "../../test/lab/machine.ts";
 import { createRdmaDevices, createVfs, listVfs, removeVfs, until, type Vf } from "../../test/lab/sriov.ts";
 import { atEnd, type Progress } from "./progress.ts";
 
-/** The demo declines to touch what it was pointed at. */
-export class Refusal extends Error {}
-
 const userspaceDrivers = ["vfio-pci", "uio_pci_generic", "igb_uio"];
 
 /** Four VFs with administrative MACs and an RDMA device each, as a node's administrator and its driver prepare them. */
@@ -33,34 +30,34 @@ export async function prepareGuestCard(guest: Guest, progress: Progress): Promis
 	return pf;
 }
 
-/** Throws a Refusal unless the card may be used. Changes nothing. */
+/** Throws a sentence unless the card may be used. Changes nothing. */
 export async function examineHostCard(pf: string): Promise<{ machine: Machine; vfs: Vf[] }> {
 	const device = `/sys/class/net/${pf}/device`;
 	if (!/^[^/\s:]{1,15}$/.test(pf) || pf === "." || pf === ".." || !existsSync(`/sys/class/net/${pf}`)) {
-		throw new Refusal(`this host has no network interface called ${JSON.stringify(pf)}${knownCards()}`);
+		throw new Error(`this host has no network interface called ${JSON.stringify(pf)}${knownCards()}`);
 	}
 	if (existsSync(`${device}/physfn`)) {
 		const parents = readdirSync(`${device}/physfn/net`).join(", ");
-		throw new Refusal(`${pf} is a virtual function; name its physical function (${parents})`);
+		throw new Error(`${pf} is a virtual function; name its physical function (${parents})`);
 	}
 	if (!existsSync(`${device}/sriov_totalvfs`)) {
-		throw new Refusal(`${pf} is no SR-IOV physical function: it has no ${device}/sriov_totalvfs${knownCards()}`);
+		throw new Error(`${pf} is no SR-IOV physical function: it has no ${device}/sriov_totalvfs${knownCards()}`);
 	}
 	const total = Number(readFileSync(`${device}/sriov_totalvfs`, "utf8"));
 	if (total < 2) {
-		throw new Refusal(`${pf} can have ${total} VFs, and the demo needs 2 (SR-IOV may be off in the firmware)`);
+		throw new Error(`${pf} can have ${total} VFs, and the demo needs 2 (SR-IOV may be off in the firmware)`);
 	}
 	if (process.getuid?.() !== 0) {
-		throw new Refusal("using a card of this host needs root");
+		throw new Error("using a card of this host needs root");
 	}
 	const machine = new LocalMachine();
 	const vfs = await listVfs(machine, pf);
 	for (const vf of vfs) {
 		const why = await obstacle(machine, vf);
-		if (why !== undefined) throw new Refusal(`VF ${vf.index} of ${vf.pf} (${vf.pci}) ${why}`);
+		if (why !== undefined) throw new Error(`VF ${vf.index} of ${vf.pf} (${vf.pci}) ${why}`);
 	}
 	if (vfs.length === 1) {
-		throw new Refusal(`${pf} has one VF, and the demo needs 2; it does not change the number of VFs that exist`);
+		throw new Error(`${pf} has one VF, and the demo needs 2; it does not change the number of VFs that exist`);
 	}
 	return { machine, vfs };
 }

@@ -34,7 +34,7 @@ const networkName = "berth-demo";
 const interfaceName = "net1";
 
 /** Configurations and leases of the demo: gone when it ends. */
-const directory = "/run/berth-demo";
+export const directory = "/run/berth-demo";
 const leases = `${directory}/leases`;
 
 const netns = (pod: Pod) => `/run/netns/${pod.name}`;
@@ -62,10 +62,6 @@ export async function createPod(machine: Machine, pod: Pod): Promise<void> {
 	await machine.run(["ip", "netns", "add", pod.name]);
 	await machine.run(["mkdir", "-p", `${directory}/${pod.name}`]);
 	await machine.writeFile(`${directory}/${pod.name}/${networkName}.conflist`, JSON.stringify(configuration(pod)));
-}
-
-export async function removeDirectory(machine: Machine): Promise<void> {
-	await machine.run(["rm", "-rf", directory]);
 }
 
 /** Resolves to what it prints: the result of ADD. */
@@ -126,9 +122,9 @@ export interface Ping {
 	readonly averageMs: number | undefined;
 }
 
-const pings = 3;
+/** Echo requests of a ping. */
+export const pings = 3;
 
-/** Three echo requests. */
 export async function ping(machine: Machine, from: Pod, to: Pod, address: string): Promise<Ping> {
 	const host = address.split("/")[0]!;
 	const command = `ip netns exec ${from.name} ping -c ${pings} -i 0.2 -W 2 -I ${interfaceName} ${host}`;
@@ -137,5 +133,3 @@ export async function ping(machine: Machine, from: Pod, to: Pod, address: string
 	const average = /= [\d.]+\/([\d.]+)\//.exec(stdout)?.[1];
 	return { from: from.name, to: to.name, address: host, received, averageMs: average ? Number(average) : undefined };
 }
-
-export const allReceived = (result: Ping): boolean => result.received === pings;

@@ -1,12 +1,5 @@
 /** What the demo says while it works, and how it ends early. */
 
-/** The person pressed Ctrl-C. */
-export class Interrupted extends Error {
-	constructor() {
-		super("interrupted");
-	}
-}
-
 export class Progress {
 	readonly #start = performance.now();
 	readonly #write: (line: string) => void;
@@ -20,7 +13,7 @@ export class Progress {
 	/** Says what is done next. A moment at which Ctrl-C takes effect. */
 	step(what: string): void {
 		if (this.interrupted) {
-			throw new Interrupted();
+			throw new Error("interrupted");
 		}
 		this.note(what);
 	}
