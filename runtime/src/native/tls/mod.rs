@@ -42,36 +42,23 @@ unsafe fn sessions() -> &'static mut Vec<Option<Box<Session>>> {
     unsafe { &mut *SESSIONS.0.get() }
 }
 
-/// Why a session does not go on.
-enum Trouble {
-    System(Errno),
-    Tls(rustls::Error),
-    /// The connection ended before the TLS session did.
-    Cut,
+/// The connection ended before the TLS session did.
+fn cut() -> Failure {
+    Failure::Said { errno: Errno::CONNRESET, message: "the server cut the connection off".to_owned() }
 }
 
-impl From<Errno> for Trouble {
-    fn from(errno: Errno) -> Self {
-        Trouble::System(errno)
-    }
-}
-
-impl From<std::io::Error> for Trouble {
+impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
         if error.kind() == ErrorKind::UnexpectedEof {
-            return Trouble::Cut;
+            return cut();
         }
-        Trouble::System(Errno::from_io_error(&error).unwrap_or(Errno::IO))
+        Errno::from_io_error(&error).unwrap_or(Errno::IO).into()
     }
 }
 
-impl From<Trouble> for Failure {
-    fn from(trouble: Trouble) -> Self {
-        let (errno, message) = match trouble {
-            Trouble::System(errno) => return errno.into(),
-            Trouble::Tls(error) => sentences::of(&error),
-            Trouble::Cut => (Errno::CONNRESET, "the server cut the connection off".to_owned()),
-        };
+impl From<rustls::Error> for Failure {
+    fn from(error: rustls::Error) -> Self {
+        let (errno, message) = sentences::of(&error);
         Failure::Said { errno, message }
     }
 }
@@ -81,8 +68,7 @@ pub fn open<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     let (certificate, key, end) = (call.text(3)?, call.text(4)?, deadline(call, 5)?);
     let wrong = |sentence| Failure::Said { errno: Errno::INVAL, message: sentence };
     let config = settings::config(&ca, &certificate, &key).map_err(wrong)?;
-    let connection =
-        ClientConnection::new(config.into(), settings::server_name(name).map_err(wrong)?).map_err(Trouble::Tls)?;
+    let connection = ClientConnection::new(config.into(), settings::server_name(name).map_err(wrong)?)?;
     let mut session = Box::new(Session { connection, socket: Socket(fd) });
     session.shake_hands(end)?;
     // SAFETY: no other reference is in use.
@@ -131,7 +117,7 @@ fn deadline(call: &Call<'_, '_>, index: usize) -> Result<Instant, Failure> {
 }
 
 impl Session {
-    fn shake_hands(&mut self, end: Instant) -> Result<(), Trouble> {
+    fn shake_hands(&mut self, end: Instant) -> Result<(), Failure> {
         loop {
             // What is left to send after the last message is the client's part of the handshake.
             self.send(end)?;
@@ -139,12 +125,12 @@ impl Session {
                 return Ok(());
             }
             if !self.receive(end)? {
-                return Err(Trouble::Cut);
+                return Err(cut());
             }
         }
     }
 
-    fn write(&mut self, data: &[u8], end: Instant) -> Result<(), Trouble> {
+    fn write(&mut self, data: &[u8], end: Instant) -> Result<(), Failure> {
         let mut rest = data;
         while !rest.is_empty() {
             let taken = self.connection.writer().write(rest)?;
@@ -155,7 +141,7 @@ impl Session {
     }
 
     /// 0: the server has ended the session.
-    fn read(&mut self, buffer: &mut [u8], end: Instant) -> Result<usize, Trouble> {
+    fn read(&mut self, buffer: &mut [u8], end: Instant) -> Result<usize, Failure> {
         loop {
             match self.connection.reader().read(buffer) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
@@ -167,7 +153,7 @@ impl Session {
         }
     }
 
-    fn send(&mut self, end: Instant) -> Result<(), Trouble> {
+    fn send(&mut self, end: Instant) -> Result<(), Failure> {
         while self.connection.wants_write() {
             match self.connection.write_tls(&mut self.socket) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.socket.wait(PollFlags::OUT, end)?,
@@ -183,7 +169,7 @@ impl Session {
     }
 
     /// Takes in what has come. False: nothing more comes.
-    fn receive(&mut self, end: Instant) -> Result<bool, Trouble> {
+    fn receive(&mut self, end: Instant) -> Result<bool, Failure> {
         loop {
             let got = match self.connection.read_tls(&mut self.socket) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -195,7 +181,7 @@ impl Session {
             if let Err(error) = self.connection.process_new_packets() {
                 // The alert that tells the server why.
                 self.send_without_waiting();
-                return Err(Trouble::Tls(error));
+                return Err(error.into());
             }
             return Ok(got > 0);
         }
