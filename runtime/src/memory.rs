@@ -171,20 +171,6 @@ unsafe impl GlobalAlloc for Memory {
         }
     }
 
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: as above.
-        unsafe {
-            if layout.align() <= ALIGNED {
-                return head().arena.alloc_zeroed(layout.size());
-            }
-            let content = self.alloc(layout);
-            if !content.is_null() {
-                content.write_bytes(0, layout.size());
-            }
-            content
-        }
-    }
-
     unsafe fn realloc(&self, content: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         // SAFETY: as above.
         unsafe {

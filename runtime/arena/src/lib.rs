@@ -78,6 +78,7 @@ unsafe fn place(start: usize, size: usize) -> *mut u8 {
 }
 
 impl Arena {
+    #[allow(clippy::new_without_default)]
     pub const fn new() -> Self {
         Arena { next: 0, end: 0, limit: 0, start: 0, free: [0; CLASSES] }
     }
@@ -241,12 +242,6 @@ impl Arena {
         let Some(length) = mapped_length(content) else { return null_mut() };
         // SAFETY: the mapping has room for the header.
         self.map(length).map_or(null_mut(), |start| unsafe { furnish(start, length) })
-    }
-}
-
-impl Default for Arena {
-    fn default() -> Self {
-        Arena::new()
     }
 }
 
