@@ -110,13 +110,9 @@ async function waits(capture: Capture, leases: number): Promise<Map<string, numb
 	return waits;
 }
 
-interface Memory {
-	readonly empty: number;
-	readonly full: number;
-	readonly cpuMs: number;
-}
+type Memory = Awaited<ReturnType<typeof hold>>;
 
-async function hold(lab: DhcpLab, side: Side, leases: number): Promise<Memory> {
+async function hold(lab: DhcpLab, side: Side, leases: number) {
 	say(`${leases} leases of ${side.maker}`);
 	const empty = side.memory();
 	const before = side.cpuMs();

@@ -19,7 +19,7 @@ import { parseArgs } from "node:util";
 import { Guest } from "../../test/lab/guest.ts";
 import { createPod } from "../../test/lab/pods.ts";
 import { previousResult } from "../../test/lab/rdma.ts";
-import { createRdmaDevices, createVfs, type Vf } from "../../test/lab/sriov.ts";
+import { createRdmaDevices, createVfs } from "../../test/lab/sriov.ts";
 import { alignColumns } from "../../test/lab/table.ts";
 import { cargoDirectory, hostTarget, run } from "../build/host.ts";
 import { joinTraces, PROFILE } from "../build/image.ts";
@@ -48,14 +48,7 @@ interface Contestant {
 	readonly calls: readonly Call[];
 }
 
-interface Card {
-	readonly vf: Vf;
-	readonly mtu: number;
-	/** Indexes: of the PF's link, of the VF's and of the RDMA device. */
-	readonly pfIndex: number;
-	readonly vfIndex: number;
-	readonly rdmaIndex: number;
-}
+type Card = Awaited<ReturnType<typeof furnish>>;
 
 /** A directory that is gone at the end. */
 function workplace() {
@@ -72,7 +65,7 @@ function install(executable: string, directory: string): string {
 }
 
 /** A card with all of its VFs, each with an RDMA device, and a pod. */
-async function furnish(guest: Guest): Promise<Card> {
+async function furnish(guest: Guest) {
 	const vfs = await createVfs(guest, "eth0", 7);
 	await createRdmaDevices(guest, vfs);
 	await createPod(guest, POD);
@@ -83,6 +76,7 @@ async function furnish(guest: Guest): Promise<Card> {
 	return {
 		vf,
 		mtu: of(links, vf.netdev).mtu,
+		/** Of the PF's link, of the VF's and of the RDMA device. */
 		pfIndex: of(links, vf.pf).ifindex,
 		vfIndex: of(links, vf.netdev).ifindex,
 		rdmaIndex: of(devices, `mlx5_${vf.index}`).ifindex,

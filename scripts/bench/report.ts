@@ -152,15 +152,9 @@ function namesOf({ systemCalls }: Trace): string {
 
 /** Breaks a paragraph at spaces, but not at those that do not break; further lines are indented. */
 function fold(text: string): string {
-	const lines: string[] = [];
-	let line = "";
-	for (const word of text.split(" ")) {
-		if (line !== "" && line.length + 1 + word.length > WIDTH) {
-			lines.push(line);
-			line = `  ${word}`;
-		} else {
-			line += line === "" ? word : ` ${word}`;
-		}
-	}
-	return [...lines, line].join("\n").replaceAll("\u00a0", " ");
+	const line = new RegExp(`(^.{1,${WIDTH}}|.{1,${WIDTH - 2}})(?: |$)`, "g");
+	return (text.match(line) ?? [])
+		.map((each) => each.trimEnd())
+		.join("\n  ")
+		.replaceAll("\u00a0", " ");
 }
