@@ -79,16 +79,16 @@ export function crates(root: string, target: string): Part[] {
 		above.push(known.uses);
 	}
 	const directories = crateDirectories(cwd);
-	const engine = quickjs(directories);
-	const wrapper = [...found.values()].find(({ part }) => part.name === "rquickjs-sys");
-	if (wrapper === undefined) throw new Error("cargo tree has no rquickjs-sys");
-	wrapper.uses.add(engine.purl);
 	const linked = [...found.values()].map(({ part, uses }) => ({
 		...part,
 		isDirect: direct.has(part.purl),
 		uses: [...uses].sort(),
 		directory: directories.get(`${part.name} ${part.version}`)!,
 	}));
+	const wrapper = linked.find(({ name }) => name === "rquickjs-sys");
+	if (wrapper === undefined) throw new Error("cargo tree has no rquickjs-sys");
+	const engine = quickjs(join(wrapper.directory, "quickjs"));
+	wrapper.uses.push(engine.purl);
 	return [...linked, engine];
 }
 
@@ -107,10 +107,7 @@ function crateDirectories(cwd: string): Map<string, string> {
 	);
 }
 
-function quickjs(directories: ReadonlyMap<string, string>): Part {
-	const wrapper = [...directories].find(([crate]) => crate.startsWith("rquickjs-sys "));
-	if (wrapper === undefined) throw new Error("cargo metadata has no rquickjs-sys");
-	const directory = join(wrapper[1], "quickjs");
+function quickjs(directory: string): Part {
 	const header = readFileSync(join(directory, "quickjs.h"), "utf8");
 	const version = ["MAJOR", "MINOR", "PATCH"]
 		.map((part) => new RegExp(`^#define QJS_VERSION_${part} (\\d+)$`, "m").exec(header)?.[1])
