@@ -12,7 +12,7 @@
 use core::ptr::{self, null_mut};
 
 /// What stands before a block: its size, header included, a multiple of `UNIT`; `MAPPED` is set for a mapping of its
-/// own.
+/// own, whose size is the mapping's.
 const HEADER: usize = size_of::<usize>();
 const UNIT: usize = 16;
 const MAPPED: usize = 1;
@@ -23,8 +23,6 @@ const FINE_CLASSES: usize = FINE / UNIT;
 /// Blocks beyond this are mappings of their own, which end when they are freed.
 pub const LARGE: usize = 256 << 10;
 const CLASSES: usize = FINE_CLASSES + 4 * (LARGE / FINE).trailing_zeros() as usize;
-/// A mapping of its own: its length, then the header.
-const MAPPED_HEADER: usize = 2 * HEADER;
 
 /// What is asked of the kernel when a stretch is used up.
 const STRETCH: usize = 1 << 20;
@@ -63,7 +61,7 @@ fn class_of(size: usize) -> (usize, usize) {
     (FINE_CLASSES + 4 * doubling + (rounded / step - 5), rounded)
 }
 
-/// Makes a block of `size` bytes (of `block_size`) at `start`; returns its content.
+/// Makes a block at `start`, with `size` in its header; returns its content.
 ///
 /// # Safety
 /// The memory must be free, and `start` a multiple of 16.
@@ -168,8 +166,7 @@ impl Arena {
             return 0;
         }
         // SAFETY: a header stands before every other content.
-        let size = unsafe { content.sub(HEADER).cast::<usize>().read() };
-        if size & MAPPED == 0 { size - HEADER } else { size - MAPPED - MAPPED_HEADER }
+        (unsafe { content.sub(HEADER).cast::<usize>().read() } & !MAPPED) - HEADER
     }
 
     /// # Safety
@@ -184,7 +181,8 @@ impl Arena {
         unsafe {
             let size = content.sub(HEADER).cast::<usize>().read();
             if size & MAPPED != 0 {
-                return unmap_block(content);
+                libc::munmap(content.sub(HEADER).cast(), size & !MAPPED);
+                return;
             }
             let (class, _) = class_of(size);
             content.cast::<usize>().write(self.free[class]);
@@ -235,13 +233,16 @@ impl Arena {
 
     /// A new mapping: the kernel has them above the executable. None: there is no memory, or it would count as frozen.
     fn map(&self, length: usize) -> Option<usize> {
-        map(length).filter(|start| *start >= self.start)
+        let (kind, access) = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, libc::PROT_READ | libc::PROT_WRITE);
+        // SAFETY: a new mapping, wherever there is room.
+        let start = unsafe { libc::mmap(null_mut(), length, access, kind, -1, 0) };
+        (start != libc::MAP_FAILED && start as usize >= self.start).then_some(start as usize)
     }
 
     fn map_block(&self, content: usize) -> *mut u8 {
         let Some(length) = mapped_length(content) else { return null_mut() };
         // SAFETY: the mapping has room for the header.
-        self.map(length).map_or(null_mut(), |start| unsafe { furnish(start, length) })
+        self.map(length).map_or(null_mut(), |start| unsafe { place(start, length | MAPPED) })
     }
 }
 
@@ -254,35 +255,8 @@ fn populate(start: usize, end: usize) {
     unsafe { libc::madvise(start as *mut libc::c_void, end - start, libc::MADV_POPULATE_WRITE) };
 }
 
-fn map(length: usize) -> Option<usize> {
-    let (kind, access) = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, libc::PROT_READ | libc::PROT_WRITE);
-    // SAFETY: a new mapping, wherever there is room.
-    let start = unsafe { libc::mmap(null_mut(), length, access, kind, -1, 0) };
-    (start != libc::MAP_FAILED).then_some(start as usize)
-}
-
 fn mapped_length(content: usize) -> Option<usize> {
-    Some(content.checked_add(MAPPED_HEADER + PAGE - 1)? & !(PAGE - 1))
-}
-
-/// # Safety
-/// A mapping of `length` bytes must start at `start`.
-unsafe fn furnish(start: usize, length: usize) -> *mut u8 {
-    // SAFETY: as the caller says.
-    unsafe {
-        (start as *mut usize).write(length);
-        place(start + HEADER, length | MAPPED)
-    }
-}
-
-/// # Safety
-/// `content` must be of `map_block`.
-unsafe fn unmap_block(content: *mut u8) {
-    // SAFETY: the mapping starts with its length, and ends here.
-    unsafe {
-        let start = content.sub(MAPPED_HEADER);
-        libc::munmap(start.cast(), start.cast::<usize>().read());
-    }
+    Some(content.checked_add(HEADER + PAGE - 1)? & !(PAGE - 1))
 }
 
 /// A mapping of its own in another size. None: it is none, should be none, or there is no memory.
@@ -292,13 +266,13 @@ unsafe fn unmap_block(content: *mut u8) {
 unsafe fn remap_block(content: *mut u8, size: usize) -> Option<*mut u8> {
     // SAFETY: its header says what it is; the kernel moves what was in it.
     unsafe {
-        if content.sub(HEADER).cast::<usize>().read() & MAPPED == 0 || size <= LARGE {
+        let had = content.sub(HEADER).cast::<usize>().read();
+        if had & MAPPED == 0 || size <= LARGE {
             return None;
         }
-        let start = content.sub(MAPPED_HEADER);
         let length = mapped_length(size)?;
-        let moved = libc::mremap(start.cast(), start.cast::<usize>().read(), length, libc::MREMAP_MAYMOVE);
-        (moved != libc::MAP_FAILED).then(|| furnish(moved as usize, length))
+        let moved = libc::mremap(content.sub(HEADER).cast(), had & !MAPPED, length, libc::MREMAP_MAYMOVE);
+        (moved != libc::MAP_FAILED).then(|| place(moved as usize, length | MAPPED))
     }
 }
 
