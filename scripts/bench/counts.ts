@@ -38,16 +38,14 @@ export function missingTools(): string[] {
 
 /** Counts every verb. Throws where a call does not end as it should. */
 export function countAll(laboratory: Laboratory, progress: (verb: string) => void): Count[] {
-	return MAKERS.flatMap((maker) => countMaker(laboratory, maker, progress));
-}
-
-function countMaker(laboratory: Laboratory, maker: Maker, progress: (verb: string) => void): Count[] {
-	progress(`system calls, ${maker}`);
-	const traces = sequence(laboratory, maker, trace);
-	if (maker === "ours") progress(`instructions, ${maker}`);
-	const instructions = maker === "ours" ? sequence(laboratory, maker, countInstructions) : [];
-	return traces.map(({ verb, value }, index) => {
-		return { verb, maker, instructions: instructions[index]?.value, trace: value };
+	return MAKERS.flatMap((maker) => {
+		progress(`system calls, ${maker}`);
+		const traces = sequence(laboratory, maker, trace);
+		if (maker === "ours") progress(`instructions, ${maker}`);
+		const instructions = maker === "ours" ? sequence(laboratory, maker, countInstructions) : [];
+		return traces.map(({ verb, value }, index) => {
+			return { verb, maker, instructions: instructions[index]?.value, trace: value };
+		});
 	});
 }
 

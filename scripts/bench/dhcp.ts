@@ -12,7 +12,7 @@
 import { copyFileSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { type Background, type Capture, DhcpLab } from "../../test/lab/dhcp.ts";
+import { type Capture, DhcpLab } from "../../test/lab/dhcp.ts";
 import { call } from "../../test/lab/ipam.ts";
 import { ip, ipJson, netnsPath } from "../../test/lab/netns-lab.ts";
 import { peer } from "../../test/lab/peers.ts";
@@ -28,44 +28,31 @@ const AT_ONCE = 8;
 const RANGE = "--dhcp-range=10.8.1.0,10.8.250.0,255.255.0.0,3600";
 
 /** A daemon with its socket, and the plugin that asks it. */
-class Side {
-	readonly maker: Maker;
-	readonly program: string;
-	readonly socket: string;
-	readonly #lab: DhcpLab;
-	#daemon: Background | undefined;
+type Side = Awaited<ReturnType<typeof startSide>>;
 
-	constructor(lab: DhcpLab, maker: Maker, program: string) {
-		this.#lab = lab;
-		this.maker = maker;
-		this.program = program;
-		this.socket = join(lab.directory, `${maker}.sock`);
-	}
-
-	/** A DEL of what is not there: once it is answered, there is a daemon. */
-	async start(): Promise<void> {
-		this.#daemon = this.#lab.start([this.program, "daemon", "-socketpath", this.socket]);
-		await until(`the daemon of ${this.maker}`, async () => {
-			const { status, stderr } = await call(this.program, "DEL", { config: this.config(), netns: "/run/netns/none" });
-			return status === 0 && stderr === "";
-		});
-	}
-
-	config(): object {
-		return { ...this.#lab.config(), cniVersion: "1.0.0", ipam: { type: "dhcp", daemonSocketPath: this.socket } };
-	}
-
-	/** Kilobytes. */
-	memory(): number {
-		const status = readFileSync(`/proc/${this.#daemon!.pid}/status`, "utf8");
-		return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)![1]);
-	}
-
-	/** Milliseconds of its process so far: user and system, by ticks of 10 ms. */
-	cpuMs(): number {
-		const fields = readFileSync(`/proc/${this.#daemon!.pid}/stat`, "utf8").split(") ")[1]!.split(" ");
-		return (Number(fields[11]) + Number(fields[12])) * 10;
-	}
+async function startSide(lab: DhcpLab, maker: Maker, program: string) {
+	const socket = join(lab.directory, `${maker}.sock`);
+	const config = { ...lab.config(), cniVersion: "1.0.0", ipam: { type: "dhcp", daemonSocketPath: socket } };
+	const { pid } = lab.start([program, "daemon", "-socketpath", socket]);
+	// A DEL of what is not there: once it is answered, there is a daemon.
+	await until(`the daemon of ${maker}`, async () => {
+		const { status, stderr } = await call(program, "DEL", { config, netns: "/run/netns/none" });
+		return status === 0 && stderr === "";
+	});
+	return {
+		maker,
+		program,
+		config,
+		/** Kilobytes. */
+		memory(): number {
+			return Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1]);
+		},
+		/** Milliseconds of its process so far: user and system, by ticks of 10 ms. */
+		cpuMs(): number {
+			const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]!.split(" ");
+			return (Number(fields[11]) + Number(fields[12])) * 10;
+		},
+	};
 }
 
 interface Times {
@@ -81,7 +68,7 @@ async function timeCalls(lab: DhcpLab, sides: readonly Side[], rounds: number): 
 		["ADD", "DEL"].map((command) => {
 			const attachment = { CNI_CONTAINERID: `bench-${index}`, CNI_NETNS: netnsPath(pods[index]!), CNI_IFNAME: "eth0" };
 			const variables = { CNI_COMMAND: command, ...attachment, CNI_PATH: "/opt/cni/bin" };
-			return callOf(side.program, variables, side.config());
+			return callOf(side.program, variables, side.config);
 		}),
 	);
 	// The link is up, and has its carrier: no contender waits for it.
@@ -120,7 +107,7 @@ async function hold(lab: DhcpLab, side: Side, leases: number) {
 	const queue = pods.values();
 	const work = Array.from({ length: AT_ONCE }, async () => {
 		for (const pod of queue) {
-			const answer = await call(side.program, "ADD", { config: side.config(), id: pod, netns: netnsPath(pod) });
+			const answer = await call(side.program, "ADD", { config: side.config, id: pod, netns: netnsPath(pod) });
 			if (answer.status !== 0) throw new Error(`ADD of ${side.maker}: ${answer.stdout}${answer.stderr}`);
 		}
 	});
@@ -160,10 +147,12 @@ async function measure(rounds: number, leases: number, executable: string): Prom
 	await lab.dnsmasq(RANGE, "--dhcp-lease-max=10000");
 	const ours = join(lab.directory, "dhcp");
 	copyFileSync(executable, ours);
-	const sides = [new Side(lab, "ours", ours), new Side(lab, "Go", await peer("dhcp"))];
+	const programs = { ours, Go: await peer("dhcp") };
+	const sides: Side[] = [];
 	const memories: Memory[] = [];
-	for (const side of sides) {
-		await side.start();
+	for (const maker of MAKERS) {
+		const side = await startSide(lab, maker, programs[maker]);
+		sides.push(side);
 		memories.push(await hold(lab, side, leases));
 	}
 	say(`${rounds} rounds of ADD and DEL`);

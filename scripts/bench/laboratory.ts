@@ -112,23 +112,17 @@ export class Laboratory implements Disposable {
 
 	#config(maker: Maker, plugin: Plugin): object {
 		const routes = [{ dst: "0.0.0.0/0" }];
+		const ranges = [[{ subnet: "10.1.2.0/24" }]];
 		switch (plugin) {
-			case "static":
-				return {
-					ipam: { type: "static", addresses: [{ address: "10.10.0.1/24", gateway: "10.10.0.254" }], routes },
-				};
-			case "host-local": {
-				const ranges = [[{ subnet: "10.1.2.0/24" }]];
-				return { ipam: { type: "host-local", ranges, routes, dataDir: this.#store(maker) } };
+			case "static": {
+				const addresses = [{ address: "10.10.0.1/24", gateway: "10.10.0.254" }];
+				return { ipam: { type: "static", addresses, routes } };
 			}
-			// No machine has a bus of this number and this function on it: the call fails where the device is looked
-			// up.
+			case "host-local":
+				return { ipam: { type: "host-local", ranges, routes, dataDir: this.#store(maker) } };
+			// No machine has a bus of this number and this function on it: the device is not found.
 			default:
-				return {
-					deviceID: "0000:ff:1f.7",
-					vlan: 100,
-					ipam: { type: "host-local", ranges: [[{ subnet: "10.1.2.0/24" }]] },
-				};
+				return { deviceID: "0000:ff:1f.7", vlan: 100, ipam: { type: "host-local", ranges } };
 		}
 	}
 
