@@ -88,12 +88,8 @@ function sequence<T>(laboratory: Laboratory, maker: Maker, measure: Measure<T>):
 }
 
 /** Runs a call below the program that `under` names; returns its stdout. */
-function start(
-	laboratory: Laboratory,
-	{ program, environment = {}, stdin = "" }: Call,
-	status: number | undefined,
-	under: string[],
-): string {
+function start(laboratory: Laboratory, call: Call, status: number | undefined, under: string[]): string {
+	const { program, environment = {}, stdin = "" } = call;
 	const [first, ...rest] = [...under, program];
 	const options = { cwd: laboratory.programs, env: environment, extendEnv: false, input: stdin, reject: false };
 	const { exitCode, stdout, message } = execaSync(first!, rest, options);

@@ -107,20 +107,14 @@ function floor(program: string, card: Card): Contestant[] {
 	const { vf, pfIndex, vfIndex, rdmaIndex, mtu } = card;
 	const place = [NETNS, pfIndex, vf.index, vfIndex];
 	const address = [`${SUBNET}.2`, 24, `${SUBNET}.255`, `${SUBNET}.1`];
+	const sriov = [
+		call("sriov-add", ...place, "net1", MTU, VLAN, 1, ...address),
+		call("sriov-del", ...place, vf.netdev!, mtu, 0, 0),
+	];
+	const rdma = [call("rdma-add", NETNS, rdmaIndex), call("rdma-del", NETNS, rdmaIndex)];
 	return [
-		{
-			workload: "sriov",
-			maker: "floor",
-			calls: [
-				call("sriov-add", ...place, "net1", MTU, VLAN, 1, ...address),
-				call("sriov-del", ...place, vf.netdev!, mtu, 0, 0),
-			],
-		},
-		{
-			workload: "rdma",
-			maker: "floor",
-			calls: [call("rdma-add", NETNS, rdmaIndex), call("rdma-del", NETNS, rdmaIndex)],
-		},
+		{ workload: "sriov", maker: "floor", calls: sriov },
+		{ workload: "rdma", maker: "floor", calls: rdma },
 		{ workload: "start", maker: "/bin/true", calls: [{ program: "/bin/true" }] },
 	];
 }
@@ -133,10 +127,8 @@ async function timeAll(guest: Guest, timer: string, all: readonly Contestant[], 
 }
 
 /** System calls of a call and of all processes that it starts; the execve(2) that starts it is one of them. */
-async function count(
-	guest: Guest,
-	{ program, arguments: texts = [], environment = {}, stdin = "" }: Call,
-): Promise<number> {
+async function count(guest: Guest, call: Call): Promise<number> {
+	const { program, arguments: texts = [], environment = {}, stdin = "" } = call;
 	const trace = "/tmp/bench.strace";
 	await guest.run(["strace", "-f", "-qq", "-o", trace, program, ...texts], { env: environment, stdin });
 	return parseTrace(await guest.readFile(trace)).total;
