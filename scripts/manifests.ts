@@ -45,10 +45,8 @@ export function chartTemplate(text: string): string {
 /** A manifest without what is said to Helm. */
 export function plainManifest(text: string): string {
 	const lines = text.trimEnd().split("\n");
-	return `${lines
-		.filter((line) => !LINE.test(line))
-		.map((line) => line.replace(VALUE, "$1$2$3"))
-		.join("\n")}\n`;
+	const kept = lines.filter((line) => !LINE.test(line)).map((line) => line.replace(VALUE, "$1$2$3"));
+	return `${kept.join("\n")}\n`;
 }
 
 /** Path and text of each rendering. */
