@@ -237,18 +237,18 @@ async function main(): Promise<number> {
 		progress.interrupt();
 	};
 	process.on("SIGINT", interrupt).on("SIGTERM", interrupt);
-	let failure: string | undefined;
+	const wrong: string[] = [];
 	let status = 0;
 	try {
 		await demonstrate(readOptions(), progress, cleanup, report);
 	} catch (error) {
 		// Ctrl-C also goes to what we have started, whose end is then no news.
-		failure = progress.interrupted ? "interrupted" : (error as Error).message;
+		wrong.push(progress.interrupted ? "interrupted" : (error as Error).message);
 		status = progress.interrupted ? 130 : 1;
 	}
-	const leftBehind = await putBack(cleanup);
-	if (failure !== undefined || leftBehind.length > 0) {
-		report.error = [...(failure === undefined ? [] : [failure]), ...leftBehind].join("; ");
+	wrong.push(...(await putBack(cleanup)));
+	if (wrong.length > 0) {
+		report.error = wrong.join("; ");
 		console.error(`demo: ${report.error}`);
 	}
 	report.ok = report.error === undefined;
