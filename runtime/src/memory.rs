@@ -99,14 +99,7 @@ pub fn take_bytecode() -> Vec<u8> {
     taken
 }
 
-/// From now on memory comes from elsewhere than the space, which is to be the image's. To be called while no block is
-/// in use.
-pub fn leave() {
-    // SAFETY: an empty stretch; the next block asks the kernel for one.
-    unsafe { head().arena.begin(0, 0) };
-}
-
-/// From now on memory comes from `place`, and all that lies below stays as it is.
+/// From now on memory comes from `place`, and all that lies below stays as it is. If it is empty, from the kernel.
 ///
 /// # Safety
 /// `place` must be zero, and used by nobody else.

@@ -86,11 +86,9 @@ impl Arena {
     /// # Safety
     /// The memory from `start` to `end` must be zero and nobody else's, for as long as the arena is used.
     pub unsafe fn begin(&mut self, start: usize, end: usize) {
-        *self = Arena::new();
-        self.next = start.next_multiple_of(UNIT);
-        self.end = end.min(self.next.next_multiple_of(PAGE).saturating_add(STEP));
-        self.limit = end;
-        self.start = start;
+        let next = start.next_multiple_of(UNIT);
+        let first = end.min(next.next_multiple_of(PAGE).saturating_add(STEP));
+        *self = Arena { next, end: first, limit: end, start, ..Arena::new() };
     }
 
     /// At least `content` bytes, at a multiple of 8. Null: there is no memory.
