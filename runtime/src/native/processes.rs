@@ -207,11 +207,9 @@ impl Child {
             if poll_until(&mut entries, Some(end))? == 0 {
                 return Ok(false);
             }
-            let ready: Vec<bool> = entries.iter().map(|entry| !entry.revents().is_empty()).collect();
-            let (readable, writable) = match self.stdout {
-                Some(_) => (ready[0], ready.get(1).copied().unwrap_or(false)),
-                None => (false, ready[0]),
-            };
+            let mut ready = entries.iter().map(|entry| !entry.revents().is_empty());
+            let readable = self.stdout.is_some() && ready.next() == Some(true);
+            let writable = self.stdin.is_some() && ready.next() == Some(true);
             if readable {
                 self.take_output(max)?;
             }
