@@ -207,9 +207,10 @@ class Quick {
 		const folded = keys.map((key) => key.toUpperCase().toLowerCase());
 		const test = items ? `if(!(${this.test(items, "value[key]")}))return false` : "";
 		const others = when("key.toUpperCase().toLowerCase()", folded, "return false", test);
+		const counted = `let member,known=0;${tests.join("")}if(known<Object.keys(value).length)`;
 		return [
-			`if(!(${isObject}))return false;let member,known=0;${tests.join("")}`,
-			`if(known<Object.keys(value).length)for(const key in value){${when("key", keys, "break", others)}}`,
+			`if(!(${isObject}))return false;${keys.length > 0 ? counted : ""}`,
+			`for(const key in value){${when("key", keys, "break", others)}}`,
 			`return ${required.map((key) => isThere(key, read(key))).join("&&") || "true"}`,
 		].join("");
 	}
