@@ -4,15 +4,6 @@ use super::errors::Failure;
 use rquickjs::{Value, qjs};
 use rustix::io::Errno;
 
-/// As Go decodes: every single byte that belongs to no character becomes U+FFFD (Rust makes one of a cut-off
-/// character).
-pub fn decode_to(text: &mut String, bytes: &[u8]) {
-    for chunk in bytes.utf8_chunks() {
-        text.push_str(chunk.valid());
-        text.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));
-    }
-}
-
 /// What `read` makes of a JavaScript string's UTF-8, which is not copied.
 fn with_bytes<T>(value: &Value<'_>, read: impl FnOnce(&[u8]) -> T) -> Result<T, Failure> {
     let raw = value.ctx().as_raw().as_ptr();

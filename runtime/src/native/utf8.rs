@@ -1,7 +1,6 @@
 //! Bytes as JavaScript strings, and back.
 
 use super::call::{Answer, Call};
-use super::text::decode_to;
 use rustix::io::Errno;
 
 pub fn encode_utf8<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
@@ -12,7 +11,8 @@ pub fn decode_utf8<'js>(call: &Call<'_, 'js>) -> Answer<'js> {
     answer(call, call.bytes(0)?)
 }
 
-/// `bytes` as a string; what is no UTF-8 becomes U+FFFD.
+/// `bytes` as a string. As Go decodes: every single byte that belongs to no character becomes U+FFFD (Rust makes one of
+/// a cut-off character).
 pub fn answer<'js>(call: &Call<'_, 'js>, bytes: &[u8]) -> Answer<'js> {
     match std::str::from_utf8(bytes) {
         Ok(text) => call.answer_text(text),
@@ -20,7 +20,10 @@ pub fn answer<'js>(call: &Call<'_, 'js>, bytes: &[u8]) -> Answer<'js> {
             let mut text = String::new();
             // A configuration may be large, and nothing but such bytes.
             text.try_reserve(3 * bytes.len()).map_err(|_| Errno::NOMEM)?;
-            decode_to(&mut text, bytes);
+            for chunk in bytes.utf8_chunks() {
+                text.push_str(chunk.valid());
+                text.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));
+            }
             call.answer_text(&text)
         }
     }
