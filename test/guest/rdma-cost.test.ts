@@ -24,7 +24,7 @@ beforeAll(async () => {
 const call = (verb: string, starter = "") =>
 	`CNI_COMMAND=${verb} CNI_CONTAINERID=c1 CNI_IFNAME=net1 CNI_NETNS=/run/netns/pod1 CNI_PATH=/ ${starter}${binaries}/rdma`;
 
-/** A device's index is asked for; the kernel shows one device a read where it is not the number of the device's node. */
+/** To find a device's index where that is not the number of its node; the kernel shows one device a read. */
 const ofDump = (line: string) => line.includes("NLM_F_MULTI");
 
 /** Where the fourth of seven devices moves. Includes what a start costs. Times: `npm run bench:guest`. */
