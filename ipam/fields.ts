@@ -9,6 +9,10 @@ import { isAtLeast } from "../lib/cni/version.ts";
 import { canonicalIp, type Family, familyOf, type Ip, parseIp } from "../lib/ip/address.ts";
 import { areCanonical, type Cidr, canonicalCidr, parseCidr } from "../lib/ip/cidr.ts";
 
+/** Code 7: what the configuration says cannot be. */
+export const invalidConfig = (message: string, details?: string): CniError =>
+	new CniError(Code.invalidConfig, message, details);
+
 type RouteConfig = z.infer<typeof routeConfig>;
 
 /**
@@ -35,7 +39,7 @@ function nextHop({ dst: dstText, gw: gwText }: RouteConfig, index: number): CniR
 	if (gw === undefined) return { dst };
 	if (familyOf(gw) !== familyOf(dst)) {
 		const reason = `gateway ${gwText} of the route to ${dstText} is of another address family`;
-		throw new CniError(Code.invalidConfig, reason, `field ipam.routes[${index}].gw`);
+		throw invalidConfig(reason, `field ipam.routes[${index}].gw`);
 	}
 	return { dst, gw };
 }
@@ -43,8 +47,7 @@ function nextHop({ dst: dstText, gw: gwText }: RouteConfig, index: number): CniR
 /** Throws code 7 where a result of this version cannot hold one address of each: before 0.3.0 it has one a family. */
 export function requireOnePerFamily(families: readonly Family[], cniVersion: string): void {
 	if (new Set(families).size === families.length || isAtLeast(cniVersion, "0.3.0")) return;
-	throw new CniError(
-		Code.invalidConfig,
+	throw invalidConfig(
 		`CNI version ${cniVersion} does not support more than 1 address per family`,
 		"cniVersion 0.3.0 and later do",
 	);
@@ -63,9 +66,9 @@ export function requireCidr(text: string, path: string): Cidr {
 
 /** Throws Go's sentence for what is no address, code 7. */
 export function refuseAddress(text: string, path: string): never {
-	throw new CniError(Code.invalidConfig, `invalid IP address: ${text}`, `field ${path}`);
+	throw invalidConfig(`invalid IP address: ${text}`, `field ${path}`);
 }
 
 function refuseCidr(text: string, path: string): never {
-	throw new CniError(Code.invalidConfig, `invalid CIDR address: ${text}`, `field ${path}`);
+	throw invalidConfig(`invalid CIDR address: ${text}`, `field ${path}`);
 }

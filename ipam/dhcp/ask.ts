@@ -5,6 +5,7 @@ import { CniError, Code } from "../../lib/cni/error.ts";
 import { isObject, parseObject } from "../../lib/cni/json.ts";
 import * as sys from "../../lib/sys/sys.ts";
 import { unixAddress } from "../../lib/sys/unix-socket.ts";
+import { invalidConfig } from "../fields.ts";
 import { Line, PROTOCOL, type Question } from "./daemon/protocol.ts";
 
 /** For all but ADD: the daemon answers from memory. */
@@ -48,10 +49,7 @@ export function ask(socketPath: string, question: Question, deadlineMs: number):
 function exchange(socketPath: string, line: string, deadlineMs: number): string {
 	const address = unixAddress(socketPath);
 	if (address === undefined) {
-		throw new CniError(
-			Code.invalidConfig,
-			`ipam.daemonSocketPath is too long for a socket, 107 bytes is the most: ${socketPath}`,
-		);
+		throw invalidConfig(`ipam.daemonSocketPath is too long for a socket, 107 bytes is the most: ${socketPath}`);
 	}
 	const fd = sys.socket(sys.AF_UNIX, sys.SOCK_STREAM, 0);
 	try {

@@ -7,6 +7,7 @@ import type { CniIp, Request } from "../../lib/cni/types.ts";
 import { getLink } from "../../lib/netlink/link.ts";
 import { checkAddresses } from "../../lib/plugin/attached.ts";
 import { Sandbox } from "../../lib/plugin/sandbox.ts";
+import { invalidConfig } from "../fields.ts";
 import { ask, QUICK_MS } from "./ask.ts";
 import { loadWanted, socketPathOf } from "./config.ts";
 import { attachmentOf } from "./daemon/protocol.ts";
@@ -14,7 +15,7 @@ import { attachmentOf } from "./daemon/protocol.ts";
 export function check(request: Request): void {
 	const { leases, slaac } = loadWanted(request);
 	const previous = parsePrevResult(request);
-	if (previous === undefined) throw new CniError(Code.invalidConfig, "Required prevResult missing");
+	if (previous === undefined) throw invalidConfig("Required prevResult missing");
 	const ips = leases.flatMap(({ family, ...spec }) => {
 		const question = { method: "check", attachment: attachmentOf(spec), ...(family && { family }) } as const;
 		return (ask(socketPathOf(request), question, QUICK_MS) as { ips?: CniIp[] }).ips ?? [];

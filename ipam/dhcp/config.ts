@@ -10,6 +10,7 @@ import { nearest } from "../../lib/cni/nearest.ts";
 import { quote } from "../../lib/cni/quote.ts";
 import type { JsonObject, Request } from "../../lib/cni/types.ts";
 import { encodeUtf8 } from "../../lib/sys/sys.ts";
+import { invalidConfig } from "../fields.ts";
 import { DEFAULT_SOCKET, type LeaseSpec } from "./daemon/protocol.ts";
 import type { DhcpConfig } from "./schema.ts";
 import { fromHex, toHex } from "./wire/bytes.ts";
@@ -48,10 +49,7 @@ export function loadWanted(request: Request): Wanted {
 	const { ipam } = loadConfig<DhcpConfig>(request.config, validator);
 	const { ipv4 = true, ipv6 } = ipam;
 	if (!ipv4 && ipv6 === undefined) {
-		throw new CniError(
-			Code.invalidConfig,
-			"ipam.ipv4 is false and there is no ipam.ipv6: no address is left to ask for",
-		);
+		throw invalidConfig("ipam.ipv4 is false and there is no ipam.ipv6: no address is left to ask for");
 	}
 	const lease = leaseSpec(request, ipam);
 	return {
@@ -88,7 +86,7 @@ function providedOptions({ provide = [], hostname }: Ipam, args: string): (reado
 		const path = `ipam.provide[${index}]`;
 		const code = requireOption(option, `${path}.option`);
 		if (OWN_OPTIONS.includes(code)) {
-			throw new CniError(Code.invalidConfig, `${path}.option: option ${code} is the client's own and cannot be set`);
+			throw invalidConfig(`${path}.option: option ${code} is the client's own and cannot be set`);
 		}
 		const text = (fromArg && variables.get(fromArg)) || value;
 		if (text) values.set(code, optionValue(text, path));
@@ -112,17 +110,13 @@ function hostnameOf(hostname: string, variables: ReadonlyMap<string, string>): s
 function optionValue(text: string, path: string): string {
 	const bytes = encodeUtf8(text);
 	if (bytes.length <= MAX_OPTION) return toHex(bytes);
-	throw new CniError(
-		Code.invalidConfig,
-		`value too long for option: ${path} has ${bytes.length} bytes, ${MAX_OPTION} is the most`,
-	);
+	throw invalidConfig(`value too long for option: ${path} has ${bytes.length} bytes, ${MAX_OPTION} is the most`);
 }
 
 function requireOption(text: string, path: string): number {
 	const number = optionNumber(text);
 	if (number !== undefined) return number;
-	throw new CniError(
-		Code.invalidConfig,
+	throw invalidConfig(
 		`Can not parse option ${quote(text)} (${path}): a number from 1 to 254 or one of ${optionNames().join(", ")} is wanted`,
 	);
 }
@@ -136,14 +130,11 @@ function clientIdOf({ clientId }: Ipam, attachment: string): string {
 	if (clientId?.startsWith("0x")) {
 		const bytes = fromHex(clientId.slice(2));
 		if (bytes !== undefined && bytes.length >= 2 && bytes.length <= MAX_OPTION) return toHex(bytes);
-		throw new CniError(
-			Code.invalidConfig,
-			`ipam.clientId ${quote(clientId)} must be 2 to ${MAX_OPTION} bytes in hex digits after "0x"`,
-		);
+		throw invalidConfig(`ipam.clientId ${quote(clientId)} must be 2 to ${MAX_OPTION} bytes in hex digits after "0x"`);
 	}
 	if (clientId) {
 		if (encodeUtf8(clientId).length <= MAX_CLIENT_ID) return toHex(encodeUtf8(`\0${clientId}`));
-		throw new CniError(Code.invalidConfig, `ipam.clientId has more than ${MAX_CLIENT_ID} bytes`);
+		throw invalidConfig(`ipam.clientId has more than ${MAX_CLIENT_ID} bytes`);
 	}
 	return toHex(encodeUtf8(`\0${attachment.slice(0, MAX_CLIENT_ID)}`));
 }

@@ -10,6 +10,7 @@ import { setLink } from "../../lib/netlink/link-change.ts";
 import { waitFor } from "../../lib/plugin/interface.ts";
 import { isUsable, useIpv6 } from "../../lib/plugin/ipv6.ts";
 import { Sandbox } from "../../lib/plugin/sandbox.ts";
+import { invalidConfig } from "../fields.ts";
 
 /** A router answers a solicitation within half a second; duplicate address detection takes one second, twice. */
 const DEADLINE_MS = 10_000;
@@ -20,7 +21,7 @@ export function waitForSlaac({ netns, ifName }: Request): CniResult {
 	using sandbox = Sandbox.open(netns);
 	const socket = sandbox.route;
 	const link = getLink(socket, ifName);
-	if (link === undefined) throw new CniError(Code.invalidConfig, `there is no interface "${ifName}" in ${netns}`);
+	if (link === undefined) throw invalidConfig(`there is no interface "${ifName}" in ${netns}`);
 	let ips: { address: string }[] = [];
 	sandbox.netns.run(() => {
 		useIpv6(ifName);

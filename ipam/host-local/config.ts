@@ -10,7 +10,7 @@ import type { CniRoute, Request } from "../../lib/cni/types.ts";
 import { type Ip, parseIp, sameIp } from "../../lib/ip/address.ts";
 import { parseCidr } from "../../lib/ip/cidr.ts";
 import type { RangeSet } from "../../lib/ip/range.ts";
-import { optionalAddress, requireOnePerFamily, resultRoutes } from "../fields.ts";
+import { invalidConfig, optionalAddress, requireOnePerFamily, resultRoutes } from "../fields.ts";
 import { completeSet, type ReadRange, readRange, requireDisjoint } from "./ranges.ts";
 import type { HostLocalConfig, RangeConfig } from "./schema.ts";
 import { ipamOf } from "./settings.ts";
@@ -38,7 +38,7 @@ export function loadHostLocal(request: Request): HostLocal {
 
 	const read = [...runtimeRanges, ...(legacy ? [[legacy]] : []), ...ranges];
 	// No range may still come by capability `ipRanges`, which a runtime does not pass with STATUS.
-	if (read.length === 0 && request.verb !== "STATUS") throw new CniError(Code.invalidConfig, "no IP ranges specified");
+	if (read.length === 0 && request.verb !== "STATUS") throw invalidConfig("no IP ranges specified");
 	const sets = read.map(completeSet);
 	requireOnePerFamily(
 		sets.map(([range]) => range!.start.family),
@@ -55,11 +55,7 @@ function readLegacyRange(ipam: HostLocalConfig["ipam"]): ReadRange | undefined {
 	if (ipam.subnet !== undefined) return readRange(ipam as RangeConfig, "ipam");
 	for (const key of ["rangeStart", "rangeEnd", "gateway"] as const) optionalAddress(ipam[key], `ipam.${key}`);
 	if (ipam.exclude?.length) {
-		throw new CniError(
-			Code.invalidConfig,
-			"ipam.exclude needs ipam.subnet beside it",
-			"a range of `ranges` has its own",
-		);
+		throw invalidConfig("ipam.exclude needs ipam.subnet beside it", "a range of `ranges` has its own");
 	}
 	return undefined;
 }
@@ -91,11 +87,9 @@ function readEnvironmentRequest(args: string): Ip | undefined {
 
 function readRequest(text: string, path: string): Ip {
 	// Go takes "" for an address of no bytes, and then cannot say what family that is.
-	if (text === "") {
-		throw new CniError(Code.invalidConfig, "cannot understand ip: IP <nil> not v4 nor v6", `field ${path} is empty`);
-	}
+	if (text === "") throw invalidConfig("cannot understand ip: IP <nil> not v4 nor v6", `field ${path} is empty`);
 	const ip = parseRequest(text);
-	if (ip === undefined) throw new CniError(Code.invalidConfig, `invalid IP address ${text}`, `field ${path}`);
+	if (ip === undefined) throw invalidConfig(`invalid IP address ${text}`, `field ${path}`);
 	return ip;
 }
 

@@ -1,11 +1,10 @@
 /**
  * Range sets of the configuration, checked and completed in the order and with the sentences of the Go plugin.
  */
-import { CniError, Code } from "../../lib/cni/error.ts";
 import { addressBits, formatIp, type Ip, nextIp, previousIp, sameIp } from "../../lib/ip/address.ts";
 import { type Cidr, contains, formatCidr, lastAddressOf, networkOf, parseCidr } from "../../lib/ip/cidr.ts";
 import { type Block, formatRange, type Range, type RangeSet, rangesOverlap, setsOverlap } from "../../lib/ip/range.ts";
-import { optionalAddress, requireCidr } from "../fields.ts";
+import { invalidConfig, optionalAddress, requireCidr } from "../fields.ts";
 import type { RangeConfig } from "./schema.ts";
 
 /** A range as configured, its texts read but nothing checked or filled in. */
@@ -35,20 +34,17 @@ export function readRange(range: RangeConfig, path: string): ReadRange {
 /** An address or a CIDR of `subnet`. Throws code 7 for another one: it would exclude nothing, and be a slip. */
 function readBlock(text: string, subnet: Cidr, path: string): Block {
 	const cidr = parseCidr(text.includes("/") ? text : `${text}/${text.includes(":") ? 128 : 32}`);
-	if (cidr === undefined) {
-		throw new CniError(Code.invalidConfig, `invalid address or CIDR to exclude: ${text}`, `field ${path}`);
-	}
+	if (cidr === undefined) throw invalidConfig(`invalid address or CIDR to exclude: ${text}`, `field ${path}`);
 	const block = { first: networkOf(cidr).ip, last: lastAddressOf(cidr) };
 	if (!contains(subnet, block.first) && !contains(cidr, subnet.ip)) {
-		const reason = `exclude ${text} is not in subnet ${formatCidr(subnet)}`;
-		throw new CniError(Code.invalidConfig, reason, `field ${path}`);
+		throw invalidConfig(`exclude ${text} is not in subnet ${formatCidr(subnet)}`, `field ${path}`);
 	}
 	return block;
 }
 
 /** Checks and completes range set `index`. Throws code 7: `invalid range set <index>: <reason>`. */
 export function completeSet(ranges: readonly ReadRange[], index: number): RangeSet {
-	const invalid = (reason: string) => new CniError(Code.invalidConfig, `invalid range set ${index}: ${reason}`);
+	const invalid = (reason: string) => invalidConfig(`invalid range set ${index}: ${reason}`);
 	if (ranges.length === 0) throw invalid("empty range set");
 	const set: Range[] = [];
 	for (const read of ranges) {
@@ -119,7 +115,7 @@ function joinBlocks(blocks: readonly Block[], from: Ip, to: Ip): Block[] {
 export function requireDisjoint(sets: readonly RangeSet[]): void {
 	for (const [i, set] of sets.entries()) {
 		for (let j = i + 1; j < sets.length; j++) {
-			if (setsOverlap(set, sets[j]!)) throw new CniError(Code.invalidConfig, `range set ${i} overlaps with ${j}`);
+			if (setsOverlap(set, sets[j]!)) throw invalidConfig(`range set ${i} overlaps with ${j}`);
 		}
 	}
 }

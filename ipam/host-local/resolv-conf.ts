@@ -1,11 +1,11 @@
 /**
  * DNS settings of a file in the format of resolv.conf(5), as far as a result can hold them.
  */
-import { CniError, Code } from "../../lib/cni/error.ts";
 import { words } from "../../lib/cni/space.ts";
 import type { CniDns } from "../../lib/cni/types.ts";
 import { readText, statIfPresent } from "../../lib/sys/files.ts";
 import * as sys from "../../lib/sys/sys.ts";
+import { invalidConfig } from "../fields.ts";
 
 /**
  * Comments, empty lines and keywords without a value are skipped, like unknown keywords. Name servers, search domains
@@ -32,7 +32,7 @@ export function readDns(path: string): CniDns {
 	const status = statIfPresent(path);
 	// To read from a pipe or a terminal could take for ever.
 	if (status !== undefined && !sys.isRegular(status.mode)) {
-		throw new CniError(Code.invalidConfig, `ipam.resolvConf ${path} is not a regular file`);
+		throw invalidConfig(`ipam.resolvConf ${path} is not a regular file`);
 	}
 	return parseResolvConf(readText(path));
 }

@@ -7,6 +7,7 @@ import { foldKeys } from "../../lib/cni/keys.ts";
 import { joinPath } from "../../lib/cni/path.ts";
 import { excerpt } from "../../lib/cni/quote.ts";
 import type { JsonObject, JsonValue, Request } from "../../lib/cni/types.ts";
+import { invalidConfig } from "../fields.ts";
 
 /** Where the network's store is, and how it is kept: see lib/store. */
 interface StoreSettings {
@@ -38,7 +39,7 @@ const IPAM_KEYS = { members: { ipam: { members: { dataDir: {}, reuseDelaySeconds
 /** `ipam` of the configuration, nothing in it checked. Throws code 6 or 7. */
 export function ipamOf(request: Request): JsonObject {
 	const { ipam } = foldKeys(request.config, IPAM_KEYS) as { ipam?: JsonValue };
-	if (ipam === undefined) throw new CniError(Code.invalidConfig, "IPAM config missing 'ipam' key");
+	if (ipam === undefined) throw invalidConfig("IPAM config missing 'ipam' key");
 	if (!isObject(ipam)) throw new CniError(Code.decoding, `ipam must be an object, not ${excerpt(ipam)}`);
 	return ipam;
 }

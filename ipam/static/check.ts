@@ -8,6 +8,7 @@ import { Netns } from "../../lib/linux/netns.ts";
 import { getLink } from "../../lib/netlink/link.ts";
 import { checkAddresses, checkRoutes } from "../../lib/plugin/attached.ts";
 import { Sandbox } from "../../lib/plugin/sandbox.ts";
+import { invalidConfig } from "../fields.ts";
 import { loadStatic } from "./config.ts";
 
 /**
@@ -17,7 +18,7 @@ import { loadStatic } from "./config.ts";
 export function check(request: Request): void {
 	const { addresses, routes } = loadStatic(request);
 	const previous = previousAddresses(request);
-	if (previous === undefined) throw new CniError(Code.invalidConfig, "Required prevResult missing");
+	if (previous === undefined) throw invalidConfig("Required prevResult missing");
 	// As ADD put them there: in the same places, most often.
 	const missing = addresses.find(
 		(each, index) => !isSame(previous[index], each) && !previous.some((ip) => isSame(ip, each)),

@@ -10,7 +10,7 @@ import { trimSpace } from "../../lib/cni/space.ts";
 import type { CniDns, CniIp, CniRoute, Request } from "../../lib/cni/types.ts";
 import { canonicalIp, familyOf, formatIp, parseIp } from "../../lib/ip/address.ts";
 import { canonicalCidr, contains, parseCidr } from "../../lib/ip/cidr.ts";
-import { refuseAddress, requireOnePerFamily, resultRoutes } from "../fields.ts";
+import { invalidConfig, refuseAddress, requireOnePerFamily, resultRoutes } from "../fields.ts";
 import type { StaticConfig } from "./schema.ts";
 
 interface Static {
@@ -22,9 +22,7 @@ interface Static {
 
 /** The configuration of `request`, every check made. Throws code 4 (CNI_ARGS), 6 (wrong type) or 7. */
 export function loadStatic(request: Request): Static {
-	if (memberOf(request.config, "ipam") === undefined) {
-		throw new CniError(Code.invalidConfig, "IPAM config missing 'ipam' key");
-	}
+	if (memberOf(request.config, "ipam") === undefined) throw invalidConfig("IPAM config missing 'ipam' key");
 	const config = loadConfig<StaticConfig>(request.config, validator);
 	const { ipam } = config;
 	const gateways = (ipam.addresses ?? []).map(({ gateway }, i) =>
@@ -92,5 +90,5 @@ const readEntry = (text: string): CniIp => ({ address: readCidr(text, "an entry 
 function readCidr(text: string, what: string): string {
 	const address = canonicalCidr(text);
 	if (address !== undefined) return address;
-	throw new CniError(Code.invalidConfig, `${what} in CIDR notation, got: '${text}'`);
+	throw invalidConfig(`${what} in CIDR notation, got: '${text}'`);
 }

@@ -1,11 +1,12 @@
 /**
  * ADD: an address of each range.
  */
-import { CniError, Code } from "../../lib/cni/error.ts";
+import { Code } from "../../lib/cni/error.ts";
 import type { CniIp, CniResult, Request } from "../../lib/cni/types.ts";
 import { formatIp } from "../../lib/ip/address.ts";
 import { UndoStack } from "../../lib/plugin/undo-stack.ts";
 import { bootId } from "../../lib/sys/boot.ts";
+import { invalidConfig } from "../fields.ts";
 import { addFromBlock } from "./block-addresses.ts";
 import { Claimer } from "./claim.ts";
 import { loadWhereabouts, podRefOf, resultAddress, type Whereabouts } from "./config.ts";
@@ -71,7 +72,7 @@ function claimAll(request: Request, config: Whereabouts, podRef: string, session
 /** The configuration with the addresses of a claim as those that are asked for. Throws code 7. */
 function withClaim(config: Whereabouts, { namespace, name, ips }: IpamClaim): Whereabouts {
 	const refuse = (reason: string): never => {
-		throw new CniError(Code.invalidConfig, `IPAMClaim ${namespace}/${name} ${reason}`);
+		throw invalidConfig(`IPAMClaim ${namespace}/${name} ${reason}`);
 	};
 	if (config.requested.length > 0) refuse("is named by a pod that asks for addresses, too: either, not both");
 	for (const ip of ips) {

@@ -12,6 +12,7 @@ import { chooseFree, shortage } from "../../lib/store/allocate.ts";
 import type { Attachment } from "../../lib/store/owner.ts";
 import { Store } from "../../lib/store/store.ts";
 import { statIfPresent } from "../../lib/sys/files.ts";
+import { invalidConfig } from "../fields.ts";
 import type { ReleaseSettings, Whereabouts } from "./config.ts";
 import { learnBlock } from "./learn-block.ts";
 import { logOf } from "./log.ts";
@@ -103,7 +104,7 @@ function wantedAddress(config: Whereabouts, slicing: Slicing, range: PoolRange, 
 			config.device === ""
 				? "the configuration has no deviceID, which Multus sets where the network has the annotation k8s.v1.cni.cncf.io/resourceName"
 				: `${config.device} is no VF of this node`;
-		throw new CniError(Code.invalidConfig, `ipam.address "vf-index" needs a VF: ${reason}`, "field ipam.address");
+		throw invalidConfig(`ipam.address "vf-index" needs a VF: ${reason}`, "field ipam.address");
 	}
 	if (BigInt(index) < range.size) return addressAt(range, BigInt(index));
 	const reason = `block ${block.block} of node ${block.node} has ${range.size} addresses to hand out, and none for VF ${index}`;

@@ -15,7 +15,7 @@ import { canonicalCidr, contains, formatCidr, parseCidr } from "../../lib/ip/cid
 import { rangesOverlap } from "../../lib/ip/range.ts";
 import { object, text } from "../../lib/state/json.ts";
 import { readTextIfPresent } from "../../lib/sys/files.ts";
-import { optionalAddress, requireCidr, resultRoutes } from "../fields.ts";
+import { invalidConfig, optionalAddress, requireCidr, resultRoutes } from "../fields.ts";
 import { mayHandOut, type PoolRange, type RangeConfig, readRange } from "./ranges.ts";
 import type { WhereaboutsConfig } from "./schema.ts";
 import { OBJECT_NAME, readSlicing } from "./slicing.ts";
@@ -55,8 +55,7 @@ export function loadWhereabouts(request: Request) {
 	const { ipam, args, runtimeConfig, deviceID, pciBusID, allowPersistentIPs } = config;
 	const kubeconfig = ipam.kubernetes?.kubeconfig ?? "";
 	if (kubeconfig === "") {
-		throw new CniError(
-			Code.invalidConfig,
+		throw invalidConfig(
 			"you have not configured the storage engine (looks like you're using an invalid `kubernetes.kubeconfig` parameter in your config)",
 			`ipam.kubernetes.kubeconfig, here or in ${FLAT_FILES[0]}`,
 		);
@@ -66,12 +65,11 @@ export function loadWhereabouts(request: Request) {
 		["kubernetes.kubeconfig", kubeconfig],
 		["dataDir", ipam.dataDir ?? "/"],
 	] as const) {
-		if (!path.startsWith("/")) throw new CniError(Code.invalidConfig, `ipam.${key} ${quote(path)} must begin with "/"`);
+		if (!path.startsWith("/")) throw invalidConfig(`ipam.${key} ${quote(path)} must begin with "/"`);
 	}
 	const networkName = ipam.network_name ?? "";
 	if (networkName !== "" && !OBJECT_NAME.test(networkName)) {
-		throw new CniError(
-			Code.invalidConfig,
+		throw invalidConfig(
 			`ipam.network_name ${quote(networkName)} must be lower-case letters, digits, "-" and ".", with a letter or digit at the ends of each part: objects are named after it`,
 		);
 	}
@@ -79,7 +77,7 @@ export function loadWhereabouts(request: Request) {
 	const ranges: readonly PoolRange[] = rangeConfigs(ipam).map(([range, path]) => readRange(range, gateway, path));
 	if (ranges.length === 0) {
 		const reason = "invalid CIDR (do you have the 'range' parameter set for Whereabouts?) '': there is no range";
-		throw new CniError(Code.invalidConfig, reason, "ipam.range or ipam.ipRanges");
+		throw invalidConfig(reason, "ipam.range or ipam.ipRanges");
 	}
 	requireDisjoint(ranges);
 	for (const [isThere, key] of [
@@ -87,11 +85,11 @@ export function loadWhereabouts(request: Request) {
 		[ipam.enable_overlapping_ranges === false, "enable_overlapping_ranges false: a claim is kept as a reservation"],
 	]) {
 		if (!allowPersistentIPs || !isThere) continue;
-		throw new CniError(Code.invalidConfig, `allowPersistentIPs cannot be had with ipam.${key}`);
+		throw invalidConfig(`allowPersistentIPs cannot be had with ipam.${key}`);
 	}
 	if (ipam.reuseDelaySeconds && ipam.enable_overlapping_ranges === false) {
 		const reason = "ipam.reuseDelaySeconds cannot be had with ipam.enable_overlapping_ranges false";
-		throw new CniError(Code.invalidConfig, reason, "a reservation says that an address waits");
+		throw invalidConfig(reason, "a reservation says that an address waits");
 	}
 	const wanted = readRequests(request.args, [...(args?.cni?.ips ?? []), ...(runtimeConfig?.ips ?? [])], ranges);
 	return {
@@ -141,10 +139,7 @@ function requireDisjoint(ranges: readonly PoolRange[]): void {
 	for (const [index, range] of ranges.entries()) {
 		const same = ranges.findIndex((other) => rangesOverlap(range, other));
 		if (same !== index) {
-			throw new CniError(
-				Code.invalidConfig,
-				`ranges ${same} and ${index} have addresses of ${formatCidr(range.network)} in common`,
-			);
+			throw invalidConfig(`ranges ${same} and ${index} have addresses of ${formatCidr(range.network)} in common`);
 		}
 	}
 }
@@ -153,7 +148,7 @@ function staticAddress(entry: { address: string; gateway?: string | undefined },
 	const address = canonicalCidr(entry.address);
 	if (address === undefined) {
 		const reason = `invalid CIDR in addresses ${entry.address}: invalid CIDR address: ${entry.address}`;
-		throw new CniError(Code.invalidConfig, reason, `field ipam.addresses[${index}].address`);
+		throw invalidConfig(reason, `field ipam.addresses[${index}].address`);
 	}
 	const gateway = optionalAddress(entry.gateway, `ipam.addresses[${index}].gateway`);
 	return gateway === undefined ? { address } : { address, gateway: formatIp(gateway) };
@@ -186,13 +181,12 @@ function readRequests(
 	}
 	for (const given of ips) {
 		const ip = given.includes("/") ? parseCidr(given)?.ip : parseIp(given);
-		if (ip === undefined) throw new CniError(Code.invalidConfig, `invalid IP address ${given}`, "ips");
+		if (ip === undefined) throw invalidConfig(`invalid IP address ${given}`, "ips");
 		requested.push(ip);
 	}
 	for (const ip of requested) {
 		if (ranges.some((range) => mayHandOut(range, ip))) continue;
-		throw new CniError(
-			Code.invalidConfig,
+		throw invalidConfig(
 			`requested address ${formatIp(ip)} is in no range that could hand it out`,
 			ranges.map(({ network }) => formatCidr(network)).join(", "),
 		);
@@ -201,7 +195,7 @@ function readRequests(
 		const several = requested.filter((ip) => mayHandOut(range, ip)).map(formatIp);
 		if (several.length <= 1) continue;
 		const reason = `${several.join(" and ")} are requested of ${formatCidr(range.network)}, which gives one address`;
-		throw new CniError(Code.invalidConfig, reason);
+		throw invalidConfig(reason);
 	}
 	return { requested, addresses };
 }
@@ -243,7 +237,7 @@ function ipamOf(request: Request): JsonObject {
 
 function ipamMember(config: JsonObject): JsonObject {
 	const { ipam } = foldKeys(config, validator) as JsonObject;
-	if (ipam === undefined) throw new CniError(Code.invalidConfig, "IPAM config missing 'ipam' key");
+	if (ipam === undefined) throw invalidConfig("IPAM config missing 'ipam' key");
 	if (!isObject(ipam)) throw new CniError(Code.decoding, `ipam must be an object, not ${excerpt(ipam)}`);
 	return ipam;
 }

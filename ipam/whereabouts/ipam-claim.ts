@@ -11,6 +11,7 @@ import { formatIp, type Ip } from "../../lib/ip/address.ts";
 import { parseCidr } from "../../lib/ip/cidr.ts";
 import type { KubeClient } from "../../lib/kube/client.ts";
 import { object, text } from "../../lib/state/json.ts";
+import { invalidConfig } from "../fields.ts";
 import { metadataOf } from "./objects.ts";
 
 export type IpamClaim = Readonly<NonNullable<ReturnType<typeof findClaim>>>;
@@ -47,9 +48,7 @@ export function findClaim(client: KubeClient, podRef: string, ifName: string, ne
 	}
 	const [spec, status] = [object(claim.spec), object(claim.status)];
 	const of = text(spec?.network);
-	if (of !== network) {
-		throw new CniError(Code.invalidConfig, `IPAMClaim ${namespace}/${name} is of network ${of}, not of ${network}`);
-	}
+	if (of !== network) throw invalidConfig(`IPAMClaim ${namespace}/${name} is of network ${of}, not of ${network}`);
 	const listed = addressesIn(status?.ips);
 	// What its status lists, or else what it asks for.
 	const ips: readonly Ip[] = listed.length > 0 ? listed : addressesIn(spec?.ipRequests);

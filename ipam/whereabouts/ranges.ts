@@ -1,11 +1,10 @@
 /**
  * Ranges of the configuration, and the addresses of one as a list that is counted, not made.
  */
-import { CniError, Code } from "../../lib/cni/error.ts";
 import { addressBits, formatIp, type Ip, nextIp, parseIp, previousIp } from "../../lib/ip/address.ts";
 import { type Cidr, contains, formatCidr, lastAddressOf, networkOf, parseCidr } from "../../lib/ip/cidr.ts";
 import { type Block, sizeOfBlock, sizeOfBlocks } from "../../lib/ip/range.ts";
-import { optionalAddress } from "../fields.ts";
+import { invalidConfig, optionalAddress } from "../fields.ts";
 import type { WhereaboutsConfig } from "./schema.ts";
 
 export type RangeConfig = NonNullable<WhereaboutsConfig["ipam"]["ipRanges"]>[number];
@@ -17,7 +16,7 @@ export type PoolRange = Readonly<ReturnType<typeof readRange>>;
  */
 export function readRange(config: RangeConfig, gateway: Ip | undefined, path: string) {
 	const refuse = (reason: string): never => {
-		throw new CniError(Code.invalidConfig, reason, `field ${path}`);
+		throw invalidConfig(reason, `field ${path}`);
 	};
 	const { network, from, to } = parseRange(config.range) ?? refuse(`invalid CIDR ${config.range}`);
 	const usable = usableOf(network);

@@ -2,11 +2,11 @@
  * Node blocks: a range cut into blocks of one size (`node_slice_size`), each of which serves one node. Which node has
  * which is in an object of the Go project, a NodeSlicePool.
  */
-import { CniError, Code } from "../../lib/cni/error.ts";
 import { quote } from "../../lib/cni/quote.ts";
 import { addressBits } from "../../lib/ip/address.ts";
 import { type Cidr, formatCidr, lastAddressOf } from "../../lib/ip/cidr.ts";
 import { type RangeSet, sizeOfBlocks } from "../../lib/ip/range.ts";
+import { invalidConfig } from "../fields.ts";
 import { type PoolRange, usableOf } from "./ranges.ts";
 import type { WhereaboutsConfig } from "./schema.ts";
 
@@ -24,18 +24,14 @@ export function readSlicing(
 ) {
 	if (!node_slice_size) {
 		if (address === undefined) return undefined;
-		throw new CniError(
-			Code.invalidConfig,
-			'ipam.address "vf-index" counts in a node\'s block: ipam.node_slice_size is missing',
-		);
+		throw invalidConfig('ipam.address "vf-index" counts in a node\'s block: ipam.node_slice_size is missing');
 	}
 	const [range, ...others] = ranges;
 	if (range === undefined || others.length > 0) {
-		throw new CniError(Code.invalidConfig, `ipam.node_slice_size needs one range, and there are ${ranges.length}`);
+		throw invalidConfig(`ipam.node_slice_size needs one range, and there are ${ranges.length}`);
 	}
 	if (!OBJECT_NAME.test(pool)) {
-		throw new CniError(
-			Code.invalidConfig,
+		throw invalidConfig(
 			`no NodeSlicePool can be called ${quote(pool)}, as the network is: ipam.network_name gives it another name, of lower-case letters, digits, "-" and "."`,
 			"ipam.node_slice_size",
 		);
@@ -60,11 +56,7 @@ export const ETCD_LIMIT = 1_572_864;
 /** Length of the prefix that `node_slice_size` says, "/26" or "26". Throws code 7. */
 export function readSliceSize(size: string, network: Cidr): number {
 	const refuse = (reason: string): never => {
-		throw new CniError(
-			Code.invalidConfig,
-			`ipam.node_slice_size ${quote(size)} ${reason}`,
-			"field ipam.node_slice_size",
-		);
+		throw invalidConfig(`ipam.node_slice_size ${quote(size)} ${reason}`, "field ipam.node_slice_size");
 	};
 	const prefix = /^\/?\d{1,3}$/.test(size)
 		? Number(size.replace("/", ""))
