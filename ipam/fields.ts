@@ -3,8 +3,11 @@
  */
 import type { z } from "zod";
 import { CniError, Code } from "../lib/cni/error.ts";
+import { isObject } from "../lib/cni/json.ts";
+import { foldKeys } from "../lib/cni/keys.ts";
+import { excerpt } from "../lib/cni/quote.ts";
 import type { routeConfig } from "../lib/cni/schema.ts";
-import type { CniRoute } from "../lib/cni/types.ts";
+import type { CniRoute, JsonObject, JsonValue } from "../lib/cni/types.ts";
 import { isAtLeast } from "../lib/cni/version.ts";
 import { canonicalIp, type Family, familyOf, type Ip, parseIp } from "../lib/ip/address.ts";
 import { areCanonical, type Cidr, canonicalCidr, parseCidr } from "../lib/ip/cidr.ts";
@@ -12,6 +15,14 @@ import { areCanonical, type Cidr, canonicalCidr, parseCidr } from "../lib/ip/cid
 /** Code 7: what the configuration says cannot be. */
 export const invalidConfig = (message: string, details?: string): CniError =>
 	new CniError(Code.invalidConfig, message, details);
+
+/** `ipam` of a configuration, its keys spelled as in `keys`, nothing in it checked. Throws code 6 or 7. */
+export function ipamIn(config: JsonObject, keys: Parameters<typeof foldKeys>[1]): JsonObject {
+	const { ipam } = foldKeys(config, keys) as { ipam?: JsonValue };
+	if (ipam === undefined) throw invalidConfig("IPAM config missing 'ipam' key");
+	if (!isObject(ipam)) throw new CniError(Code.decoding, `ipam must be an object, not ${excerpt(ipam)}`);
+	return ipam;
+}
 
 type RouteConfig = z.infer<typeof routeConfig>;
 

@@ -10,10 +10,10 @@ import type { CniRoute, Request } from "../../lib/cni/types.ts";
 import { type Ip, parseIp, sameIp } from "../../lib/ip/address.ts";
 import { parseCidr } from "../../lib/ip/cidr.ts";
 import type { RangeSet } from "../../lib/ip/range.ts";
-import { invalidConfig, optionalAddress, requireOnePerFamily, resultRoutes } from "../fields.ts";
+import { invalidConfig, ipamIn, optionalAddress, requireOnePerFamily, resultRoutes } from "../fields.ts";
 import { completeSet, type ReadRange, readRange, requireDisjoint } from "./ranges.ts";
 import type { HostLocalConfig, RangeConfig } from "./schema.ts";
-import { ipamOf } from "./settings.ts";
+import { IPAM_KEYS } from "./settings.ts";
 
 interface HostLocal {
 	/** Each gives one address; in the order of the result and of the files `last_reserved_ip.N`. */
@@ -27,7 +27,7 @@ interface HostLocal {
 
 /** The configuration of `request`, every check made. Throws code 4 (CNI_ARGS), 6 (wrong type) or 7. */
 export function loadHostLocal(request: Request): HostLocal {
-	ipamOf(request);
+	ipamIn(request.config, IPAM_KEYS);
 	const config = loadConfig<HostLocalConfig>(request.config, validator);
 	const { ipam } = config;
 	const legacy = readLegacyRange(ipam);

@@ -6,16 +6,14 @@ import { parseCniArgs } from "../../lib/cni/args.ts";
 import { loadConfig } from "../../lib/cni/config.ts";
 import { CniError, Code } from "../../lib/cni/error.ts";
 import { sentence } from "../../lib/cni/failures.ts";
-import { isObject } from "../../lib/cni/json.ts";
-import { foldKeys } from "../../lib/cni/keys.ts";
-import { excerpt, quote } from "../../lib/cni/quote.ts";
+import { quote } from "../../lib/cni/quote.ts";
 import type { CniDns, CniIp, JsonObject, JsonValue, Request } from "../../lib/cni/types.ts";
 import { familyOf, formatIp, type Ip, parseIp } from "../../lib/ip/address.ts";
 import { canonicalCidr, contains, formatCidr, parseCidr } from "../../lib/ip/cidr.ts";
 import { rangesOverlap } from "../../lib/ip/range.ts";
 import { object, text } from "../../lib/state/json.ts";
 import { readTextIfPresent } from "../../lib/sys/files.ts";
-import { invalidConfig, optionalAddress, requireCidr, resultRoutes } from "../fields.ts";
+import { invalidConfig, ipamIn, optionalAddress, requireCidr, resultRoutes } from "../fields.ts";
 import { mayHandOut, type PoolRange, type RangeConfig, readRange } from "./ranges.ts";
 import type { WhereaboutsConfig } from "./schema.ts";
 import { OBJECT_NAME, readSlicing } from "./slicing.ts";
@@ -219,13 +217,13 @@ function usableIpam(request: Request): JsonObject {
 		return ipamOf(request);
 	} catch (error) {
 		if (!(error instanceof CniError)) throw error;
-		return ipamMember(request.config);
+		return ipamIn(request.config, validator);
 	}
 }
 
 /** `ipam` with what the flat file has and it has not; keys spelled as the schema spells them. */
 function ipamOf(request: Request): JsonObject {
-	const own = ipamMember(request.config);
+	const own = ipamIn(request.config, validator);
 	const path = text(own.configuration_path);
 	const flat = readFlatFile(path === "" ? FLAT_FILES : [path]);
 	if (flat === undefined) return own;
@@ -235,20 +233,13 @@ function ipamOf(request: Request): JsonObject {
 	return { ...below, ...own, ...(Object.keys(kubernetes).length > 0 && { kubernetes }) };
 }
 
-function ipamMember(config: JsonObject): JsonObject {
-	const { ipam } = foldKeys(config, validator) as JsonObject;
-	if (ipam === undefined) throw invalidConfig("IPAM config missing 'ipam' key");
-	if (!isObject(ipam)) throw new CniError(Code.decoding, `ipam must be an object, not ${excerpt(ipam)}`);
-	return ipam;
-}
-
 /** The first file that is there. Throws code 5 or 6 for one that cannot be read. */
 function readFlatFile(paths: readonly string[]): JsonObject | undefined {
 	for (const path of paths) {
 		const json = readTextIfPresent(path);
 		if (json === undefined) continue;
 		try {
-			return ipamMember({ ipam: JSON.parse(json) as JsonValue });
+			return ipamIn({ ipam: JSON.parse(json) as JsonValue }, validator);
 		} catch (error) {
 			throw new CniError(Code.decoding, `flat file ${path}: ${sentence(error)}`);
 		}
