@@ -36,16 +36,8 @@ export function socketPathOf(request: Request): string {
 	return usableConfig<DhcpConfig>(request.config, validator).ipam?.daemonSocketPath || DEFAULT_SOCKET;
 }
 
-/** What an ADD is to come to. */
-interface Wanted {
-	/** One for each family that the daemon is asked for. */
-	readonly leases: readonly LeaseSpec[];
-	/** The kernel's own IPv6 addresses as well. */
-	readonly slaac: boolean;
-}
-
 /** What `request` asks for, every check made that needs no interface. Throws code 4 (CNI_ARGS), 6 (wrong type) or 7. */
-export function loadWanted(request: Request): Wanted {
+export function loadWanted(request: Request) {
 	const { ipam } = loadConfig<DhcpConfig>(request.config, validator);
 	const { ipv4 = true, ipv6 } = ipam;
 	if (!ipv4 && ipv6 === undefined) {
@@ -53,7 +45,9 @@ export function loadWanted(request: Request): Wanted {
 	}
 	const lease = leaseSpec(request, ipam);
 	return {
+		/** One for each family that the daemon is asked for. */
 		leases: [...(ipv4 ? [lease] : []), ...(ipv6 === "dhcp" ? [{ ...lease, family: 6 as const }] : [])],
+		/** The kernel's own IPv6 addresses as well. */
 		slaac: ipv6 === "slaac",
 	};
 }

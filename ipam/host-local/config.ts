@@ -6,27 +6,16 @@ import { parseCniArgs } from "../../lib/cni/args.ts";
 import { loadConfig } from "../../lib/cni/config.ts";
 import { CniError, Code } from "../../lib/cni/error.ts";
 import { quote } from "../../lib/cni/quote.ts";
-import type { CniRoute, Request } from "../../lib/cni/types.ts";
+import type { Request } from "../../lib/cni/types.ts";
 import { type Ip, parseIp, sameIp } from "../../lib/ip/address.ts";
 import { parseCidr } from "../../lib/ip/cidr.ts";
-import type { RangeSet } from "../../lib/ip/range.ts";
 import { invalidConfig, ipamIn, optionalAddress, requireOnePerFamily, resultRoutes } from "../fields.ts";
 import { completeSet, type ReadRange, readRange, requireDisjoint } from "./ranges.ts";
 import type { HostLocalConfig, RangeConfig } from "./schema.ts";
 import { IPAM_KEYS } from "./settings.ts";
 
-interface HostLocal {
-	/** Each gives one address; in the order of the result and of the files `last_reserved_ip.N`. */
-	readonly sets: readonly RangeSet[];
-	/** Addresses asked for, without repetitions. */
-	readonly requested: readonly Ip[];
-	readonly routes: CniRoute[];
-	/** Path, or "". */
-	readonly resolvConf: string;
-}
-
 /** The configuration of `request`, every check made. Throws code 4 (CNI_ARGS), 6 (wrong type) or 7. */
-export function loadHostLocal(request: Request): HostLocal {
+export function loadHostLocal(request: Request) {
 	ipamIn(request.config, IPAM_KEYS);
 	const config = loadConfig<HostLocalConfig>(request.config, validator);
 	const { ipam } = config;
@@ -45,7 +34,15 @@ export function loadHostLocal(request: Request): HostLocal {
 		request.cniVersion,
 	);
 	requireDisjoint(sets);
-	return { sets, requested, routes, resolvConf: ipam.resolvConf ?? "" };
+	return {
+		/** Each gives one address; in the order of the result and of the files `last_reserved_ip.N`. */
+		sets,
+		/** Addresses asked for, without repetitions. */
+		requested,
+		routes,
+		/** Path, or "". */
+		resolvConf: ipam.resolvConf ?? "",
+	};
 }
 
 /**

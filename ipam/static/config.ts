@@ -7,21 +7,14 @@ import { loadConfig } from "../../lib/cni/config.ts";
 import { CniError, Code } from "../../lib/cni/error.ts";
 import { memberOf } from "../../lib/cni/keys.ts";
 import { trimSpace } from "../../lib/cni/space.ts";
-import type { CniDns, CniIp, CniRoute, Request } from "../../lib/cni/types.ts";
+import type { CniDns, CniIp, Request } from "../../lib/cni/types.ts";
 import { canonicalIp, familyOf, formatIp, parseIp } from "../../lib/ip/address.ts";
 import { canonicalCidr, contains, parseCidr } from "../../lib/ip/cidr.ts";
 import { invalidConfig, refuseAddress, requireOnePerFamily, resultRoutes } from "../fields.ts";
 import type { StaticConfig } from "./schema.ts";
 
-interface Static {
-	/** As results have them: canonical. */
-	readonly addresses: CniIp[];
-	readonly routes: CniRoute[];
-	readonly dns: CniDns | undefined;
-}
-
-/** The configuration of `request`, every check made. Throws code 4 (CNI_ARGS), 6 (wrong type) or 7. */
-export function loadStatic(request: Request): Static {
+/** What `request` says, checked, and canonical as in results. Throws code 4 (CNI_ARGS), 6 (wrong type) or 7. */
+export function loadStatic(request: Request) {
 	if (memberOf(request.config, "ipam") === undefined) throw invalidConfig("IPAM config missing 'ipam' key");
 	const config = loadConfig<StaticConfig>(request.config, validator);
 	const { ipam } = config;

@@ -44,20 +44,13 @@ export const optionNames = (): string[] => Object.keys(NAMES);
 /** What is asked for: RFC 3442 wants 121 before 3. */
 export const DEFAULT_REQUEST: readonly number[] = [121, 249, 1, 3, 6, 15, 26, 28, 33, 42, 51, 54, 58, 59, 119];
 
-/** Infinity: for ever. */
-interface LeaseTimes {
-	readonly leaseMs: number;
-	readonly renewMs: number;
-	readonly rebindMs: number;
-}
-
 /** Go's: a server that says nothing gives an hour. */
 const DEFAULT_LEASE_S = 3600;
 /** In seconds. */
 export const FOR_EVER = 0xffffffff;
 
-/** T1 and T2 that make no sense are those of RFC 2131, section 4.4.5: half and seven eighths. */
-export function leaseTimes(options: Options): LeaseTimes {
+/** Infinity is for ever. T1 and T2 that make no sense are those of RFC 2131, section 4.4.5: half and seven eighths. */
+export function leaseTimes(options: Options) {
 	const lease = number32(options, OPTION.leaseTime) ?? DEFAULT_LEASE_S;
 	if (lease === FOR_EVER) return { leaseMs: Infinity, renewMs: Infinity, rebindMs: Infinity };
 	let rebind = number32(options, OPTION.rebindingTime) ?? lease * 0.875;
