@@ -58,7 +58,9 @@ const OWNER_LENGTH = "\x06\0\0\0";
 
 /** The version that the ELF note of a Berth has (runtime/src/main.rs); undefined for any other file. */
 function versionOf(path: string): string | undefined {
-	const fd = openIfAllowed(path);
+	// Root without capabilities, as in a pod, may not read each file. One of ours everybody may.
+	const open = (): number => sys.openat(sys.AT_FDCWD, path, sys.O_RDONLY | sys.O_NONBLOCK, 0);
+	const fd = sys.unlessFailed(open, "EACCES", "EPERM");
 	if (fd === undefined) return undefined;
 	try {
 		const text = String.fromCharCode(...sys.read(fd, FIRST));
@@ -69,15 +71,5 @@ function versionOf(path: string): string | undefined {
 		return text.slice(start, start + text.charCodeAt(at - 8));
 	} finally {
 		sys.close(fd);
-	}
-}
-
-/** Root without capabilities, as in a pod, may not read each file. One of ours everybody may. */
-function openIfAllowed(path: string): number | undefined {
-	try {
-		return sys.openat(sys.AT_FDCWD, path, sys.O_RDONLY | sys.O_NONBLOCK, 0);
-	} catch (error) {
-		if (sys.isSystemError(error, "EACCES", "EPERM")) return undefined;
-		throw error;
 	}
 }

@@ -130,13 +130,8 @@ function keep(path: string): void {
 
 /** False on a file system that has no hard links, or for a file that has as many as it takes. */
 function linked(path: string, name: string): boolean {
-	try {
-		sys.linkat(sys.AT_FDCWD, path, sys.AT_FDCWD, name);
-		return true;
-	} catch (error) {
-		if (sys.isSystemError(error, "EPERM", "EXDEV", "EMLINK", "EOPNOTSUPP", "ENOSYS")) return false;
-		throw error;
-	}
+	const link = (): void => sys.linkat(sys.AT_FDCWD, path, sys.AT_FDCWD, name);
+	return sys.failureOf(link, "EPERM", "EXDEV", "EMLINK", "EOPNOTSUPP", "ENOSYS") === undefined;
 }
 
 /** In the directory where it stays: so it gets the security label (SELinux) of that. */

@@ -16,7 +16,7 @@ import { namesAnywhere, namesOnHost } from "../../lib/rdma/device.ts";
 import { isAlive, openSandboxOf } from "../../lib/state/liveness.ts";
 import type { Orphan } from "../../lib/state/orphan.ts";
 import { statIfPresent } from "../../lib/sys/files.ts";
-import { isSystemError } from "../../lib/sys/sys.ts";
+import { isSystemError, unlessFailed } from "../../lib/sys/sys.ts";
 import { findOrphans as findRdmaOrphans } from "../../plugins/rdma/orphans.ts";
 import { findOrphans as findVfOrphans, sandboxOf } from "../../plugins/sriov/orphans.ts";
 import { type DamagedRecord, listDamaged, listRecords } from "../../plugins/sriov/record.ts";
@@ -123,15 +123,13 @@ const markOfPf = ({ pci: device, driver }: NodeView["pfs"][number]): string =>
 const whose = ({ containerId, ifName }: { readonly containerId: string; readonly ifName: string }): string =>
 	containerId === "" ? "nobody" : `container ${containerId}, interface ${ifName}`;
 
+/** Null, too, where the kernel has no RDMA. */
 function rdmaMode(): NodeView["rdmaMode"] {
-	try {
+	const ask = () => {
 		using rdma = NetlinkSocket.open(NETLINK_RDMA);
-		return getRdmaNetnsMode(rdma) ?? null;
-	} catch (error) {
-		// The kernel has no RDMA.
-		if (isSystemError(error, "EPROTONOSUPPORT")) return null;
-		throw error;
-	}
+		return getRdmaNetnsMode(rdma);
+	};
+	return unlessFailed(ask, "EPROTONOSUPPORT") ?? null;
 }
 
 function viewPf(device: string, known: Known): NodeView["pfs"][number] {

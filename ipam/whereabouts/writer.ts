@@ -20,13 +20,11 @@ export function startWriter(pool: Pool): void {
 	if (lock === undefined) return;
 	lock.release();
 	const flags = { kubeconfig, datadir: dataDir, namespace: where.namespace, pool: where.name, range: where.range };
-	try {
-		sys.detach(["whereabouts", "write", ...Object.entries(flags).map(([name, value]) => `-${name}=${value}`)]);
-	} catch (error) {
-		if (!sys.isSystemError(error)) throw error;
-		// What waits is safe: the next call for this pool writes it.
-		writeStderr(`whereabouts: no process writes to pool ${where.name} in the background: ${error.message}\n`);
-	}
+	const args = Object.entries(flags).map(([name, value]) => `-${name}=${value}`);
+	const error = sys.failureOf(() => sys.detach(["whereabouts", "write", ...args]));
+	if (error === undefined) return;
+	// What waits is safe: the next call for this pool writes it.
+	writeStderr(`whereabouts: no process writes to pool ${where.name} in the background: ${error.message}\n`);
 }
 
 /** `whereabouts write`: that process. */

@@ -205,14 +205,10 @@ export class Exchange extends ExchangeSockets<Reply> {
 
 	/** A socket at the address; false where the interface does not have it. */
 	bind(sandbox: Sandbox, name: string, address: string): boolean {
-		try {
-			const from = socketAddress(parseIp(address)!, CLIENT_PORT);
-			this.#udp ??= sandbox.netns.run(() => openClientSocket(sys.AF_INET, name, from, sys.SO_BROADCAST));
-			return true;
-		} catch (error) {
-			if (sys.isSystemError(error, "EADDRNOTAVAIL")) return false;
-			throw error;
-		}
+		const from = socketAddress(parseIp(address)!, CLIENT_PORT);
+		const open = (): number => openClientSocket(sys.AF_INET, name, from, sys.SO_BROADCAST);
+		this.#udp ??= sys.unlessFailed(() => sandbox.netns.run(open), "EADDRNOTAVAIL");
+		return this.#udp !== undefined;
 	}
 
 	/** From the address of `bind`, by the kernel's own routes. */
