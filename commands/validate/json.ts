@@ -19,15 +19,15 @@ export class ReadError extends Error {
 /** Where in the file a character of a text is. */
 type Places = (offset: number) => number;
 
-/** The JSON `text`. Throws ReadError. The engine's parser is the judge, as for every plugin's configuration. */
-export function readJson(text: string, places: Places): Tree {
+/** The JSON `text`, or why it is none. The engine's parser is the judge, as for every plugin's configuration. */
+export function readJson(text: string, places: Places): Tree | ReadError {
 	const bytes = encodeUtf8(text);
 	try {
 		parseJson(bytes, decodeUtf8);
 	} catch (error) {
 		if (!(error instanceof JsonError)) throw error;
 		const at = findSyntaxError(bytes)?.at ?? 0;
-		throw new ReadError(`not JSON: ${error.message}`, places(decodeUtf8(bytes.subarray(0, at)).length));
+		return new ReadError(`not JSON: ${error.message}`, places(decodeUtf8(bytes.subarray(0, at)).length));
 	}
 	return readValue({ text, places, at: 0 });
 }

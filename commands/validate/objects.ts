@@ -35,21 +35,12 @@ interface Reading {
 export function checkText(name: string, text: string, findings: Findings): void {
 	const reading: Reading = { name, text, lines: lineStarts(text), written: new Map(), findings };
 	// A byte order mark is no part of a document; the place of what follows stays.
-	const isJson = /^\uFEFF?\s*[{[]/.test(text);
-	for (const document of isJson ? [readJsonFile(text)] : readYaml(text, reading.written)) {
-		if (document instanceof ReadError) {
-			report(reading, "error", document.at, "", document.message, "");
-		} else checkObject(document, reading);
-	}
-}
-
-function readJsonFile(text: string): Tree | ReadError {
 	const start = text.startsWith("\uFEFF") ? 1 : 0;
-	try {
-		return readJson(text.slice(start), (offset) => start + offset);
-	} catch (error) {
-		if (error instanceof ReadError) return error;
-		throw error;
+	const json = text.slice(start);
+	const isJson = /^\s*[{[]/.test(json);
+	for (const document of isJson ? [readJson(json, (at) => start + at)] : readYaml(text, reading.written)) {
+		if (document instanceof ReadError) report(reading, "error", document.at, "", document.message, "");
+		else checkObject(document, reading);
 	}
 }
 
@@ -112,12 +103,9 @@ function checkEmbedded(
 	const written = reading.written.get(tree);
 	const characters =
 		written === undefined ? jsonStringPlaces(reading.text, tree.at) : charactersOf(reading.text, written, text);
-	let config: Tree;
-	try {
-		config = readJson(text, characters);
-	} catch (error) {
-		if (!(error instanceof ReadError)) throw error;
-		report(reading, "error", error.at, "spec.config", error.message, "");
+	const config = readJson(text, characters);
+	if (config instanceof ReadError) {
+		report(reading, "error", config.at, "spec.config", config.message, "");
 		return;
 	}
 	const inside = reportIn(config, reading);
