@@ -9,20 +9,7 @@ import type { Sandbox } from "../../../lib/plugin/sandbox.ts";
 import * as sys from "../../../lib/sys/sys.ts";
 import { addressBytes, fromHex, sameBytes, toHex } from "../wire/bytes.ts";
 import { addresses, isOfOneHost, leaseResult, leaseTimes, prefixLength } from "../wire/options.ts";
-import {
-	ACK,
-	type ClientMessage,
-	DECLINE,
-	DISCOVER,
-	NAK,
-	OFFER,
-	OPTION,
-	packOptions,
-	RELEASE,
-	REQUEST,
-	type Reply,
-	unpackOptions,
-} from "../wire/packet.ts";
+import { type ClientMessage, MESSAGE, OPTION, packOptions, type Reply, unpackOptions } from "../wire/packet.ts";
 import { EVERYONE, Exchange, type Listener } from "./exchange.ts";
 import type { Binding, Given } from "./journal.ts";
 import { Lease } from "./lease.ts";
@@ -41,15 +28,15 @@ export class Lease4 extends Lease<Exchange> implements Listener<Reply> {
 	// --- messages
 
 	protected override sendDiscover(exchange: Exchange): void {
-		exchange.broadcast(this.#message(DISCOVER, { address: this.record.wanted?.address }));
+		exchange.broadcast(this.#message(MESSAGE.discover, { address: this.record.wanted?.address }));
 	}
 
 	protected override sendRequest(exchange: Exchange, offer: Given): void {
-		exchange.broadcast(this.#message(REQUEST, offer));
+		exchange.broadcast(this.#message(MESSAGE.request, offer));
 	}
 
 	protected override sendDecline(exchange: Exchange, given: Given): void {
-		exchange.broadcast(this.#message(DECLINE, given));
+		exchange.broadcast(this.#message(MESSAGE.decline, given));
 	}
 
 	/**
@@ -61,17 +48,17 @@ export class Lease4 extends Lease<Exchange> implements Listener<Reply> {
 	protected override sendRenewal(exchange: Exchange, sandbox: Sandbox, link: Link, binding: Binding): void {
 		const { address, server, serverMac } = binding;
 		if (!exchange.bind(sandbox, link.name, address)) {
-			exchange.broadcast(this.#message(REQUEST, { address }));
+			exchange.broadcast(this.#message(MESSAGE.request, { address }));
 			return;
 		}
-		const message = this.#message(REQUEST, {}, address);
+		const message = this.#message(MESSAGE.request, {}, address);
 		const [destination, mac] = this.state === "renewing" ? [server, parseMac(serverMac)] : [EVERYONE, undefined];
 		if (this.attempts % 2 === 1) exchange.sendBound(message, destination);
 		else exchange.sendStraight(message, address, destination, mac);
 	}
 
 	protected override sendRelease(exchange: Exchange, { address, server, serverMac }: Given): void {
-		exchange.sendStraight(this.#message(RELEASE, { server }, address), address, server, parseMac(serverMac));
+		exchange.sendStraight(this.#message(MESSAGE.release, { server }, address), address, server, parseMac(serverMac));
 	}
 
 	/** `about`: the address and the server that options name; `ciaddr`: the client's own address. */
@@ -85,14 +72,15 @@ export class Lease4 extends Lease<Exchange> implements Listener<Reply> {
 		const options = new Map<number, Uint8Array>();
 		if (about.address !== undefined) options.set(OPTION.requestedAddress, addressBytes(about.address));
 		if (about.server !== undefined) options.set(OPTION.serverId, addressBytes(about.server));
-		const isQuestion = type === DISCOVER || type === REQUEST;
+		const isQuestion = type === MESSAGE.discover || type === MESSAGE.request;
 		if (isQuestion) {
 			options.set(OPTION.maxSize, Uint8Array.of(MAX_MESSAGE >> 8, MAX_MESSAGE & 0xff));
 			options.set(OPTION.parameterList, Uint8Array.from(spec.request));
 		}
 		options.set(OPTION.clientId, this.#clientId());
 		if (isQuestion) for (const [code, value] of spec.provide) options.set(code, fromHex(value)!);
-		const secs = type === RELEASE || type === DECLINE ? 0 : Math.floor((sys.boottimeMs() - this.beganMs) / 1000);
+		const secs =
+			type === MESSAGE.release || type === MESSAGE.decline ? 0 : Math.floor((sys.boottimeMs() - this.beganMs) / 1000);
 		const broadcast = isQuestion && (spec.broadcast || this.around.settings.broadcast);
 		return { type, xid: this.xid, secs, broadcast, ciaddr, mac, options };
 	}
@@ -119,9 +107,9 @@ export class Lease4 extends Lease<Exchange> implements Listener<Reply> {
 			return;
 		}
 		const isItsServer = state === "requesting" && server === this.record.wanted?.server;
-		if (type === NAK && (state !== "requesting" || isItsServer)) this.refused(server);
-		const isOffer = type === OFFER && state === "selecting";
-		const isAck = type === ACK && (isItsServer || state === "renewing" || state === "rebinding");
+		if (type === MESSAGE.nak && (state !== "requesting" || isItsServer)) this.refused(server);
+		const isOffer = type === MESSAGE.offer && state === "selecting";
+		const isAck = type === MESSAGE.ack && (isItsServer || state === "renewing" || state === "rebinding");
 		if (!isOffer && !isAck) return;
 		const refusal = whatIsWrong(reply);
 		if (refusal !== undefined) {

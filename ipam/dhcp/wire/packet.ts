@@ -3,13 +3,7 @@
  */
 import { addressAt, addressBytes, u16At, u32At } from "./bytes.ts";
 
-export const DISCOVER = 1;
-export const OFFER = 2;
-export const REQUEST = 3;
-export const DECLINE = 4;
-export const ACK = 5;
-export const NAK = 6;
-export const RELEASE = 7;
+export const MESSAGE = { discover: 1, offer: 2, request: 3, decline: 4, ack: 5, nak: 6, release: 7 } as const;
 
 export const OPTION = {
 	subnetMask: 1,
