@@ -60,10 +60,8 @@ export abstract class AskingLease<E extends AnyExchange> extends KeptLease {
 	protected abstract makeExchange(sandbox: Sandbox, link: Link): E;
 	/** Each of these sends one message. */
 	protected abstract sendDiscover(exchange: E): void;
-	protected abstract sendRequest(exchange: E, offer: Given): void;
+	protected abstract send(what: "request" | "decline" | "release", exchange: E, given: Given): void;
 	protected abstract sendRenewal(exchange: E, sandbox: Sandbox, link: Link, binding: Binding): void;
-	protected abstract sendRelease(exchange: E, given: Given): void;
-	protected abstract sendDecline(exchange: E, given: Given): void;
 
 	/** A new exchange begins: another transaction, the first interval. */
 	protected start(state: State): void {
@@ -90,7 +88,7 @@ export abstract class AskingLease<E extends AnyExchange> extends KeptLease {
 		const error = sys.failureOf(() => {
 			const exchange = this.open(sandbox, link);
 			if (this.state === "selecting") this.sendDiscover(exchange);
-			else this.sendRequest(exchange, this.record.wanted!);
+			else this.send("request", exchange, this.record.wanted!);
 		});
 		if (error !== undefined) this.trouble = error.message;
 		this.nextMs = now + this.repeatMs * (0.9 + sys.random(1)[0]! / 1280);

@@ -83,7 +83,7 @@ export abstract class Lease<E extends AnyExchange = AnyExchange> extends AskingL
 		if (given !== undefined) {
 			let isReleased = false;
 			const error = sys.failureOf(() => {
-				isReleased = this.inPlace((sandbox, link) => this.sendRelease(this.open(sandbox, link), given));
+				isReleased = this.inPlace((sandbox, link) => this.send("release", this.open(sandbox, link), given));
 			});
 			if (error !== undefined) this.log(`${error.message}: it is left to expire at the server`);
 			this.log(isReleased ? "released" : "ended without a release", { address: given.address, reason });
@@ -245,7 +245,7 @@ export abstract class Lease<E extends AnyExchange = AnyExchange> extends AskingL
 		const { address, server } = wanted;
 		this.trouble = `${server} gives ${address}, which ${formatMac(mac)} has`;
 		this.log("declined: somebody has the address", { address, server, owner: formatMac(mac) });
-		sys.failureOf(() => this.sendDecline(this.exchange!, wanted));
+		sys.failureOf(() => this.send("decline", this.exchange!, wanted));
 		this.#discoverLater();
 	}
 

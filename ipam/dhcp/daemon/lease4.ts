@@ -31,12 +31,11 @@ export class Lease4 extends Lease<Exchange> implements Listener<Reply> {
 		exchange.broadcast(this.#message(MESSAGE.discover, { address: this.record.wanted?.address }));
 	}
 
-	protected override sendRequest(exchange: Exchange, offer: Given): void {
-		exchange.broadcast(this.#message(MESSAGE.request, offer));
-	}
-
-	protected override sendDecline(exchange: Exchange, given: Given): void {
-		exchange.broadcast(this.#message(MESSAGE.decline, given));
+	protected override send(what: "request" | "decline" | "release", exchange: Exchange, given: Given): void {
+		const { address, server, serverMac } = given;
+		if (what !== "release") exchange.broadcast(this.#message(MESSAGE[what], given));
+		else
+			exchange.sendStraight(this.#message(MESSAGE.release, { server }, address), address, server, parseMac(serverMac));
 	}
 
 	/**
@@ -55,10 +54,6 @@ export class Lease4 extends Lease<Exchange> implements Listener<Reply> {
 		const [destination, mac] = this.state === "renewing" ? [server, parseMac(serverMac)] : [EVERYONE, undefined];
 		if (this.attempts % 2 === 1) exchange.sendBound(message, destination);
 		else exchange.sendStraight(message, address, destination, mac);
-	}
-
-	protected override sendRelease(exchange: Exchange, { address, server, serverMac }: Given): void {
-		exchange.sendStraight(this.#message(MESSAGE.release, { server }, address), address, server, parseMac(serverMac));
 	}
 
 	/** `about`: the address and the server that options name; `ciaddr`: the client's own address. */

@@ -42,16 +42,8 @@ export class Lease6 extends Lease<Exchange6> implements Listener<Reply6> {
 		exchange.send(this.#message(MESSAGE6.solicit, undefined, this.record.wanted?.address));
 	}
 
-	protected override sendRequest(exchange: Exchange6, { server, address }: Given): void {
-		exchange.send(this.#message(MESSAGE6.request, server, address));
-	}
-
-	protected override sendDecline(exchange: Exchange6, { server, address }: Given): void {
-		exchange.send(this.#message(MESSAGE6.decline, server, address));
-	}
-
-	protected override sendRelease(exchange: Exchange6, { server, address }: Given): void {
-		exchange.send(this.#message(MESSAGE6.release, server, address));
+	protected override send(what: "request" | "decline" | "release", exchange: Exchange6, given: Given): void {
+		exchange.send(this.#message(MESSAGE6[what], given.server, given.address));
 	}
 
 	protected override sendRenewal(exchange: Exchange6, _: Sandbox, _link: Link, { server, address }: Binding): void {
