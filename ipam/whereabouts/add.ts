@@ -1,7 +1,6 @@
 /**
  * ADD: an address of each range.
  */
-import { Code } from "../../lib/cni/error.ts";
 import type { CniIp, CniResult, Request } from "../../lib/cni/types.ts";
 import { formatIp } from "../../lib/ip/address.ts";
 import { UndoStack } from "../../lib/plugin/undo-stack.ts";
@@ -15,7 +14,7 @@ import { logOf } from "./log.ts";
 import { mayHandOut } from "./ranges.ts";
 import { attachmentOf, inodeAt, Records } from "./record.ts";
 import { releaseRecord } from "./release.ts";
-import { ANSWER_MS, type Session, withApiServer } from "./session.ts";
+import { type Session, withApiServer } from "./session.ts";
 
 export function add(request: Request): CniResult {
 	const config = loadWhereabouts(request);
@@ -23,9 +22,7 @@ export function add(request: Request): CniResult {
 	const { slicing, ranges } = config;
 	const ips =
 		slicing === undefined
-			? withApiServer(config.kubeconfig, ANSWER_MS, Code.tryAgain, (session) =>
-					claimAll(request, config, podRef, session),
-				)
+			? withApiServer(config.kubeconfig, (session) => claimAll(request, config, podRef, session))
 			: [resultAddress(ranges[0]!, addFromBlock(request, config, slicing, podRef))];
 	return { ips: [...ips, ...config.addresses], routes: config.routes, ...(config.dns && { dns: config.dns }) };
 }

@@ -17,17 +17,16 @@ import type { ReleaseSettings, Whereabouts } from "./config.ts";
 import { learnBlock } from "./learn-block.ts";
 import { logOf } from "./log.ts";
 import { knownBlock, type NodeBlock, storeName, storeOf, storePath, storesOf } from "./node-block.ts";
-import { nodeName } from "./node-name.ts";
 import { hashedOrder } from "./order.ts";
 import { addressAt, mayHandOut, type PoolRange } from "./ranges.ts";
 import { attachmentOf, type FoundRecord, inodeAt, Records, TAKEN_OVER } from "./record.ts";
-import { ANSWER_MS, withApiServer } from "./session.ts";
+import { type Trouble, withApiServer } from "./session.ts";
 import { rangeOfBlock, rangeSetOf, type Slicing } from "./slicing.ts";
 
 /** ADD: an address of this node's block; the one that the attachment has already, where it has one. */
 export function addFromBlock(request: Request, config: Whereabouts, slicing: Slicing, podRef: string): Ip {
 	const { dataDir } = config;
-	const block = requireBlock(config, slicing, ANSWER_MS, Code.tryAgain);
+	const block = requireBlock(config, slicing, Code.tryAgain);
 	const range = rangeOfBlock(config.ranges[0]!, parseCidr(block.block)!);
 	const wanted = wantedAddress(config, slicing, range, block);
 	const records = new Records(dataDir);
@@ -79,13 +78,10 @@ export function addFromBlock(request: Request, config: Whereabouts, slicing: Sli
 }
 
 /** The block that this node has; asks the API server where it does not know it. Throws CniError `code`. */
-function requireBlock(config: Whereabouts, slicing: Slicing, limitMs: number, code: Code): NodeBlock {
-	const { dataDir } = config;
-	const known = knownBlock(dataDir, slicing);
+function requireBlock(config: Whereabouts, slicing: Slicing, code: Trouble): NodeBlock {
+	const known = knownBlock(config.dataDir, slicing);
 	if (known?.lost === "") return known;
-	return withApiServer(config.kubeconfig, limitMs, code, (session) =>
-		learnBlock(session, slicing, nodeName(config.nodeNameFiles), dataDir, code),
-	);
+	return withApiServer(config.kubeconfig, (session) => learnBlock(session, config, slicing, code), code);
 }
 
 /** The address that is asked for, or that the VF has; undefined where any will do. */
@@ -138,15 +134,15 @@ function reserveFree(store: Store, range: PoolRange, first: Ip | undefined, owne
 	}
 }
 
-function exhausted(code: Code, store: Store, range: PoolRange, block: NodeBlock): CniError {
+function exhausted(code: Trouble, store: Store, range: PoolRange, block: NodeBlock): CniError {
 	const reason = `block ${block.block} of node ${block.node} has no address left`;
 	return new CniError(code, reason, shortage(store, rangeSetOf(range)));
 }
 
 /** STATUS: an ADD would know the block, and find an address in it. */
-export function requireBlockAddress(config: Whereabouts, slicing: Slicing, limitMs: number): void {
+export function requireBlockAddress(config: Whereabouts, slicing: Slicing): void {
 	const { dataDir } = config;
-	const block = requireBlock(config, slicing, limitMs, Code.notAvailable);
+	const block = requireBlock(config, slicing, Code.notAvailable);
 	const range = rangeOfBlock(config.ranges[0]!, parseCidr(block.block)!);
 	using store = Store.open(storeOf(dataDir, block), config);
 	store.requireWritable();
@@ -189,9 +185,9 @@ function release(directory: string, settings: ReleaseSettings, attachment: Attac
 export function releaseInBlocks(records: Records, config: Whereabouts, slicing: Slicing, request: Request): void {
 	const { dataDir, kubeconfig } = config;
 	if (knownBlock(dataDir, slicing) === undefined && statIfPresent(kubeconfig) !== undefined) {
-		withApiServer(kubeconfig, ANSWER_MS, Code.tryAgain, (session) => {
+		withApiServer(kubeconfig, (session) => {
 			try {
-				learnBlock(session, slicing, nodeName(config.nodeNameFiles), dataDir, Code.notAvailable);
+				learnBlock(session, config, slicing, Code.notAvailable);
 			} catch (error) {
 				// This node has no block: nothing of it can be held. (A lock that is not to be had is another code.)
 				if (!(error instanceof CniError && error.code === Code.notAvailable)) throw error;

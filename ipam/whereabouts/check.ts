@@ -13,7 +13,7 @@ import { poolOf } from "./pool.ts";
 import { mayHandOut, offsetOf, type PoolRange } from "./ranges.ts";
 import { attachmentOf, Records } from "./record.ts";
 import { isOf, Reservations } from "./reservations.ts";
-import { ANSWER_MS, type Session, withApiServer } from "./session.ts";
+import { type Session, withApiServer } from "./session.ts";
 
 export function check(request: Request): void {
 	const config = loadWhereabouts(request);
@@ -31,7 +31,7 @@ export function check(request: Request): void {
 		}
 		return;
 	}
-	withApiServer(config.kubeconfig, ANSWER_MS, Code.tryAgain, (session) => {
+	withApiServer(config.kubeconfig, (session) => {
 		for (const range of config.ranges) {
 			const ip = previous.find((each) => mayHandOut(range, each));
 			if (ip === undefined) throw failed(`prevResult has no address of ${formatCidr(range.network)}`, request);

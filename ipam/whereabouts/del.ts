@@ -2,7 +2,7 @@
  * DEL: gives back what the attachment holds, and nothing that is another's by now. What could not be given back is an
  * error: the runtime asks again, and until then it is on record.
  */
-import { CniError, Code } from "../../lib/cni/error.ts";
+import { CniError } from "../../lib/cni/error.ts";
 import type { Request } from "../../lib/cni/types.ts";
 import { statIfPresent } from "../../lib/sys/files.ts";
 import { releaseInBlocks } from "./block-addresses.ts";
@@ -10,7 +10,7 @@ import { loadWhereabouts, settingsOf, type Whereabouts } from "./config.ts";
 import { logOf } from "./log.ts";
 import { attachmentOf, Records } from "./record.ts";
 import { releaseAttachment, releaseFound } from "./release.ts";
-import { ANSWER_MS, withApiServer } from "./session.ts";
+import { withApiServer } from "./session.ts";
 
 export function del(request: Request): void {
 	const settings = settingsOf(request);
@@ -27,9 +27,7 @@ export function del(request: Request): void {
 		releaseInBlocks(records, config, config.slicing, request);
 		return;
 	}
-	withApiServer(config.kubeconfig, ANSWER_MS, Code.tryAgain, (session) =>
-		releaseFound(session, config, request, settings),
-	);
+	withApiServer(config.kubeconfig, (session) => releaseFound(session, config, request, settings));
 }
 
 /**

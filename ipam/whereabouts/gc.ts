@@ -3,14 +3,13 @@
  * business: pools do not tell whose an entry is, this node's records do.
  */
 
-import { Code } from "../../lib/cni/error.ts";
 import { attempt, throwTogether } from "../../lib/cni/failures.ts";
 import type { Request, ValidAttachment } from "../../lib/cni/types.ts";
 import { releaseInStore } from "./block-addresses.ts";
 import { settingsOf } from "./config.ts";
 import { Records } from "./record.ts";
 import { releaseRecord } from "./release.ts";
-import { ANSWER_MS, withApiServer } from "./session.ts";
+import { withApiServer } from "./session.ts";
 
 export function gc(request: Request, valid: readonly ValidAttachment[] | undefined): void {
 	if (valid === undefined) return;
@@ -32,7 +31,7 @@ export function gc(request: Request, valid: readonly ValidAttachment[] | undefin
 	const claiming = stale.filter(({ record }) => record.claims.length > 0);
 	if (claiming.length > 0) {
 		attempt(failures, () =>
-			withApiServer(kubeconfig || claiming[0]!.record.kubeconfig, ANSWER_MS, Code.tryAgain, (session) => {
+			withApiServer(kubeconfig || claiming[0]!.record.kubeconfig, (session) => {
 				const refused: unknown[] = [];
 				for (const found of claiming) attempt(refused, () => releaseRecord(session, records, found, settings));
 				throwTogether(refused);

@@ -1,28 +1,31 @@
 /**
  * How a node comes to know its block: from the NodeSlicePool, once in a boot.
  */
-import { CniError, type Code } from "../../lib/cni/error.ts";
+import { CniError } from "../../lib/cni/error.ts";
 import type { JsonObject } from "../../lib/cni/types.ts";
 import { type Cidr, contains, formatCidr, networkOf, parseCidr } from "../../lib/ip/cidr.ts";
 import { requireLock } from "../../lib/plugin/verb-lock.ts";
 import { formatOwner, isAllocated, parseOwner } from "../../lib/store/owner.ts";
 import { Store } from "../../lib/store/store.ts";
 import { bootId } from "../../lib/sys/boot.ts";
+import type { Whereabouts } from "./config.ts";
 import * as blocks from "./node-block.ts";
-import type { NodeName } from "./node-name.ts";
+import { type NodeName, nodeName } from "./node-name.ts";
 import { poolsPath, type Slice, slicePoolsPath, slicesOf, slicingOf } from "./objects.ts";
 import { allocationsOf } from "./pool-object.ts";
 import { addressOfOffset } from "./ranges.ts";
 import { Records, TAKEN_OVER } from "./record.ts";
-import type { Session } from "./session.ts";
+import type { Session, Trouble } from "./session.ts";
 import type { Slicing } from "./slicing.ts";
 
 /**
- * Asks which block `node` has, and puts it on record. What the pool of the block holds goes into the node's store,
+ * Asks which block this node has, and puts it on record. What the pool of the block holds goes into the node's store,
  * where that has not been done before: the Go plugin made it, or the state directory is new. Throws CniError
  * `code` where the node has none.
  */
-export function learnBlock(session: Session, slicing: Slicing, node: NodeName, dataDir: string, code: Code) {
+export function learnBlock(session: Session, config: Whereabouts, slicing: Slicing, code: Trouble) {
+	const { dataDir } = config;
+	const node = nodeName(config.nodeNameFiles);
 	const { pool, networkName, network, prefix } = slicing;
 	const { client, namespace, kubeconfig } = session;
 	using _lock = requireLock(blocks.lockOf(dataDir, pool), `the block of ${pool}`, client.leftMs);
@@ -73,7 +76,7 @@ export function learnBlock(session: Session, slicing: Slicing, node: NodeName, d
 }
 
 /** The block of `node`. Throws CniError `code` where there is none, or one that cannot be. */
-function ownBlock(object: JsonObject, { pool, network, prefix }: Slicing, node: NodeName, code: Code): Slice {
+function ownBlock(object: JsonObject, { pool, network, prefix }: Slicing, node: NodeName, code: Trouble): Slice {
 	const none = (reason: string, details?: string): CniError => new CniError(code, reason, details);
 	if (node === undefined) throw none("nothing tells what the cluster calls this node", NAME_HINT);
 	const slices = slicesOf(object);

@@ -1,7 +1,6 @@
 /**
  * How an attachment's addresses are given back.
  */
-import { Code } from "../../lib/cni/error.ts";
 import { attempt, throwTogether } from "../../lib/cni/failures.ts";
 import { formatIp } from "../../lib/ip/address.ts";
 import { releaseInStore } from "./block-addresses.ts";
@@ -12,7 +11,7 @@ import { Pool, poolOf } from "./pool.ts";
 import { addressOfOffset } from "./ranges.ts";
 import type { Claim, FoundRecord, Records } from "./record.ts";
 import { Reservations } from "./reservations.ts";
-import { ANSWER_MS, type Session, withApiServer } from "./session.ts";
+import { type Session, withApiServer } from "./session.ts";
 import { startWriter } from "./writer.ts";
 
 /** Gives back all that is on record of an attachment, with the API server of `kubeconfig` or else the record's. */
@@ -25,11 +24,7 @@ export function releaseAttachment(
 	releaseInStore(settings, records, found);
 	const { claims, kubeconfig: recorded } = found.record;
 	if (claims.length === 0) records.remove(found);
-	else {
-		withApiServer(kubeconfig || recorded, ANSWER_MS, Code.tryAgain, (session) =>
-			releaseRecord(session, records, found, settings),
-		);
-	}
+	else withApiServer(kubeconfig || recorded, (session) => releaseRecord(session, records, found, settings));
 }
 
 /** Releases what a record says, then removes it. Throws what could not be released; then the record stays. */

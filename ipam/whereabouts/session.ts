@@ -9,9 +9,9 @@ import { type Cluster, readKubeconfig } from "../../lib/kube/kubeconfig.ts";
 import { isSystemError, sleepMs } from "../../lib/sys/sys.ts";
 
 /** A refusal comes within this. */
-export const ANSWER_MS = 9000;
+const ANSWER_MS = 9000;
 /** STATUS answers sooner. */
-export const STATUS_MS = 1800;
+const STATUS_MS = 1800;
 /** Commands go through all that a cluster has. */
 export const COMMAND_MS = 120_000;
 /** Where the Go project's installer puts the objects. */
@@ -24,14 +24,17 @@ export interface Session {
 	readonly kubeconfig: string;
 }
 
+/** Of what the API server is the reason for: STATUS says that the plugin is not available, other verbs "try again". */
+export type Trouble = typeof Code.tryAgain | typeof Code.notAvailable;
+
 /**
  * Runs `work` with the API server that `kubeconfig` names. What the server says, or that it says nothing, is a
  * CniError `code`; so is a kubeconfig that cannot be used.
  */
-export function withApiServer<T>(kubeconfig: string, limitMs: number, code: Code, work: (session: Session) => T): T {
+export function withApiServer<T>(kubeconfig: string, work: (session: Session) => T, code: Trouble = Code.tryAgain): T {
 	const cluster = readCluster(kubeconfig, code);
 	try {
-		using client = new KubeClient(cluster, limitMs);
+		using client = new KubeClient(cluster, code === Code.notAvailable ? STATUS_MS : ANSWER_MS);
 		return work({ client, namespace: cluster.namespace ?? DEFAULT_NAMESPACE, kubeconfig });
 	} catch (error) {
 		if (isApiError(error))
@@ -44,7 +47,7 @@ export function withApiServer<T>(kubeconfig: string, limitMs: number, code: Code
 /** The Go project's installer writes it in place: one that is cut is read once more. */
 const REWRITTEN_MS = 100;
 
-function readCluster(kubeconfig: string, code: Code): Cluster {
+function readCluster(kubeconfig: string, code: Trouble): Cluster {
 	try {
 		try {
 			return readKubeconfig(kubeconfig);

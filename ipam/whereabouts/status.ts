@@ -10,7 +10,7 @@ import { loadWhereabouts } from "./config.ts";
 import { poolOf } from "./pool.ts";
 import { addressOfOffset, exhaustion, mayHandOut } from "./ranges.ts";
 import { Records } from "./record.ts";
-import { STATUS_MS, withApiServer } from "./session.ts";
+import { type Session, withApiServer } from "./session.ts";
 
 export function status(request: Request): void {
 	const config = loadWhereabouts(request);
@@ -18,7 +18,7 @@ export function status(request: Request): void {
 	try {
 		new Records(dataDir).requireWritable();
 		if (config.slicing !== undefined) {
-			requireBlockAddress(config, config.slicing, STATUS_MS);
+			requireBlockAddress(config, config.slicing);
 			return;
 		}
 	} catch (error) {
@@ -26,7 +26,7 @@ export function status(request: Request): void {
 		if (!isIo) throw error;
 		throw new CniError(Code.notAvailable, `the state directory cannot be used: ${sentence(error)}`);
 	}
-	withApiServer(config.kubeconfig, STATUS_MS, Code.notAvailable, (session) => {
+	const look = (session: Session): void => {
 		for (const range of config.ranges) {
 			const pool = poolOf(session, config.networkName, range.network, dataDir);
 			const offsets = [...(pool.read()?.keys() ?? [])];
@@ -38,5 +38,6 @@ export function status(request: Request): void {
 				`pool ${pool.name}: ${used} of ${range.size} addresses are held`,
 			);
 		}
-	});
+	};
+	withApiServer(config.kubeconfig, look, Code.notAvailable);
 }
