@@ -12,7 +12,7 @@ import { loadWhereabouts, podRefOf, resultAddress, type Whereabouts } from "./co
 import { findClaim, holderOf, type IpamClaim, writeStatus } from "./ipam-claim.ts";
 import { logOf } from "./log.ts";
 import { mayHandOut } from "./ranges.ts";
-import { attachmentOf, inodeAt, Records } from "./record.ts";
+import { Records, recordedOf } from "./record.ts";
 import { releaseRecord } from "./release.ts";
 import { type Session, withApiServer } from "./session.ts";
 
@@ -31,27 +31,23 @@ export function add(request: Request): CniResult {
 function claimAll(request: Request, config: Whereabouts, podRef: string, session: Session): CniIp[] {
 	const { dataDir } = config;
 	const records = new Records(dataDir);
-	const attachment = attachmentOf(request);
 	// What an ADD that was killed may have claimed is tried first.
-	const earlier = records.find(attachment)?.record;
+	const earlier = records.find(request)?.record;
 	const { kubeconfig } = config;
 	const claim = config.mayClaim ? findClaim(session.client, podRef, request.ifName, request.network) : undefined;
 	const wanted = claim === undefined ? config : withClaim(config, claim);
 	const claimer = new Claimer(session, wanted, records, {
-		...attachment,
+		...recordedOf(request, bootId()),
 		podRef: claim === undefined ? podRef : holderOf(claim),
 		kubeconfig,
 		namespace: session.namespace,
 		claims: earlier?.claims ?? [],
 		store: earlier?.store ?? "",
 		device: earlier?.device ?? "",
-		netns: request.netns,
-		inode: inodeAt(request.netns),
-		boot: bootId(),
 	});
 	using undo = new UndoStack((what, error) => logOf(request).error(`could not ${what} after a failed ADD: ${error}`));
 	undo.push("release what was claimed", () => {
-		const found = records.find(attachment);
+		const found = records.find(request);
 		if (found === undefined) return;
 		const record = { ...found.record, claims: claimer.claims };
 		// Nobody has had it.

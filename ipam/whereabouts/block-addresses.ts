@@ -19,7 +19,7 @@ import { logOf } from "./log.ts";
 import { knownBlock, type NodeBlock, storeName, storeOf, storePath, storesOf } from "./node-block.ts";
 import { hashedOrder } from "./order.ts";
 import { addressAt, mayHandOut, type PoolRange } from "./ranges.ts";
-import { attachmentOf, type FoundRecord, inodeAt, Records, TAKEN_OVER } from "./record.ts";
+import { type FoundRecord, Records, recordedOf, TAKEN_OVER } from "./record.ts";
 import { type Trouble, withApiServer } from "./session.ts";
 import { rangeOfBlock, rangeSetOf, type Slicing } from "./slicing.ts";
 
@@ -30,27 +30,23 @@ export function addFromBlock(request: Request, config: Whereabouts, slicing: Sli
 	const range = rangeOfBlock(config.ranges[0]!, parseCidr(block.block)!);
 	const wanted = wantedAddress(config, slicing, range, block);
 	const records = new Records(dataDir);
-	const attachment = attachmentOf(request);
-	const earlier = records.find(attachment);
+	const earlier = records.find(request);
 	// Of a block that the node had before: its record is about to name this one.
 	if (earlier !== undefined && earlier.record.store !== storeName(block)) releaseInStore(config, records, earlier);
 	using store = Store.open(storeOf(dataDir, block), config);
 	const own = store.addressesOf(request).find((ip) => mayHandOut(range, ip));
 	if (own !== undefined) return own;
 	using undo = new UndoStack((what, error) => logOf(request).error(`could not ${what} after a failed ADD: ${error}`));
-	if (earlier === undefined) undo.push("remove the record", () => records.forget(attachment));
+	if (earlier === undefined) undo.push("remove the record", () => records.forget(request));
 	// First: by this DEL and GC know of it.
 	records.write({
-		...attachment,
+		...recordedOf(request, block.boot),
 		podRef,
 		kubeconfig: config.kubeconfig,
 		namespace: block.namespace,
 		claims: earlier?.record.claims ?? [],
 		store: storeName(block),
 		device: config.device,
-		netns: request.netns,
-		inode: inodeAt(request.netns),
-		boot: block.boot,
 	});
 	// A VF has one pod at a time: what an earlier sandbox had of it, which is gone, is not in use.
 	const isInherited = ({ containerId, ifName = "" }: Owner): boolean => {
@@ -195,5 +191,5 @@ export function releaseInBlocks(records: Records, config: Whereabouts, slicing: 
 		});
 	}
 	for (const directory of storesOf(dataDir, slicing.pool)) release(directory, config, request);
-	records.forget({ ...attachmentOf(request), network: TAKEN_OVER });
+	records.forget({ ...request, network: TAKEN_OVER });
 }

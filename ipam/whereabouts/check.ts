@@ -11,14 +11,14 @@ import { loadWhereabouts, podRefOf, type Whereabouts } from "./config.ts";
 import type { Allocation } from "./objects.ts";
 import { poolOf } from "./pool.ts";
 import { mayHandOut, offsetOf, type PoolRange } from "./ranges.ts";
-import { attachmentOf, Records } from "./record.ts";
+import { Records } from "./record.ts";
 import { isOf, Reservations } from "./reservations.ts";
 import { type Session, withApiServer } from "./session.ts";
 
 export function check(request: Request): void {
 	const config = loadWhereabouts(request);
 	// The record tells whether a claim holds it in place of the pod.
-	const record = config.mayClaim ? new Records(config.dataDir).find(attachmentOf(request))?.record : undefined;
+	const record = config.mayClaim ? new Records(config.dataDir).find(request)?.record : undefined;
 	const podref = record?.podRef ?? podRefOf(request);
 	const owner = { id: request.containerId, podref, ifname: request.ifName };
 	const previous = (previousAddresses(request) ?? []).map(({ address }) => parseCidr(address)!.ip);

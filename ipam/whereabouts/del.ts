@@ -8,19 +8,19 @@ import { statIfPresent } from "../../lib/sys/files.ts";
 import { releaseInBlocks } from "./block-addresses.ts";
 import { loadWhereabouts, settingsOf, type Whereabouts } from "./config.ts";
 import { logOf } from "./log.ts";
-import { attachmentOf, Records } from "./record.ts";
+import { Records } from "./record.ts";
 import { releaseAttachment, releaseFound } from "./release.ts";
 import { withApiServer } from "./session.ts";
 
 export function del(request: Request): void {
 	const settings = settingsOf(request);
 	const records = new Records(settings.dataDir);
-	const found = records.find(attachmentOf(request));
+	const found = records.find(request);
 	if (found !== undefined) {
 		releaseAttachment(records, found, settings, settings.kubeconfig);
 		return;
 	}
-	records.forget(attachmentOf(request));
+	records.forget(request);
 	const config = loadIfUsable(request);
 	if (config === undefined) return;
 	if (config.slicing !== undefined) {

@@ -98,14 +98,10 @@ export class Records {
 	}
 }
 
-export const attachmentOf = ({ network, containerId, ifName }: Request): Attachment => ({
-	network,
-	containerId,
-	ifName,
-});
-
-/** Which namespace is at a path, as long as it lives. */
-export const inodeAt = (netns: string): number => files.statIfPresent(netns)?.ino ?? 0;
+/** What a record says of the attachment of a call and its sandbox: which namespace is at the path while it lives. */
+export const recordedOf = ({ network, containerId, ifName, netns }: Request, boot: string) => {
+	return { network, containerId, ifName, netns, inode: files.statIfPresent(netns)?.ino ?? 0, boot };
+};
 
 const partsOf = ({ network, containerId, ifName }: Attachment): string[] => [network, containerId, ifName];
 
