@@ -2,17 +2,7 @@
  * YAML as trees with places, one for each document, and where in the file the characters of a text are that stands in
  * it.
  */
-import {
-	constructFromEvents,
-	type DocumentEvent,
-	EVENT_ID,
-	type Event,
-	parseEvents,
-	SCALAR_STYLE,
-	type ScalarEvent,
-	type ScalarStyle,
-	YAMLException,
-} from "js-yaml";
+import * as yaml from "js-yaml";
 import { ReadError } from "./json.ts";
 import type { Tree } from "./tree.ts";
 
@@ -26,7 +16,7 @@ type YamlDocument = Tree | ReadError;
 export interface Written {
 	readonly start: number;
 	readonly end: number;
-	readonly style: ScalarStyle;
+	readonly style: yaml.ScalarStyle;
 }
 
 /** The documents of `text` that are not empty, and how each text in them is written, by its tree. */
@@ -43,12 +33,12 @@ interface Piece {
 }
 
 interface Parsed extends Piece {
-	readonly events: readonly Event[];
+	readonly events: readonly yaml.Event[];
 }
 
 function parse(piece: Piece): Parsed | ReadError {
 	try {
-		return { ...piece, events: parseEvents(piece.source, {}) };
+		return { ...piece, events: yaml.parseEvents(piece.source, {}) };
 	} catch (error) {
 		return refusalOf(error, piece);
 	}
@@ -56,7 +46,7 @@ function parse(piece: Piece): Parsed | ReadError {
 
 function refusalOf(error: unknown, { offset }: Piece): ReadError {
 	if (error instanceof ReadError) return error;
-	if (!(error instanceof YAMLException)) throw error;
+	if (!(error instanceof yaml.YAMLException)) throw error;
 	const reason = error.reason.startsWith("nesting exceeded") ? "it is nested too deeply" : error.reason;
 	return new ReadError(`not YAML: ${reason}`, offset + (error.mark?.position ?? 0));
 }
@@ -83,7 +73,7 @@ interface Reader extends Parsed {
 	readonly written: Map<Tree, Written>;
 	/** Which event comes next. */
 	next: number;
-	readonly document: DocumentEvent;
+	readonly document: yaml.DocumentEvent;
 	/** What has an anchor, and of how many nodes it is. */
 	readonly anchors: Map<string, { readonly tree: Tree; readonly size: number }>;
 	/** Nodes that may still come. */
@@ -92,7 +82,7 @@ interface Reader extends Parsed {
 
 function readPiece(piece: Parsed, written: Map<Tree, Written>): YamlDocument[] {
 	return [...piece.events.entries()].flatMap(([index, document]): YamlDocument[] => {
-		if (document.type !== EVENT_ID.DOCUMENT || isNothing(piece.events[index + 1]!)) return [];
+		if (document.type !== yaml.EVENT_ID.DOCUMENT || isNothing(piece.events[index + 1]!)) return [];
 		try {
 			const reader = { ...piece, written, next: index + 1, document, anchors: new Map(), left: MAX_NODES };
 			return [toTree(reader, piece.offset)];
@@ -102,13 +92,13 @@ function readPiece(piece: Parsed, written: Map<Tree, Written>): YamlDocument[] {
 	});
 }
 
-const isNothing = (event: Event): boolean =>
-	event.type === EVENT_ID.SCALAR && event.valueStart < 0 && event.tagStart < 0 && event.anchorStart < 0;
+const isNothing = (event: yaml.Event): boolean =>
+	event.type === yaml.EVENT_ID.SCALAR && event.valueStart < 0 && event.tagStart < 0 && event.anchorStart < 0;
 
 /** The next value. `near`: the place of one that nothing is written of. */
 function toTree(reader: Reader, near: number): Tree {
 	const event = reader.events[reader.next++]!;
-	if (event.type === EVENT_ID.ALIAS) return aliased(event.anchorStart, event.anchorEnd, reader);
+	if (event.type === yaml.EVENT_ID.ALIAS) return aliased(event.anchorStart, event.anchorEnd, reader);
 	const { left } = reader;
 	spend(1, near, reader);
 	const tree = treeOf(event, reader, near);
@@ -134,10 +124,10 @@ function aliased(start: number, end: number, reader: Reader): Tree {
 	return known.tree;
 }
 
-function treeOf(event: Event, reader: Reader, near: number): Tree {
-	if (event.type === EVENT_ID.SCALAR) return scalarOf(event, reader, near);
+function treeOf(event: yaml.Event, reader: Reader, near: number): Tree {
+	if (event.type === yaml.EVENT_ID.SCALAR) return scalarOf(event, reader, near);
 	const at = "start" in event ? reader.offset + event.start : near;
-	if (event.type === EVENT_ID.SEQUENCE) {
+	if (event.type === yaml.EVENT_ID.SEQUENCE) {
 		const items: Tree[] = [];
 		while (!isEnd(reader)) items.push(toTree(reader, at));
 		return { kind: "list", at, items };
@@ -153,12 +143,12 @@ function treeOf(event: Event, reader: Reader, near: number): Tree {
 
 /** Whether what has been begun ends here; goes past its end. */
 function isEnd(reader: Reader): boolean {
-	if (reader.events[reader.next]?.type !== EVENT_ID.POP) return false;
+	if (reader.events[reader.next]?.type !== yaml.EVENT_ID.POP) return false;
 	reader.next++;
 	return true;
 }
 
-function scalarOf(event: ScalarEvent, { source, offset, document, written }: Reader, near: number): Tree {
+function scalarOf(event: yaml.ScalarEvent, { source, offset, document, written }: Reader, near: number): Tree {
 	const value = scalarValue(event, document, source);
 	const isPlain =
 		typeof value === "string" || typeof value === "number" || typeof value === "boolean" || value === null;
@@ -170,21 +160,21 @@ function scalarOf(event: ScalarEvent, { source, offset, document, written }: Rea
 }
 
 /** With a tag that nobody here knows (`!Ref`), its text. */
-function scalarValue(event: ScalarEvent, document: DocumentEvent, source: string): unknown {
-	const construct = (scalar: ScalarEvent) =>
-		constructFromEvents([document, scalar, { type: EVENT_ID.POP }], { source })[0];
+function scalarValue(event: yaml.ScalarEvent, document: yaml.DocumentEvent, source: string): unknown {
+	const construct = (scalar: yaml.ScalarEvent) =>
+		yaml.constructFromEvents([document, scalar, { type: yaml.EVENT_ID.POP }], { source })[0];
 	try {
 		return construct(event);
 	} catch (error) {
-		if (!(error instanceof YAMLException) || !error.reason.startsWith("unknown scalar tag")) throw error;
+		if (!(error instanceof yaml.YAMLException) || !error.reason.startsWith("unknown scalar tag")) throw error;
 		return String(construct({ ...event, tagStart: -1, tagEnd: -1 }) ?? "");
 	}
 }
 
 /** Where a person sees a text begin whose first character is at `start`: at its quote, or at the sign of a block. */
-function beginOf(source: string, start: number, style: ScalarStyle): number {
-	if (style === SCALAR_STYLE.PLAIN) return start;
-	if (style === SCALAR_STYLE.SINGLE_QUOTED || style === SCALAR_STYLE.DOUBLE_QUOTED) return start - 1;
+function beginOf(source: string, start: number, style: yaml.ScalarStyle): number {
+	if (style === yaml.SCALAR_STYLE.PLAIN) return start;
+	if (style === yaml.SCALAR_STYLE.SINGLE_QUOTED || style === yaml.SCALAR_STYLE.DOUBLE_QUOTED) return start - 1;
 	const line = source.lastIndexOf("\n", start - 2) + 1;
 	return line + source.slice(line, start).search(/[|>][-+\d]*\s*(?:\s#.*\s*)?$/);
 }
@@ -204,8 +194,8 @@ export function charactersOf(file: string, { start, end, style }: Written, value
 		if (!isSpace(character)) at = skipSpace(file, at, end, style);
 		places[index] = at;
 		if (isSpace(character)) continue;
-		if (style === SCALAR_STYLE.DOUBLE_QUOTED && file[at] === "\\") at += 2 + (HEX_DIGITS[file[at + 1]!] ?? 0);
-		else at += style === SCALAR_STYLE.SINGLE_QUOTED && character === "'" ? 2 : 1;
+		if (style === yaml.SCALAR_STYLE.DOUBLE_QUOTED && file[at] === "\\") at += 2 + (HEX_DIGITS[file[at + 1]!] ?? 0);
+		else at += style === yaml.SCALAR_STYLE.SINGLE_QUOTED && character === "'" ? 2 : 1;
 	}
 	places[value.length] = at;
 	return (offset) => places[Math.min(offset, value.length)]!;
@@ -214,10 +204,11 @@ export function charactersOf(file: string, { start, end, style }: Written, value
 const isSpace = (character: string | undefined): boolean =>
 	character === " " || character === "\n" || character === "\t" || character === "\r";
 
-function skipSpace(file: string, start: number, end: number, style: ScalarStyle): number {
+function skipSpace(file: string, start: number, end: number, style: yaml.ScalarStyle): number {
 	let at = start;
 	while (at < end) {
-		const isEscape = style === SCALAR_STYLE.DOUBLE_QUOTED && file[at] === "\\" && "ntr \n\t".includes(file[at + 1]!);
+		const isEscape =
+			style === yaml.SCALAR_STYLE.DOUBLE_QUOTED && file[at] === "\\" && "ntr \n\t".includes(file[at + 1]!);
 		if (!isEscape && !isSpace(file[at])) break;
 		at += isEscape ? 2 : 1;
 	}

@@ -14,15 +14,7 @@ import { gauge, type Sample } from "../../lib/plugin/gauge.ts";
 import { writeAtomic } from "../../lib/sys/files.ts";
 import { writeStderr } from "../../lib/sys/stderr.ts";
 import * as sys from "../../lib/sys/sys.ts";
-import {
-	CLUSTER_FLAGS,
-	HELP_OF_CLUSTER,
-	type PoolContent,
-	placesOf,
-	readHolders,
-	readPools,
-	withCluster,
-} from "./cluster.ts";
+import * as cluster from "./cluster.ts";
 import { DEFAULT_DATA_DIR } from "./config.ts";
 import { readCooldown } from "./cooldown.ts";
 import { claimHolders, isClaimHolder } from "./ipam-claim.ts";
@@ -44,11 +36,18 @@ export const reconcile: Command = {
   --every 5m        goes on until SIGTERM, with so long a pause between two runs; without it there is one
   --dry-run         prints the changes and makes none
   --metrics FILE    writes the use of pools and the count of changes there, for node-exporter's textfile collector
-${HELP_OF_CLUSTER}`,
+${cluster.HELP_OF_CLUSTER}`,
 	run: runReconcile,
 };
 
-const FLAGS = { ...CLUSTER_FLAGS, metrics: "", datadir: DEFAULT_DATA_DIR, node: false, every: 0, "dry-run": false };
+const FLAGS = {
+	...cluster.CLUSTER_FLAGS,
+	metrics: "",
+	datadir: DEFAULT_DATA_DIR,
+	node: false,
+	every: 0,
+	"dry-run": false,
+};
 
 function runReconcile(args: readonly string[]): number {
 	const flags = parseFlags(args, FLAGS);
@@ -70,7 +69,7 @@ function reconcileAgain(flags: typeof FLAGS): number {
 
 function reconcileOnce(flags: typeof FLAGS): number {
 	const tally = new Tally(flags["dry-run"]);
-	const used = withCluster(flags, (session) =>
+	const used = cluster.withCluster(flags, (session) =>
 		flags.node ? reconcileNode(session, flags.datadir, tally) : reconcileAll(session, tally),
 	);
 	if (flags.metrics !== "") writeAtomic(flags.metrics, metricsOf(tally, used), 0o644);
@@ -80,10 +79,10 @@ function reconcileOnce(flags: typeof FLAGS): number {
 
 /** Returns how many addresses each pool held when it was read. */
 function reconcileAll(session: Session, tally: Tally): PoolUse {
-	const pools = readPools(session, (line) => tally.warn(line));
+	const pools = cluster.readPools(session, (line) => tally.warn(line));
 	const reservations = new Reservations(session.client, session.namespace, "");
 	const all = [...reservations.all()];
-	const holders = readHolders(session);
+	const holders = cluster.readHolders(session);
 	const held = [...all, ...pools.flatMap(({ allocations }) => [...allocations.values()])];
 	if (held.some(({ podref }) => isClaimHolder(podref)))
 		for (const holder of claimHolders(session.client)) holders.add(holder);
@@ -113,12 +112,12 @@ function reconcileAll(session: Session, tally: Tally): PoolUse {
 function healEntry(
 	session: Session,
 	{ name, id, podref, ifname }: Reservation,
-	pools: readonly PoolContent[],
+	pools: readonly cluster.PoolContent[],
 	tally: Tally,
 ): void {
 	// One of Go's, which makes the entry first; or of a version that says nothing.
 	if (id === "" || ifname === "") return;
-	const places = placesOf(name, pools);
+	const places = cluster.placesOf(name, pools);
 	if (places.some(({ pool, offset }) => pool.allocations.has(offset))) return;
 	const [place, ...others] = places;
 	if (place === undefined) return;
@@ -139,7 +138,7 @@ function healEntry(
  */
 function healReservations(
 	session: Session,
-	pool: PoolContent,
+	pool: cluster.PoolContent,
 	byName: ReadonlyMap<string, Reservation>,
 	holders: ReadonlySet<string>,
 	tally: Tally,
@@ -166,7 +165,7 @@ function healReservations(
 	}
 }
 
-function changeIn({ client, namespace }: Session, pool: PoolContent, changes: readonly Change[]): boolean {
+function changeIn({ client, namespace }: Session, pool: cluster.PoolContent, changes: readonly Change[]): boolean {
 	return changePool(client, { namespace, ...pool }, changes).refused.length < changes.length;
 }
 

@@ -5,16 +5,7 @@
 import { parseIp } from "../../../lib/ip/address.ts";
 import { type Mac, parseMac } from "../../../lib/ip/mac.ts";
 import { socketAddress } from "../../../lib/ip/socket-address.ts";
-import {
-	arpSender,
-	BROADCAST_MAC,
-	ETH_P_ARP,
-	ETH_P_IP,
-	type Instruction,
-	openPacketSocket,
-	packetAddress,
-	sendArpRequest,
-} from "../../../lib/linux/packet.ts";
+import * as packets from "../../../lib/linux/packet.ts";
 import type { Loop } from "../../../lib/loop/loop.ts";
 import type { Link, LinkIndex } from "../../../lib/netlink/link.ts";
 import type { Sandbox } from "../../../lib/plugin/sandbox.ts";
@@ -32,7 +23,7 @@ const ANY = "0.0.0.0";
 export const EVERYONE = "255.255.255.255";
 
 /** UDP to port 68, no fragment but the first: instructions of linux/bpf_common.h, `[code, jt, jf, k]`. */
-const TO_CLIENTS: readonly Instruction[] = [
+const TO_CLIENTS: readonly packets.Instruction[] = [
 	[0x30, 0, 0, 9],
 	[0x15, 0, 6, 17],
 	[0x28, 0, 0, 6],
@@ -48,7 +39,7 @@ const TO_CLIENTS: readonly Instruction[] = [
  * ARP that comes from `address`, or from nobody (a probe) about it. A network where many pods start is full of ARP for
  * others, and each packet would wake us once for every probe.
  */
-function aboutAddress(address: string): Instruction[] {
+function aboutAddress(address: string): packets.Instruction[] {
 	const wanted = u32At(addressBytes(address));
 	return [
 		[0x20, 0, 0, 14],
@@ -176,7 +167,7 @@ export class Exchange extends ExchangeSockets<Reply> {
 
 	/** Opens the packet socket. Throws SystemError. */
 	constructor(sandbox: Sandbox, link: Link, listener: Listener<Reply>, loop: Loop) {
-		super(sandbox, link, listener, loop, () => openPacketSocket(link.index, ETH_P_IP, TO_CLIENTS));
+		super(sandbox, link, listener, loop, () => packets.openPacketSocket(link.index, packets.ETH_P_IP, TO_CLIENTS));
 	}
 
 	override close(): void {
@@ -187,7 +178,7 @@ export class Exchange extends ExchangeSockets<Reply> {
 
 	/** To every server on the link, from a client that has no address. */
 	broadcast(message: ClientMessage): void {
-		this.#sendPacket(ANY, EVERYONE, BROADCAST_MAC(), message);
+		this.#sendPacket(ANY, EVERYONE, packets.BROADCAST_MAC(), message);
 	}
 
 	/**
@@ -195,12 +186,12 @@ export class Exchange extends ExchangeSockets<Reply> {
 	 * unknown.
 	 */
 	sendStraight(message: ClientMessage, source: string, destination: string, mac: Mac | undefined): void {
-		this.#sendPacket(source, destination, mac ?? BROADCAST_MAC(), message);
+		this.#sendPacket(source, destination, mac ?? packets.BROADCAST_MAC(), message);
 	}
 
 	#sendPacket(source: string, destination: string, mac: Mac, message: ClientMessage): void {
 		const packet = udpPacket(source, destination, encodeMessage(message));
-		sys.sendTo(this.fd, packet, 0, packetAddress(this.index, ETH_P_IP, mac));
+		sys.sendTo(this.fd, packet, 0, packets.packetAddress(this.index, packets.ETH_P_IP, mac));
 	}
 
 	/** A socket at the address; false where the interface does not have it. */
@@ -217,16 +208,16 @@ export class Exchange extends ExchangeSockets<Reply> {
 	}
 
 	protected override openProbe(address: string): number {
-		return openPacketSocket(this.index, ETH_P_ARP, aboutAddress(address));
+		return packets.openPacketSocket(this.index, packets.ETH_P_ARP, aboutAddress(address));
 	}
 
 	protected override sendProbe(fd: number, address: string): void {
-		sendArpRequest(fd, { index: this.index, mac: this.mac }, parseIp(ANY)!, parseIp(address)!);
+		packets.sendArpRequest(fd, { index: this.index, mac: this.mac }, parseIp(ANY)!, parseIp(address)!);
 	}
 
 	/** Somebody has it (sends from it), or somebody else probes it at the same time (RFC 5227, section 2.1.1). */
 	protected override claimant(packet: Uint8Array): Mac | undefined {
-		const sender = arpSender(packet);
+		const sender = packets.arpSender(packet);
 		// The filter has let through what is about the address; some switches send one's own probe back.
 		return sender === undefined || sameBytes(sender, this.mac) ? undefined : sender;
 	}

@@ -3,12 +3,7 @@
  */
 import { ipToBytes, parseIp } from "../../../lib/ip/address.ts";
 import type { Mac } from "../../../lib/ip/mac.ts";
-import {
-	linkAddress,
-	openNeighborSocket,
-	readNeighborAdvertisement,
-	sendNeighborSolicitation,
-} from "../../../lib/linux/neighbor.ts";
+import * as neighbors from "../../../lib/linux/neighbor.ts";
 import type { Loop } from "../../../lib/loop/loop.ts";
 import type { Link } from "../../../lib/netlink/link.ts";
 import type { Sandbox } from "../../../lib/plugin/sandbox.ts";
@@ -27,7 +22,7 @@ export class Exchange6 extends ExchangeSockets<Reply6> {
 
 	/** Throws SystemError. */
 	constructor(sandbox: Sandbox, link: Link, listener: Listener<Reply6>, loop: Loop) {
-		const from = linkAddress(new Uint8Array(16), 0, CLIENT_PORT);
+		const from = neighbors.linkAddress(new Uint8Array(16), 0, CLIENT_PORT);
 		super(sandbox, link, listener, loop, () => openClientSocket(sys.AF_INET6, link.name, from));
 		this.#name = link.name;
 	}
@@ -37,19 +32,19 @@ export class Exchange6 extends ExchangeSockets<Reply6> {
 	 * yet).
 	 */
 	send(message: ClientMessage6): void {
-		sys.sendTo(this.fd, encodeMessage6(message), 0, linkAddress(ALL_SERVERS(), this.index, SERVER_PORT));
+		sys.sendTo(this.fd, encodeMessage6(message), 0, neighbors.linkAddress(ALL_SERVERS(), this.index, SERVER_PORT));
 	}
 
 	protected override openProbe(): number {
-		return openNeighborSocket(this.#name);
+		return neighbors.openNeighborSocket(this.#name);
 	}
 
 	protected override sendProbe(fd: number, address: string): void {
-		sendNeighborSolicitation(fd, { index: this.index, mac: this.mac }, parseIp(address)!);
+		neighbors.sendNeighborSolicitation(fd, { index: this.index, mac: this.mac }, parseIp(address)!);
 	}
 
 	protected override claimant(packet: Uint8Array, address: string): Mac | undefined {
-		const advertisement = readNeighborAdvertisement(packet);
+		const advertisement = neighbors.readNeighborAdvertisement(packet);
 		const isAboutIt = advertisement !== undefined && sameBytes(advertisement.target, ipToBytes(parseIp(address)!));
 		return isAboutIt ? advertisement.mac : undefined;
 	}

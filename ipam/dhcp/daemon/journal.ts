@@ -4,14 +4,7 @@
  */
 import { parseObject } from "../../../lib/cni/json.ts";
 import type { LinkIndex } from "../../../lib/netlink/link.ts";
-import {
-	listIfPresent,
-	makeDirectories,
-	readTextIfPresent,
-	removeIfPresent,
-	removeWritten,
-	writeAtomic,
-} from "../../../lib/sys/files.ts";
+import * as files from "../../../lib/sys/files.ts";
 import type { Attachment, LeaseSpec } from "./protocol.ts";
 
 /** Of a file. */
@@ -67,7 +60,7 @@ export class Journal {
 	constructor(directory: string, bootId: string) {
 		this.#directory = directory;
 		this.#bootId = bootId;
-		makeDirectories(directory, 0o700);
+		files.makeDirectories(directory, 0o700);
 	}
 
 	/**
@@ -75,15 +68,15 @@ export class Journal {
 	 * a boot, and what is no record is none of ours.
 	 */
 	load(use: (file: number, record: LeaseRecord) => void, dropped: (name: string, why: string) => void): void {
-		for (const name of listIfPresent(this.#directory) ?? []) {
+		for (const name of files.listIfPresent(this.#directory) ?? []) {
 			const file = /^[0-9]+\.json$/.test(name) ? Number.parseInt(name, 10) : 0;
 			// What a write that was killed left: its record has the same name, or was never acted upon.
 			if (file === 0) {
-				removeIfPresent(`${this.#directory}/${name}`);
+				files.removeIfPresent(`${this.#directory}/${name}`);
 				continue;
 			}
 			this.#last = Math.max(this.#last, file);
-			const record = parseObject(readTextIfPresent(this.#path(file)) ?? "");
+			const record = parseObject(files.readTextIfPresent(this.#path(file)) ?? "");
 			// Written by us as a whole: its version is all there is to look at.
 			const isOurs = record?.version === VERSION;
 			if (isOurs && record.bootId === this.#bootId) {
@@ -100,11 +93,11 @@ export class Journal {
 	}
 
 	write(file: number, record: LeaseRecord): void {
-		writeAtomic(this.#path(file), JSON.stringify({ ...record, version: VERSION, bootId: this.#bootId }), 0o600);
+		files.writeAtomic(this.#path(file), JSON.stringify({ ...record, version: VERSION, bootId: this.#bootId }), 0o600);
 	}
 
 	remove(file: number): void {
-		removeWritten(this.#path(file));
+		files.removeWritten(this.#path(file));
 	}
 
 	#path(file: number): string {
@@ -114,11 +107,11 @@ export class Journal {
 
 /** The attachments whose DEL no daemon heard; their files are removed once `use` has returned. */
 export function takeReleased(directory: string, use: (attachment: Attachment) => void): void {
-	for (const name of listIfPresent(directory) ?? []) {
+	for (const name of files.listIfPresent(directory) ?? []) {
 		const path = `${directory}/${name}`;
 		// Of a half-written one the DEL went on to say so.
-		const attachment = parseObject(readTextIfPresent(path) ?? "");
+		const attachment = parseObject(files.readTextIfPresent(path) ?? "");
 		if (attachment !== undefined) use(attachment as unknown as Attachment);
-		removeIfPresent(path);
+		files.removeIfPresent(path);
 	}
 }
