@@ -19,20 +19,11 @@ export function check(request: Request): void {
 	const missing = ours.filter((ip) => !isOwner(store, ip, request));
 	// Ranges may have changed since ADD: then, as in Go, any address will do.
 	const found = ours.length > 0 ? missing.length < ours.length : (store?.addressesOf(request).length ?? 0) > 0;
-	if (!found) {
-		throw new CniError(
-			Code.checkFailed,
-			`host-local: Failed to find address added by container ${request.containerId}`,
-			`interface ${request.ifName}, in ${directory}`,
-		);
-	}
-	if (missing.length > 0) {
-		throw new CniError(
-			Code.checkFailed,
-			`host-local: ${missing.map(formatIp).join(", ")} of prevResult is not held for container ${request.containerId}`,
-			`interface ${request.ifName}, in ${directory}`,
-		);
-	}
+	if (found && missing.length === 0) return;
+	const reason = found
+		? `${missing.map(formatIp).join(", ")} of prevResult is not held for container ${request.containerId}`
+		: `Failed to find address added by container ${request.containerId}`;
+	throw new CniError(Code.checkFailed, `host-local: ${reason}`, `interface ${request.ifName}, in ${directory}`);
 }
 
 /** The addresses of prevResult that are of our ranges: a chain may have others. */
