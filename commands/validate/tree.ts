@@ -5,23 +5,16 @@ import { define } from "../../lib/cni/keys.ts";
 import type { JsonObject, JsonValue } from "../../lib/cni/types.ts";
 
 /** A value; `at` is where it begins in the file, in UTF-16 units. */
-export type Tree = ScalarTree | ObjectTree | ListTree;
+export type Tree =
+	| { readonly kind: "scalar"; readonly at: number; readonly value: string | number | boolean | null }
+	| { readonly kind: "list"; readonly at: number; readonly items: readonly Tree[] }
+	| ObjectTree;
 
-interface ScalarTree {
-	readonly kind: "scalar";
-	readonly at: number;
-	readonly value: string | number | boolean | null;
-}
 export interface ObjectTree {
 	readonly kind: "object";
 	readonly at: number;
 	/** In order; a key may stand twice. */
 	readonly members: readonly Member[];
-}
-interface ListTree {
-	readonly kind: "list";
-	readonly at: number;
-	readonly items: readonly Tree[];
 }
 export interface Member {
 	readonly key: string;

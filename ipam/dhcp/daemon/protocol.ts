@@ -78,13 +78,9 @@ export type Question =
 	| { readonly method: "status" }
 	| { readonly method: "list" };
 
-interface Failure {
-	readonly code: number;
-	readonly message: string;
-	readonly details: string;
-}
-
-export type Answer = { readonly result: unknown } | { readonly error: Failure };
+export type Answer =
+	| { readonly result: unknown }
+	| { readonly error: { readonly code: number; readonly message: string; readonly details: string } };
 
 /** What "list" tells of a lease. */
 export interface ListedLease extends Attachment {
