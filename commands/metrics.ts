@@ -119,10 +119,8 @@ function rangesOfVfs(): Sample[] {
 		const { ipam } = config as JsonObject;
 		try {
 			const { sets } = loadHostLocal({ ...callOfNobody(""), network, config: { name: network, ipam: ipam! } });
-			capacities.set(
-				network,
-				sets.reduce((sum, set) => sum + capacityOf(set), 0n),
-			);
+			const capacity = sets.reduce((sum, set) => sum + capacityOf(set), 0n);
+			capacities.set(network, capacity);
 		} catch (error) {
 			// Go's records have of `ipam` the type alone, and what is truncated may be anything.
 			if (!(error instanceof CniError)) throw error;

@@ -30,12 +30,9 @@ const inDirectoryOf = (kubeconfig: string, name: string): string =>
 	`${kubeconfig.slice(0, kubeconfig.lastIndexOf("/") + 1)}${name}`;
 
 /** All files that `Credentials` writes for the kubeconfig at this path. */
-export const filesFor = (kubeconfig: string): string[] => [
-	kubeconfig,
-	inDirectoryOf(kubeconfig, TOKEN),
-	inDirectoryOf(kubeconfig, CONF),
-	inDirectoryOf(kubeconfig, NODE_NAME),
-];
+export const filesFor = (kubeconfig: string): string[] => {
+	return [kubeconfig, ...[TOKEN, CONF, NODE_NAME].map((name) => inDirectoryOf(kubeconfig, name))];
+};
 
 /** What is wrong with the node's copy of the flat file `conf`; undefined: nothing. */
 export function failureOfConf(kubeconfig: string, conf: string): string | undefined {

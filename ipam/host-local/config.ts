@@ -29,10 +29,8 @@ export function loadHostLocal(request: Request) {
 	// No range may still come by capability `ipRanges`, which a runtime does not pass with STATUS.
 	if (read.length === 0 && request.verb !== "STATUS") throw invalidConfig("no IP ranges specified");
 	const sets = read.map(completeSet);
-	requireOnePerFamily(
-		sets.map(([range]) => range!.start.family),
-		request.cniVersion,
-	);
+	const families = sets.map(([range]) => range!.start.family);
+	requireOnePerFamily(families, request.cniVersion);
 	requireDisjoint(sets);
 	return {
 		/** Each gives one address; in the order of the result and of the files `last_reserved_ip.N`. */

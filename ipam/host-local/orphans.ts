@@ -28,13 +28,10 @@ function orphansIn(directory: string, network: string, known: ReadonlySet<string
 		using store = Store.openIfPresent(directory);
 		return (store?.releaseEarlier() ?? []).length > 0 || undefined;
 	};
-	const names = earlier
-		.map(({ name }) => name)
-		.sort()
-		.join(" ");
+	const names = earlier.map(({ name }) => name).sort();
 	const why = `nothing tells whether ${unknown.length === 1 ? "its container lives" : "their containers live"}`;
 	return [
-		...(earlier.length > 0 ? [{ ...what, name: names, why: "from before the last boot", reclaim }] : []),
+		...(earlier.length > 0 ? [{ ...what, name: names.join(" "), why: "from before the last boot", reclaim }] : []),
 		...(unknown.length > 0 ? [{ ...what, name: `${unknown.length} in use`, why, reclaim: undefined }] : []),
 	];
 }

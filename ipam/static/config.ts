@@ -33,10 +33,8 @@ export function loadStatic(request: Request) {
 		),
 		...fromEnvironment,
 	];
-	requireOnePerFamily(
-		addresses.map(({ address }) => familyOf(address)),
-		request.cniVersion,
-	);
+	const families = addresses.map(({ address }) => familyOf(address));
+	requireOnePerFamily(families, request.cniVersion);
 	return { addresses, routes, dns: ipam.dns as CniDns | undefined };
 }
 

@@ -19,7 +19,7 @@ export function gc(request: Request, valid: readonly ValidAttachment[] | undefin
 	const isValid = new Set(valid.map(({ containerID, ifname }) => `${containerID}/${ifname}`));
 	const keep = ({ containerId, ifName }: { readonly containerId: string; readonly ifName: string }): boolean =>
 		isValid.has(`${containerId}/${ifName}`);
-	const stale = records.ofNetwork(request.network).filter(({ record }) => !keep(record));
+	const stale = records.all().filter(({ record }) => record.network === request.network && !keep(record));
 	records.removeTemporary(request.network, keep);
 	const failures: unknown[] = [];
 	for (const found of stale) {

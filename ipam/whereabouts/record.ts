@@ -84,11 +84,6 @@ export class Records {
 		return `${this.#directory.path}/.${partsOf(attachment).join("@")}.tmp`;
 	}
 
-	/** Those of a network. */
-	ofNetwork(network: string): FoundRecord[] {
-		return this.all().filter(({ record }) => record.network === network);
-	}
-
 	/** One that cannot be understood is nobody's. */
 	all(): FoundRecord[] {
 		return this.#directory.readAll().flatMap((file) => {
