@@ -8,21 +8,14 @@ import { invalidConfig, optionalAddress, requireCidr } from "../fields.ts";
 import type { RangeConfig } from "./schema.ts";
 
 /** A range as configured, its texts read but nothing checked or filled in. */
-export interface ReadRange {
-	readonly subnet: Cidr;
-	/** The subnet is written as an IPv4-mapped IPv6 network ("::ffff:10.0.0.0/120"). */
-	readonly mapped: boolean;
-	readonly start: Ip | undefined;
-	readonly end: Ip | undefined;
-	readonly gateway: Ip | undefined;
-	readonly exclude: readonly Block[];
-}
+export type ReadRange = Readonly<ReturnType<typeof readRange>>;
 
 /** Reads the texts of the range at `path` of the configuration. Throws code 7. */
-export function readRange(range: RangeConfig, path: string): ReadRange {
+export function readRange(range: RangeConfig, path: string) {
 	const subnet = requireCidr(range.subnet, `${path}.subnet`);
 	return {
 		subnet,
+		/** The subnet is written as an IPv4-mapped IPv6 network ("::ffff:10.0.0.0/120"). */
 		mapped: subnet.ip.family === 4 && range.subnet.includes(":"),
 		start: optionalAddress(range.rangeStart, `${path}.rangeStart`),
 		end: optionalAddress(range.rangeEnd, `${path}.rangeEnd`),

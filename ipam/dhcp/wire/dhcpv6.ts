@@ -83,34 +83,13 @@ function bigEndian(value: number, length: number): number[] {
 	return Array.from({ length }, (_, index) => Math.floor(value / 256 ** (length - 1 - index)) % 256);
 }
 
-/** What a server says of the one address. */
-interface Association {
-	readonly address: string;
-	/** Infinity: for ever. 0: it is not the client's any more. */
-	readonly validMs: number;
-	readonly renewMs: number;
-	readonly rebindMs: number;
-}
-
-export interface Reply6 {
-	readonly type: number;
-	readonly xid: number;
-	readonly serverId: Uint8Array;
-	readonly clientId: Uint8Array;
-	readonly isRapid: boolean;
-	/** Undefined: the server gives none, for which `refusal` may have its words. */
-	readonly association: Association | undefined;
-	/** Why not: the code, and the server's words. */
-	readonly refusal: string | undefined;
-	/** The options of DNS, as they came. */
-	readonly dns: Uint8Array;
-}
+export type Reply6 = Readonly<NonNullable<ReturnType<typeof decodeReply6>>>;
 
 /**
  * A server's message for the association of `mac`; undefined for what is none: no identifiers, an option that is
  * truncated.
  */
-export function decodeReply6(bytes: Uint8Array, mac: Uint8Array): Reply6 | undefined {
+export function decodeReply6(bytes: Uint8Array, mac: Uint8Array) {
 	const type = bytes[0];
 	if (bytes.length < HEADER || (type !== MESSAGE6.advertise && type !== MESSAGE6.reply)) return undefined;
 	const options = readOptions6(bytes, HEADER);
@@ -128,8 +107,11 @@ export function decodeReply6(bytes: Uint8Array, mac: Uint8Array): Reply6 | undef
 		serverId,
 		clientId,
 		isRapid: valuesOf(options, OPTION6.rapidCommit).length > 0,
+		/** Undefined: the server gives none, for which `refusal` may have its words. */
 		association: ia && associationOf(ia, valuesOf(inner, OPTION6.iaAddress)),
+		/** Why not: the code, and the server's words. */
 		refusal: refusalIn(options) ?? refusalIn(inner),
+		/** The options of DNS, as they came. */
 		dns: Uint8Array.from(dns.flatMap(({ code, value }) => option(code, ...value))),
 	};
 }
@@ -164,8 +146,11 @@ function valuesOf(options: Options6 = [], code: number): Uint8Array[] {
 const T1_SHARE = 0.5;
 const T2_SHARE = 0.8;
 
-/** The first address that is of use, else the first. Lifetimes that make no sense make an address of no use. */
-function associationOf(ia: Uint8Array, addresses: readonly Uint8Array[]): Association | undefined {
+/**
+ * What a server says of the one address: the first that is of use, else the first. Lifetimes that make no sense make
+ * an address of no use.
+ */
+function associationOf(ia: Uint8Array, addresses: readonly Uint8Array[]) {
 	const known = addresses.filter((value) => value.length >= 24 && u32At(value, 16) <= u32At(value, 20));
 	const value = known.find((each) => u32At(each, 20) !== 0) ?? known[0];
 	if (value === undefined) return undefined;
@@ -175,6 +160,7 @@ function associationOf(ia: Uint8Array, addresses: readonly Uint8Array[]): Associ
 	const ofPreferred = (share: number): number => milliseconds(preferred === 0 ? valid : preferred) * share;
 	return {
 		address: addressAt(value, 0, 16),
+		/** Infinity: for ever. 0: it is not the client's any more. */
 		validMs: milliseconds(valid),
 		renewMs: t1 === 0 ? ofPreferred(T1_SHARE) : milliseconds(t1),
 		rebindMs: t2 === 0 ? ofPreferred(T2_SHARE) : milliseconds(t2),
