@@ -68,17 +68,12 @@ export class Lease6 extends Lease<Exchange6> implements Listener<Reply6> {
 		if (reply.xid !== (this.xid & 0xffffff)) return;
 		if (!sameBytes(reply.clientId, clientDuid(this.mac))) return;
 		const server = toHex(reply.serverId);
-		switch (this.state) {
-			case "selecting":
-				if (reply.type === MESSAGE6.advertise || reply.isRapid) this.#onOffer(reply, server);
-				return;
-			case "requesting":
-				if (reply.type === MESSAGE6.reply && server === this.record.wanted?.server) this.#onGiven(reply, server);
-				return;
-			case "renewing":
-			case "rebinding":
-				if (reply.type === MESSAGE6.reply) this.#onGiven(reply, server);
-				return;
+		const { state } = this;
+		const isItsServer = state === "requesting" && server === this.record.wanted?.server;
+		if (state === "selecting") {
+			if (reply.type === MESSAGE6.advertise || reply.isRapid) this.#onOffer(reply, server);
+		} else if (reply.type === MESSAGE6.reply && (isItsServer || state === "renewing" || state === "rebinding")) {
+			this.#onGiven(reply, server);
 		}
 	}
 
