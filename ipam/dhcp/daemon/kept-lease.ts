@@ -38,12 +38,12 @@ export interface Surroundings {
 
 export abstract class KeptLease {
 	readonly record: LeaseRecord;
-	readonly #file: number;
+	protected readonly file: number;
 	protected readonly around: Surroundings;
 
 	constructor(around: Surroundings, file: number, record: LeaseRecord) {
 		this.around = around;
-		this.#file = file;
+		this.file = file;
 		this.record = record;
 	}
 
@@ -52,18 +52,15 @@ export abstract class KeptLease {
 	}
 
 	/** The result that the lease makes; undefined while there is no address. */
-	result(binding = this.record.binding): CniResult | undefined {
+	result(): CniResult | undefined {
+		const { binding } = this.record;
 		return binding && this.resultOf(binding);
 	}
 
 	protected abstract resultOf(binding: Binding): CniResult;
 
 	protected write(): void {
-		this.around.journal.write(this.#file, this.record);
-	}
-
-	protected removeRecord(): void {
-		this.around.journal.remove(this.#file);
+		this.around.journal.write(this.file, this.record);
 	}
 
 	/** `before`: what is to be taken off the interface; its address with prefix where the routes are not known. */

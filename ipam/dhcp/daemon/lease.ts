@@ -103,7 +103,7 @@ export abstract class Lease<E extends AnyExchange = AnyExchange> extends AskingL
 		this.around.forget(this);
 		this.close();
 		this.schedule(Infinity);
-		this.removeRecord();
+		this.around.journal.remove(this.file);
 	}
 
 	#giveUp(reason: string): void {
@@ -140,29 +140,17 @@ export abstract class Lease<E extends AnyExchange = AnyExchange> extends AskingL
 	}
 
 	#goOn(sandbox: Sandbox, link: Link, now: number): void {
-		switch (this.state) {
-			case "waiting": {
-				const trouble = this.notReady(sandbox, link);
-				this.trouble = trouble ?? NO_ANSWER;
-				if (trouble !== undefined && now < this.nextMs) this.schedule(now + CARRIER_LOOK_MS);
-				else this.#discover(sandbox, link);
-				return;
-			}
-			case "bound":
-				this.start("renewing");
-				this.renew(sandbox, link, now);
-				return;
-			case "renewing":
-			case "rebinding":
-				this.renew(sandbox, link, now);
-				return;
-			case "requesting":
-				if (now < this.#giveUpRequestMs) this.ask(sandbox, link);
-				else this.#discover(sandbox, link);
-				return;
-			default:
-				this.ask(sandbox, link);
+		if (this.state === "waiting") {
+			const trouble = this.notReady(sandbox, link);
+			this.trouble = trouble ?? NO_ANSWER;
+			if (trouble !== undefined && now < this.nextMs) this.schedule(now + CARRIER_LOOK_MS);
+			else this.#discover(sandbox, link);
+			return;
 		}
+		if (this.state === "bound") this.start("renewing");
+		if (this.state === "renewing" || this.state === "rebinding") this.renew(sandbox, link, now);
+		else if (this.state === "requesting" && now >= this.#giveUpRequestMs) this.#discover(sandbox, link);
+		else this.ask(sandbox, link);
 	}
 
 	#discover(sandbox: Sandbox, link: Link): void {

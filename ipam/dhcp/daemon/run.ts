@@ -84,8 +84,7 @@ function runDaemon(args: readonly string[]): number {
 
 	const passed = passedSocket();
 	new Server(passed ?? listen(socketPath), loop, leases);
-	const onReady = (): void => loop.stop();
-	loop.watch({ fd: signals, events: sys.POLLIN, onReady });
+	loop.watch({ fd: signals, events: sys.POLLIN, onReady: () => loop.stop() });
 	log.info(`listening on ${socketPath}`);
 	loop.run();
 	log.info("ending: the leases go on with the next daemon");
