@@ -60,24 +60,18 @@ function assignAll(session: Session, wanted: SlicePool | undefined, isDryRun: bo
 	return { nodes, assigned };
 }
 
-interface SlicePool {
-	readonly name: string;
-	readonly range: string;
-	readonly sliceSize: string;
-	/** "" where there is no such object yet. */
-	readonly resourceVersion: string;
-	readonly slices: readonly Slice[];
-}
+type SlicePool = Readonly<ReturnType<typeof readPool>>;
 
 const listed = ({ name, range, sliceSize, slices }: SlicePool) => ({ pool: name, range, sliceSize, blocks: slices });
 
 /** The pool that the flags say. Throws FlagError, and CniError for a slicing that cannot be. */
-function readPool(name: string, rangeText: string, size: string): SlicePool {
+function readPool(name: string, rangeText: string, size: string) {
 	const range = parseCidr(rangeText);
 	if (range === undefined) throw new FlagError(`-range ${rangeText} is no CIDR`);
 	const network = networkOf(range);
 	const prefix = readSliceSize(size, network);
 	const slices = freeSlices(network, prefix);
+	// The version is "" where there is no such object yet.
 	return { name, range: formatCidr(network), sliceSize: `/${prefix}`, resourceVersion: "", slices };
 }
 
@@ -94,7 +88,7 @@ function slicesIn(object: JsonObject, range: string, sliceSize: string): readonl
 	return listed.length > 0 || network === undefined ? listed : freeSlices(network, readSliceSize(sliceSize, network));
 }
 
-const freeSlices = (network: Cidr, prefix: number): Slice[] =>
+const freeSlices = (network: Cidr, prefix: number): readonly Slice[] =>
 	[...blocksOf(network, prefix)].map((block) => ({ node: "", range: formatCidr(block) }));
 
 /** Cut anew, blocks would have other owners. */
