@@ -2,7 +2,6 @@
  * `berth heal`: gives back what sandboxes have left that no longer live, as GC would if the runtime called it (Multus
  * and NRI never do). From our records and the kernel alone.
  */
-
 import { findOrphans as findEarlierAddresses } from "../ipam/host-local/orphans.ts";
 import { findOrphans as findAddresses } from "../ipam/whereabouts/orphans.ts";
 import { attempt, sentence } from "../lib/cni/failures.ts";

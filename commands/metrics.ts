@@ -3,7 +3,6 @@
  *
  * Verbs write no counters: an ADD shall not pay for them.
  */
-
 import { loadHostLocal } from "../ipam/host-local/config.ts";
 import { blockOfStore } from "../ipam/whereabouts/node-block.ts";
 import { usableOf } from "../ipam/whereabouts/ranges.ts";

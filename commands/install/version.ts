@@ -1,7 +1,6 @@
 /**
  * `berth version`: which executable this is, for whoever compares it with a release's checksums.
  */
-
 import { type Command, printAnswer } from "../../lib/plugin/command.ts";
 import { parseFlags } from "../../lib/plugin/flags.ts";
 import * as sys from "../../lib/sys/sys.ts";

@@ -4,7 +4,6 @@
  * Source: kubernetes v1.34 pkg/kubelet/cm/devicemanager/checkpoint/checkpoint.go. An inner file of the kubelet's:
  * where it is another one, nothing is known.
  */
-
 import { sentence } from "../../lib/cni/failures.ts";
 import { isObject } from "../../lib/cni/json.ts";
 import type { JsonValue } from "../../lib/cni/types.ts";

@@ -3,7 +3,6 @@
  * drivers bind again (they make node and port GUIDs of the MAC when they bind) and RDMA devices belong to one network
  * namespace. What a pod or a program has is never touched.
  */
-
 import { sentence } from "../../lib/cni/failures.ts";
 import { fnv1a } from "../../lib/ip/fnv.ts";
 import * as pci from "../../lib/linux/pci.ts";

@@ -2,7 +2,6 @@
  * GC: gives back what this node's attachments hold that are no longer valid. Those of other nodes are none of its
  * business: pools do not tell whose an entry is, this node's records do.
  */
-
 import { attempt, throwTogether } from "../../lib/cni/failures.ts";
 import type { Request, ValidAttachment } from "../../lib/cni/types.ts";
 import { releaseInStore } from "./block-addresses.ts";

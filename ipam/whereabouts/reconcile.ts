@@ -5,7 +5,6 @@
  * Claims are read before pods: a claim is made for a pod that is there, so one whose pod is not there afterwards is
  * nobody's. What it removes it names by container or version, so that what somebody has taken meanwhile stays.
  */
-
 import { sentence } from "../../lib/cni/failures.ts";
 import { formatIp } from "../../lib/ip/address.ts";
 import type { Command } from "../../lib/plugin/command.ts";
