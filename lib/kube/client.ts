@@ -3,7 +3,7 @@
  *
  * Source: Kubernetes API conventions; metav1.Status for refusals.
  */
-import { isObject } from "../cni/json.ts";
+import { isObject, parseObject } from "../cni/json.ts";
 import type { JsonObject, JsonValue } from "../cni/types.ts";
 import { HttpsClient } from "../http/client.ts";
 import { HttpError, type Reason } from "../http/error.ts";
@@ -217,15 +217,6 @@ function answerOf(reply: Reply, { token }: Cluster): JsonObject {
 	const parsed = parseObject(reply.body);
 	if (parsed !== undefined) return parsed;
 	throw new NoAnswerError("the API server's answer is no JSON object");
-}
-
-function parseObject(body: string): JsonObject | undefined {
-	try {
-		const value: unknown = JSON.parse(body);
-		return isObject(value) ? value : undefined;
-	} catch {
-		return undefined;
-	}
 }
 
 /** The message of a Status object, or the status alone. */

@@ -1,25 +1,19 @@
 /**
  * What a token says of itself: a JSON Web Token (RFC 7519), read and not verified.
  */
-import { isObject } from "../cni/json.ts";
+import { parseObject } from "../cni/json.ts";
 import * as sys from "../sys/sys.ts";
 import { decodeBase64 } from "./base64.ts";
 
 /** Whose it is ("system:serviceaccount:NAMESPACE:NAME"), and ms since 1970. Nothing of a token of another kind. */
 export function claimsOf(token: string): { subject?: string; issuedMs?: number; expiryMs?: number } {
 	const [, payload = ""] = token.split(".");
-	try {
-		const claims: unknown = JSON.parse(decodeBase64(payload) ?? "");
-		if (!isObject(claims)) return {};
-		const { sub, iat, exp } = claims;
-		return {
-			...(typeof sub === "string" && { subject: sub }),
-			...(isTime(iat) && { issuedMs: iat * 1000 }),
-			...(isTime(exp) && { expiryMs: exp * 1000 }),
-		};
-	} catch {
-		return {};
-	}
+	const { sub, iat, exp } = parseObject(decodeBase64(payload) ?? "") ?? {};
+	return {
+		...(typeof sub === "string" && { subject: sub }),
+		...(isTime(iat) && { issuedMs: iat * 1000 }),
+		...(isTime(exp) && { expiryMs: exp * 1000 }),
+	};
 }
 
 /** Seconds since 1970 that a calendar has a date for. */

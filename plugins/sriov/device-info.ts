@@ -6,7 +6,7 @@
  * DEL.
  */
 import { CniError, Code } from "../../lib/cni/error.ts";
-import { isObject } from "../../lib/cni/json.ts";
+import { isObject, parseObject } from "../../lib/cni/json.ts";
 import type { JsonObject } from "../../lib/cni/types.ts";
 import { physicalFunction } from "../../lib/linux/pci.ts";
 import type { UndoStack } from "../../lib/plugin/undo-stack.ts";
@@ -62,12 +62,7 @@ export function removeDeviceInfoTemporary({ runtimeConfig }: SriovConfig): void 
 }
 
 function parse(path: string, text: string): JsonObject {
-	let info: unknown;
-	try {
-		info = JSON.parse(text);
-	} catch {
-		info = undefined;
-	}
-	if (isObject(info)) return info;
+	const info = parseObject(text);
+	if (info !== undefined) return info;
 	throw new CniError(Code.decoding, `device-info file "${path}" is not a JSON object`);
 }
