@@ -33,7 +33,8 @@ export function ask(server: Ip, name: string, deadline: number): Answer[] {
 		const answers: Answer[] = [];
 		while (open.size > 0) {
 			if (sys.poll([{ fd, events: sys.POLLIN }], timeLeft(deadline))[0] === 0) break;
-			const message = receive(fd);
+			// A datagram with a wrong checksum wakes us up, and is gone.
+			const message = sys.unlessFailed(() => sys.receive(fd, MOST, 0).data, "EAGAIN");
 			for (const question of open) {
 				const answer = message && readAnswer(message, question);
 				if (answer === undefined) continue;
@@ -45,16 +46,6 @@ export function ask(server: Ip, name: string, deadline: number): Answer[] {
 		return answers;
 	} finally {
 		sys.discard(fd);
-	}
-}
-
-function receive(fd: number): Uint8Array | undefined {
-	try {
-		return sys.receive(fd, MOST, 0).data;
-	} catch (error) {
-		// A datagram with a wrong checksum wakes us up, and is gone.
-		if (sys.isSystemError(error, "EAGAIN")) return undefined;
-		throw error;
 	}
 }
 

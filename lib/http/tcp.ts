@@ -33,11 +33,5 @@ export function connectTcp(ip: Ip, port: number, deadline: number): number | und
 
 /** connect(2) again tells what became of the first one: 0 or the error, or that it is still under way. */
 function tryConnect(fd: number, address: Uint8Array): boolean {
-	try {
-		sys.connect(fd, address);
-		return true;
-	} catch (error) {
-		if (!sys.isSystemError(error, "EINPROGRESS", "EALREADY")) throw error;
-		return false;
-	}
+	return sys.failureOf(() => sys.connect(fd, address), "EINPROGRESS", "EALREADY") === undefined;
 }
