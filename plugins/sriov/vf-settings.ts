@@ -16,11 +16,8 @@ interface Setting<V> {
 	readonly key: ConfigKey;
 	/** The key that makes ADD change it, where that is another: it then gets its default if its own is absent. */
 	readonly setBy?: ConfigKey;
-	/**
-	 * Go's key in `OrigVfState`; undefined where Go has none: then it is among our own in the record, under the
-	 * user's.
-	 */
-	readonly goKey: string | undefined;
+	/** Go's key in `OrigVfState`. */
+	readonly goKey: string;
 	/** Settings of one group are one to the kernel, which takes them only together. */
 	readonly group: string;
 	/** Where drivers begin; undefined where that differs from VF to VF. */
@@ -140,16 +137,13 @@ export function defaultsOf(config: SriovConfig, now: VfSettings): Partial<VfSett
 
 /** The part of a record that Go knows, `OrigVfState`. `settings` undefined: the PF reports none. */
 export function settingsToGo(settings: VfSettings | undefined): JsonObject {
-	const known = FIELDS.filter((field) => SETTINGS[field].goKey !== undefined);
-	return Object.fromEntries(known.map((field) => [SETTINGS[field].goKey, toRecord(field, settings)]));
+	return Object.fromEntries(FIELDS.map((field) => [SETTINGS[field].goKey, toRecord(field, settings)]));
 }
 
-/**
- * What Go's part cannot say: that the PF reports no settings (null), or not this one; and settings that Go has not.
- */
+/** What Go's part cannot say: that the PF reports no settings (null), or not this one. */
 export function settingsToOwn(settings: VfSettings | undefined): JsonObject | null {
 	if (settings === undefined) return null;
-	const own = FIELDS.filter((field) => SETTINGS[field].mayBeUntold || SETTINGS[field].goKey === undefined);
+	const own = FIELDS.filter((field) => SETTINGS[field].mayBeUntold);
 	const value = (field: VfField) => (settings[field] === undefined ? null : toRecord(field, settings));
 	return Object.fromEntries(own.map((field) => [SETTINGS[field].key, value(field)]));
 }
@@ -162,8 +156,7 @@ export function settingsFromRecord(go: JsonObject, own: JsonObject | null | unde
 	if (own === null) return undefined;
 	const value = (field: VfField): unknown => {
 		const { key, goKey, fromRecord } = settingOf(field);
-		if (goKey === undefined ? own?.[key] == null : own?.[key] === null) return undefined;
-		return fromRecord(goKey === undefined ? own?.[key] : go[goKey]);
+		return own?.[key] === null ? undefined : fromRecord(go[goKey]);
 	};
 	return Object.fromEntries(FIELDS.map((field) => [field, value(field)])) as unknown as VfSettings;
 }
@@ -171,10 +164,7 @@ export function settingsFromRecord(go: JsonObject, own: JsonObject | null | unde
 /** The same of a record that was truncated: only what is left of it. */
 export function settingsFromRest(go: JsonObject, own: JsonObject | null | undefined): Partial<VfSettings> {
 	const all = settingsFromRecord(go, own);
-	return fromFields((field) => {
-		const { key, goKey } = settingOf(field);
-		return (goKey === undefined ? own && key in own : goKey in go) ? all?.[field] : undefined;
-	});
+	return fromFields((field) => (SETTINGS[field].goKey in go ? all?.[field] : undefined));
 }
 
 /** A setting as users write it. */
