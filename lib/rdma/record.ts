@@ -20,7 +20,7 @@ const LOCK_PATH = `${records.path}/move.lock`;
 /** Where a record is written before it gets its name: one file, for the holder of the lock. */
 const TEMPORARY = `${records.path}/.record.tmp`;
 
-/** Whose it is: the three parts of a record's file name. */
+/** Whose it is: the three parts of a record's file name. A request has them. */
 export interface RecordKey {
 	readonly network: string;
 	readonly containerId: string;
@@ -35,21 +35,14 @@ export interface RdmaRecord extends RecordKey, GivenDevice {
 	readonly own: boolean;
 }
 
-/** The attachment of a call. */
-export const attachmentOf = ({ network, containerId, ifName }: RecordKey): RecordKey => ({
-	network,
-	containerId,
-	ifName,
-});
-
 const partsFor = ({ network, containerId, ifName }: RecordKey): string[] => [network, containerId, ifName];
 const fileName = (key: RecordKey): string => partsFor(key).join("-");
-const sameAttachment = (a: RecordKey, b: RecordKey): boolean =>
-	a.network === b.network && a.containerId === b.containerId && a.ifName === b.ifName;
 
 /** Whether a record is that of `key`: one of Go's, or a damaged one, is whoever's has its name. */
 export const isRecordOf = (record: RdmaRecord, key: RecordKey): boolean =>
-	record.own ? sameAttachment(record, key) : fileName(record) === fileName(key);
+	record.own
+		? record.network === key.network && record.containerId === key.containerId && record.ifName === key.ifName
+		: fileName(record) === fileName(key);
 
 /**
  * The lock that every verb holds from its look at the state to the end of its changes: one for the node, not one per

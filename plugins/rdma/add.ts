@@ -10,7 +10,7 @@ import { UndoStack } from "../../lib/plugin/undo-stack.ts";
 import { requireFree } from "../../lib/rdma/claim.ts";
 import { enterPod } from "../../lib/rdma/enter.ts";
 import { withQos } from "../../lib/rdma/qos.ts";
-import { attachmentOf, takeLock, writeRecord } from "../../lib/rdma/record.ts";
+import { takeLock, writeRecord } from "../../lib/rdma/record.ts";
 import { release } from "../../lib/rdma/release.ts";
 import { openExclusive } from "../../lib/rdma/subsystem.ts";
 import { claim } from "./claim.ts";
@@ -34,7 +34,7 @@ export function add(request: Request): CniResult {
 	using sandbox = Sandbox.open(request.netns);
 	const deviceId = attachment.deviceId ?? deviceOfInterface(sandbox, previous);
 	using _lock = takeLock();
-	const hostName = requireFree(attachmentOf(request), deviceId, () => refuseMoved(sandbox, deviceId, previous), log);
+	const hostName = requireFree(request, deviceId, () => refuseMoved(sandbox, deviceId, previous), log);
 	// Last, so that it unwinds first: its steps need the sockets and the lock.
 	using undo = new UndoStack((what, error) => log.error(`could not ${what} after a failed ADD: ${sentence(error)}`));
 	const claimed = claim(request, attachment.wanted, deviceId, hostName, sandbox, host);

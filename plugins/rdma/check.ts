@@ -7,7 +7,7 @@ import type { Request } from "../../lib/cni/types.ts";
 import { NETLINK_RDMA } from "../../lib/netlink/constants.ts";
 import { Sandbox } from "../../lib/plugin/sandbox.ts";
 import { checkDevice } from "../../lib/rdma/check-device.ts";
-import { attachmentOf, readRecord } from "../../lib/rdma/record.ts";
+import { readRecord } from "../../lib/rdma/record.ts";
 import { openExclusive } from "../../lib/rdma/subsystem.ts";
 import { loadAttachment } from "./config.ts";
 
@@ -18,7 +18,7 @@ export function check(request: Request): void {
 	}
 	using host = openExclusive(attachment.wanted);
 	if (host === undefined) return;
-	const record = readRecord(attachmentOf(request));
+	const record = readRecord(request);
 	if (record === undefined || record.deviceId === "" || record.podName === "") {
 		const { containerId, ifName } = request;
 		throw new CniError(

@@ -2,7 +2,7 @@
  * DEL: the RDMA device returns to the host.
  */
 import type { Request } from "../../lib/cni/types.ts";
-import { attachmentOf, emptyRecord, readRecord, takeLock } from "../../lib/rdma/record.ts";
+import { emptyRecord, readRecord, takeLock } from "../../lib/rdma/record.ts";
 import { release, releaseLost } from "../../lib/rdma/release.ts";
 import { deviceIdIfAny, looseConfig } from "./config.ts";
 import { openLog } from "./log.ts";
@@ -15,10 +15,9 @@ export function del(request: Request): void {
 	const config = looseConfig(request);
 	const log = openLog(request, config);
 	using _lock = takeLock();
-	const key = attachmentOf(request);
-	const record = readRecord(key) ?? emptyRecord(key);
+	const record = readRecord(request) ?? emptyRecord(request);
 	const given = deviceIdIfAny(config) ?? "";
 	release(record.deviceId === "" ? { ...record, deviceId: given } : record, request.netns, log);
 	const isOfAnother = record.deviceId !== "" && given !== "" && given !== record.deviceId;
-	if (isOfAnother) releaseLost(key, given, request.netns, log);
+	if (isOfAnother) releaseLost(request, given, request.netns, log);
 }

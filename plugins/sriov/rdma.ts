@@ -12,7 +12,7 @@ import { enterPod } from "../../lib/rdma/enter.ts";
 import type { DeviceState, GivenDevice } from "../../lib/rdma/given.ts";
 import { withQos } from "../../lib/rdma/qos.ts";
 import { reclaim } from "../../lib/rdma/reclaim.ts";
-import { attachmentOf, takeLock } from "../../lib/rdma/record.ts";
+import { takeLock } from "../../lib/rdma/record.ts";
 import type { WantedDevice } from "../../lib/rdma/wanted.ts";
 import type { Attachment } from "./config.ts";
 import { writeRecord } from "./record.ts";
@@ -42,7 +42,7 @@ export function findRdma(
 	log: Log,
 ): Moving | undefined {
 	if (host === undefined || wanted === undefined) return undefined;
-	const hostName = requireFree(attachmentOf(request), pci, () => undefined, log);
+	const hostName = requireFree(request, pci, () => undefined, log);
 	return { host, wanted, ...lookAt(host, pci, hostName, wanted, request.ifName) };
 }
 
