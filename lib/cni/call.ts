@@ -10,10 +10,9 @@ import { isObject, JsonError, parseJson } from "./json.ts";
 import { parseMerging } from "./json-merge.ts";
 import { memberOf } from "./keys.ts";
 import { excerpt, quote } from "./quote.ts";
-import { SUPPORTED_VERSIONS } from "./supported.ts";
 import type { JsonObject, JsonValue, Plugin, Plugins, Request, Verb } from "./types.ts";
 import { runVerb, undoAdd } from "./verb.ts";
-import { DEFAULT_VERSION, isAtLeast, isSupported, requireSupported } from "./version.ts";
+import { DEFAULT_VERSION, isAtLeast, isSupported, requireSupported, SUPPORTED_VERSIONS } from "./version.ts";
 
 /**
  * Runs the verb `command` of `plugin`, which is called `name`, and answers on stdout. Throws what the protocol has to

@@ -9,8 +9,8 @@ import { performCall } from "./call.ts";
 import { CniError, Code } from "./error.ts";
 import { engineLimit, sentence } from "./failures.ts";
 import { AnswerLostError, type PluginIo, writeAnswer } from "./io.ts";
-import { SUPPORTED_VERSIONS, VERSION_ANSWER } from "./supported.ts";
 import type { Plugin, Plugins } from "./types.ts";
+import { SUPPORTED_VERSIONS, VERSION_ANSWER } from "./version.ts";
 
 /**
  * Runs the verb of `plugin`, which is called `name`, that the variables name. Answers on stdout; returns the exit

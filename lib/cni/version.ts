@@ -5,7 +5,16 @@
  */
 import { CniError, Code } from "./error.ts";
 import { quote } from "./quote.ts";
-import { type SpecVersion, SUPPORTED_VERSIONS } from "./supported.ts";
+
+/** The versions of the specification that we speak. */
+export const SUPPORTED_VERSIONS = ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"] as const;
+type SpecVersion = (typeof SUPPORTED_VERSIONS)[number];
+
+/** The newest version: what VERSION names, whatever the input's. */
+const NEWEST_VERSION: SpecVersion = "1.1.0";
+
+/** The answer to VERSION: compact, one newline. */
+export const VERSION_ANSWER = `${JSON.stringify({ cniVersion: NEWEST_VERSION, supportedVersions: SUPPORTED_VERSIONS })}\n`;
 
 /** What a configuration without `cniVersion` means. The upgrade guide says 0.2.0; every Go plugin says this. */
 export const DEFAULT_VERSION: SpecVersion = "0.1.0";

@@ -2,8 +2,8 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { parsePrevResult, parseResult } from "../../../lib/cni/result.ts";
 import { resultAsVersion } from "../../../lib/cni/result-render.ts";
-import { SUPPORTED_VERSIONS } from "../../../lib/cni/supported.ts";
 import type { CniResult, JsonValue, Request } from "../../../lib/cni/types.ts";
+import { SUPPORTED_VERSIONS } from "../../../lib/cni/version.ts";
 import { failure } from "./failure.ts";
 
 const FULL: CniResult = {

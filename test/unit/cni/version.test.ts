@@ -1,6 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { SUPPORTED_VERSIONS } from "../../../lib/cni/supported.ts";
-import { isAtLeast, parseVersion, requireSupported } from "../../../lib/cni/version.ts";
+import { isAtLeast, parseVersion, requireSupported, SUPPORTED_VERSIONS } from "../../../lib/cni/version.ts";
 
 describe("versions", () => {
 	it.each([
