@@ -90,31 +90,18 @@ export function setLinkUpAndGet(socket: NetlinkSocket, target: LinkTarget): Link
 
 /** Equivalent: `ip link property add dev NAME altname ALT`. Kernel 5.5 and later. */
 export function addAltName(socket: NetlinkSocket, index: LinkIndex, altName: string): void {
-	changeAltName(
-		socket,
-		index,
-		altName,
-		nl.RTM_NEWLINKPROP,
-		nl.NLM_F_ACK | nl.NLM_F_CREATE | nl.NLM_F_EXCL,
-		"RTM_NEWLINKPROP",
-	);
+	const message = altNameMessage(nl.RTM_NEWLINKPROP, nl.NLM_F_CREATE | nl.NLM_F_EXCL, index, altName);
+	socket.change(message, linkRequest(socket, "RTM_NEWLINKPROP", index));
 }
 
 /** Equivalent: `ip link property del dev NAME altname ALT`. */
 export function removeAltName(socket: NetlinkSocket, index: LinkIndex, altName: string): void {
-	changeAltName(socket, index, altName, nl.RTM_DELLINKPROP, nl.NLM_F_ACK, "RTM_DELLINKPROP");
+	const message = altNameMessage(nl.RTM_DELLINKPROP, 0, index, altName);
+	socket.change(message, linkRequest(socket, "RTM_DELLINKPROP", index));
 }
 
-function changeAltName(
-	socket: NetlinkSocket,
-	index: LinkIndex,
-	altName: string,
-	type: number,
-	flags: number,
-	request: string,
-): void {
-	const message = linkMessage(type, flags, index);
+function altNameMessage(type: number, flags: number, index: LinkIndex, altName: string): MessageWriter {
+	const message = linkMessage(type, flags | nl.NLM_F_ACK, index);
 	const list = message.begin(nl.IFLA_PROP_LIST | nl.NLA_F_NESTED);
-	message.attributeText(nl.IFLA_ALT_IFNAME, altName).end(list);
-	socket.change(message, linkRequest(socket, request, index));
+	return message.attributeText(nl.IFLA_ALT_IFNAME, altName).end(list);
 }

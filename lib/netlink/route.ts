@@ -177,12 +177,6 @@ const NEXT_HOP_VALUES = new WantedAttributes([
 	[nl.RTA_GATEWAY, "address"],
 ]);
 
-/** Not one of another family (see listAddresses), nor one that the kernel made of another. */
-function isRoute(message: Message, family: Family): boolean {
-	const isOfFamily = message.type === nl.RTM_NEWROUTE && message.datagram[message.start] === addressFamily(family);
-	return isOfFamily && (message.u32(8) & nl.RTM_F_CLONED) === 0;
-}
-
 /** Of a default route, which has no RTA_DST. */
 const UNSPECIFIED = { 4: "0.0.0.0", 6: "::" } as const;
 
@@ -200,9 +194,11 @@ const ROUTE_VALUES = new WantedAttributes([
 ]);
 
 function parseRoute(message: Message, family: Family): Route | Route[] | undefined {
-	if (!isRoute(message, family)) return undefined;
 	// struct rtmsg: see routeMessage.
 	const { datagram, start } = message;
+	// Not one of another family (see listAddresses), nor one that the kernel made of another.
+	const isOfFamily = message.type === nl.RTM_NEWROUTE && datagram[start] === addressFamily(family);
+	if (!isOfFamily || (message.u32(8) & nl.RTM_F_CLONED) !== 0) return undefined;
 	const values = message.values(nl.RTMSG_BYTES, ROUTE_VALUES);
 	const [dst, linkIndex, gw, priority, prefSrc, table, metrics, multipath, via] = values;
 	const route: { -readonly [K in keyof Route]: Route[K] } = {
