@@ -2,13 +2,11 @@
  * Netlink messages: a writer and a reader of headers and attributes. Nothing here knows what the numbers mean to a
  * family.
  *
- * Wire format: linux/netlink.h. Integers are in the byte order of the host unless a function says otherwise; every
- * header and attribute starts at a multiple of 4 bytes.
+ * Wire format: linux/netlink.h. Integers are in the byte order of the host; every header and attribute starts at a
+ * multiple of 4 bytes.
  */
 import { attributeRows, attributeValues, decodeUtf8, encodeUtf8, formatAddress } from "../sys/sys.ts";
 import * as nl from "./constants.ts";
-
-const LITTLE_ENDIAN = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
 
 /** `value`, which must be a whole number of that range: one that does not fit is a bug, and never cut. */
 function fitting(value: number, least: number, most: number): number {
@@ -17,8 +15,8 @@ function fitting(value: number, least: number, most: number): number {
 }
 
 /** Integers lie at multiples of their size, as all of the kernel's do: one that does not is a bug, and never moved. */
-function requireAligned(at: number, size: number): void {
-	if (at % size !== 0) throw new RangeError(`a field of ${size} bytes at ${at} of a netlink message`);
+function refuseField(at: number, size: number): never {
+	throw new RangeError(`a field of ${size} bytes at ${at} of a netlink message`);
 }
 
 const align = (length: number): number => (length + 3) & ~3;
@@ -64,21 +62,15 @@ export class MessageWriter {
 
 	u16(value: number): this {
 		const at = this.grow(2);
-		requireAligned(at, 2);
+		if (at % 2 !== 0) refuseField(at, 2);
 		this.halves[at >> 1] = fitting(value, 0, 0xffff);
 		return this;
-	}
-
-	/** Network byte order, whatever the host's is. */
-	u16be(value: number): this {
-		fitting(value, 0, 0xffff);
-		return this.u8(value >> 8).u8(value & 0xff);
 	}
 
 	/** Also for signed fields: -1 becomes 0xffffffff. */
 	u32(value: number): this {
 		const at = this.grow(4);
-		requireAligned(at, 4);
+		if (at % 4 !== 0) refuseField(at, 4);
 		this.words[at >> 2] = fitting(value, -0x8000_0000, 0xffff_ffff);
 		return this;
 	}
@@ -97,7 +89,7 @@ export class MessageWriter {
 	/** Opens an attribute; what is written until `end` is its payload. */
 	begin(type: number): number {
 		const at = this.grow(nl.NLA_HDRLEN);
-		requireAligned(at, 4);
+		if (at % 4 !== 0) refuseField(at, 4);
 		this.halves[(at >> 1) + 1] = type;
 		return at;
 	}
@@ -113,7 +105,7 @@ export class MessageWriter {
 
 	attributeU32(type: number, value: number): this {
 		const at = this.grow(nl.NLA_HDRLEN + 4);
-		requireAligned(at, 4);
+		if (at % 4 !== 0) refuseField(at, 4);
 		this.halves[at >> 1] = nl.NLA_HDRLEN + 4;
 		this.halves[(at >> 1) + 1] = type;
 		this.words[(at >> 2) + 1] = fitting(value, -0x8000_0000, 0xffff_ffff);
@@ -167,17 +159,17 @@ class Reader {
 		this.at = at;
 	}
 
-	/** Integers at `offset`. Throw RangeError past the end of the datagram. */
+	/** Integers at `offset`. Throw RangeError past the end of the datagram, and for one that is not aligned. */
 	u8(offset = 0): number {
-		return this.datagram[this.start + offset] ?? this.view().getUint8(this.start + offset);
+		return this.datagram[this.start + offset] ?? refuseField(this.start + offset, 1);
 	}
 	u16(offset = 0): number {
 		const at = this.start + offset;
-		return (at % 2 === 0 ? this.halves[at >> 1] : undefined) ?? this.view().getUint16(at, LITTLE_ENDIAN);
+		return (at % 2 === 0 ? this.halves[at >> 1] : undefined) ?? refuseField(at, 2);
 	}
 	u32(offset = 0): number {
 		const at = this.start + offset;
-		return (at % 4 === 0 ? this.words[at >> 2] : undefined) ?? this.view().getUint32(at, LITTLE_ENDIAN);
+		return (at % 4 === 0 ? this.words[at >> 2] : undefined) ?? refuseField(at, 4);
 	}
 
 	/** A string from `offset` up to its NUL, or the `length` bytes where there is none. */
@@ -185,11 +177,6 @@ class Reader {
 		const start = this.start + offset;
 		const nul = this.datagram.indexOf(0, start);
 		return decodeUtf8(this.datagram.subarray(start, nul < 0 || nul > start + length ? start + length : nul));
-	}
-
-	/** For what is not aligned. */
-	private view(): DataView {
-		return new DataView(this.datagram.buffer, this.datagram.byteOffset, this.datagram.length);
 	}
 }
 
@@ -322,6 +309,7 @@ export class Attributes extends Reader {
 		return formatAddress(this.datagram, this.start + from, Math.max(0, this.length - from));
 	}
 
+	/** Network byte order, whatever the host's is. */
 	u16be(offset: number): number {
 		return this.u8(offset) * 256 + this.u8(offset + 1);
 	}

@@ -186,11 +186,9 @@ export function setVf(socket: NetlinkSocket, pf: LinkIndex, index: VfIndex, sett
 		writeSetting(message, nl.IFLA_VF_VLAN_LIST, () => {
 			// 16 bytes with its padding; the kernel refuses 14. The protocol is in network byte order.
 			const info = message.begin(nl.IFLA_VF_VLAN_INFO);
-			message
-				.u32(index)
-				.u32(vlan)
-				.u32(vlanQos ?? 0);
-			message.u16be(protocol).zeros(2).end(info);
+			message.u32(index).u32(vlan);
+			message.u32(vlanQos ?? 0).bytes(Uint8Array.of(protocol >> 8, protocol & 0xff, 0, 0));
+			message.end(info);
 		});
 	} else if (vlanQos !== undefined || vlanProto !== undefined) {
 		throw new TypeError("vlanQos and vlanProto cannot be set without vlan");
