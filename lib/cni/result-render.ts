@@ -8,7 +8,7 @@
 import { type Family, familyOf } from "../ip/address.ts";
 import { CniError, Code } from "./error.ts";
 import { mapped } from "./mapped.ts";
-import type { CniDns, CniInterface, CniIp, CniResult, CniRoute, JsonObject, JsonValue } from "./types.ts";
+import type { CniInterface, CniIp, CniResult, CniRoute, JsonObject, JsonValue } from "./types.ts";
 import { requireSupported } from "./version.ts";
 
 /**
@@ -43,73 +43,40 @@ function as020(result: CniResult, cniVersion: string): JsonObject {
 	}
 	const side = (ip: CniIp | undefined, family: Family): JsonObject | undefined =>
 		ip && {
-			...compact({ ip: ip.address, gateway: ip.gateway }),
+			...membersOf({ ip: ip.address, gateway: ip.gateway }, ["ip", "gateway"]),
 			...list(
 				"routes",
 				result.routes?.filter((route) => familyOf(route.dst) === family),
-				({ dst, gw }) => compact({ dst, gw }),
+				(route) => membersOf(route, ["dst", "gw"]),
 			),
 		};
-	return compact({ cniVersion, ip4: side(ip4, 4), ip6: side(ip6, 6), dns: dns040(result.dns) });
+	const sides = { cniVersion, ip4: side(ip4, 4), ip6: side(ip6, 6), dns: membersOf(result.dns, DNS_MEMBERS) };
+	return membersOf(sides, ["cniVersion", "ip4", "ip6", "dns"]);
 }
 
 function as040(result: CniResult, cniVersion: string): JsonObject {
 	return {
 		cniVersion,
-		...list("interfaces", result.interfaces, ({ name, mac, sandbox }) => ({ name, ...compact({ mac, sandbox }) })),
-		...list("ips", result.ips, (ip) =>
-			compact({
-				version: String(familyOf(ip.address)),
-				interface: ip.interface,
-				address: ip.address,
-				gateway: ip.gateway,
-			}),
-		),
-		...list("routes", result.routes, ({ dst, gw, mtu, advmss, priority, table, scope }) =>
-			compact({
-				dst,
-				gw,
-				mtu: mtu || undefined,
-				advmss: advmss || undefined,
-				priority: priority || undefined,
-				table,
-				scope,
-			}),
-		),
-		dns: dns040(result.dns),
+		...list("interfaces", result.interfaces, (each) => membersOf(each, ["name", "mac", "sandbox"])),
+		...list("ips", result.ips, (ip) => ({
+			version: String(familyOf(ip.address)),
+			...membersOf(ip, ["interface", "address", "gateway"]),
+		})),
+		...list("routes", result.routes, (route) => membersOf(route, ROUTE_MEMBERS)),
+		dns: membersOf(result.dns, DNS_MEMBERS),
 	};
-}
-
-function dns040(dns: CniDns | undefined): JsonObject {
-	return compact({
-		...strings("nameservers", dns?.nameservers),
-		domain: dns?.domain,
-		...strings("search", dns?.search),
-		...strings("options", dns?.options),
-	});
 }
 
 /** Keys sorted on every level: Go sends this one through a map. */
 function as100(result: CniResult, cniVersion: string): JsonObject {
 	const { dns, interfaces, ips, routes } = result;
 	const rendered: JsonObject = { cniVersion };
-	if (dns !== undefined) {
-		const own = dnsAs100(dns);
-		if (Object.keys(own).length > 0) rendered.dns = own;
-	}
+	const ownDns = dns && membersOf(dns, ["domain", "nameservers", "options", "search"]);
+	if (ownDns !== undefined && Object.keys(ownDns).length > 0) rendered.dns = ownDns;
 	if (interfaces?.length) rendered.interfaces = mapped(interfaces, interfaceAs100);
 	if (ips?.length) rendered.ips = mapped(ips, ipAs100);
 	if (routes?.length) rendered.routes = mapped(routes, routeAs100);
 	return rendered;
-}
-
-function dnsAs100({ domain, nameservers, options, search }: CniDns): JsonObject {
-	return compact({
-		domain,
-		...strings("nameservers", nameservers),
-		...strings("options", options),
-		...strings("search", search),
-	});
 }
 
 // Every ADD renders these, and of routes there may be thousands: no object but the one.
@@ -145,12 +112,20 @@ function routeAs100({ advmss, dst, gw, mtu, priority, scope, table }: CniRoute):
 	return route;
 }
 
-/** Without members that are undefined or "". */
-function compact(members: { [key: string]: JsonValue | undefined }): JsonObject {
+const ROUTE_MEMBERS = ["dst", "gw", "mtu", "advmss", "priority", "table", "scope"] as const;
+const DNS_MEMBERS = ["nameservers", "domain", "search", "options"] as const;
+/** What Go writes whatever it is. */
+const ALWAYS: readonly string[] = ["name", "interface", "table", "scope"];
+
+/** The members of `source` in this order, without those that are empty or 0. */
+function membersOf<T extends object>(source: T | undefined, names: readonly (keyof T & string)[]): JsonObject {
 	const object: JsonObject = {};
-	for (const key in members) {
-		const value = members[key];
-		if (value !== undefined && value !== "") object[key] = value;
+	if (source === undefined) return object;
+	for (const name of names) {
+		const value = source[name] as JsonValue | undefined;
+		if (value === undefined) continue;
+		const isEmpty = value === "" || value === 0 || (Array.isArray(value) && value.length === 0);
+		if (!isEmpty || ALWAYS.includes(name)) object[name] = value;
 	}
 	return object;
 }
@@ -158,5 +133,3 @@ function compact(members: { [key: string]: JsonValue | undefined }): JsonObject 
 function list<T>(key: string, items: readonly T[] | undefined, render: (item: T) => JsonValue): JsonObject {
 	return items === undefined || items.length === 0 ? {} : { [key]: items.map(render) };
 }
-
-const strings = (key: string, items: readonly string[] | undefined): JsonObject => list(key, items, (item) => item);

@@ -33,7 +33,7 @@ export interface Request {
 	readonly plugins: Plugins;
 }
 
-/** Result of ADD in its newest form (specification 1.1.0, section 5.1); `renderResult` converts it down. */
+/** Result of ADD in its newest form (specification 1.1.0, section 5.1); `resultAsVersion` converts it down. */
 export interface CniResult {
 	interfaces?: CniInterface[];
 	ips?: CniIp[];
