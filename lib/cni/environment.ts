@@ -5,15 +5,9 @@
  */
 import { CniError, Code } from "./error.ts";
 import { SPACE } from "./space.ts";
-import type { Verb } from "./types.ts";
+import type { Request, Verb } from "./types.ts";
 
-export interface Environment {
-	readonly containerId: string;
-	readonly netns: string;
-	readonly ifName: string;
-	readonly args: string;
-	readonly path: string;
-}
+type Environment = Pick<Request, "containerId" | "netns" | "ifName" | "args" | "path">;
 
 /** What a verb is about: an attachment in its sandbox, one that may have lost it, or none. */
 const ABOUT: Readonly<Record<Verb, "sandbox" | "attachment" | "none">> = {

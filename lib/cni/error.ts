@@ -36,3 +36,6 @@ export class CniError extends Error {
 		this.details = details;
 	}
 }
+
+/** What CHECK says of the first difference that it finds. */
+export const checkFailed = (sentence: string): CniError => new CniError(Code.checkFailed, sentence);

@@ -1,7 +1,7 @@
 /**
  * Whether an interface in a pod still has the addresses and routes that it was given: for CHECK.
  */
-import { CniError, Code } from "../cni/error.ts";
+import { checkFailed } from "../cni/error.ts";
 import type { CniIp, CniRoute } from "../cni/types.ts";
 import { canonicalIp } from "../ip/address.ts";
 import { canonicalCidr, formatCidr, networkOf, parseCidr } from "../ip/cidr.ts";
@@ -10,16 +10,14 @@ import type { Link } from "../netlink/link.ts";
 import { listRoutes, nextHops, type Route } from "../netlink/route.ts";
 import type { NetlinkSocket } from "../netlink/socket.ts";
 
-const failed = (sentence: string): CniError => new CniError(Code.checkFailed, sentence);
-
 /** Throws CniError 102 for the first address that the interface does not have. */
 export function checkAddresses(socket: NetlinkSocket, link: Link, expected: readonly CniIp[]): void {
 	if (expected.length === 0) return;
 	const present = listCidrs(socket, link.index);
 	for (const { address } of expected) {
 		const cidr = canonicalCidr(address);
-		if (cidr === undefined) throw failed(`"${address}" is not an address in CIDR notation`);
-		if (!present.has(cidr)) throw failed(`address ${address} is missing on ${link.name}`);
+		if (cidr === undefined) throw checkFailed(`"${address}" is not an address in CIDR notation`);
+		if (!present.has(cidr)) throw checkFailed(`address ${address} is missing on ${link.name}`);
 	}
 }
 
@@ -51,7 +49,7 @@ function checkWholeRoutes(socket: NetlinkSocket, link: Link, expected: readonly 
 		const there = present.get(route.dst) ?? present.get(networkText(route.dst)) ?? [];
 		if (there.some((each) => firstDifference(each, route) === undefined)) continue;
 		const gateway = gatewayOf(route);
-		throw failed(
+		throw checkFailed(
 			`route to ${route.dst}${gateway ? ` via ${gateway}` : ""} is missing on ${link.name}${differenceTo(there, route)}`,
 		);
 	}

@@ -5,6 +5,7 @@
  * what another added: <network>-<container>-<ifname>, JSON. Ours have one key more, `berth`. A record is written
  * before the first change and removed after the last, with the lock held.
  */
+import type { Request } from "../cni/types.ts";
 import { requireLock } from "../plugin/verb-lock.ts";
 import { partsOf, RecordDirectory } from "../state/directory.ts";
 import { namePart, object, type Told, text } from "../state/json.ts";
@@ -21,11 +22,7 @@ const LOCK_PATH = `${records.path}/move.lock`;
 const TEMPORARY = `${records.path}/.record.tmp`;
 
 /** Whose it is: the three parts of a record's file name. A request has them. */
-export interface RecordKey {
-	readonly network: string;
-	readonly containerId: string;
-	readonly ifName: string;
-}
+export type RecordKey = Pick<Request, "network" | "containerId" | "ifName">;
 
 /** What can be known of an attachment. A record that was truncated, or Go's, lacks some of it: "" then. */
 export interface RdmaRecord extends RecordKey, GivenDevice {

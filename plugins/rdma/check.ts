@@ -1,7 +1,7 @@
 /**
  * CHECK: the RDMA device is in the pod as ADD left it.
  */
-import { CniError, Code } from "../../lib/cni/error.ts";
+import { CniError, Code, checkFailed } from "../../lib/cni/error.ts";
 import { parsePrevResult } from "../../lib/cni/result.ts";
 import type { Request } from "../../lib/cni/types.ts";
 import { NETLINK_RDMA } from "../../lib/netlink/constants.ts";
@@ -21,16 +21,10 @@ export function check(request: Request): void {
 	const record = readRecord(request);
 	if (record === undefined || record.deviceId === "" || record.podName === "") {
 		const { containerId, ifName } = request;
-		throw new CniError(
-			Code.checkFailed,
-			`there is no record of an RDMA device of container ${containerId}, interface ${ifName}`,
-		);
+		throw checkFailed(`there is no record of an RDMA device of container ${containerId}, interface ${ifName}`);
 	}
 	if (attachment.deviceId !== undefined && record.deviceId !== attachment.deviceId) {
-		throw new CniError(
-			Code.checkFailed,
-			`the attachment has the RDMA device of ${record.deviceId}, not of ${attachment.deviceId}`,
-		);
+		throw checkFailed(`the attachment has the RDMA device of ${record.deviceId}, not of ${attachment.deviceId}`);
 	}
 	using sandbox = Sandbox.open(request.netns, NETLINK_RDMA);
 	checkDevice(sandbox, record);

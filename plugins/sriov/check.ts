@@ -1,7 +1,7 @@
 /**
  * CHECK: is everything still as ADD left it? Each difference has its sentence.
  */
-import { CniError, Code } from "../../lib/cni/error.ts";
+import { CniError, Code, checkFailed } from "../../lib/cni/error.ts";
 import { parsePrevResult } from "../../lib/cni/result.ts";
 import type { CniResult, Request } from "../../lib/cni/types.ts";
 import { NETLINK_RDMA, NETLINK_ROUTE } from "../../lib/netlink/constants.ts";
@@ -21,19 +21,17 @@ import type { VfRecord } from "./record-format.ts";
 import { differing, readSettings } from "./settings.ts";
 import { nameOf, shown } from "./vf-settings.ts";
 
-const failed = (sentence: string): CniError => new CniError(Code.checkFailed, sentence);
-
 export function check(request: Request): void {
 	const attachment = loadAttachment(request);
 	const previous = parsePrevResult(request);
 	if (previous === undefined) throw new CniError(Code.invalidConfig, "required prevResult missing");
 	const record = readRecord(request.containerId, request.ifName);
 	if (record === undefined || record === "damaged") {
-		throw failed(
+		throw checkFailed(
 			`there is no record of an attachment of container ${request.containerId}, interface ${request.ifName}`,
 		);
 	}
-	if (record.pci !== attachment.pci) throw failed(`the attachment has VF ${record.pci}, not ${attachment.pci}`);
+	if (record.pci !== attachment.pci) throw checkFailed(`the attachment has VF ${record.pci}, not ${attachment.pci}`);
 	using host = NetlinkSocket.open(NETLINK_ROUTE);
 	const port = findPort(host, record.pci);
 	// Drivers show an administrative MAC that nobody has set.
@@ -41,7 +39,9 @@ export function check(request: Request): void {
 	if (port !== undefined) checkSettings(host, port, { ...before, ...attachment.settings });
 	const unseen = port === undefined ? settingOfPf(attachment) : undefined;
 	if (unseen !== undefined) {
-		throw failed(`${unseen} of VF ${record.pci} cannot be looked at: its PF has no network interface on this host`);
+		throw checkFailed(
+			`${unseen} of VF ${record.pci} cannot be looked at: its PF has no network interface on this host`,
+		);
 	}
 	if (record.original.netdev !== undefined) {
 		using sandbox = Sandbox.open(request.netns);
@@ -58,7 +58,7 @@ function checkRdma(record: VfRecord, attachment: Attachment, netns: string): voi
 		checkDevice(sandbox, given);
 	} else if (attachment.rdma !== undefined) {
 		using exclusive = openExclusive(attachment.rdma);
-		if (exclusive !== undefined) throw failed(`the attachment has VF ${record.pci} without its RDMA device`);
+		if (exclusive !== undefined) throw checkFailed(`the attachment has VF ${record.pci} without its RDMA device`);
 	}
 }
 
@@ -68,7 +68,7 @@ function checkSettings(host: NetlinkSocket, port: SeenPort, wanted: Partial<VfSe
 	const now = port.seen.vf(port.vf) ?? readSettings(host, port);
 	const field = differing(now, wanted).find((each) => now[each] !== undefined);
 	if (field === undefined) return;
-	throw failed(
+	throw checkFailed(
 		`${nameOf(field)} of VF ${port.vf} of PF ${port.pfName} is ${shown(now[field])}, not ${shown(wanted[field])}`,
 	);
 }
@@ -77,22 +77,23 @@ function checkSettings(host: NetlinkSocket, port: SeenPort, wanted: Partial<VfSe
 function checkPod(sandbox: Sandbox, record: VfRecord, attachment: Attachment, previous: CniResult): void {
 	const { ifName } = record;
 	const link = getLink(sandbox.route, ifName);
-	if (link === undefined || link.name !== ifName) throw failed(`there is no interface ${ifName} in ${sandbox.path}`);
+	if (link === undefined || link.name !== ifName)
+		throw checkFailed(`there is no interface ${ifName} in ${sandbox.path}`);
 	const device = record.original.netdev?.parentDevice || link.parentDevice;
 	if (link.parentDevice !== device) {
-		throw failed(`${ifName} in ${sandbox.path} is device ${link.parentDevice}, not VF ${record.pci}`);
+		throw checkFailed(`${ifName} in ${sandbox.path} is device ${link.parentDevice}, not VF ${record.pci}`);
 	}
 	const index = previous.interfaces?.findIndex((each) => each.name === ifName && each.sandbox) ?? -1;
 	const told = previous.interfaces?.[index];
-	if (told === undefined) throw failed(`prevResult has no interface ${ifName} in a sandbox`);
+	if (told === undefined) throw checkFailed(`prevResult has no interface ${ifName} in a sandbox`);
 	// What nobody has asked for is no demand; and a plugin later in the chain (tuning) puts a MAC of its own into the
 	// result.
 	const { mac, mtu } = attachment;
 	if (mac !== undefined && mac !== link.mac && told.mac?.toLowerCase() !== link.mac) {
-		throw failed(`MAC of ${ifName} is ${link.mac}, not ${mac}`);
+		throw checkFailed(`MAC of ${ifName} is ${link.mac}, not ${mac}`);
 	}
-	if (mtu !== undefined && mtu !== link.mtu) throw failed(`MTU of ${ifName} is ${link.mtu}, not ${mtu}`);
-	if (!link.up) throw failed(`${ifName} is down`);
+	if (mtu !== undefined && mtu !== link.mtu) throw checkFailed(`MTU of ${ifName} is ${link.mtu}, not ${mtu}`);
+	if (!link.up) throw checkFailed(`${ifName} is down`);
 	checkAddresses(
 		sandbox.route,
 		link,

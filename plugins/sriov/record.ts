@@ -68,10 +68,7 @@ export function listMarked(): string[] {
 }
 
 /** Whose a record is: an attachment's, and a VF's. */
-export interface RecordKey {
-	readonly containerId: string;
-	readonly ifName: string;
-}
+export type RecordKey = Pick<VfRecord, "containerId" | "ifName">;
 const partsFor = ({ containerId, ifName }: RecordKey): [string, string] => [containerId, ifName];
 
 /**

@@ -15,11 +15,7 @@ import type { SriovConfig } from "./schema.ts";
 import { defaultsOf, settingsFromRest } from "./vf-settings.ts";
 
 /** Whose record it is. */
-interface Owner {
-	readonly containerId: string;
-	readonly ifName: string;
-	readonly network: string;
-}
+type Owner = Pick<VfRecord, "containerId" | "ifName" | "network">;
 
 /**
  * A record of VF `pci` made of what the damaged one says up to where it was truncated, what the configuration of DEL
