@@ -1,9 +1,10 @@
 /**
- * What the kernel refuses by netlink, as an error of the protocol: for plugins that change devices.
+ * What the kernel refuses, as an error of the protocol: for plugins that change devices.
  */
 import { CniError, Code } from "../cni/error.ts";
 import type { Plugin } from "../cni/types.ts";
 import { NetlinkError } from "../netlink/error.ts";
+import { isSystemError } from "../sys/sys.ts";
 
 /**
  * The plugin, with refusals of the kernel as code 100, a matter of the device, and not as 5, an I/O error of ours.
@@ -25,5 +26,15 @@ function attempt<T>(verb: () => T): T {
 	} catch (error) {
 		if (error instanceof NetlinkError) throw new CniError(Code.device, error.message);
 		throw error;
+	}
+}
+
+/** Runs a look of STATUS, whose refusal is code 50, after the words `what`. */
+export function requireAvailable(what: string, look: () => void): void {
+	try {
+		look();
+	} catch (error) {
+		if (!(error instanceof CniError || isSystemError(error))) throw error;
+		throw new CniError(Code.notAvailable, `${what}${error.message}`, error instanceof CniError ? error.details : "");
 	}
 }

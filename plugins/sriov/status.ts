@@ -5,8 +5,8 @@ import { CniError, Code } from "../../lib/cni/error.ts";
 import type { Request } from "../../lib/cni/types.ts";
 import * as pci from "../../lib/linux/pci.ts";
 import { delegate } from "../../lib/plugin/delegate.ts";
+import { requireAvailable } from "../../lib/plugin/device-errors.ts";
 import { openExclusive } from "../../lib/rdma/subsystem.ts";
-import { isSystemError } from "../../lib/sys/sys.ts";
 import { ipamOf, pciAddressIfAny, strictConfig } from "./config.ts";
 import { findPlace } from "./device.ts";
 import { listMarked, requireWritable } from "./record.ts";
@@ -15,19 +15,18 @@ import type { SriovConfig } from "./schema.ts";
 export function status(request: Request): void {
 	const config = strictConfig(request);
 	const ipam = ipamOf(config);
-	requireAvailable(config);
+	requireDevice(config);
 	if (ipam !== undefined) delegate("STATUS", request, ipam);
 }
 
 /** Throws CniError: 50 where no VF can be attached, 51 where pods have lost theirs, too. */
-function requireAvailable(config: SriovConfig): void {
-	try {
-		requireWritable();
-	} catch (error) {
-		if (!isSystemError(error)) throw error;
-		throw new CniError(Code.notAvailable, `no VF can be attached: ${error.message}`);
+function requireDevice(config: SriovConfig): void {
+	requireAvailable("no VF can be attached: ", requireWritable);
+	if (config.rdma === true) {
+		requireAvailable("no VF can be attached with its RDMA device: ", () => {
+			using _host = openExclusive(config);
+		});
 	}
-	requireRdma(config);
 	const named = pciAddressIfAny(config);
 	const why = named === undefined ? whyNoVfs() : whyNot(named);
 	if (why === undefined) return;
@@ -37,20 +36,6 @@ function requireAvailable(config: SriovConfig): void {
 		Code.limitedConnectivity,
 		`no VF can be attached: ${why}; pods have lost theirs: ${lost.join(", ")}`,
 	);
-}
-
-function requireRdma(config: SriovConfig): void {
-	if (config.rdma !== true) return;
-	try {
-		using _host = openExclusive(config);
-	} catch (error) {
-		if (!(error instanceof CniError || isSystemError(error))) throw error;
-		throw new CniError(
-			Code.notAvailable,
-			`no VF can be attached with its RDMA device: ${error.message}`,
-			error instanceof CniError ? error.details : "",
-		);
-	}
 }
 
 /** The device of a configuration that names one: most leave that to the device plugin. */
