@@ -190,16 +190,9 @@ const TYPE_NAMES = {
 } as const;
 
 function hasType(value: JsonValue, type: NonNullable<Validator["type"]>): boolean {
-	switch (type) {
-		case "integer":
-			return Number.isInteger(value);
-		case "object":
-			return isObject(value);
-		case "list":
-			return Array.isArray(value);
-		default:
-			return typeof value === type;
-	}
+	if (type === "integer") return Number.isInteger(value);
+	if (type === "object") return isObject(value);
+	return type === "list" ? Array.isArray(value) : typeof value === type;
 }
 
 /** What is wrong, and where. */

@@ -17,17 +17,9 @@ import { requireSupported } from "./version.ts";
  */
 export function resultAsVersion(result: CniResult, cniVersion: string): JsonObject {
 	requireSupported(cniVersion);
-	switch (cniVersion) {
-		case "0.1.0":
-		case "0.2.0":
-			return as020(result, cniVersion);
-		case "0.3.0":
-		case "0.3.1":
-		case "0.4.0":
-			return as040(result, cniVersion);
-		default:
-			return as100(result, cniVersion);
-	}
+	// Each of their parts has one digit.
+	if (cniVersion < "0.3.0") return as020(result, cniVersion);
+	return cniVersion < "1.0.0" ? as040(result, cniVersion) : as100(result, cniVersion);
 }
 
 /** One address per family, each with the routes of its family; the rest is dropped. */

@@ -35,7 +35,7 @@ export function announce(
 ): Error[] {
 	const failures: Error[] = [];
 	const mac = parseMac(link.mac);
-	if (mac === undefined || !isAnnounceable(mac)) return failures;
+	if (mac?.length !== ETHER_BYTES || isZeroMac(mac) || mac.every((byte) => byte === 0xff)) return failures;
 	const announcer = { index: link.index, name: link.name, mac };
 	for (const { address } of addresses) {
 		const { ip } = knownCidr(address);
@@ -44,10 +44,6 @@ export function announce(
 		if (failure !== undefined) failures.push(failure);
 	}
 	return failures;
-}
-
-function isAnnounceable(mac: Mac): boolean {
-	return mac.length === ETHER_BYTES && !isZeroMac(mac) && mac.some((byte) => byte !== 0xff);
 }
 
 /** An ARP request in which sender and target have the same IP address, to everyone. */

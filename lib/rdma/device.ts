@@ -34,10 +34,6 @@ function directory(deviceId: string): string {
 	return `/sys/bus/${bus}/devices/${deviceId}`;
 }
 
-function deviceExists(deviceId: string): boolean {
-	return statIfPresent(directory(deviceId)) !== undefined;
-}
-
 /** Names of the device's RDMA devices that are on the host. */
 export function namesOnHost(deviceId: string): string[] {
 	return listIfPresent(`${directory(deviceId)}/infiniband`) ?? [];
@@ -108,9 +104,11 @@ function noneOnHost(deviceId: string, owner: string | undefined): CniError {
 			"another pod has it, or the kernel is still taking it back from one that has ended",
 		);
 	}
-	const why = deviceExists(deviceId)
+	const path = directory(deviceId);
+	const isThere = statIfPresent(path) !== undefined;
+	const why = isThere
 		? "its driver offers none: look at its driver and at modules such as mlx5_ib"
-		: `${directory(deviceId)} does not exist`;
+		: `${path} does not exist`;
 	return new CniError(Code.device, `${what}: no RDMA devices found`, why);
 }
 

@@ -71,10 +71,8 @@ export function removeRecord(record: RdmaRecord): void {
 	removeTemporary();
 }
 
-/** Removes the latter alone. The caller holds the lock. */
-export function removeTemporary(): void {
-	files.removeIfPresent(TEMPORARY);
-}
+/** Removes the latter alone; false where there was nothing. The caller holds the lock. */
+export const removeTemporary = (): boolean => files.removeIfPresent(TEMPORARY);
 
 /** What a process has begun to write, or left when it was killed; "" for nothing. */
 export const temporaryIfAny = (): string => (files.statIfPresent(TEMPORARY) === undefined ? "" : TEMPORARY);

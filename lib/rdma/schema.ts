@@ -2,13 +2,12 @@
  * What a configuration says of an RDMA device on its way into a pod: fields of rdma, and of sriov with `"rdma": true`.
  */
 import { z } from "zod";
+import { text } from "../cni/schema.ts";
 
 const octet = z.int().min(0).max(255).optional();
 
-export const deviceName = z.string().optional();
-
 export const rdmaFields = {
-	rdmaDeviceName: deviceName.describe(
+	rdmaDeviceName: text(
 		"Name of the RDMA device in the pod. `{ifname}` stands for CNI_IFNAME, `{index}` for the number that the device has on this node: names must be unique on a node, also between pods. Absent: the host's name.",
 	),
 	rdmaQoS: z

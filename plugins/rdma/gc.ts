@@ -12,7 +12,6 @@ import {
 	readRecord,
 	removeTemporary,
 	takeLock,
-	temporaryIfAny,
 } from "../../lib/rdma/record.ts";
 import { release } from "../../lib/rdma/release.ts";
 import { looseConfig } from "./config.ts";
@@ -50,9 +49,7 @@ function isOfNetwork(record: RdmaRecord, network: string): boolean {
 /** False where there was nothing. */
 export function clean(): boolean {
 	using _lock = takeLock();
-	const isThere = temporaryIfAny() !== "";
-	removeTemporary();
-	return isThere;
+	return removeTemporary();
 }
 
 /**

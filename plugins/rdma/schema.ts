@@ -3,7 +3,7 @@
  */
 import type { z } from "zod";
 import { capabilityArgs, flag, lockTimeout, pluginConfig, podArgs, text } from "../../lib/cni/schema.ts";
-import { deviceName, rdmaFields } from "../../lib/rdma/schema.ts";
+import { rdmaFields } from "../../lib/rdma/schema.ts";
 
 export const schema = pluginConfig
 	.extend({
@@ -17,7 +17,7 @@ export const schema = pluginConfig
 		logLevel: text('"panic", "error", "warning", "info" (default) or "debug". Another word means info.'),
 		logFile: text("File that log lines are added to, in place of stderr."),
 		args: podArgs({
-			rdmaDeviceName: deviceName.describe("As the top-level one; wins over it."),
+			rdmaDeviceName: text("As the top-level one; wins over it."),
 			debug: flag('true is `"logLevel": "debug"`.'),
 		}),
 		runtimeConfig: capabilityArgs({

@@ -92,7 +92,8 @@ function withoutOwnKeys(config: JsonObject): JsonObject {
 const OWN_KEYS: readonly string[] = ["origvfstate", "vfid", "master", "berth"];
 
 function formatOriginal(record: VfRecord): object {
-	const { settings, netdev } = record.original;
+	const { rdma, original } = record;
+	const { settings, netdev } = original;
 	const { name: _name, mac: _mac, mtu: _mtu, ...inOwn } = netdev ?? {};
 	return {
 		OrigVfState: {
@@ -111,18 +112,12 @@ function formatOriginal(record: VfRecord): object {
 			bootId: record.bootId,
 			pod: record.pod,
 			podUid: record.podUid,
-			...(record.rdma && { rdma: rdmaToJson(record.rdma) }),
+			...(rdma && { rdma: { hostName: rdma.hostName, podName: rdma.podName, ...stateToJson(rdma) } }),
 			netdev: netdev === undefined ? null : inOwn,
 			settings: settingsToOwn(settings),
 		},
 	};
 }
-
-const rdmaToJson = (rdma: DeviceState): JsonObject => ({
-	hostName: rdma.hostName,
-	podName: rdma.podName,
-	...stateToJson(rdma),
-});
 
 /** What our own part tells of an RDMA device. */
 export function parseRdma(own: JsonObject | undefined): DeviceState | undefined {
