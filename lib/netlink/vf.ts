@@ -102,10 +102,8 @@ function askVfs(socket: NetlinkSocket, pf: LinkIndex): Message {
 }
 
 function vfsMessage(pf: LinkTarget): MessageWriter {
-	return linkMessage(nl.RTM_GETLINK, 0, pf).attributeU32(
-		nl.IFLA_EXT_MASK,
-		nl.RTEXT_FILTER_VF | nl.RTEXT_FILTER_SKIP_STATS,
-	);
+	const wanted = nl.RTEXT_FILTER_VF | nl.RTEXT_FILTER_SKIP_STATS;
+	return linkMessage(nl.RTM_GETLINK, 0, pf).attributeU32(nl.IFLA_EXT_MASK, wanted);
 }
 
 /** The settings of all VFs in an answer, or (`only`) of one, each at the place of its number. */
@@ -194,13 +192,9 @@ export function setVf(socket: NetlinkSocket, pf: LinkIndex, index: VfIndex, sett
 		throw new TypeError("vlanQos and vlanProto cannot be set without vlan");
 	}
 	if (mac !== undefined) {
-		const bytes = macBytes(mac);
-		writeSetting(message, nl.IFLA_VF_MAC, () =>
-			message
-				.u32(index)
-				.bytes(bytes)
-				.zeros(nl.VF_MAC_BYTES - bytes.length),
-		);
+		const bytes = new Uint8Array(nl.VF_MAC_BYTES);
+		bytes.set(macBytes(mac));
+		writeSetting(message, nl.IFLA_VF_MAC, () => message.u32(index).bytes(bytes));
 	}
 	if (minTxRate !== undefined && maxTxRate !== undefined) {
 		writeSetting(message, nl.IFLA_VF_RATE, () => message.u32(index).u32(minTxRate).u32(maxTxRate));

@@ -113,11 +113,8 @@ function awaitReturn(given: GivenDevice): string | undefined {
 		if (namesAnywhere(given.deviceId).length > 0) lastSeen = now;
 		return now - lastSeen > TRANSIT_MS;
 	};
-	return poll(
-		RETURN,
-		() => nameOnHost(given),
-		(name) => name !== undefined || isLost(),
-	);
+	const ask = (): string | undefined => nameOnHost(given);
+	return poll(RETURN, ask, (name) => name !== undefined || isLost());
 }
 
 /** Name and settings of a device that is on the host. Returns what could not be put back. */

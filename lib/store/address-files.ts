@@ -14,6 +14,15 @@ import { type Content, type FileContent, parseOwner } from "./owner.ts";
  */
 const TEMPORARY = ".berth.tmp";
 
+/**
+ * The private state directory of a store: what the Go plugin knows nothing of, outside of the store, which it walks. A
+ * network's name begins with a letter or a digit: this is none.
+ */
+export function privateDirectory(store: string): string {
+	const name = store.lastIndexOf("/") + 1;
+	return `${store.slice(0, name)}.berth/${store.slice(name)}`;
+}
+
 /** What the address files say. */
 export interface Contents {
 	/** By name of the file. */

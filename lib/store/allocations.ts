@@ -4,10 +4,9 @@
  */
 import { formatIp, type Ip, nextIp } from "../ip/address.ts";
 import { statIfPresent } from "../sys/files.ts";
-import { type Contents, readContents, readOwner, sentenceOf } from "./address-files.ts";
+import { type Contents, privateDirectory, readContents, readOwner, sentenceOf } from "./address-files.ts";
 import { type Allocation, Index, StaleError } from "./index.ts";
 import { type Content, isAllocated, isSameOwner } from "./owner.ts";
-import { privateDirectory } from "./private-directory.ts";
 
 /** To read so many files costs no more than an index does. */
 const MANY = 16;
@@ -64,7 +63,7 @@ export class Allocations {
 			if (found === undefined) break;
 			if (found.ip === undefined) return undefined;
 			const name = formatIp(found.ip);
-			const content = this.#ownerIn(name);
+			const content = readOwner(this.#directory, name);
 			if (accepts(name, content)) return found.ip;
 			// Of one that is allocated the index should know: what else does it not know?
 			if (isAllocated(content)) break;
@@ -88,7 +87,8 @@ export class Allocations {
 		this.#look();
 		const indexed = this.#withIndex((index) => index.allocationsOf(containerId));
 		// The index is right unless somebody has edited a file.
-		if (indexed?.every((allocation) => isSameOwner(this.#ownerIn(allocation.name), allocation))) return indexed;
+		if (indexed?.every((allocation) => isSameOwner(readOwner(this.#directory, allocation.name), allocation)))
+			return indexed;
 		const allocations: Allocation[] = [];
 		for (const [name, owner] of this.contents().owners) {
 			if (typeof owner === "object" && owner.containerId === containerId) allocations.push({ name, ...owner });
@@ -100,7 +100,7 @@ export class Allocations {
 	sinceEarlierBoot(): Allocation[] {
 		this.#look();
 		const recorded = this.#withIndex((index) => index.earlier()) ?? this.#earlier();
-		return recorded.filter((allocation) => isSameOwner(this.#ownerIn(allocation.name), allocation));
+		return recorded.filter((allocation) => isSameOwner(readOwner(this.#directory, allocation.name), allocation));
 	}
 
 	/** Forgets what `sinceEarlierBoot` tells of these addresses; of all without `names`. */
@@ -170,10 +170,6 @@ export class Allocations {
 		this.#uncommitted = true;
 		this.#withIndex(record);
 		return done;
-	}
-
-	#ownerIn(name: string): Content {
-		return readOwner(this.#directory, name);
 	}
 
 	/** Finds out what is allocated: from the index, or from the files. */

@@ -8,8 +8,7 @@ import { formatIp, type Ip } from "../ip/address.ts";
 import { bootId } from "../sys/boot.ts";
 import { makeDirectories, readTextIfPresent, writeAtomic } from "../sys/files.ts";
 import * as sys from "../sys/sys.ts";
-import { writing } from "./address-files.ts";
-import { privateDirectory } from "./private-directory.ts";
+import { privateDirectory, writing } from "./address-files.ts";
 
 /** The file is written anew when this many of its lines are of no more use. */
 const MANY = 100;
@@ -84,8 +83,7 @@ class Cooldown {
 			if (!name || !(released > 0)) continue;
 			lines++;
 			// Of an earlier boot: its end is the latest that it can be. Without a boot it is an older version's, of
-			// another clock, and
-			// ahead of ours one of who knows what: then it counts from now.
+			// another clock, and ahead of ours one of who knows what: then it counts from now.
 			const isKnown = boot !== undefined && (boot !== this.#boot || released <= this.#now);
 			if (!isKnown) isOdd = true;
 			const since = isKnown ? (boot === this.#boot ? released : 0) : this.#now;

@@ -29,10 +29,9 @@ import {
 	writeAtomic,
 } from "../sys/files.ts";
 import * as sys from "../sys/sys.ts";
-import { writing } from "./address-files.ts";
+import { privateDirectory, writing } from "./address-files.ts";
 import { Occupancy } from "./occupancy.ts";
 import type { Owner } from "./owner.ts";
-import { privateDirectory } from "./private-directory.ts";
 
 const BUCKETS = 1024;
 /**

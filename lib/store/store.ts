@@ -159,17 +159,18 @@ export class Store {
 	 * `mayBeBlank`. Throws code 5.
 	 */
 	reserve(ip: Ip, attachment: Attachment, mayBeBlank: boolean): boolean {
-		const allocation = { name: formatIp(ip), ...attachmentOf(attachment) };
-		this.#allocations.forgetEarlierBoot([allocation.name]);
-		const text = formatOwner(attachment);
-		return this.#allocations.add(allocation, () => makeAddressFile(this.directory, allocation.name, text, mayBeBlank));
+		const { containerId, ifName } = attachment;
+		const name = formatIp(ip);
+		this.#allocations.forgetEarlierBoot([name]);
+		const make = () => makeAddressFile(this.directory, name, formatOwner(attachment), mayBeBlank);
+		return this.#allocations.add({ name, containerId, ifName }, make);
 	}
 
 	/** Gives back an address, if it is allocated to `attachment`. Throws code 5. */
 	release(ip: Ip, attachment: Attachment): void {
 		const owner = this.ownerOf(ip);
 		if (typeof owner !== "object" || formatOwner(attachment) !== `${owner.containerId}\r\n${owner.ifName}`) return;
-		this.#remove({ name: formatIp(ip), ...attachmentOf(attachment) });
+		this.#remove({ name: formatIp(ip), containerId: attachment.containerId, ifName: attachment.ifName });
 	}
 
 	/**
@@ -261,10 +262,6 @@ export class Store {
 		if (failures.length === 0) return;
 		throw new CniError(Code.io, `addresses in ${this.directory} may still be held: ${failures.join("; ")}`);
 	}
-}
-
-function attachmentOf({ containerId, ifName }: Attachment): Attachment {
-	return { containerId, ifName };
 }
 
 /** Whether the lock still keeps others out; what cannot be found out is no reason to fail when all is done. */

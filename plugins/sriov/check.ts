@@ -94,10 +94,7 @@ function checkPod(sandbox: Sandbox, record: VfRecord, attachment: Attachment, pr
 	}
 	if (mtu !== undefined && mtu !== link.mtu) throw checkFailed(`MTU of ${ifName} is ${link.mtu}, not ${mtu}`);
 	if (!link.up) throw checkFailed(`${ifName} is down`);
-	checkAddresses(
-		sandbox.route,
-		link,
-		(previous.ips ?? []).filter((ip) => (ip.interface ?? index) === index),
-	);
+	const addresses = (previous.ips ?? []).filter((ip) => (ip.interface ?? index) === index);
+	checkAddresses(sandbox.route, link, addresses);
 	checkRoutes(sandbox.route, link, previous.routes ?? []);
 }

@@ -42,8 +42,11 @@ export function applySettings(
 	// What a driver accepted is taken for done, MAC apart: some report other figures than they were given (qed:
 	// rates).
 	if (refusal === undefined && changes.mac === undefined) return { ...before, ...changes };
-	let after = readSettings(route, port);
-	if (refusal === undefined && after.mac !== (changes.mac ?? after.mac)) after = awaitMac(route, port, changes.mac);
+	const read = (): VfSettings => readSettings(route, port);
+	let after = read();
+	if (refusal === undefined && after.mac !== (changes.mac ?? after.mac)) {
+		after = poll(DRIVER, read, ({ mac }) => mac === changes.mac);
+	}
 	const left = differing(after, refusal === undefined ? pick(changes, ["mac"]) : changes);
 	const field = left.find((each) => after[each] !== undefined);
 	if (field === undefined && refusal === undefined) return after;
@@ -155,12 +158,4 @@ function difference(now: VfSettings, wanted: Partial<VfSettings>): Partial<VfSet
 
 function pick(settings: Partial<VfSettings>, fields: readonly VfField[]): Partial<VfSettings> {
 	return Object.fromEntries(fields.map((field) => [field, settings[field]]));
-}
-
-function awaitMac(route: NetlinkSocket, port: VfPort, mac: string | undefined): VfSettings {
-	return poll(
-		DRIVER,
-		() => readSettings(route, port),
-		(settings) => settings.mac === mac,
-	);
 }
