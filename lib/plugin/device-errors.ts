@@ -2,7 +2,7 @@
  * What the kernel refuses, as an error of the protocol: for plugins that change devices.
  */
 import { CniError, Code } from "../cni/error.ts";
-import type { Plugin } from "../cni/types.ts";
+import type { Plugin, Request } from "../cni/types.ts";
 import { NetlinkError } from "../netlink/error.ts";
 import { isSystemError } from "../sys/sys.ts";
 
@@ -10,23 +10,21 @@ import { isSystemError } from "../sys/sys.ts";
  * The plugin, with refusals of the kernel as code 100, a matter of the device, and not as 5, an I/O error of ours.
  */
 export function withDeviceErrors(plugin: Plugin): Plugin {
-	return {
-		...plugin,
-		add: (request) => attempt(() => plugin.add(request)),
-		del: (request) => attempt(() => plugin.del(request)),
-		check: (request) => attempt(() => plugin.check(request)),
-		gc: (request, valid) => attempt(() => plugin.gc(request, valid)),
-		status: (request) => attempt(() => plugin.status(request)),
-	};
+	const { add, del, check, gc, status } = plugin;
+	return { ...plugin, add: told(add), del: told(del), check: told(check), gc: told(gc), status: told(status) };
 }
 
-function attempt<T>(verb: () => T): T {
-	try {
-		return verb();
-	} catch (error) {
-		if (error instanceof NetlinkError) throw new CniError(Code.device, error.message);
-		throw error;
-	}
+type Valid = Parameters<Plugin["gc"]>[1];
+
+function told<T>(verb: (request: Request, valid: Valid) => T): (request: Request, valid?: Valid) => T {
+	return (request, valid) => {
+		try {
+			return verb(request, valid);
+		} catch (error) {
+			if (error instanceof NetlinkError) throw new CniError(Code.device, error.message);
+			throw error;
+		}
+	};
 }
 
 /** Runs a look of STATUS, whose refusal is code 50, after the words `what`. */
