@@ -5,8 +5,9 @@
 import type { JsonObject } from "../cni/types.ts";
 import { type Protocol, Sandbox } from "../plugin/sandbox.ts";
 import { bootId } from "../sys/boot.ts";
+import { readLinkIfPresent } from "../sys/files.ts";
+import * as sys from "../sys/sys.ts";
 import { text } from "./json.ts";
-import { hasProcess, hasProcessAt } from "./namespaces.ts";
 
 /** A sandbox as a record has it. */
 export interface RecordedSandbox {
@@ -67,3 +68,28 @@ export function fateOf(record: RecordedSandbox, path = record.netns, inode = 0):
 
 /** What a damaged record has in its place says nothing. */
 const BOOT_ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/** Whether a process is in the namespace with this `Sandbox.identity`. */
+function hasProcess(identity: string): boolean {
+	for (const path of namespaces().values()) {
+		using sandbox = sys.unlessFailed(() => Sandbox.openIfAlive(path));
+		if (sandbox?.identity === identity) return true;
+	}
+	return false;
+}
+
+/** The same by the number of the namespace's inode, which another may have later. */
+const hasProcessAt = (inode: number): boolean => namespaces().has(`net:[${inode}]`);
+
+/** "net:[INODE]" of each namespace, and a path to it. */
+function namespaces(): Map<string, string> {
+	const found = new Map<string, string>();
+	for (const pid of sys.readDirectory("/proc")) {
+		if (!/^[0-9]+$/.test(pid)) continue;
+		const path = `/proc/${pid}/ns/net`;
+		// A process may end at any moment, and some are not for everybody to look at.
+		const name = sys.unlessFailed(() => readLinkIfPresent(path));
+		if (name !== undefined) found.set(name, path);
+	}
+	return found;
+}
