@@ -46,14 +46,10 @@ export const isRecordOf = (record: RdmaRecord, key: RecordKey): boolean =>
  * device. Moves at the same moment swap the numbers of device nodes, since the kernel makes `uverbsN` again at each
  * move, with the lowest free number; and with the device's record read under it, no two verbs work on one device.
  */
-export function takeLock(): Lock {
-	return requireLock(LOCK_PATH, "moves of RDMA devices");
-}
+export const takeLock = (): Lock => requireLock(LOCK_PATH, "moves of RDMA devices");
 
 /** Throws SystemError where no record could be written. */
-export function requireWritable(): void {
-	records.requireWritable();
-}
+export const requireWritable = (): void => records.requireWritable();
 
 /** False where the attachment has a record of another device, which must not be lost. The caller holds the lock. */
 export function writeRecord(record: RdmaRecord): boolean {
