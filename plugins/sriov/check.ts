@@ -25,7 +25,7 @@ export function check(request: Request): void {
 	const attachment = loadAttachment(request);
 	const previous = parsePrevResult(request);
 	if (previous === undefined) throw new CniError(Code.invalidConfig, "required prevResult missing");
-	const record = readRecord(request.containerId, request.ifName);
+	const record = readRecord(request);
 	if (record === undefined || record === "damaged") {
 		throw checkFailed(
 			`there is no record of an attachment of container ${request.containerId}, interface ${request.ifName}`,

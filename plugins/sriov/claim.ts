@@ -171,8 +171,9 @@ export function claim(
 }
 
 /** The record of an attachment must not be lost to another VF under the same name. */
-function hasAnother({ containerId, ifName }: Request): CniError {
-	const other = readRecord(containerId, ifName);
+function hasAnother(request: Request): CniError {
+	const { containerId, ifName } = request;
+	const other = readRecord(request);
 	const what = typeof other === "object" ? `VF ${other.pci} as ${ifName} already` : `a damaged record for ${ifName}`;
 	return new CniError(Code.tryAgain, `container ${containerId} has ${what}: a DEL has to come first`);
 }

@@ -58,7 +58,7 @@ export function collectGone(
 function withRecord<T>(record: VfRecord, work: (host: NetlinkSocket, now: VfRecord) => T): T | undefined {
 	using _lock = takeLock(record.pci);
 	// A DEL may have done it while we waited, or an ADD have come.
-	const now = readRecord(record.containerId, record.ifName);
+	const now = readRecord(record);
 	if (now === undefined || now === "damaged" || now.pci !== record.pci) return undefined;
 	using host = NetlinkSocket.open(NETLINK_ROUTE);
 	return work(host, now);
@@ -69,22 +69,23 @@ function withRecord<T>(record: VfRecord, work: (host: NetlinkSocket, now: VfReco
  * too. False: to be tried again.
  */
 export function collectDamaged(
-	{ containerId, ifName, told }: DamagedRecord,
+	damaged: DamagedRecord,
 	network: string,
 	config: SriovConfig,
 	log: Log,
 	request?: Request,
 ): boolean {
+	const { containerId, ifName, told } = damaged;
 	log.warning(
 		`the record of ${containerId} ${ifName}, which is not valid any more, is damaged or truncated: using defaults for what is lost`,
 	);
 	const pci = pciIn(told);
 	if (pci === undefined) {
-		removeRecord({ containerId, ifName }, undefined);
+		removeRecord(damaged, undefined);
 		return true;
 	}
 	using _lock = takeLock(pci);
-	if (readRecord(containerId, ifName) !== "damaged") return true;
+	if (readRecord(damaged) !== "damaged") return true;
 	using host = NetlinkSocket.open(NETLINK_ROUTE);
 	const record = recover(host, { containerId, ifName, network }, config, pci);
 	if (request !== undefined) releaseAddressesOf(record, request);

@@ -49,7 +49,7 @@ export function del(request: Request): void {
  * where the call names none.
  */
 function releaseAllAddresses(request: Request, config: SriovConfig, failures: unknown[], log: Log): void {
-	const record = readRecord(request.containerId, request.ifName);
+	const record = readRecord(request);
 	const given = ipamOf(config);
 	if (typeof record === "object") {
 		const { config: recorded, bootId } = record;
@@ -71,21 +71,20 @@ function releaseAddresses(request: Request, ipam: string, log: Log): void {
 		delegate("DEL", request, ipam);
 	} catch (error) {
 		if (!(error instanceof CniError) || error.code !== Code.delegation) throw error;
-		if (readRecord(request.containerId, request.ifName) !== undefined) throw error;
+		if (readRecord(request) !== undefined) throw error;
 		log.warning(`nothing was attached, and ${error.message}`);
 	}
 }
 
 function releaseAttachment(request: Request, config: SriovConfig, log: Log): void {
-	const { containerId, ifName } = request;
 	// Mostly the configuration names the VF that the record is of.
 	const given = pciAddressIfAny(config);
 	let pci = given;
 	while (pci === undefined || !releaseVf(request, config, pci, log)) {
-		const found = readRecord(containerId, ifName);
+		const found = readRecord(request);
 		const told = pciOf(found, request) ?? pci;
 		if (told === undefined) {
-			if (found === "damaged") removeRecord({ containerId, ifName }, undefined);
+			if (found === "damaged") removeRecord(request, undefined);
 			return;
 		}
 		pci = told;
@@ -101,7 +100,7 @@ function releaseAttachment(request: Request, config: SriovConfig, log: Log): voi
 function releaseVf(request: Request, config: SriovConfig, pci: string, log: Log): boolean {
 	const { containerId, ifName } = request;
 	using _lock = takeLock(pci);
-	const record = readRecord(containerId, ifName);
+	const record = readRecord(request);
 	if ((pciOf(record, request) ?? pci) !== pci) return false;
 	if (record === undefined) removeTemporary(pci);
 	if (record === undefined && !isLost(request, pci)) {
@@ -127,6 +126,6 @@ function isLost({ netns, ifName }: Request, pci: string): boolean {
 }
 
 /** The VF that a record is of, as far as that is left of a damaged one. */
-function pciOf(record: VfRecord | "damaged" | undefined, { containerId, ifName }: Request): string | undefined {
-	return record === "damaged" ? pciIn(readDamagedRecord(containerId, ifName)) : record?.pci;
+function pciOf(record: VfRecord | "damaged" | undefined, request: Request): string | undefined {
+	return record === "damaged" ? pciIn(readDamagedRecord(request)) : record?.pci;
 }

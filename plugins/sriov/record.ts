@@ -67,7 +67,7 @@ export function listMarked(): string[] {
 	return [...new Set(names.filter(isPciAddress))];
 }
 
-/** Whose a record is: an attachment's, and a VF's. */
+/** Whose a record is. A request is of one attachment, too. */
 export type RecordKey = Pick<VfRecord, "containerId" | "ifName">;
 const partsFor = ({ containerId, ifName }: RecordKey): [string, string] => [containerId, ifName];
 
@@ -105,15 +105,13 @@ export function removeRecord(key: RecordKey, pci: string | undefined): void {
 const find = (key: RecordKey): RecordFile | undefined => records.find(partsFor(key), (told) => ownerOf(told, key));
 
 /** The record of an attachment: undefined where there is none, "damaged" where its file cannot be understood. */
-export function readRecord(containerId: string, ifName: string): VfRecord | "damaged" | undefined {
-	const file = find({ containerId, ifName });
-	return file && (parseRecord(file.told, containerId, ifName) ?? "damaged");
+export function readRecord(key: RecordKey): VfRecord | "damaged" | undefined {
+	const file = find(key);
+	return file && (parseRecord(file.told, key.containerId, key.ifName) ?? "damaged");
 }
 
 /** What is left of a damaged record; nothing where there is none. */
-export function readDamagedRecord(containerId: string, ifName: string): Told {
-	return find({ containerId, ifName })?.told ?? { json: {}, isWhole: false };
-}
+export const readDamagedRecord = (key: RecordKey): Told => find(key)?.told ?? { json: {}, isWhole: false };
 
 /** All records that can be read, of any network. */
 export function listRecords(): VfRecord[] {

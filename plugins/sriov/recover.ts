@@ -26,7 +26,7 @@ type Owner = Pick<VfRecord, "containerId" | "ifName" | "network">;
 export function recover(host: NetlinkSocket, owner: Owner, given: Partial<SriovConfig>, pci: string): VfRecord {
 	const { containerId, ifName, network } = owner;
 	// It may be whole, and damaged all the same: some value of it makes no sense.
-	const { json: told } = readDamagedRecord(containerId, ifName);
+	const { json: told } = readDamagedRecord(owner);
 	const config = { name: network, ...given, ...(told as Partial<SriovConfig>) };
 	const go = object(told.OrigVfState) ?? {};
 	const own = object(told.berth);
