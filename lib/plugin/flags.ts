@@ -56,18 +56,14 @@ function parseBoolean(text: string, name: string): boolean {
 	throw new FlagError(`invalid boolean value "${text}" for -${name}`);
 }
 
+const PART = /([0-9]+(?:\.[0-9]*)?)(ms|s|m|h)/g;
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 
 /** "10s", "1m30s", "500ms"; more than 0. */
 function parseDuration(text: string, name: string): number {
 	let total = 0;
-	let rest = text;
-	for (let part = /^([0-9]+(?:\.[0-9]*)?)(ms|s|m|h)/.exec(rest); part !== null; ) {
-		total += Number(part[1]) * UNITS[part[2]!]!;
-		rest = rest.slice(part[0].length);
-		part = /^([0-9]+(?:\.[0-9]*)?)(ms|s|m|h)/.exec(rest);
-	}
-	if (rest !== "" || !(total > 0)) {
+	for (const [, count, unit] of text.matchAll(PART)) total += Number(count) * UNITS[unit!]!;
+	if (text.replace(PART, "") !== "" || !(total > 0)) {
 		throw new FlagError(`invalid value "${text}" for flag -${name}: a duration such as 10s or 1m30s is wanted`);
 	}
 	return total;
