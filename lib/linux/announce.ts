@@ -7,7 +7,7 @@
 import { type Ip, ipToBytes } from "../ip/address.ts";
 import { isZeroMac, type Mac, parseMac } from "../ip/mac.ts";
 import { knownCidr } from "../netlink/address.ts";
-import type { Link, LinkIndex } from "../netlink/link.ts";
+import type { Link } from "../netlink/link.ts";
 import * as sys from "../sys/sys.ts";
 import { linkAddress, ND_NEIGHBOR_ADVERT, ND_OPT_TARGET_LINKADDR, openNeighborSocket } from "./neighbor.ts";
 import { ETHER_BYTES, sendArpRequest } from "./packet.ts";
@@ -17,11 +17,7 @@ const ND_NA_FLAG_OVERRIDE = 0x20;
 /** ff02::1 */
 const ALL_NODES = (): Uint8Array => Uint8Array.of(0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1);
 
-interface Announcer {
-	readonly index: LinkIndex;
-	readonly name: string;
-	readonly mac: Mac;
-}
+type Announcer = Pick<Link, "index" | "name"> & { readonly mac: Mac };
 
 /**
  * Announces each address ("10.1.2.3/24") once, in the current network namespace, out of this interface only (Go's

@@ -30,7 +30,7 @@ interface Setting<V> {
 	readonly toRecord: (value: V | undefined) => JsonValue;
 	readonly fromRecord: (value: JsonValue | undefined) => V;
 	/** Whether drivers may keep it to themselves: then our part of the record says so, since Go's cannot. */
-	readonly mayBeUntold: boolean;
+	readonly mayBeUntold?: true;
 }
 
 type Kind<V> = Pick<Setting<V>, "fromUser" | "toRecord" | "fromRecord" | "mayBeUntold">;
@@ -40,7 +40,6 @@ const upTo = (most: number): Kind<number> => ({
 	fromUser: (value) => value as number | undefined,
 	toRecord: (value) => value ?? 0,
 	fromRecord: (value) => integer(value, most) ?? 0,
-	mayBeUntold: false,
 });
 
 /** "on" or "off". Go takes the kernel's "not known" for on. */
@@ -59,7 +58,6 @@ function word<V extends string>(numbers: Readonly<Record<V, number>>): Kind<V> {
 		fromUser: (value) => (text(value as JsonValue | undefined).toLowerCase() || undefined) as V | undefined,
 		toRecord: (value) => numbers[value ?? first],
 		fromRecord: (value) => words.find((each) => numbers[each] === value) ?? first,
-		mayBeUntold: false,
 	};
 }
 
@@ -67,7 +65,7 @@ function word<V extends string>(numbers: Readonly<Record<V, number>>): Kind<V> {
 export const macOrNone = (value: JsonValue | undefined): string =>
 	parseMac(text(value)) === undefined ? "" : text(value);
 
-const mac: Kind<string> = { toRecord: (value) => value ?? "", fromRecord: macOrNone, mayBeUntold: false };
+const mac: Kind<string> = { toRecord: (value) => value ?? "", fromRecord: macOrNone };
 
 /** In the order in which the kernel is given them. */
 export const SETTINGS = {
@@ -143,7 +141,7 @@ export function settingsToGo(settings: VfSettings | undefined): JsonObject {
 /** What Go's part cannot say: that the PF reports no settings (null), or not this one. */
 export function settingsToOwn(settings: VfSettings | undefined): JsonObject | null {
 	if (settings === undefined) return null;
-	const own = FIELDS.filter((field) => SETTINGS[field].mayBeUntold);
+	const own = FIELDS.filter((field) => settingOf(field).mayBeUntold);
 	const value = (field: VfField) => (settings[field] === undefined ? null : toRecord(field, settings));
 	return Object.fromEntries(own.map((field) => [SETTINGS[field].key, value(field)]));
 }
