@@ -29,7 +29,7 @@ export type Trouble = typeof Code.tryAgain | typeof Code.notAvailable;
 
 /**
  * Runs `work` with the API server that `kubeconfig` names. What the server says, or that it says nothing, is a
- * CniError `code`; so is a kubeconfig that cannot be used.
+ * CniError `code`; so is a kubeconfig that cannot be used. `notAvailable` is for STATUS alone, which waits less.
  */
 export function withApiServer<T>(kubeconfig: string, work: (session: Session) => T, code: Trouble = Code.tryAgain): T {
 	const cluster = readCluster(kubeconfig, code);

@@ -25,7 +25,8 @@ export function runVerb(plugin: Plugin, request: Request, report: (sentence: str
 			plugin.gc(request, valid);
 			return undefined;
 		}
-		case "STATUS":
+		default:
+			request.verb satisfies "STATUS";
 			plugin.status(request);
 			return undefined;
 	}

@@ -14,7 +14,10 @@ function fitting(value: number, least: number, most: number): number {
 	throw new RangeError(`${value} does not fit a field of a netlink message (${least} to ${most})`);
 }
 
-/** Integers lie at multiples of their size, as all of the kernel's do: one that does not is a bug, and never moved. */
+/**
+ * Integers lie at multiples of their size, as all of the kernel's do, and within the message: one that does not is a bug,
+ * and never moved.
+ */
 function refuseField(at: number, size: number): never {
 	throw new RangeError(`a field of ${size} bytes at ${at} of a netlink message`);
 }

@@ -1,5 +1,5 @@
 /**
- * What the kernel refuses, as an error of the protocol: for plugins that change devices.
+ * What the kernel refuses, as an error of the protocol, and what STATUS finds missing: for plugins that change devices.
  */
 import { CniError, Code } from "../cni/error.ts";
 import type { Plugin, Request } from "../cni/types.ts";
@@ -11,12 +11,19 @@ import { isSystemError } from "../sys/sys.ts";
  */
 export function withDeviceErrors(plugin: Plugin): Plugin {
 	const { add, del, check, gc, status } = plugin;
-	return { ...plugin, add: told(add), del: told(del), check: told(check), gc: told(gc), status: told(status) };
+	return {
+		...plugin,
+		add: withDeviceError(add),
+		del: withDeviceError(del),
+		check: withDeviceError(check),
+		gc: withDeviceError(gc),
+		status: withDeviceError(status),
+	};
 }
 
 type Valid = Parameters<Plugin["gc"]>[1];
 
-function told<T>(verb: (request: Request, valid: Valid) => T): (request: Request, valid?: Valid) => T {
+function withDeviceError<T>(verb: (request: Request, valid: Valid) => T): (request: Request, valid?: Valid) => T {
 	return (request, valid) => {
 		try {
 			return verb(request, valid);

@@ -14,7 +14,7 @@ import { networkIn } from "./recover.ts";
  * Gives back every VF of this network whose attachment is not valid. Goes on after errors, and tells of all of them.
  */
 export function gc(request: Request, valid: readonly ValidAttachment[] | undefined): void {
-	// Without a list an executed plugin might take every attachment for invalid, too.
+	// Without a list nothing may be released; an executed IPAM plugin might take every attachment for invalid.
 	if (valid === undefined) return;
 	const { network } = request;
 	const config = looseConfig(request);

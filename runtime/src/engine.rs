@@ -176,6 +176,10 @@ fn evaluate<'js>(ctx: &Ctx<'js>, bytecode: &[u8]) -> Result<Value<'js>> {
         let definition = qjs::JS_VALUE_GET_PTR(module).cast::<qjs::JSModuleDef>();
         let promise = native::take(ctx, qjs::JS_EvalFunction(raw, module))?;
         match qjs::JS_PromiseState(raw, promise.as_raw()) {
+            // Nobody would ever run it.
+            qjs::JSPromiseStateEnum_JS_PROMISE_FULFILLED if qjs::JS_IsJobPending(qjs::JS_GetRuntime(raw)) => {
+                return Err(Exception::throw_internal(ctx, "the embedded module leaves a job to be done"));
+            }
             qjs::JSPromiseStateEnum_JS_PROMISE_FULFILLED => {}
             qjs::JSPromiseStateEnum_JS_PROMISE_REJECTED => {
                 qjs::JS_Throw(raw, qjs::JS_PromiseResult(raw, promise.as_raw()));

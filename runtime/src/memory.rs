@@ -102,7 +102,8 @@ pub fn take_bytecode() -> Vec<u8> {
 /// From now on memory comes from `place`, and all that lies below stays as it is. If it is empty, from the kernel.
 ///
 /// # Safety
-/// `place` must be zero, and used by nobody else.
+/// `place` must be zero, and used by nobody else. Where it is empty no block may be in use: once freed, it would be
+/// given out again.
 pub unsafe fn go_on_at(place: Range<usize>) {
     // SAFETY: the caller's.
     unsafe { head().arena.begin(place.start, place.end) };

@@ -43,7 +43,7 @@ test.each([
 	expect(calls).toBeLessThanOrEqual(most);
 });
 
-/** What it touches lies together (scripts/build/image.ts): 43 and 45 where the profile is of today's code. */
+/** What it touches lies together (scripts/build/image.ts): 42 and 43 where the profile is of today's code. */
 test.each([
 	["ADD", 52],
 	["DEL", 52],

@@ -54,7 +54,7 @@ test("the place of an attribute, of the first where there are two, and its text 
 	expect(message.place(5)).toBeUndefined();
 });
 
-test("what does not lie at a multiple of its size is an error, not written elsewhere", () => {
+test("what does not lie at a multiple of its size is an error, not written or read elsewhere", () => {
 	const odd = () => new MessageWriter(1, 0).u8(1);
 	for (const write of [
 		() => odd().u16(2),
@@ -63,6 +63,10 @@ test("what does not lie at a multiple of its size is an error, not written elsew
 		() => odd().attributeU32(3, 4),
 	]) {
 		expect(write).toThrow(RangeError);
+	}
+	const message = only(datagram([1, 0, 2, 0, 3, 0, 4, 0]));
+	for (const read of [() => message.u16(1), () => message.u32(2), () => message.u32(8), () => message.u8(8)]) {
+		expect(read).toThrow(RangeError);
 	}
 });
 

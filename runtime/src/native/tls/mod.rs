@@ -47,6 +47,7 @@ fn cut() -> Failure {
     Failure::Said { errno: Errno::CONNRESET, message: "the server cut the connection off".to_owned() }
 }
 
+/// Of a session's socket; other natives take `errno_of`.
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
         if error.kind() == ErrorKind::UnexpectedEof {
