@@ -15,8 +15,8 @@ function fitting(value: number, least: number, most: number): number {
 }
 
 /**
- * Integers lie at multiples of their size, as all of the kernel's do, and within the message: one that does not is a bug,
- * and never moved.
+ * Integers lie at multiples of their size, as all of the kernel's do, and within the message: one that does not is a
+ * bug, and never moved.
  */
 function refuseField(at: number, size: number): never {
 	throw new RangeError(`a field of ${size} bytes at ${at} of a netlink message`);
