@@ -29,7 +29,7 @@ const ofDump = (line: string) => line.includes("NLM_F_MULTI");
 
 /** Where the fourth of seven devices moves. Includes what a start costs. Times: `npm run bench:guest`. */
 test.each([
-	["ADD", 70],
+	["ADD", 80],
 	["DEL", 60],
 ])("%s is one process with at most %d system calls", async (verb, most) => {
 	const script = `${call(verb, "strace -f -qq -o /tmp/rdma.strace ")} </tmp/rdma-cost.json`;
@@ -43,9 +43,12 @@ test.each([
 	expect(calls).toBeLessThanOrEqual(most);
 });
 
-/** What it touches lies together (scripts/build/image.ts): 42 and 43 where the profile is of today's code. */
+/**
+ * What it touches lies together (scripts/build/image.ts): 42 and 43 where the profile is of today's code, 91 and 87 with
+ * one of some time ago. Where ADD has to ask for the list of devices, which is not in the profile, 63.
+ */
 test.each([
-	["ADD", 52],
+	["ADD", 75],
 	["DEL", 52],
 ])("%s has at most %d page faults; with more, `npm run bench:guest -- --update` is due", async (verb, most) => {
 	// The 11th field: those of children that have ended. See proc(5).
