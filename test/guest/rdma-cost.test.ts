@@ -44,8 +44,8 @@ test.each([
 });
 
 /**
- * What it touches lies together (scripts/build/image.ts): 42 and 43 where the profile is of today's code, 91 and 87 with
- * one of some time ago. Where ADD has to ask for the list of devices, which is not in the profile, 63.
+ * What it touches lies together (scripts/build/image.ts): 42 and 43 where the profile is of today's code, 91 and 87
+ * with one of some time ago. Where ADD has to ask for the list of devices, which is not in the profile, 63.
  */
 test.each([
 	["ADD", 75],
