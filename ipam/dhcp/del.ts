@@ -3,7 +3,7 @@
  */
 import { sentence } from "../../lib/cni/failures.ts";
 import type { Request } from "../../lib/cni/types.ts";
-import { makeDirectories, removeIfPresent, writeAtomic } from "../../lib/sys/files.ts";
+import { makeDirectories, removeIfPresent, writeUntilBoot } from "../../lib/sys/files.ts";
 import { writeStderr } from "../../lib/sys/stderr.ts";
 import * as sys from "../../lib/sys/sys.ts";
 import { ask, NoDaemonError, QUICK_MS } from "./ask.ts";
@@ -28,7 +28,7 @@ function leaveNote(socketPath: string, attachment: Attachment): void {
 	const note = `${directory}/${toHex(sys.random(8))}`;
 	try {
 		makeDirectories(directory, 0o700);
-		writeAtomic(note, JSON.stringify(attachment), 0o600);
+		writeUntilBoot(note, JSON.stringify(attachment), 0o600);
 		// A daemon that has begun meanwhile may have looked at the notes before this one was there.
 		ask(socketPath, { method: "del", attachment }, QUICK_MS);
 		removeIfPresent(note);

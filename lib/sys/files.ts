@@ -107,8 +107,20 @@ export const isDirectory = (path: string): boolean => sys.isDirectory(statIfPres
  * writes this file.
  */
 export function writeAtomic(path: string, text: string, mode: number, temporary = temporaryOf(path)): void {
+	replace(path, text, mode, temporary, sys.fsync);
+}
+
+/**
+ * As `writeAtomic` for what nobody reads after the next boot: no disk is waited for, and after a power failure the file
+ * may be empty.
+ */
+export function writeUntilBoot(path: string, text: string, mode: number): void {
+	replace(path, text, mode, temporaryOf(path), () => {});
+}
+
+function replace(path: string, text: string, mode: number, temporary: string, sync: (fd: number) => void): void {
 	try {
-		writeSynced(temporary, text, mode);
+		writeFile(temporary, text, mode, sync);
 		sys.renameat(sys.AT_FDCWD, temporary, sys.AT_FDCWD, path);
 	} catch (error) {
 		removeIfPresent(temporary);
@@ -123,7 +135,7 @@ export function writeAtomic(path: string, text: string, mode: number, temporary 
 export function writeNew(path: string, text: string, mode: number, temporary: string): boolean {
 	let isNew = false;
 	try {
-		writeSynced(temporary, text, mode);
+		writeFile(temporary, text, mode, sys.fsync);
 		isNew = sys.renameNew(sys.AT_FDCWD, temporary, sys.AT_FDCWD, path);
 	} finally {
 		if (!isNew) removeIfPresent(temporary);
@@ -131,11 +143,11 @@ export function writeNew(path: string, text: string, mode: number, temporary: st
 	return isNew;
 }
 
-function writeSynced(path: string, text: string, mode: number): void {
+function writeFile(path: string, text: string, mode: number, sync: (fd: number) => void): void {
 	const fd = sys.openat(sys.AT_FDCWD, path, sys.O_WRONLY | sys.O_CREAT | sys.O_TRUNC | sys.O_NONBLOCK, mode);
 	writeAndClose(fd, path, () => {
 		sys.write(fd, text);
-		sys.fsync(fd);
+		sync(fd);
 	});
 }
 

@@ -93,7 +93,8 @@ export class Journal {
 	}
 
 	write(file: number, record: LeaseRecord): void {
-		files.writeAtomic(this.#path(file), JSON.stringify({ ...record, version: VERSION, bootId: this.#bootId }), 0o600);
+		const text = JSON.stringify({ ...record, version: VERSION, bootId: this.#bootId });
+		files.writeUntilBoot(this.#path(file), text, 0o600);
 	}
 
 	remove(file: number): void {
