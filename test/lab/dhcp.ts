@@ -12,6 +12,9 @@ import { until } from "./until.ts";
 
 const RANGE = "--dhcp-range=10.7.0.50,10.7.0.250,255.255.255.0,120";
 
+/** dnsmasq syncs its file at each change of a lease: on a busy disk it would not keep up. */
+const MEMORY = existsSync("/dev/shm") ? "/dev/shm" : tmpdir();
+
 /** dnsmasq on `interfaceName` alone, in the foreground; gives 10.7.0.50 to 10.7.0.250 unless `more` says otherwise. */
 export function dnsmasqCommand(interfaceName: string, ...more: readonly string[]): string[] {
 	const range = more.some((option) => option.startsWith("--dhcp-range=")) ? [] : [RANGE];
@@ -76,7 +79,7 @@ export class Background {
 /** `using lab = new DhcpLab()`. */
 export class DhcpLab {
 	readonly netns = new NetnsLab();
-	readonly directory = mkdtempSync(join(tmpdir(), "berth-dhcp-"));
+	readonly directory = mkdtempSync(join(MEMORY, "berth-dhcp-"));
 	/** The namespace of the servers, with the bridge `br0` that all pods are on: 10.7.0.1/24. */
 	readonly lan: string;
 	readonly socket = join(this.directory, "dhcp.sock");

@@ -93,7 +93,7 @@ it("gives addresses of both families, renews after a restart, and releases at DE
 
 it("reports the addresses that the kernel makes of an advertisement", async () => {
 	await using lab = new DhcpLab();
-	await lab.dnsmasq6("--dhcp-range=fd00:7::,ra-only,64");
+	const router = await lab.dnsmasq6("--dhcp-range=fd00:7::,ra-only,64");
 	const pod = lab.pod("02:00:5e:00:00:07");
 	const ipam = { ipv4: false, ipv6: "slaac" };
 	// Nobody is asked but the kernel: there is no daemon.
@@ -107,6 +107,8 @@ it("reports the addresses that the kernel makes of an advertisement", async () =
 	expect(ipJson(pod, "-6 route show default")).toMatchObject([{ protocol: "ra", dev: "eth0" }]);
 	const check = { ipam, more: { prevResult: json } };
 	expect(await lab.call("CHECK", pod, check)).toMatchObject({ status: 0 });
+	// Its next advertisement would give the address again.
+	await router.end("SIGKILL");
 	ip(pod, "address del fd00:7::5eff:fe00:7/64 dev eth0");
 	expect(await lab.call("CHECK", pod, check)).toMatchObject({ status: 1, json: { code: 102 } });
 });
