@@ -126,8 +126,13 @@ export class DhcpLab {
 		return this.dnsmasq(RANGE, "--enable-ra", ...range, ...more);
 	}
 
+	/** The daemon, started by another program: its command goes behind that of `wrapper`. Does not wait for it. */
+	daemonUnder(wrapper: readonly string[], ...flags: string[]): Background {
+		return this.start([...wrapper, ours("dhcp"), "daemon", "-socketpath", this.socket, ...flags]);
+	}
+
 	async daemon(...flags: string[]): Promise<Background> {
-		const daemon = this.start([ours("dhcp"), "daemon", "-socketpath", this.socket, ...flags]);
+		const daemon = this.daemonUnder([], ...flags);
 		await daemon.says("listening on");
 		return daemon;
 	}

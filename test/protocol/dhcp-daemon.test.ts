@@ -6,7 +6,6 @@ import { rmSync } from "node:fs";
 import { connect } from "node:net";
 import { expect, it } from "vitest";
 import { DhcpLab } from "../lab/dhcp.ts";
-import { ours } from "../lab/ipam.ts";
 import { ip, ipJson } from "../lab/netns-lab.ts";
 import { until } from "../lab/until.ts";
 
@@ -36,14 +35,13 @@ it("goes on with its leases after SIGKILL, and hears of a DEL that came meanwhil
 it("does not make its leases wait for a slow disk", async () => {
 	await using lab = new DhcpLab();
 	await lab.dnsmasq(...SHORT);
-	const daemon = [ours("dhcp"), "daemon", "-socketpath", lab.socket];
 	// Longer than an ADD waits for an address.
 	const slow = ["-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:delay_enter=30s"];
-	const traced = lab.start(["strace", "-D", "-f", "-qq", "-o", "/dev/null", ...slow, ...daemon]);
-	await traced.says("listening on");
+	const daemon = lab.daemonUnder(["strace", "-D", "-f", "-qq", "-o", "/dev/null", ...slow]);
+	await daemon.says("listening on");
 	const pods = [lab.pod(), lab.pod()];
 	await Promise.all(pods.map((pod) => lab.add(pod)));
-	await traced.says("renewed", 2);
+	await daemon.says("renewed", 2);
 });
 
 it("puts another address on the interface when the server refuses the old one", async () => {

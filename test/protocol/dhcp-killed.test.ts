@@ -9,7 +9,6 @@ import { rmSync } from "node:fs";
 import { expect, it } from "vitest";
 import { tracer } from "../faults/scenario.ts";
 import { type Background, DhcpLab } from "../lab/dhcp.ts";
-import { ours } from "../lab/ipam.ts";
 import { ip } from "../lab/netns-lab.ts";
 import { randomNumbers } from "../lab/random.ts";
 import { until } from "../lab/until.ts";
@@ -27,7 +26,7 @@ class Daemons {
 
 	constructor(lab: DhcpLab, fault: readonly string[]) {
 		this.#lab = lab;
-		this.first = lab.start([tracer(), ...fault, "--", ours("dhcp"), "daemon", "-socketpath", lab.socket]);
+		this.first = lab.daemonUnder([tracer(), ...fault, "--"]);
 		this.#now = this.first;
 	}
 

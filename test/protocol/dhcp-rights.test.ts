@@ -4,7 +4,6 @@ import { join } from "node:path";
 import { expect, it } from "vitest";
 import { parseAllDocuments } from "yaml";
 import { type Background, DhcpLab } from "../lab/dhcp.ts";
-import { ours } from "../lab/ipam.ts";
 import { ip } from "../lab/netns-lab.ts";
 import { until } from "../lab/until.ts";
 
@@ -20,7 +19,7 @@ const BOTH = { ipam: { ipv6: "dhcp" } };
 function daemonWith(lab: DhcpLab, capabilities: readonly string[], ...flags: string[]): Background {
 	const set = ["-all", ...capabilities.map((name) => `+${name.toLowerCase()}`)].join(",");
 	const setpriv = ["setpriv", `--bounding-set=${set}`, "--inh-caps=-all", "--no-new-privs"];
-	return lab.start([...setpriv, ours("dhcp"), "daemon", "-socketpath", lab.socket, ...flags]);
+	return lab.daemonUnder(setpriv, ...flags);
 }
 
 it("gives, renews and releases addresses of both families, and hears of a pod's end", async () => {
