@@ -49,13 +49,13 @@ export function performCall(io: PluginIo, command: string, name: string, plugin:
 	io.useLockTimeout(config);
 	const report = (what: string): void => io.writeStderr(`${name}: ${what}\n`);
 	const answer = runVerb(plugin, request, report);
-	if (answer === undefined) return;
 	try {
-		writeAnswer(io, JSON.stringify(answer, null, 4));
+		if (answer !== undefined) writeAnswer(io, JSON.stringify(answer, null, 4));
 	} catch (error) {
 		undoAdd(plugin, request, report);
 		throw error;
 	}
+	io.succeed();
 }
 
 function readStdin(io: PluginIo): Uint8Array {

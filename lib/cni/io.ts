@@ -23,6 +23,8 @@ export interface PluginIo {
 	isOwnNetns(path: string): boolean;
 	/** From here on locks are waited for as long as this configuration says. */
 	useLockTimeout(config: JsonObject): void;
+	/** Ends the process with status 0, if that is quicker here than to return: nothing has to be freed. */
+	succeed(): void;
 }
 
 /** The answer, or a part of it, has not reached stdout: nothing more may be written there. */

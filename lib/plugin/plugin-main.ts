@@ -23,6 +23,7 @@ const IO: PluginIo = {
 	writeStderr,
 	isOwnNetns,
 	useLockTimeout,
+	succeed: () => sys.exit(0),
 };
 
 /** Runs the verb of the plugin `name` of `plugins` that the environment names, and ends the process. */

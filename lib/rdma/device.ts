@@ -51,9 +51,16 @@ export function nodesAnywhere(deviceId: string): VerbsNode[] {
 	return nodesOf(deviceId).flatMap((uverbs) => nodeAnywhere(deviceId, uverbs) ?? []);
 }
 
+/** Whether the device has the node with this number, in whichever namespace it is. */
+export const hasNode = (deviceId: string, uverbs: number): boolean =>
+	statIfPresent(nodePath(deviceId, uverbs)) !== undefined;
+
+const nodePath = (deviceId: string, uverbs: number): string =>
+	`${directory(deviceId)}/infiniband_verbs/uverbs${uverbs}`;
+
 /** That with this number, if it is the device's. */
 export function nodeAnywhere(deviceId: string, uverbs: number): VerbsNode | undefined {
-	const name = readName(`${directory(deviceId)}/infiniband_verbs/uverbs${uverbs}/ibdev`);
+	const name = readName(`${nodePath(deviceId, uverbs)}/ibdev`);
 	return name === "" ? undefined : { uverbs, name };
 }
 

@@ -29,8 +29,11 @@ export interface DeviceState {
 	readonly qos: QosSettings;
 	/** What ADD set in the pod. */
 	readonly podQos: QosSettings;
-	/** Whether configfs had a directory for the device before ADD; true where that is not known. */
-	readonly qosDirectory: boolean;
+	/**
+	 * Whether configfs had a directory for the device before ADD; undefined where it offered none, and where that is
+	 * not known.
+	 */
+	readonly qosDirectory: boolean | undefined;
 }
 
 /** The same with where it came from and where it went. */
@@ -45,7 +48,7 @@ export const stateToJson = ({ index, uverbs, qos, podQos, qosDirectory }: Device
 	uverbs: uverbs ?? null,
 	hostQoS: qosToJson(qos),
 	podQoS: qosToJson(podQos),
-	qosFolder: qosDirectory,
+	qosFolder: qosDirectory ?? null,
 });
 
 const qosToJson = ({ tos, trafficClass }: QosSettings): JsonObject => ({ tos: tos ?? null, tc: trafficClass ?? null });
@@ -59,7 +62,7 @@ export function stateFromJson(own: JsonObject | undefined, hostName?: JsonValue,
 		uverbs: integer(own?.uverbs, 0xffff_ffff),
 		qos: qosFromJson(own?.hostQoS),
 		podQos: qosFromJson(own?.podQoS),
-		qosDirectory: own?.qosFolder !== false,
+		qosDirectory: typeof own?.qosFolder === "boolean" ? own.qosFolder : undefined,
 	};
 }
 

@@ -5,7 +5,7 @@ import type { Netns } from "../linux/netns.ts";
 import { moveRdmaDevice, type RdmaDevice } from "../netlink/rdma.ts";
 import type { NetlinkSocket } from "../netlink/socket.ts";
 import type { Log } from "../plugin/log.ts";
-import { deviceOfNode, uverbsOf } from "./device.ts";
+import { deviceOfNode, hasNode, uverbsOf } from "./device.ts";
 
 /**
  * Moves `device`, the RDMA device of `deviceId`, from the namespace of `from` into `to`. The kernel makes its node
@@ -22,14 +22,13 @@ export function move(
 	log: Log,
 ): void {
 	moveRdmaDevice(from, device, to.fd);
-	if (uverbs === undefined) return;
-	const owner = deviceOfNode(uverbs);
-	if (owner === deviceId) return;
+	if (uverbs === undefined || hasNode(deviceId, uverbs)) return;
 	const now = uverbsOf(deviceId);
 	if (now === undefined || now === uverbs) return;
 	log.warning(
 		`the device node of ${deviceId} was uverbs${uverbs} and is uverbs${now} now: a pod that was given uverbs${uverbs} for it cannot use it`,
 	);
+	const owner = deviceOfNode(uverbs);
 	if (owner === undefined) return;
 	log.warning(`uverbs${uverbs} is the device node of ${owner} now: a pod that was given another for it cannot use it`);
 }

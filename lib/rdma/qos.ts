@@ -19,8 +19,12 @@ const TOS_FILE = "ports/1/default_roce_tos";
 
 const trafficClassPath = (name: string): string => `/sys/class/infiniband/${name}/tc/1/traffic_class`;
 
-/** Whether the administrator has made the directory of a device in configfs: then it has to stay. */
-export function hasDirectory(name: string): boolean {
+/**
+ * Whether the administrator has made the directory of a device in configfs: then it has to stay. Undefined where there
+ * is no configfs, no rdma_cm, or no right to look: an errno that is thrown costs more than this look.
+ */
+export function hasDirectory(name: string): boolean | undefined {
+	if (sys.unlessFailed(() => statIfPresent(RDMA_CM), "EPERM", "EACCES") === undefined) return undefined;
 	return statIfPresent(`${RDMA_CM}/${name}`) !== undefined;
 }
 
@@ -31,7 +35,7 @@ export function hasDirectory(name: string): boolean {
  */
 export function withQos<D extends DeviceState>(device: D, wanted: WantedDevice, log: Log): D | undefined {
 	const name = device.hostName;
-	const tos = readTos(name);
+	const tos = device.qosDirectory === undefined ? undefined : readTos(name);
 	if (wanted.tos !== undefined && tos === undefined) {
 		throw new CniError(
 			Code.device,
@@ -69,8 +73,6 @@ export function writeTos(name: string, tos: number): void {
 
 /** Runs `body` with the device's directory in configfs, which is removed again if it was not there. */
 function withDirectory<T>(name: string, body: (directory: string) => T): T | undefined {
-	// Where there is no configfs, no rdma_cm, or no right to look: an errno that is thrown costs more than this look.
-	if (sys.unlessFailed(() => statIfPresent(RDMA_CM), "EPERM", "EACCES") === undefined) return undefined;
 	const directory = `${RDMA_CM}/${name}`;
 	let made = true;
 	try {

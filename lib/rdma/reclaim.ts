@@ -124,7 +124,7 @@ function putRight(given: GivenDevice, name: string): string[] {
 	const renamed = hostName === "" || hostName === name || rename(name, given, failures);
 	const now = renamed && hostName !== "" ? hostName : name;
 	restoreQos(now, qos, failures);
-	if (!given.qosDirectory) {
+	if (given.qosDirectory === false) {
 		removeDirectory(now);
 		if (podName !== now) removeDirectory(podName);
 	}

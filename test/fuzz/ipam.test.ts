@@ -201,6 +201,7 @@ function runHere({ plugin, variables, stdin }: Input): Answer {
 			writeStderr: () => {},
 			isOwnNetns: () => false,
 			useLockTimeout: () => {},
+			succeed: () => {},
 		},
 		plugin,
 		PLUGINS[plugin]!,

@@ -72,6 +72,7 @@ function run(scene: Scene): Outcome {
 		},
 		isOwnNetns: () => scene.ownNetns ?? false,
 		useLockTimeout: () => {},
+		succeed: () => {},
 	};
 	outcome.status = runPlugin(io, "x", plugin, { x: plugin });
 	return outcome;
