@@ -50,7 +50,7 @@ export function performCall(io: PluginIo, command: string, name: string, plugin:
 	const report = (what: string): void => io.writeStderr(`${name}: ${what}\n`);
 	const answer = runVerb(plugin, request, report);
 	try {
-		if (answer !== undefined) writeAnswer(io, JSON.stringify(answer, null, 4));
+		if (answer !== undefined) writeAnswer(io, io.formatAnswer(answer));
 	} catch (error) {
 		undoAdd(plugin, request, report);
 		throw error;

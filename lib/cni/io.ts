@@ -17,6 +17,8 @@ export interface PluginIo {
 	decodeUtf8(bytes: Uint8Array): string;
 	/** Whether keys in an object of a JSON text may be the same but for the case of letters. */
 	mayRepeatKeys(json: Uint8Array): boolean;
+	/** JSON.stringify, in lines indented by 4, for answers. */
+	formatAnswer(answer: JsonObject): string;
 	writeStdout(text: string): void;
 	writeStderr(text: string): void;
 	/** Whether `path` is this process's own network namespace; false where it cannot be opened. */

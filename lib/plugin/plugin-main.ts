@@ -19,6 +19,7 @@ const IO: PluginIo = {
 	readStdin,
 	decodeUtf8: sys.decodeUtf8,
 	mayRepeatKeys: sys.mayRepeatKeys,
+	formatAnswer: (answer) => sys.formatJson(answer, 4),
 	writeStdout: (text) => sys.write(1, text),
 	writeStderr,
 	isOwnNetns,

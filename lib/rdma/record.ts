@@ -12,6 +12,7 @@ import { namePart, object, type Told, text } from "../state/json.ts";
 import { sandboxIn } from "../state/liveness.ts";
 import * as files from "../sys/files.ts";
 import type { Lock } from "../sys/lock.ts";
+import { formatJson } from "../sys/sys.ts";
 import { toDeviceId } from "./device.ts";
 import { type GivenDevice, qosFromJson, stateFromJson, stateToJson } from "./given.ts";
 
@@ -53,7 +54,7 @@ export const requireWritable = (): void => records.requireWritable();
 
 /** False where the attachment has a record of another device, which must not be lost. The caller holds the lock. */
 export function writeRecord(record: RdmaRecord): boolean {
-	return records.write(partsFor(record), JSON.stringify(toJson(record)), TEMPORARY, (told) => {
+	return records.write(partsFor(record), formatJson(toJson(record), 0), TEMPORARY, (told) => {
 		const there = parseRecord(told, record);
 		if (!isRecordOf(there, record)) return "other";
 		return there.deviceId === "" || there.deviceId === record.deviceId ? "own" : "taken";

@@ -195,6 +195,7 @@ function runHere({ plugin, variables, stdin }: Input): Answer {
 			readStdin: () => stdin,
 			decodeUtf8: (bytes) => new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes),
 			mayRepeatKeys: () => true,
+			formatAnswer: (answer) => JSON.stringify(answer, null, 4),
 			writeStdout: (text) => {
 				stdout += text;
 			},

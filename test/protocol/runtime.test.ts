@@ -16,6 +16,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { bundle } from "../../scripts/build/bundle.ts";
 import { compileHost, hostTarget } from "../../scripts/build/host.ts";
@@ -198,6 +199,9 @@ describe("errors", () => {
 			["write", 1, [1, 2]],
 			["decodeUtf8", "text"],
 			["encodeUtf8", 7],
+			["formatJson", {}, 11],
+			["formatJson"],
+			["formatJson", JSON.parse(`${"[".repeat(101)}${"]".repeat(101)}`), 0],
 			["random", 1e9],
 			["poll", {}, 0],
 			["poll", [1], 0],
@@ -228,6 +232,22 @@ describe("text", () => {
 		const results = probe(...Object.keys(cases).map((bytes) => ["decodeUtf8", { hex: bytes }]));
 		expect(results).toEqual(Object.values(cases));
 		expect(probe(["decodeUtf8", hex("aä€😀\0b")], ["decodeUtf8", hex("")])).toEqual(["aä€😀\0b", ""]);
+	});
+});
+
+describe("formatJson", () => {
+	const odd = '"\\/\b\f\n\r\t\v\0\u001f \x7f\x80é€\u2028\u2029\ufeff\uffff😀\ud800a\udc00\udfff';
+	const values = [
+		...[null, true, false, 0, -1, 2 ** 31, -(2 ** 53), 1.5, 1e21, 1e-7, "", odd, {}, [], [[], {}], { "": [{}] }],
+		{ b: 1, a: { [odd]: odd, 10: "ten", 9: "nine", "-1": null, __proto__: null }, list: [odd, [1, { x: [2] }], false] },
+		JSON.parse(`{"__proto__": {"toJSON": 1, "constructor": "x"}, "length": 3}`),
+		JSON.parse(`${"[".repeat(100)}${"]".repeat(100)}`),
+		...fc.sample(fc.jsonValue({ stringUnit: "binary" }), { numRuns: 200, seed: 20_261_128 }),
+	];
+
+	test.each([0, 1, 4, 10])("writes what JSON.stringify does, indented by %d", (indent) => {
+		const texts = probe(...values.map((value) => ["formatJson", value, indent]));
+		expect(texts).toEqual(values.map((value) => JSON.stringify(value, null, indent)));
 	});
 });
 

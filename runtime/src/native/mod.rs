@@ -64,6 +64,7 @@ const LIST: &[Native] = natives![
     c"encodeUtf8" 1 utf8::encode_utf8; pure,
     c"decodeUtf8" 1 utf8::decode_utf8; pure,
     c"mayRepeatKeys" 1 json::may_repeat_keys; pure,
+    c"formatJson" 2 json::format_json; pure,
     c"isCanonicalIp" 1 address::is_canonical_ip; pure,
     c"isCanonicalCidr" 1 address::is_canonical_cidr; pure,
     c"areCanonical" 2 address::are_canonical; pure,

@@ -4,8 +4,8 @@ use super::errors::Failure;
 use rquickjs::{Value, qjs};
 use rustix::io::Errno;
 
-/// What `read` makes of a JavaScript string's UTF-8, which is not copied.
-fn with_bytes<T>(value: &Value<'_>, read: impl FnOnce(&[u8]) -> T) -> Result<T, Failure> {
+/// What `read` makes of a JavaScript string's UTF-8, which is not copied; of another value, of what `String` says.
+pub fn with_bytes<T>(value: &Value<'_>, read: impl FnOnce(&[u8]) -> T) -> Result<T, Failure> {
     let raw = value.ctx().as_raw().as_ptr();
     let mut length = 0;
     // SAFETY: `value` is alive, and the engine's text is until it is given back; no JavaScript runs in between.

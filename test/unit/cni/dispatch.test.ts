@@ -62,6 +62,7 @@ function run(scene: Scene): Outcome {
 		},
 		decodeUtf8: (bytes) => new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes),
 		mayRepeatKeys: () => true,
+		formatAnswer: (answer) => JSON.stringify(answer, null, 4),
 		writeStdout: (text) => {
 			if (scene.stdoutError) throw scene.stdoutError;
 			expect(outcome.stdout, "stdout is written once").toBe("");
