@@ -14,7 +14,7 @@ import { SUPPORTED_VERSIONS, VERSION_ANSWER } from "./version.ts";
 
 /**
  * Runs the verb of `plugin`, which is called `name`, that the variables name. Answers on stdout; returns the exit
- * status, 0 or 1.
+ * status, 0 or 1, if a call that succeeds does not end the process.
  */
 export function runPlugin(io: PluginIo, name: string, plugin: Plugin, plugins: Plugins): number {
 	try {

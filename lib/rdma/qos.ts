@@ -24,8 +24,8 @@ const trafficClassPath = (name: string): string => `/sys/class/infiniband/${name
  * is no configfs, no rdma_cm, or no right to look: an errno that is thrown costs more than this look.
  */
 export function hasDirectory(name: string): boolean | undefined {
-	if (sys.unlessFailed(() => statIfPresent(RDMA_CM), "EPERM", "EACCES") === undefined) return undefined;
-	return statIfPresent(`${RDMA_CM}/${name}`) !== undefined;
+	const look = () => statIfPresent(RDMA_CM) && statIfPresent(`${RDMA_CM}/${name}`) !== undefined;
+	return sys.unlessFailed(look, "EPERM", "EACCES");
 }
 
 /**
@@ -79,7 +79,7 @@ function withDirectory<T>(name: string, body: (directory: string) => T): T | und
 		sys.mkdirat(sys.AT_FDCWD, directory, 0o755);
 	} catch (error) {
 		if (sys.isSystemError(error, "EEXIST")) made = false;
-		// It has gone meanwhile; a device that rdma_cm does not know; a container without the right to it.
+		// No configfs or rdma_cm, or no more; a device that it does not know; a container without the right to it.
 		else if (sys.isSystemError(error, "ENOENT", "ENODEV", "EROFS", "EPERM", "EACCES")) return undefined;
 		else throw error;
 	}

@@ -50,8 +50,8 @@ declare module "native:sys" {
 
 	/**
 	 * What JSON.stringify(value, null, indent) says of a tree of plain objects, arrays, strings, numbers, booleans and
-	 * null of at most 100 levels, in a quarter of the engine's instructions. Members that are undefined are left out.
-	 * Throws TypeError for anything else.
+	 * null of at most 100 levels, in a quarter of the engine's instructions. Members that are undefined are left out;
+	 * what no text can be made of is a TypeError, undefined in a list, too. toJSON is not asked for.
 	 */
 	export function formatJson(value: object, indent: number): string;
 

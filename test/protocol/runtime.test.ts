@@ -200,7 +200,8 @@ describe("errors", () => {
 			["decodeUtf8", "text"],
 			["encodeUtf8", 7],
 			["formatJson", {}, 11],
-			["formatJson"],
+			["formatJson", { result: 0, key: "none" }, 0],
+			["formatJson", [{ result: 0, key: "none" }], 0],
 			["formatJson", JSON.parse(`${"[".repeat(101)}${"]".repeat(101)}`), 0],
 			["random", 1e9],
 			["poll", {}, 0],
@@ -239,7 +240,7 @@ describe("formatJson", () => {
 	const odd = '"\\/\b\f\n\r\t\v\0\u001f \x7f\x80é€\u2028\u2029\ufeff\uffff😀\ud800a\udc00\udfff';
 	const values = [
 		...[null, true, false, 0, -1, 2 ** 31, -(2 ** 53), 1.5, 1e21, 1e-7, "", odd, {}, [], [[], {}], { "": [{}] }],
-		{ b: 1, a: { [odd]: odd, 10: "ten", 9: "nine", "-1": null, __proto__: null }, list: [odd, [1, { x: [2] }], false] },
+		{ b: 1, a: { [odd]: odd, 10: "ten", 9: "nine", "-1": null }, list: [odd, [1, { x: [2] }], false] },
 		JSON.parse(`{"__proto__": {"toJSON": 1, "constructor": "x"}, "length": 3}`),
 		JSON.parse(`${"[".repeat(100)}${"]".repeat(100)}`),
 		...fc.sample(fc.jsonValue({ stringUnit: "binary" }), { numRuns: 200, seed: 20_261_128 }),
@@ -248,6 +249,16 @@ describe("formatJson", () => {
 	test.each([0, 1, 4, 10])("writes what JSON.stringify does, indented by %d", (indent) => {
 		const texts = probe(...values.map((value) => ["formatJson", value, indent]));
 		expect(texts).toEqual(values.map((value) => JSON.stringify(value, null, indent)));
+	});
+
+	test("leaves out what is undefined", () => {
+		const missing = { result: 0, key: "none" };
+		const [, text, none] = probe(
+			["pid"],
+			["formatJson", { a: missing, b: 1, c: missing, d: [] }, 0],
+			["formatJson", { a: missing }, 4],
+		);
+		expect([text, none]).toEqual(['{"b":1,"d":[]}', "{}"]);
 	});
 });
 

@@ -18,6 +18,8 @@ interface Outcome {
 	stderr: string;
 	calls: Call[];
 	stdinReads: number;
+	/** How often the process would have ended with success, before `runPlugin` returned. */
+	successes: number;
 }
 
 interface Scene {
@@ -35,7 +37,7 @@ const ADD = { CNI_COMMAND: "ADD", CNI_CONTAINERID: "c1", CNI_NETNS: "/ns", CNI_I
 const CONFIG = '{"cniVersion":"1.0.0","name":"net","type":"x"}';
 
 function run(scene: Scene): Outcome {
-	const outcome: Outcome = { status: -1, stdout: "", stderr: "", calls: [], stdinReads: 0 };
+	const outcome: Outcome = { status: -1, stdout: "", stderr: "", calls: [], stdinReads: 0, successes: 0 };
 	const record = (verb: string) => (request: Request, valid?: readonly ValidAttachment[]) => {
 		outcome.calls.push({ verb, request, valid });
 		if (scene.failure && verb === outcome.calls[0]!.verb) throw scene.failure;
@@ -64,6 +66,7 @@ function run(scene: Scene): Outcome {
 		mayRepeatKeys: () => true,
 		formatAnswer: (answer) => JSON.stringify(answer, null, 4),
 		writeStdout: (text) => {
+			expect(outcome.successes, "nothing follows the end").toBe(0);
 			if (scene.stdoutError) throw scene.stdoutError;
 			expect(outcome.stdout, "stdout is written once").toBe("");
 			outcome.stdout = text;
@@ -73,21 +76,23 @@ function run(scene: Scene): Outcome {
 		},
 		isOwnNetns: () => scene.ownNetns ?? false,
 		useLockTimeout: () => {},
-		succeed: () => {},
+		succeed: () => {
+			outcome.successes++;
+		},
 	};
 	outcome.status = runPlugin(io, "x", plugin, { x: plugin });
 	return outcome;
 }
 
 function errorOf(outcome: Outcome): { code: number; msg: string; details?: string } {
-	expect(outcome.status).toBe(1);
+	expect(outcome).toMatchObject({ status: 1, successes: 0 });
 	return JSON.parse(outcome.stdout);
 }
 
 describe("a call", () => {
 	it("of ADD prints the result once and exits 0", () => {
 		const outcome = run({});
-		expect(outcome).toMatchObject({ status: 0, stderr: "" });
+		expect(outcome).toMatchObject({ status: 0, stderr: "", successes: 1 });
 		expect(outcome.stdout).toBe(
 			'{\n    "cniVersion": "1.0.0",\n    "ips": [\n        {\n            "address": "10.1.2.3/24"\n        }\n    ]\n}',
 		);

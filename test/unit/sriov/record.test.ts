@@ -59,13 +59,16 @@ test("a record is read as it was written", () => {
 	expect(rest).toEqual(expected);
 });
 
-test("an RDMA device is on record with the VF that it is of, and else there is no word of it", () => {
+test.each([true, false, undefined])("an RDMA device is on record with the VF that it is of (%s)", (qosDirectory) => {
 	const rdma = {
-		...{ hostName: "mlx5_0", podName: "roce", index: 4, uverbs: 3, qosDirectory: false },
+		...{ hostName: "mlx5_0", podName: "roce", index: 4, uverbs: 3, qosDirectory },
 		qos: { tos: 32, trafficClass: undefined },
 		podQos: { tos: 96, trafficClass: 5 },
 	};
 	expect(parseRecord(readTold(formatRecord({ ...record, rdma })), "", "")?.rdma).toEqual(rdma);
+});
+
+test("of an RDMA device there is no word on record where none was given", () => {
 	expect(JSON.parse(formatRecord(record)).berth).not.toHaveProperty("rdma");
 });
 
