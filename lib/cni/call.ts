@@ -16,8 +16,8 @@ import { DEFAULT_VERSION, isAtLeast, isSupported, requireSupported, SUPPORTED_VE
 
 /**
  * Runs the verb `command` of `plugin`, which is called `name`, and answers on stdout. Throws what the protocol has to
- * say against it, what the verb throws, and AnswerLostError. A call that succeeds may end the process: no caller may have
- * anything left to do then.
+ * say against it, what the verb throws, and AnswerLostError. A call that succeeds may end the process: no caller may
+ * have anything left to do then.
  */
 export function performCall(io: PluginIo, command: string, name: string, plugin: Plugin, plugins: Plugins): void {
 	const environment = readEnvironment(command, io.variable);
