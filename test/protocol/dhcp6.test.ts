@@ -118,7 +118,7 @@ it("declines an address that somebody has", async () => {
 	lan6(lab);
 	const squatter = lab.pod();
 	ip(squatter, "link set eth0 up");
-	for (let last = 0x100; last < 0x1ff; last++)
+	for (let last = 0x100; last <= 0x1ff; last++)
 		ip(squatter, `address add fd00:7::${last.toString(16)}/64 dev eth0 nodad`);
 	await dhcpd6(lab, { renew: 60, rebind: 90, valid: 120 });
 	const daemon = await lab.daemon();
