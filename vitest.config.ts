@@ -10,7 +10,13 @@ export default defineConfig({
 				plugins: [validatorVitePlugin()],
 				// The host's native module is not there on Node: pure parts work, the rest says so (or is mocked).
 				resolve: { alias: { "native:sys": fileURLToPath(new URL("test/lab/native-sys.ts", import.meta.url)) } },
-				test: { name: "unit", include: ["test/unit/**/*.test.ts"] },
+				test: {
+					name: "unit",
+					include: ["test/unit/**/*.test.ts"],
+					setupFiles: ["test/unit/setup.ts"],
+					// A thousand random values take seconds where the machine is busy.
+					testTimeout: 60_000,
+				},
 			},
 			{
 				// Some compare the executable with the same functions on Node.

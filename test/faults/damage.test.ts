@@ -16,7 +16,7 @@
 import { beforeAll, expect, test } from "vitest";
 import { useGuest } from "../lab/guest-session.ts";
 import { type Answer, binaries, type Configuration, hostState, parseAnswer, stateFiles } from "../lab/pods.ts";
-import { randomNumbers } from "../lab/random.ts";
+import { randomNumbers, SEED } from "../lab/random.ts";
 import { rdmaState } from "../lab/rdma.ts";
 import { createRdmaDevices, createVfs, until, type Vf } from "../lab/sriov.ts";
 
@@ -27,7 +27,6 @@ const BACKUP = "/tmp/backup";
 const VFS = 3;
 const AT_ONCE = 3;
 const ROUNDS = Number(process.env.BERTH_STORM_ROUNDS ?? 25);
-const SEED = Number(process.env.BERTH_SEED ?? 20_261_126);
 
 type State = "nothing" | "attached" | "to be deleted";
 interface Pod {

@@ -1,5 +1,11 @@
 /** Random numbers that a seed decides. */
 
+/**
+ * The same in every run, so that a change is judged by itself and not by the values that its run happened to draw;
+ * BERTH_SEED gives others.
+ */
+export const SEED = Number(process.env.BERTH_SEED ?? 20_261_126);
+
 /** Numbers below `limit` that follow from the seed (mulberry32). */
 export function randomNumbers(seed: number): (limit: number) => number {
 	let state = seed;

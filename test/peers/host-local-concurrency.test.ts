@@ -5,12 +5,11 @@ import { expect, it } from "vitest";
 import { addresses, network, range } from "../lab/host-local.ts";
 import { heldAddresses, ours, storeFiles } from "../lab/ipam.ts";
 import { peer } from "../lab/peers.ts";
-import { randomNumbers } from "../lab/random.ts";
+import { randomNumbers, SEED } from "../lab/random.ts";
 
 const PROCESSES = 32;
 const CALLS = 5000;
 const MOST_HELD = 3;
-const SEED = Number(process.env.BERTH_SEED ?? 20_261_122);
 
 it(`${PROCESSES} processes, ${CALLS} ADD and DEL: no address twice, none lost, at the end none held`, async () => {
 	const executables = [ours("host-local"), await peer("host-local")];

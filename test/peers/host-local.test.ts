@@ -14,10 +14,10 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ours } from "../lab/ipam.ts";
 import { peer } from "../lab/peers.ts";
+import { SEED } from "../lab/random.ts";
 import { type Difference, type Files, type Outcome, PARTINGS, SENTENCES, type Step } from "./host-local-differences.ts";
 import { type Reply, RULES } from "./intended-differences.ts";
 
-const SEED = Number(process.env.BERTH_SEED ?? 20_261_122);
 const RUNS = Number(process.env.BERTH_RUNS ?? 320);
 
 let go: string;

@@ -10,10 +10,9 @@ import { expect, it } from "vitest";
 import { tracer } from "../faults/scenario.ts";
 import { type Background, DhcpLab } from "../lab/dhcp.ts";
 import { ip } from "../lab/netns-lab.ts";
-import { randomNumbers } from "../lab/random.ts";
+import { randomNumbers, SEED } from "../lab/random.ts";
 import { until } from "../lab/until.ts";
 
-const SEED = Number(process.env.BERTH_SEED ?? 20_261_126);
 const KILLS = process.env.BERTH_KILLS ?? "12";
 /** Lives at the same time: each waits for a renewal most of its time. */
 const AT_ONCE = 6;

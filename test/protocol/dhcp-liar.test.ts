@@ -8,10 +8,10 @@ import { expect, it } from "vitest";
 import { type Background, DhcpLab } from "../lab/dhcp.ts";
 import { dnsmasq, iscDhcpd, kea } from "../lab/dhcp-servers.ts";
 import { ip } from "../lab/netns-lab.ts";
+import { SEED } from "../lab/random.ts";
 import { until } from "../lab/until.ts";
 
 const LIES = Number(process.env.BERTH_LIES ?? 5000);
-const SEED = Number(process.env.BERTH_SEED ?? 20_261_126);
 const PODS = 12;
 
 /** Pods that have leases, and keep them until the liar has told all. */

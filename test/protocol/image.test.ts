@@ -10,6 +10,7 @@ import { bundle } from "../../scripts/build/bundle.ts";
 import { compileHost, hostTarget } from "../../scripts/build/host.ts";
 import { SAMPLES } from "../../scripts/build/image.ts";
 import { compileC } from "../lab/fixture-executable.ts";
+import { SEED } from "../lab/random.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const BYTECODE = join(ROOT, "dist/bytecode");
@@ -103,14 +104,13 @@ export function main() {
 
 test(`${STARTS} starts in random surroundings: environment, limits of stack and memory, closed descriptors: each as without an image`, () => {
 	const starts = compileC("test/fixtures/image/starts.c");
-	const seed = String(process.env.BERTH_SEED ?? 20261126);
 	// In directories whose names are equally long: the name of a program counts where the kernel limits its
 	// environment.
 	const directories = ["image", "bytes"].map((name) => join(directory, name));
 	for (const [index, source] of [join(ROOT, "dist/bin"), BYTECODE].entries())
 		cpSync(source, directories[index]!, { recursive: true });
-	const ended = spawnSync(starts, [STARTS, seed, ...directories], { encoding: "utf8" });
-	console.log(`seed ${seed}: ${ended.stdout.trimEnd()}`);
+	const ended = spawnSync(starts, [STARTS, String(SEED), ...directories], { encoding: "utf8" });
+	console.log(`seed ${SEED}: ${ended.stdout.trimEnd()}`);
 	expect(ended.stdout).toMatch(/ 0 different\n$/);
 	expect(ended.status).toBe(0);
 	// It was about something: nearly all did start.

@@ -17,7 +17,7 @@ describe("a text in which no key stands twice", () => {
 			}),
 			{ numRuns: 400 },
 		);
-	}, 60_000);
+	});
 
 	function hasTwins(value: unknown): boolean {
 		if (typeof value !== "object" || value === null) return false;

@@ -59,8 +59,8 @@ describe("the next free address", () => {
 				}
 			},
 		);
-		fc.assert(property, { numRuns: 60, seed: 20_261_122 });
-	}, 60_000);
+		fc.assert(property, { numRuns: 60 });
+	});
 
 	it("is found in a few pages, of a /64 whose first million are held", () => {
 		const { open, reads } = onFiles();
@@ -72,7 +72,7 @@ describe("the next free address", () => {
 		const free = open().nextFree(v6(network + 1n), v6(network + (1n << 64n) - 1n));
 		expect(free).toEqual(v6(network + 1_000_000n));
 		expect(reads() - before).toBeLessThanOrEqual(4);
-	}, 60_000);
+	});
 
 	it("is the first of a /64 of which nothing is held, up to the last", () => {
 		const { open } = onFiles();
