@@ -24,7 +24,7 @@ export default defineConfig({
 				test: {
 					name: "protocol",
 					include: ["test/protocol/**/*.test.ts"],
-					testTimeout: 60_000,
+					testTimeout: 300_000,
 					hookTimeout: 600_000,
 				},
 			},
@@ -32,9 +32,9 @@ export default defineConfig({
 				test: {
 					name: "peers",
 					include: ["test/peers/**/*.test.ts"],
-					testTimeout: 120_000,
 					// A first run compiles the Go peers.
-					hookTimeout: 900_000,
+					testTimeout: 600_000,
+					hookTimeout: 3_600_000,
 				},
 			},
 			{
@@ -49,9 +49,9 @@ export default defineConfig({
 					include: ["test/kube/**/*.test.ts"],
 					// Each file starts an API server, and some measure.
 					fileParallelism: false,
-					testTimeout: 180_000,
+					testTimeout: 600_000,
 					// A first run compiles the API server.
-					hookTimeout: 900_000,
+					hookTimeout: 3_600_000,
 				},
 			},
 			{
@@ -60,9 +60,9 @@ export default defineConfig({
 					include: ["test/runtime/**/*.test.ts"],
 					// Two kubelets on one machine would share their cgroups.
 					fileParallelism: false,
-					testTimeout: 300_000,
+					testTimeout: 900_000,
 					// A first run compiles the API server and the kubelet, and makes the guest.
-					hookTimeout: 900_000,
+					hookTimeout: 3_600_000,
 				},
 			},
 			{
@@ -72,8 +72,8 @@ export default defineConfig({
 					globalSetup: ["test/lab/guest-setup.ts"],
 					// One guest, one file after the other in it.
 					fileParallelism: false,
-					testTimeout: 180_000,
-					hookTimeout: 300_000,
+					testTimeout: 600_000,
+					hookTimeout: 900_000,
 				},
 			},
 			{
@@ -83,7 +83,7 @@ export default defineConfig({
 					globalSetup: ["test/lab/guest-setup.ts"],
 					fileParallelism: false,
 					// One test goes through every system call of a verb.
-					testTimeout: 900_000,
+					testTimeout: 1_800_000,
 					hookTimeout: 900_000,
 				},
 			},

@@ -146,7 +146,7 @@ async function run(
 	await machine.writeFile(`${directory}/reset`, scene.reset);
 	for (const what of scene.watch) all.push(`watch ${what.join(" ")}`);
 	await machine.writeFile(`${directory}/scenario`, `${[...all, ...lines].join("\n")}\n`);
-	const result = await machine.run([tracer(), "run", `${directory}/scenario`], { ok: false, timeoutMs: 1_800_000 });
+	const result = await machine.run([tracer(), "run", `${directory}/scenario`], { ok: false, timeoutMs: 3_600_000 });
 	return {
 		output: `${result.stdout}${result.stderr}`,
 		violations: result.stdout.split(/^(?=violation |points |rounds )/m).filter((part) => part.startsWith("violation ")),

@@ -23,7 +23,7 @@ const CALLS = Number(process.env.BERTH_FUZZ_CALLS ?? 20_000);
 const AHEAD = 64;
 
 const ROOT = join(import.meta.dirname, "../..");
-const PLUGINS = readdirSync(binaries).filter((name) => name !== "berth");
+const PLUGINS = readdirSync(binaries).filter((name) => name !== "berth" && !name.startsWith("."));
 const VERBS = ["ADD", "ADD", "ADD", "ADD", "DEL", "DEL", "DEL", "CHECK", "CHECK", "GC", "STATUS"];
 
 const schemaOf = (name: string): JsonSchema =>

@@ -145,7 +145,7 @@ truncate -s -20 c-pod2-net1`);
 });
 
 test(`beside ${ROUNDS} rounds of ADD and DEL of living pods it touches nothing of theirs`, {
-	timeout: 120_000 + 6000 * ROUNDS,
+	timeout: 120_000 + 20_000 * ROUNDS,
 }, async () => {
 	const [first, second, third] = vfs as [Vf, Vf, Vf];
 	await attach(third, "pod3");
@@ -173,7 +173,7 @@ $CNI_PATH/berth heal -cni-path $CNI_PATH >healed 2>&1 || echo "heal: exit $?" >>
 runs=$((runs + 1)); done; wait
 touch wrong; echo $runs; head -c 3000 wrong`,
 		],
-		{ timeoutMs: 60_000 + 6000 * ROUNDS },
+		{ timeoutMs: 60_000 + 20_000 * ROUNDS },
 	);
 	const [runs, ...wrong] = stdout.trim().split("\n");
 	console.log(`heal: ${runs} runs beside ${2 * ROUNDS} attachments`);

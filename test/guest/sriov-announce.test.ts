@@ -74,10 +74,18 @@ test("out of the VF, once its carrier is there, and not out of another interface
 		mac: MAC.replace(/..(?=.)/g, "$&:"),
 		ipam: { type: "static", addresses: [{ address: "10.1.2.3/24" }, { address: "fd00::3/64" }] },
 	};
-	succeeded(await callPlugin(guest(), "sriov", "ADD", configuration, { containerId: "c1", netns }));
 	const isOurs = (frame: string): boolean => isAdvertisement(frame) && !isFromKernel(frame);
-	await until("both announcements", async () => neighbour.frames.some(isArp) && neighbour.frames.some(isOurs));
-	succeeded(await callPlugin(guest(), "sriov", "DEL", configuration, { containerId: "c1", netns }));
+	const areThere = (): boolean => neighbour.frames.some(isArp) && neighbour.frames.some(isOurs);
+	const attachment = { containerId: "c1", netns };
+	// Nothing is announced without a carrier, and that may take longer than ADD waits for it.
+	for (let tries = 3; !areThere(); tries--) {
+		neighbour.frames.length = 0;
+		succeeded(await callPlugin(guest(), "sriov", "ADD", configuration, attachment));
+		await until("both announcements", areThere, undefined, 15_000).catch((error) => {
+			if (tries === 1) throw error;
+		});
+		succeeded(await callPlugin(guest(), "sriov", "DEL", configuration, attachment));
+	}
 
 	// RFC 5227: to all, a request in which sender and target are the same address. The card pads to 60 bytes.
 	const arps = neighbour.frames.filter(isArp);

@@ -71,7 +71,7 @@ test("pods on two VFs get leases, reach each other, keep the leases, and give th
 	}
 
 	const other = addresses[1]!.replace("/24", "");
-	await guest().run(["ip", "netns", "exec", PODS[0]!, "ping", "-c", "1", "-W", "20", other]);
+	await guest().run(["ip", "netns", "exec", PODS[0]!, "ping", "-c", "1", "-w", "30", "-i", "0.3", other]);
 	for (const pod of PODS) await daemon.says(new RegExp(`renewed.*${pod}|${pod}.*renewed`), 2);
 	expect(await given()).toHaveLength(2);
 

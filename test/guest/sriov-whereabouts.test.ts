@@ -72,7 +72,7 @@ async function addBoth(ipam: object): Promise<string[]> {
 		expect(link.addr_info).toMatchObject([{ local: json.ips[0].address.split("/")[0] }]);
 	}
 	const other = addresses[1]!.split("/")[0]!;
-	await guest().run(["ip", "netns", "exec", PODS[0]!, "ping", "-c", "1", "-W", "20", other]);
+	await guest().run(["ip", "netns", "exec", PODS[0]!, "ping", "-c", "1", "-w", "30", "-i", "0.3", other]);
 	return addresses;
 }
 

@@ -3,7 +3,17 @@
  * renewed, refused, expired, and an API server that does not answer.
  */
 import { execFileSync } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+	chmodSync,
+	existsSync,
+	mkdirSync,
+	readdirSync,
+	readFileSync,
+	renameSync,
+	rmSync,
+	statSync,
+	writeFileSync,
+} from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { request } from "node:https";
 import { join } from "node:path";
@@ -30,6 +40,12 @@ beforeAll(async () => {
 });
 afterAll(() => kube?.stop());
 
+/** As the kubelet does it: whoever reads has the old text or the new one. */
+function replaceFile(path: string, text: string): void {
+	writeFileSync(`${path}.new`, text);
+	renameSync(`${path}.new`, path);
+}
+
 /** A pod's files and a node's, and commands with them. */
 class Installer {
 	readonly host = scratchDirectory();
@@ -46,7 +62,7 @@ class Installer {
 	}
 
 	set mounted(token: string) {
-		writeFileSync(join(this.#account, "token"), token);
+		replaceFile(join(this.#account, "token"), token);
 	}
 
 	set authorities(pem: string) {
@@ -243,16 +259,16 @@ test("without an API server the plugins are installed; whereabouts gets its file
 	expect({ status, isInstalled: installer.isInstalled }).toEqual({ status: 1, isInstalled: true });
 	expect(stderr).toContain("127.0.0.1:9");
 	const conf = join(scratchDirectory(), "whereabouts.conf");
-	writeFileSync(conf, "{");
+	replaceFile(conf, "{");
 	const later = new Installer(await kube.token(NAMESPACE, ACCOUNT));
 	const running = later.stay(`--whereabouts-conf=${conf}`);
 	await until("what is wrong with the flat file", () => running.said().includes("is no JSON object"));
 	expect(later.token).not.toBe("");
 	const verified = await later.run("verify", `--whereabouts-conf=${conf}`);
 	expect(verified).toMatchObject({ status: 1, stdout: expect.stringMatching(/conf +\S+ +- +.* is no JSON object/) });
-	writeFileSync(conf, '{"log_level":"debug"}');
+	replaceFile(conf, '{"log_level":"debug"}');
 	await until("the flat file", () => existsSync(later.path("whereabouts.conf")));
-	writeFileSync(conf, '{"log_level":"error"}');
+	replaceFile(conf, '{"log_level":"error"}');
 	await until("its next content", () => readFileSync(later.path("whereabouts.conf"), "utf8").includes("error"));
 	expect((await later.run("verify", `--whereabouts-conf=${conf}`)).status).toBe(0);
 	expect(running.said().match(/no JSON object/g)).toHaveLength(1);

@@ -43,23 +43,35 @@ function list(values: readonly string[]): Buffer {
 	return Buffer.concat([number(values.length), ...values.map(string)]);
 }
 
+/** While something is awaited, the agent is asked for a sign so often; a guest without one for so long has hung. */
+const signEveryMs = 15_000;
+const signsMissed = 8;
+
 /** How long the agent has for its answer to a greeting: it may be in the middle of forgetting the last host. */
 const greetingTimeoutMs = 2000;
+
+/** `hung`: it is still there, and says nothing. */
+export type DescribeLoss = (hung: boolean) => string;
 
 export class AgentClient {
 	readonly #socket: Socket;
 	/** Of the end of the connection: "the guest ended: ..." */
-	readonly #describeLoss: () => string;
+	readonly #describeLoss: DescribeLoss;
+	readonly #watch: NodeJS.Timeout;
+	/** How often in turn the agent was asked for a sign, and gave none. */
+	#missed = 0;
 	#pending = new Map<number, Pending>();
 	#nextId = 1;
 	#received: Buffer;
 	#closed: Error | undefined;
 
-	private constructor(socket: Socket, rest: Buffer, describeLoss: () => string) {
+	private constructor(socket: Socket, rest: Buffer, describeLoss: DescribeLoss) {
 		this.#socket = socket;
 		this.#received = rest;
 		this.#describeLoss = describeLoss;
+		this.#watch = setInterval(() => this.#askForSign(), signEveryMs).unref();
 		socket.on("data", (bytes: Buffer) => {
+			this.#missed = 0;
 			this.#received = this.#received.length === 0 ? bytes : Buffer.concat([this.#received, bytes]);
 			this.#takeFrames();
 		});
@@ -68,7 +80,7 @@ export class AgentClient {
 	}
 
 	/** One try. Throws when nobody listens, or no agent answers in time. */
-	static async connect(path: string, describeLoss: () => string): Promise<AgentClient> {
+	static async connect(path: string, describeLoss: DescribeLoss): Promise<AgentClient> {
 		const socket = connect(path);
 		const nonce = randomBytes(8);
 		const expected = Buffer.concat([answer, nonce]);
@@ -130,10 +142,22 @@ export class AgentClient {
 		}
 	}
 
-	#lose(): void {
-		if (this.#closed === undefined) {
-			this.#closed = new Error(this.#describeLoss());
+	#askForSign(): void {
+		if (this.#pending.size === 0) {
+			this.#missed = 0;
+		} else if (this.#missed < signsMissed) {
+			this.#missed++;
+			// Nobody waits for its answer: that there is one is enough.
+			this.#send("G", this.#nextId++, [string("/proc/uptime")]);
+		} else {
+			this.#closed ??= new Error(this.#describeLoss(true));
+			this.#socket.destroy();
 		}
+	}
+
+	#lose(): void {
+		clearInterval(this.#watch);
+		this.#closed ??= new Error(this.#describeLoss(false));
 		for (const pending of this.#pending.values()) {
 			pending.failed(this.#closed);
 		}

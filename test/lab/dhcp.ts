@@ -142,20 +142,25 @@ export class DhcpLab {
 	 * hear what is not for them.
 	 */
 	capture(...fields: readonly string[]): Promise<Capture> {
-		return this.#capture("udp port 67 or udp port 68", ["dhcp.option.dhcp", ...fields], TYPES);
+		return this.#capture("udp port 67 or udp port 68", ["dhcp.option.dhcp", ...fields], TYPES, "dhcp.id");
 	}
 
 	/** The same of DHCPv6. */
 	capture6(...fields: readonly string[]): Promise<Capture> {
-		return this.#capture("udp port 546 or udp port 547", ["dhcpv6.msgtype", ...fields], TYPES6);
+		return this.#capture("udp port 546 or udp port 547", ["dhcpv6.msgtype", ...fields], TYPES6, "dhcpv6.xid");
 	}
 
-	async #capture(filter: string, fields: readonly string[], types: readonly string[]): Promise<Capture> {
-		const columns = [...fields, "_ws.malformed"].flatMap((field) => ["-e", field]);
+	async #capture(
+		filter: string,
+		fields: readonly string[],
+		types: readonly string[],
+		transaction: string,
+	): Promise<Capture> {
+		const columns = [...fields, "_ws.malformed", transaction, "frame.time_epoch"].flatMap((field) => ["-e", field]);
 		const program = this.inLan(["tshark", "-n", "-p", "-l", "-i", "br0", "-f", filter, "-T", "fields", ...columns]);
 		// On SIGTERM it ends dumpcap, too, which it has started and which else keeps the namespace for good.
 		this.#captures.add(program);
-		await program.says("Capturing on");
+		await program.says("Capture started");
 		return new Capture(program, types);
 	}
 
@@ -251,6 +256,19 @@ const TYPES = ["", "DISCOVER", "OFFER", "REQUEST", "DECLINE", "ACK", "NAK", "REL
 /** Of DHCPv6 (RFC 8415, section 7.3). */
 const TYPES6 = ["", "SOLICIT", "ADVERTISE", "REQUEST", "CONFIRM", "RENEW", "REBIND", "REPLY", "RELEASE", "DECLINE"];
 
+/** The first repetition comes two seconds after the question, give or take a tenth (RFC 2131, RFC 8415: one second). */
+const SOONEST_REPETITION_S = 0.8;
+
+interface Packet {
+	/** Type and fields. */
+	readonly values: string[];
+	/** Type and transaction: the same for what is repeated. */
+	readonly exchange: string;
+	readonly isMalformed: boolean;
+	/** Seconds since 1970. */
+	readonly at: number;
+}
+
 export class Capture {
 	readonly #program: Background;
 	readonly #types: readonly string[];
@@ -265,17 +283,42 @@ export class Capture {
 	 * What has been seen once `count` packets of `type` are there: type and fields. Throws for a packet that tshark
 	 * calls malformed.
 	 */
-	async until(type: string, count = 1): Promise<string[][]> {
-		const seen = (): string[][] =>
-			this.#program.output
-				.split("\n")
-				.filter((line) => /^[0-9]+\t/.test(line))
-				.map((line) => line.split("\t"))
-				.map(([number, ...values]) => [this.#types[Number(number)]!, ...values]);
-		const found = (): boolean => seen().filter(([each]) => each === type).length >= count;
+	until(type: string, count = 1): Promise<string[][]> {
+		return this.#until(type, count, () => this.#seen());
+	}
+
+	/** The same, without what was sent once more because no answer had come in time, and the answers to that. */
+	untilOnce(type: string, count = 1): Promise<string[][]> {
+		return this.#until(type, count, () => {
+			const all = this.#seen();
+			return all.filter(
+				({ exchange, at }, index) =>
+					!all.slice(0, index).some((before) => before.exchange === exchange && at - before.at > SOONEST_REPETITION_S),
+			);
+		});
+	}
+
+	async #until(type: string, count: number, seen: () => Packet[]): Promise<string[][]> {
+		const found = (): boolean => seen().filter(({ values }) => values[0] === type).length >= count;
 		await until(`${count} packets ${type}`, found, () => this.#program.output);
-		const malformed = seen().filter((packet) => packet.at(-1) !== "");
+		const malformed = seen().filter(({ isMalformed }) => isMalformed);
 		if (malformed.length > 0) throw new Error(`malformed packets: ${JSON.stringify(malformed)}`);
-		return seen().map((packet) => packet.slice(0, -1));
+		return seen().map(({ values }) => values);
+	}
+
+	#seen(): Packet[] {
+		return this.#program.output
+			.split("\n")
+			.filter((line) => /^[0-9]+\t/.test(line))
+			.map((line) => line.split("\t"))
+			.map(([number, ...fields]) => {
+				const [malformed, transaction, at] = fields.splice(-3);
+				return {
+					values: [this.#types[Number(number)]!, ...fields],
+					exchange: `${number} ${transaction}`,
+					isMalformed: malformed !== "",
+					at: Number(at),
+				};
+			});
 	}
 }

@@ -6,7 +6,7 @@
  * after `refresh`. Code runs some 20 times slower in it, so tests run here and only the commands run there.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, statSync } from "node:fs";
+import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -30,8 +30,8 @@ export interface GuestOptions extends GuestHardware, GuestDrivers {
 }
 
 /** A guest that prints nothing on its console for so long while it boots is taken for hung. */
-const silenceMs = 30_000;
-const bootTimeoutMs = 240_000;
+const silenceMs = 60_000;
+const bootTimeoutMs = 600_000;
 
 export class Guest implements Machine {
 	readonly name = "guest";
@@ -97,6 +97,9 @@ export class Guest implements Machine {
 
 	/** Connects to a guest that another process booted. One connection at a time: waits for the other to go. */
 	static async connect(directory: string): Promise<Guest> {
+		if (existsSync(join(directory, guestFile.hung))) {
+			throw new Error(`the guest in ${directory} hangs`);
+		}
 		if (!existsSync(join(directory, guestFile.socket))) {
 			throw new Error(`there is no guest in ${directory || "the directory that was not named"}`);
 		}
@@ -105,7 +108,7 @@ export class Guest implements Machine {
 			try {
 				return new Guest(
 					directory,
-					await AgentClient.connect(join(directory, guestFile.socket), () => describeDeath(directory)),
+					await AgentClient.connect(join(directory, guestFile.socket), (hung) => describeLoss(directory, hung)),
 					undefined,
 				);
 			} catch (error) {
@@ -223,7 +226,7 @@ async function waitForAgent(directory: string, isDead: () => boolean): Promise<A
 		// console first.
 		if (existsSync(socket) && size > 0 && readFileSync(console, "latin1").includes("agent: ready")) {
 			try {
-				return await AgentClient.connect(socket, () => describeDeath(directory));
+				return await AgentClient.connect(socket, (hung) => describeLoss(directory, hung));
 			} catch {
 				// Not yet: the deadline above is the judge.
 			}
@@ -233,13 +236,22 @@ async function waitForAgent(directory: string, isDead: () => boolean): Promise<A
 	throw new FailedBoot(`the guest was not ready after ${bootTimeoutMs / 1000} s`);
 }
 
-/** The last words of QEMU and of the guest's kernel. */
-function describeDeath(directory: string): string {
+/** scripts/test.ts knows the words: files that failed by it are run again in another guest. */
+function describeLoss(directory: string, hung: boolean): string {
+	// For the files that come after this one: they need not find it out again.
+	if (hung) writeFileSync(join(directory, guestFile.hung), "");
+	return hung ? `the guest in ${directory} hangs. ${lastWords(directory)}` : describeDeath(directory);
+}
+
+const describeDeath = (directory: string): string => `the guest ended. ${lastWords(directory)}`;
+
+/** Of QEMU and of the guest's kernel. */
+function lastWords(directory: string): string {
 	const tail = (name: string, lines: number) => {
 		const path = join(directory, name);
 		return existsSync(path)
 			? readFileSync(path, "latin1").replaceAll("\r", "").trimEnd().split("\n").slice(-lines).join("\n")
 			: "";
 	};
-	return `the guest ended. QEMU: ${tail(guestFile.log, 5) || "nothing"}\nIts console, at the end:\n${tail(guestFile.console, 25)}`;
+	return `QEMU: ${tail(guestFile.log, 5) || "nothing"}\nIts console, at the end:\n${tail(guestFile.console, 25)}`;
 }

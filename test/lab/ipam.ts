@@ -64,7 +64,7 @@ export async function call(executable: string, verb: string, options: Call): Pro
 		extendEnv: false,
 		reject: false,
 		stripFinalNewline: false,
-		timeout: 50_000,
+		timeout: 200_000,
 	});
 	const start = script === undefined ? 0 : stdout.indexOf("{");
 	const json = stdout.trim() === "" || start < 0 ? undefined : JSON.parse(stdout.slice(start));
@@ -82,7 +82,8 @@ export const whereaboutsNetwork = (kubeconfig: string, ipam: object) => ({
 /** A directory that goes away with the test. */
 export function scratchDirectory(): string {
 	const directory = mkdtempSync(join(tmpdir(), "berth-ipam-"));
-	onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
+	// A writer in the background may still be at its last file.
+	onTestFinished(() => rmSync(directory, { recursive: true, force: true, maxRetries: 10 }));
 	return directory;
 }
 

@@ -14,7 +14,7 @@ import { until } from "./until.ts";
 export const NODE = "node-a";
 
 /** In the guest, a kubelet takes 20 s to start where nothing else is at work. */
-const DEADLINE_MS = 120_000;
+const DEADLINE_MS = 300_000;
 
 interface Settings {
 	readonly kube: Kube;

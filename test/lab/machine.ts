@@ -11,7 +11,7 @@ export interface RunOptions {
 	readonly env?: Readonly<Record<string, string>>;
 	/** Default: this process's. The guest has the host's files under the same paths. */
 	readonly cwd?: string;
-	/** Default 120 s; 0: none. Over it the command's process group is killed and `run` throws. */
+	/** Default 300 s; 0: none. Over it the command's process group is killed and `run` throws. */
 	readonly timeoutMs?: number;
 	/** False: any exit status and signal is an answer. Default true: all but status 0 throws, with what was printed. */
 	readonly ok?: boolean;
@@ -47,7 +47,7 @@ export interface Machine {
 	writeFile(path: string, data: string | Uint8Array): Promise<void>;
 }
 
-export const defaultTimeoutMs = 120_000;
+export const defaultTimeoutMs = 300_000;
 
 export function commandEnvironment(options: RunOptions): Record<string, string> {
 	return {

@@ -38,9 +38,13 @@ echo ready
 sleep infinity &
 wait`;
 
-/** Those of containers that were killed with the node: what is left of them is empty. */
+/** Those of containers that were killed with the node: what is left of them is empty, once its processes are gone. */
 const REMOVE_CGROUPS = `for group in /sys/fs/cgroup/k8s.io /sys/fs/cgroup/kubepods /sys/fs/cgroup/*/k8s.io /sys/fs/cgroup/*/kubepods; do
-	[ ! -d "$group" ] || find "$group" -depth -type d -exec rmdir {} +
+	for try in 1 2 3 4 5 6 7 8 9 10; do
+		[ ! -d "$group" ] || find "$group" -depth -type d -exec rmdir {} + || { sleep 0.5; continue; }
+		continue 2
+	done
+	exit 1
 done`;
 
 /** Listens at an address of the network namespace that it runs in, and hands the socket to its parent. */

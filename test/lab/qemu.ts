@@ -37,7 +37,8 @@ export interface GuestImage {
 }
 
 /** Files of a running guest in its directory. */
-export const guestFile = { socket: "agent", console: "console", log: "qemu.log" } as const;
+/** `hung` is there once somebody has found that it is. */
+export const guestFile = { socket: "agent", console: "console", log: "qemu.log", hung: "hung" } as const;
 
 export function qemuEnvironment(image: GuestImage): Record<string, string> {
 	const libraries = join(image.base, "root/usr/lib/x86_64-linux-gnu");

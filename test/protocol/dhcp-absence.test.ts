@@ -17,8 +17,9 @@ it.concurrent.each([iscDhcpd, kea])(
 		const daemon = await lab.daemon();
 		const capture = await lab.capture("ip.src", "ip.dst");
 		const pod = lab.pod();
-		const { ips } = await lab.add(pod);
+		ip(pod, "link set eth0 up");
 		lab.loseUnicast(pod);
+		const { ips } = await lab.add(pod);
 		await daemon.says("10.7.0.1 does not answer: asking every server");
 		await daemon.says("renewed");
 		expect(lab.addresses(pod)).toEqual([ips[0].address]);
@@ -30,7 +31,10 @@ it.concurrent.each([iscDhcpd, kea])(
 				.at(-1)!
 				.slice(1, 3),
 		).toEqual([address, "255.255.255.255"]);
-		expect(lab.list().leases).toMatchObject([{ state: "bound", address }]);
+		// Until T1, 2 s later, and again after the next renewal.
+		const isBound = () => lab.list().leases[0]?.state === "bound";
+		await until("a renewed lease", isBound);
+		expect(lab.list().leases).toMatchObject([{ address }]);
 	},
 );
 
@@ -39,8 +43,9 @@ it.concurrent("renews past the kernel before T2 where its table of neighbours or
 	await kea.start(lab, { renew: 2, rebind: 60, lifetime: 120 });
 	const daemon = await lab.daemon();
 	const pod = lab.pod();
-	const { ips } = await lab.add(pod);
+	ip(pod, "link set eth0 up");
 	lab.loseUnicast(pod);
+	const { ips } = await lab.add(pod);
 	await daemon.says("renewed");
 	expect(daemon.output).not.toContain("asking every server");
 	expect(lab.addresses(pod)).toEqual([ips[0].address]);
@@ -65,7 +70,8 @@ it.concurrent.each([iscDhcpd, kea])(
 		await server.start(lab, SHORT);
 		await daemon.says("bound again");
 		await until("the address is back", () => lab.addresses(pod)[0] === ips[0].address);
-		expect(ipJson(pod, "-4 route show default")).toMatchObject([{ gateway: "10.7.0.1" }]);
+		const gateway = () => ipJson(pod, "-4 route show default")[0]?.gateway;
+		await until("the default route is back", () => gateway() === "10.7.0.1");
 		expect(server.given(lab).map((address) => `${address}/24`)).toEqual([ips[0].address]);
 		const again = await lab.call("CHECK", pod, { more: { prevResult: { cniVersion: "1.1.0", ips } } });
 		expect(again).toMatchObject({ status: 0 });

@@ -56,8 +56,9 @@ it("puts another address on the interface when the server refuses the old one", 
 	await daemon.says("lost: refused by 10.7.0.1");
 	await daemon.says("bound again");
 	const [address] = lab.given();
-	expect(lab.addresses(pod)).toEqual([`${address}/24`]);
-	expect(ipJson(pod, "-4 route show default")).toMatchObject([{ gateway: "10.7.0.1" }]);
+	// It is said first, and done then.
+	await until("the other address", () => lab.addresses(pod).join() === `${address}/24`);
+	await until("the route", () => ipJson(pod, "-4 route show default")[0]?.gateway === "10.7.0.1");
 	const check = await lab.call("CHECK", pod, { more: { prevResult: { cniVersion: "1.1.0", ips } } });
 	expect(check).toMatchObject({ status: 1, json: { code: 102 } });
 	expect(check.json.msg).toContain(`${address}/24 now`);

@@ -28,7 +28,7 @@ it.each([dnsmasq, iscDhcpd, kea])("$name: given, renewed at T1 and released", as
 
 	expect(await lab.call("DEL", pod)).toMatchObject({ status: 0, stdout: "", stderr: "" });
 	await until("the address free in the server's file", () => server.given(lab).length === 0, explain);
-	const packets = await capture.until("RELEASE");
+	const packets = await capture.untilOnce("RELEASE");
 	const types = packets.map(([type]) => type);
 	expect(types.slice(0, 4)).toEqual(["DISCOVER", "OFFER", "REQUEST", "ACK"]);
 	expect(types.slice(4, 8)).toEqual(["REQUEST", "ACK", "REQUEST", "ACK"]);

@@ -32,7 +32,7 @@ it("gives an address, renews it at T1 from the address by unicast, and releases 
 		() => lab.given().length === 0,
 		() => server.output,
 	);
-	const packets = await capture.until("RELEASE");
+	const packets = await capture.untilOnce("RELEASE");
 	expect(packets.slice(0, 4).map(([type]) => type)).toEqual(["DISCOVER", "OFFER", "REQUEST", "ACK"]);
 	expect(packets[4]!.slice(0, 3)).toEqual(["REQUEST", address, "10.7.0.1"]);
 	expect(packets[5]!.slice(0, 3)).toEqual(["ACK", "10.7.0.1", address]);

@@ -80,7 +80,7 @@ it("gives addresses of both families, renews after a restart, and releases at DE
 		() => server.output,
 	);
 	expect(lab.list().leases).toEqual([]);
-	const packets = await capture.until("REPLY", 3);
+	const packets = await capture.untilOnce("REPLY", 3);
 	expect(packets.map(([type]) => type)).toEqual(["SOLICIT", "REPLY", "RENEW", "REPLY", "RELEASE", "REPLY"]);
 	for (const [type, source, destination, iaid, duid] of packets) {
 		if (type === "REPLY") continue;

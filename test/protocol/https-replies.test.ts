@@ -185,7 +185,7 @@ describe("replies that are refused", () => {
 				socket.on("close", () => clearInterval(timer));
 			},
 			[get],
-			400,
+			3000,
 		);
 		expect(first.error).toMatchObject({ reason: "deadline" });
 		expect(first.error!.message).toMatch(/: timed out waiting for the reply$/);

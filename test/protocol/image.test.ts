@@ -4,7 +4,7 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { bundle } from "../../scripts/build/bundle.ts";
 import { compileHost, hostTarget } from "../../scripts/build/host.ts";
@@ -108,7 +108,7 @@ test(`${STARTS} starts in random surroundings: environment, limits of stack and 
 	// environment.
 	const directories = ["image", "bytes"].map((name) => join(directory, name));
 	for (const [index, source] of [join(ROOT, "dist/bin"), BYTECODE].entries())
-		cpSync(source, directories[index]!, { recursive: true });
+		cpSync(source, directories[index]!, { recursive: true, filter: (path) => !basename(path).startsWith(".") });
 	const ended = spawnSync(starts, [STARTS, String(SEED), ...directories], { encoding: "utf8" });
 	console.log(`seed ${SEED}: ${ended.stdout.trimEnd()}`);
 	expect(ended.stdout).toMatch(/ 0 different\n$/);
