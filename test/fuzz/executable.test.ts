@@ -7,28 +7,27 @@
  * damaged.
  */
 import { spawn } from "node:child_process";
-import { copyFileSync, linkSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { copyFileSync, linkSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import type { JsonSchema } from "../../scripts/build/validators.ts";
-import { binaries } from "../lab/executables.ts";
+import { binaries, plugins } from "../lab/executables.ts";
 import { compileC } from "../lab/fixture-executable.ts";
+import { SEED } from "../lab/random.ts";
 import { Chance, damageText, damageValue } from "./damage.ts";
 import { likelyConfig } from "./likely.ts";
 
-const SEED = Number(process.env.BERTH_SEED ?? 20_261_126);
 const CALLS = Number(process.env.BERTH_FUZZ_CALLS ?? 20_000);
 /** So many calls are on their way: Node makes the next ones meanwhile. */
 const AHEAD = 64;
 
 const ROOT = join(import.meta.dirname, "../..");
-const PLUGINS = readdirSync(binaries).filter((name) => name !== "berth" && !name.startsWith("."));
 const VERBS = ["ADD", "ADD", "ADD", "ADD", "DEL", "DEL", "DEL", "CHECK", "CHECK", "GC", "STATUS"];
 
 const schemaOf = (name: string): JsonSchema =>
 	JSON.parse(readFileSync(join(ROOT, `schemas/${name}.schema.json`), "utf8")) as JsonSchema;
-const schemas = Object.fromEntries(PLUGINS.map((name) => [name, schemaOf(name)]));
+const schemas = Object.fromEntries(plugins.map((name) => [name, schemaOf(name)]));
 // A main plugin passes `ipam` on.
 schemas.sriov!.properties!.ipam = {
 	anyOf: ["host-local", "static"].map((name) => ({ ...schemas[name]!.properties!.ipam!, required: ["type"] })),
@@ -93,7 +92,7 @@ interface Call {
 }
 
 function makeCall(chance: Chance, index: number): Call {
-	const plugin = chance.of(PLUGINS);
+	const plugin = chance.of(plugins);
 	const verb = chance.of(VERBS);
 	const more = {
 		...((verb === "CHECK" || plugin === "rdma") && chance.below(8) > 0 && { prevResult: previous }),
@@ -173,7 +172,7 @@ it(
 	async () => {
 		const directory = mkdtempSync(join(tmpdir(), "berth-fuzz-"));
 		for (const name of ["links", "copies"]) mkdirSync(join(directory, name));
-		const [first = "", ...others] = [...PLUGINS, "cnv-host-local"];
+		const [first = "", ...others] = [...plugins, "cnv-host-local"];
 		copyFileSync(join(binaries, "berth"), join(directory, "links", first));
 		for (const name of others) linkSync(join(directory, "links", first), join(directory, "links", name));
 		for (const name of [first, ...others]) copyFileSync(join(binaries, "berth"), join(directory, "copies", name));

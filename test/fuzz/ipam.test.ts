@@ -25,10 +25,10 @@ import { plugin as staticIpam } from "../../ipam/static/main.ts";
 import { runPlugin } from "../../lib/cni/dispatch.ts";
 import type { Plugin } from "../../lib/cni/types.ts";
 import { ours } from "../lab/ipam.ts";
+import { SEED } from "../lab/random.ts";
 import { Chance, damageText, damageValue } from "./damage.ts";
 import { setRoot } from "./native-sys.ts";
 
-const SEED = Number(process.env.BERTH_SEED ?? 20_261_122);
 const INPUTS = Number(process.env.BERTH_FUZZ ?? 100_000);
 /** One of so many inputs goes through the executable: a process costs about 30 times as much. */
 const SHARE = 50;

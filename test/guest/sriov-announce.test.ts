@@ -82,7 +82,7 @@ test("out of the VF, once its carrier is there, and not out of another interface
 		neighbour.frames.length = 0;
 		succeeded(await callPlugin(guest(), "sriov", "ADD", configuration, attachment));
 		await until("both announcements", areThere, undefined, 15_000).catch((error) => {
-			if (tries === 1) throw error;
+			if (tries === 1 || neighbour.frames.some((frame) => isArp(frame) || isOurs(frame))) throw error;
 		});
 		succeeded(await callPlugin(guest(), "sriov", "DEL", configuration, attachment));
 	}

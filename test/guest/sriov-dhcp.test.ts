@@ -71,7 +71,8 @@ test("pods on two VFs get leases, reach each other, keep the leases, and give th
 	}
 
 	const other = addresses[1]!.replace("/24", "");
-	await guest().run(["ip", "netns", "exec", PODS[0]!, "ping", "-c", "1", "-w", "30", "-i", "0.3", other]);
+	const ping = ["ip", "netns", "exec", PODS[0]!, "ping", "-c", "1", "-W", "5", other];
+	await until("an echo", async () => (await guest().run(ping, { ok: false })).status === 0);
 	for (const pod of PODS) await daemon.says(new RegExp(`renewed.*${pod}|${pod}.*renewed`), 2);
 	expect(await given()).toHaveLength(2);
 

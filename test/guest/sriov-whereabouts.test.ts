@@ -8,7 +8,7 @@ import { API_CARD } from "../lab/guest-cards.ts";
 import { GROUP, Kube } from "../lab/kube.ts";
 import { writeKubeconfig } from "../lab/kubeconfig.ts";
 import { callPlugin, createPod, stateFiles, succeeded } from "../lab/pods.ts";
-import { createVfs, type Vf } from "../lab/sriov.ts";
+import { createVfs, until, type Vf } from "../lab/sriov.ts";
 import { PF, useSriov } from "../lab/sriov-session.ts";
 
 const { guest, sh } = useSriov();
@@ -72,7 +72,8 @@ async function addBoth(ipam: object): Promise<string[]> {
 		expect(link.addr_info).toMatchObject([{ local: json.ips[0].address.split("/")[0] }]);
 	}
 	const other = addresses[1]!.split("/")[0]!;
-	await guest().run(["ip", "netns", "exec", PODS[0]!, "ping", "-c", "1", "-w", "30", "-i", "0.3", other]);
+	const ping = ["ip", "netns", "exec", PODS[0]!, "ping", "-c", "1", "-W", "5", other];
+	await until("an echo", async () => (await guest().run(ping, { ok: false })).status === 0);
 	return addresses;
 }
 

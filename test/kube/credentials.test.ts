@@ -66,7 +66,7 @@ class Installer {
 	}
 
 	set authorities(pem: string) {
-		writeFileSync(join(this.#account, "ca.crt"), pem);
+		replaceFile(join(this.#account, "ca.crt"), pem);
 	}
 
 	#execa(verb: string, flags: readonly string[]) {

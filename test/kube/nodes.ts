@@ -58,8 +58,8 @@ interface Ended extends Attachment {
 
 export interface Run<T> {
 	readonly succeeded: readonly T[];
-	/** What they said. */
-	readonly failed: readonly { readonly attachment: Attachment; readonly stdout: string }[];
+	/** What they said, and how long they took. */
+	readonly failed: readonly { readonly attachment: Attachment; readonly stdout: string; readonly ms: number }[];
 	readonly killed: readonly Attachment[];
 	/** ADDs that had succeeded while their reservation was not there. */
 	readonly withoutReservation: readonly Held[];
@@ -128,7 +128,7 @@ export class Nodes {
 		then: (ended: Ended) => Promise<T>,
 	): Promise<Run<T>> {
 		const succeeded: T[] = [];
-		const failed: { attachment: Attachment; stdout: string }[] = [];
+		const failed: { attachment: Attachment; stdout: string; ms: number }[] = [];
 		const killed: Attachment[] = [];
 		const times: number[] = [];
 		const { kube } = this.#settings;
@@ -138,7 +138,7 @@ export class Nodes {
 			for (const attachment of attachments.filter((one) => one.node === node)) {
 				const ended = await this.#call(verb, attachment, faults);
 				if (ended === undefined) killed.push(attachment);
-				else if (!ended.succeeded) failed.push({ attachment, stdout: ended.stdout });
+				else if (!ended.succeeded) failed.push({ attachment, stdout: ended.stdout, ms: ended.ms });
 				else {
 					times.push(ended.ms);
 					succeeded.push(await then(ended));

@@ -50,8 +50,11 @@ const signsMissed = 8;
 /** How long the agent has for its answer to a greeting: it may be in the middle of forgetting the last host. */
 const greetingTimeoutMs = 2000;
 
-/** `hung`: it is still there, and says nothing. */
-export type DescribeLoss = (hung: boolean) => string;
+/** `hangs`: the guest is still there, and gives no sign. */
+export type DescribeLoss = (hangs: boolean) => string;
+
+/** Somebody listens, and no agent answers. */
+export class SilentAgentError extends Error {}
 
 export class AgentClient {
 	readonly #socket: Socket;
@@ -87,7 +90,10 @@ export class AgentClient {
 		try {
 			const rest = await new Promise<Buffer>((resolve, reject) => {
 				let seen: Buffer = Buffer.alloc(0);
-				const timer = setTimeout(() => reject(new Error("the guest's agent does not answer")), greetingTimeoutMs);
+				const timer = setTimeout(
+					() => reject(new SilentAgentError("the guest's agent does not answer")),
+					greetingTimeoutMs,
+				);
 				socket.on("connect", () => socket.write(Buffer.concat([greeting, nonce])));
 				socket.on("error", reject);
 				socket.on("close", () => reject(new Error("the guest closed the connection")));

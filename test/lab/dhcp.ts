@@ -256,18 +256,22 @@ const TYPES = ["", "DISCOVER", "OFFER", "REQUEST", "DECLINE", "ACK", "NAK", "REL
 /** Of DHCPv6 (RFC 8415, section 7.3). */
 const TYPES6 = ["", "SOLICIT", "ADVERTISE", "REQUEST", "CONFIRM", "RENEW", "REBIND", "REPLY", "RELEASE", "DECLINE"];
 
-/** The first repetition comes two seconds after the question, give or take a tenth (RFC 2131, RFC 8415: one second). */
-const SOONEST_REPETITION_S = 0.8;
+const ANSWERS = ["OFFER", "ACK", "NAK", "ADVERTISE", "REPLY"];
+
+/** Ours repeats a question after two seconds, give or take a tenth (ipam/dhcp/daemon/asking-lease.ts). */
+const SOONEST_REPETITION_S = 1.5;
 
 interface Packet {
 	/** Type and fields. */
 	readonly values: string[];
-	/** Type and transaction: the same for what is repeated. */
-	readonly exchange: string;
+	/** Its number. */
+	readonly transaction: string;
 	readonly isMalformed: boolean;
 	/** Seconds since 1970. */
 	readonly at: number;
 }
+
+const isAnswer = ({ values }: Packet): boolean => ANSWERS.includes(values[0]!);
 
 export class Capture {
 	readonly #program: Background;
@@ -287,14 +291,20 @@ export class Capture {
 		return this.#until(type, count, () => this.#seen());
 	}
 
-	/** The same, without what was sent once more because no answer had come in time, and the answers to that. */
+	/** The same, without what a client has sent once more because it had no answer, and a second answer to that. */
 	untilOnce(type: string, count = 1): Promise<string[][]> {
 		return this.#until(type, count, () => {
-			const all = this.#seen();
-			return all.filter(
-				({ exchange, at }, index) =>
-					!all.slice(0, index).some((before) => before.exchange === exchange && at - before.at > SOONEST_REPETITION_S),
-			);
+			const kept: Packet[] = [];
+			const repeated = new Set<string>();
+			for (const packet of this.#seen()) {
+				const { values, transaction, at } = packet;
+				const first = kept.findIndex((one) => one.transaction === transaction && one.values[0] === values[0]);
+				const since = kept.slice(first + 1).filter((one) => one.transaction === transaction);
+				const isUnanswered = (): boolean => at - kept[first]!.at > SOONEST_REPETITION_S && !since.some(isAnswer);
+				if (first < 0 || !(isAnswer(packet) ? repeated.has(transaction) : isUnanswered())) kept.push(packet);
+				else repeated.add(transaction);
+			}
+			return kept;
 		});
 	}
 
@@ -312,10 +322,10 @@ export class Capture {
 			.filter((line) => /^[0-9]+\t/.test(line))
 			.map((line) => line.split("\t"))
 			.map(([number, ...fields]) => {
-				const [malformed, transaction, at] = fields.splice(-3);
+				const [malformed = "", transaction = "", at] = fields.splice(-3);
 				return {
 					values: [this.#types[Number(number)]!, ...fields],
-					exchange: `${number} ${transaction}`,
+					transaction,
 					isMalformed: malformed !== "",
 					at: Number(at),
 				};

@@ -11,7 +11,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { AgentClient } from "./agent-client.ts";
+import { AgentClient, SilentAgentError } from "./agent-client.ts";
 import { type Machine, parseJsonOutput, type RunningCommand, type RunOptions, type RunResult } from "./machine.ts";
 import {
 	type GuestDrivers,
@@ -108,11 +108,12 @@ export class Guest implements Machine {
 			try {
 				return new Guest(
 					directory,
-					await AgentClient.connect(join(directory, guestFile.socket), (hung) => describeLoss(directory, hung)),
+					await AgentClient.connect(join(directory, guestFile.socket), (hangs) => describeLoss(directory, hangs)),
 					undefined,
 				);
 			} catch (error) {
 				if (Date.now() > deadline) {
+					if (error instanceof SilentAgentError) throw new Error(describeLoss(directory, true));
 					throw new Error(`cannot connect to the guest in ${directory}: ${(error as Error).message}`);
 				}
 				await delay(100);
@@ -226,7 +227,7 @@ async function waitForAgent(directory: string, isDead: () => boolean): Promise<A
 		// console first.
 		if (existsSync(socket) && size > 0 && readFileSync(console, "latin1").includes("agent: ready")) {
 			try {
-				return await AgentClient.connect(socket, (hung) => describeLoss(directory, hung));
+				return await AgentClient.connect(socket, (hangs) => describeLoss(directory, hangs));
 			} catch {
 				// Not yet: the deadline above is the judge.
 			}
@@ -236,11 +237,13 @@ async function waitForAgent(directory: string, isDead: () => boolean): Promise<A
 	throw new FailedBoot(`the guest was not ready after ${bootTimeoutMs / 1000} s`);
 }
 
-/** scripts/test.ts knows the words: files that failed by it are run again in another guest. */
-function describeLoss(directory: string, hung: boolean): string {
-	// For the files that come after this one: they need not find it out again.
-	if (hung) writeFileSync(join(directory, guestFile.hung), "");
-	return hung ? `the guest in ${directory} hangs. ${lastWords(directory)}` : describeDeath(directory);
+/**
+ * Notes that it hangs, for the test files that come after: they need not find it out again. scripts/test.ts knows the
+ * words.
+ */
+function describeLoss(directory: string, hangs: boolean): string {
+	if (hangs) writeFileSync(join(directory, guestFile.hung), "");
+	return hangs ? `the guest in ${directory} hangs. ${lastWords(directory)}` : describeDeath(directory);
 }
 
 const describeDeath = (directory: string): string => `the guest ended. ${lastWords(directory)}`;

@@ -39,13 +39,15 @@ sleep infinity &
 wait`;
 
 /** Those of containers that were killed with the node: what is left of them is empty, once its processes are gone. */
-const REMOVE_CGROUPS = `for group in /sys/fs/cgroup/k8s.io /sys/fs/cgroup/kubepods /sys/fs/cgroup/*/k8s.io /sys/fs/cgroup/*/kubepods; do
+const REMOVE_CGROUPS = `status=0
+for group in /sys/fs/cgroup/k8s.io /sys/fs/cgroup/kubepods /sys/fs/cgroup/*/k8s.io /sys/fs/cgroup/*/kubepods; do
 	for try in 1 2 3 4 5 6 7 8 9 10; do
 		[ ! -d "$group" ] || find "$group" -depth -type d -exec rmdir {} + || { sleep 0.5; continue; }
 		continue 2
 	done
-	exit 1
-done`;
+	status=1
+done
+exit $status`;
 
 /** Listens at an address of the network namespace that it runs in, and hands the socket to its parent. */
 const LISTENER = `const [, host, port] = process.argv;
@@ -145,8 +147,8 @@ export class NodeOnHost implements Machine {
 			else process.kill(this.#pid, "SIGKILL");
 			await ended;
 		}
-		await this.#host.run(["sh", "-c", REMOVE_CGROUPS]);
 		rmSync(this.directory, { recursive: true, force: true });
+		await this.#host.run(["sh", "-c", REMOVE_CGROUPS]);
 	}
 
 	async [Symbol.asyncDispose](): Promise<void> {

@@ -36,8 +36,7 @@ export interface GuestImage {
 	readonly initrd: string;
 }
 
-/** Files of a running guest in its directory. */
-/** `hung` is there once somebody has found that it is. */
+/** Files of a running guest in its directory; `hung`: somebody has found that it hangs. */
 export const guestFile = { socket: "agent", console: "console", log: "qemu.log", hung: "hung" } as const;
 
 export function qemuEnvironment(image: GuestImage): Record<string, string> {

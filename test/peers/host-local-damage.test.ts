@@ -27,11 +27,10 @@ import { expect, it } from "vitest";
 import { addresses, held, network, range } from "../lab/host-local.ts";
 import { heldAddresses, ours, storeFiles } from "../lab/ipam.ts";
 import { peer } from "../lab/peers.ts";
-import { randomNumbers } from "../lab/random.ts";
+import { randomNumbers, SEED } from "../lab/random.ts";
 
 const PROCESSES = 16;
 const CALLS = Number(process.env.BERTH_STORM_CALLS ?? 400);
-const SEED = Number(process.env.BERTH_SEED ?? 20_261_126);
 const MOST_HELD = 4;
 /** Enough for an index. */
 const STANDING = 60;

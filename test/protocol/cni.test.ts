@@ -7,12 +7,9 @@ import { existsSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { binaries } from "../lab/executables.ts";
+import { binaries, plugins } from "../lab/executables.ts";
 import { ENV } from "../lab/ipam.ts";
 import { NetnsLab, netnsPath } from "../lab/netns-lab.ts";
-
-// A build that goes on beside this one has a directory there, whose name begins with a dot.
-const PLUGINS = readdirSync(binaries).filter((name) => name !== "berth" && !name.startsWith("."));
 
 let store: string;
 beforeEach(() => {
@@ -71,7 +68,7 @@ function errorOf({ status, stdout }: Answer): { code: number; msg: string; detai
 	return JSON.parse(stdout);
 }
 
-describe.each(PLUGINS)("%s", (plugin) => {
+describe.each(plugins)("%s", (plugin) => {
 	it("VERSION answers without reading stdin", async () => {
 		// A stdin that stays open and silent: whoever reads it waits for ever.
 		const child = spawn(join(binaries, plugin), {
