@@ -32,9 +32,11 @@ it.concurrent.each([iscDhcpd, kea])(
 				.slice(1, 3),
 		).toEqual([address, "255.255.255.255"]);
 		// Until T1, 2 s later, and again after the next renewal.
-		const isBound = () => lab.list().leases[0]?.state === "bound";
-		await until("a renewed lease", isBound);
-		expect(lab.list().leases).toMatchObject([{ address }]);
+		const leases = await until("a renewed lease", () => {
+			const { leases } = lab.list();
+			return leases[0]?.state === "bound" && leases;
+		});
+		expect(leases).toMatchObject([{ state: "bound", address }]);
 	},
 );
 
